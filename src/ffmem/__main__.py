@@ -1,0 +1,5 @@
+"""`python -m ffmem`."""
+
+from ffmem.cli import main
+
+main()

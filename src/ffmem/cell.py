@@ -1,0 +1,157 @@
+"""What an index says about one cell, as plain frozen records that know how to show themselves."""
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+from ffmem.ids import CellId
+
+
+@dataclass(frozen=True)
+class Document:
+    """Where a sentence comes from."""
+
+    document_id: int
+    name: str
+    metadata: dict[str, Any]
+    """Every other field that the corpus gave with the document."""
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A trigger example: a prefix on which a cell has one of its largest coefficients."""
+
+    sign: int
+    """1 in the list of positive coefficients, -1 in that of negative ones (gated cells only)."""
+    rank: int
+    """From 0 within its sign."""
+    coefficient: float
+    """The scalar that multiplies the cell's value vector at this position."""
+    sentence_id: int
+    """From 0, in corpus order."""
+    position: int
+    """Of the firing token, from 0 among the sentence's own tokens."""
+    tokens: tuple[str, ...]
+    """Strings of all tokens of the sentence; bytes that are no whole character stand as \\xNN."""
+    text: str
+    """The whole sentence."""
+    span: tuple[int, int]
+    """The firing token in the text: first byte and byte after the last, in UTF-8."""
+    next_token: str | None
+    """The token after the firing one; None at the end of the sentence."""
+    n_occurrences: int
+    """How often exactly this sentence stands in the corpus."""
+    document: Document
+    """Where it stands first."""
+
+    def marked(self, before: str = "[", after: str = "]") -> tuple[str, str, str]:
+        """The text in three parts around the firing token, cut at whole characters, whitespace left out of the mark."""
+        data = self.text.encode()
+        start, end = self.span
+        while start > 0 and data[start] & 0xC0 == 0x80:
+            start -= 1
+        while end < len(data) and data[end] & 0xC0 == 0x80:
+            end += 1
+        token = data[start:end].decode()
+        lead = token[: len(token) - len(token.lstrip())] if token.strip() else ""
+        body = token.strip() or token
+        tail = token[len(lead) + len(body) :]
+        return data[:start].decode() + lead, before + body + after, tail + data[end:].decode()
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Activity of a cell over every position that was indexed."""
+
+    n_tokens: int
+    n_sentences: int
+    active_fraction: float
+    """Share of positions with a coefficient above 0."""
+    mean: float
+    mean_square: float
+    minimum: float
+    maximum: float
+    histogram_edges: tuple[float, ...]
+    """Bin b holds edges[b] <= x < edges[b + 1]; the first edge is -inf, the last inf."""
+    histogram: tuple[tuple[int, ...], ...]
+    """Sentences by their largest coefficient; for gated cells a second row, by their lowest coefficient negated."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; infinite edges are null."""
+        edges = [None if edge in (float("inf"), float("-inf")) else edge for edge in self.histogram_edges]
+        return self.__dict__ | {"histogram_edges": edges, "histogram": [list(row) for row in self.histogram]}
+
+
+@dataclass(frozen=True)
+class PromotedToken:
+    """A token at one end of a value's scores over the vocabulary."""
+
+    token: str
+    token_id: int
+    logit: float
+    """Its score under the projection named beside it; a contribution, up to a positive factor, not a probability."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything an index knows about one cell."""
+
+    cell: CellId
+    statistics: Statistics
+    triggers: tuple[Trigger, ...]
+    """Positive coefficients from the largest down; then, for gated cells, negative ones from the lowest up."""
+    projection: str
+    """How the value was turned into scores over the vocabulary."""
+    promoted: tuple[PromotedToken, ...]
+    """Highest scores first."""
+    suppressed: tuple[PromotedToken, ...]
+    """Lowest scores first."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "cell": str(self.cell),
+            "layer": self.cell.layer,
+            "index": self.cell.index,
+            "statistics": self.statistics.to_json(),
+            "triggers": [_trigger_json(trigger) for trigger in self.triggers],
+            "projection": self.projection,
+            "promoted": [dict(token.__dict__) for token in self.promoted],
+            "suppressed": [dict(token.__dict__) for token in self.suppressed],
+        }
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = "".join(_trigger_row(trigger) for trigger in self.triggers if trigger.rank < 10)
+        stats = self.statistics
+        return (
+            f"<h4>{self.cell}</h4><p>active at {stats.active_fraction:.2%} of {stats.n_tokens:,} positions; "
+            f"coefficient from {stats.minimum:.4g} to {stats.maximum:.4g}, mean {stats.mean:.4g}</p>"
+            f"<p>promotes: {_token_list(self.promoted)}<br>suppresses: {_token_list(self.suppressed)} "
+            f"<small>({self.projection})</small></p>"
+            f"<table><thead><tr><th>coefficient</th><th>trigger</th><th>next</th><th>document</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>"
+        )
+
+
+def _trigger_json(trigger: Trigger) -> dict[str, Any]:
+    document = trigger.document
+    return trigger.__dict__ | {
+        "tokens": list(trigger.tokens),
+        "span": list(trigger.span),
+        "document": {"document_id": document.document_id, "name": document.name, "metadata": document.metadata},
+    }
+
+
+def _token_list(tokens: tuple[PromotedToken, ...], n: int = 10) -> str:
+    return " ".join(f"<code>{html.escape(token.token)}</code>" for token in tokens[:n])
+
+
+def _trigger_row(trigger: Trigger) -> str:
+    left, token, right = trigger.marked("", "")
+    text = f"{html.escape(left)}<mark>{html.escape(token)}</mark>{html.escape(right)}"
+    following = "" if trigger.next_token is None else f"<code>{html.escape(trigger.next_token)}</code>"
+    return (
+        f"<tr><td>{trigger.coefficient:.4g}</td><td style='text-align:left;white-space:pre-wrap'>{text}</td>"
+        f"<td>{following}</td><td>{html.escape(trigger.document.name)}</td></tr>"
+    )

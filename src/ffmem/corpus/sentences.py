@@ -1,0 +1,52 @@
+"""Documents -> sentences, as exact pieces of the text with their place in it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sentencex import get_sentence_boundaries
+
+from ffmem.options import Split
+
+_PARAGRAPH = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+|\r\n[^\S\n]*(?:\r\n[^\S\n]*)+")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A piece of a document, without white space around it."""
+
+    text: str
+    start_byte: int
+    """Where it begins in the document's UTF-8 bytes."""
+
+
+def split_sentences(text: str, how: Split, language: str = "en") -> Iterator[Sentence]:
+    """The sentences of a document, in order; what lies between them is white space.
+
+    Args:
+        text: the document.
+        how: "sentences" by the rules of `sentencex`, where a blank line always ends one; "lines" at line ends.
+        language: whose abbreviations and marks are used.
+    """
+    pieces = text.splitlines(keepends=True) if how == "lines" else _sentence_pieces(text, language)
+    at = 0
+    for piece in pieces:
+        stripped = piece.strip()
+        if stripped:
+            lead = len(piece[: len(piece) - len(piece.lstrip())].encode())
+            yield Sentence(stripped, at + lead)
+        at += len(piece.encode())
+
+
+def _sentence_pieces(text: str, language: str) -> Iterator[str]:
+    """Pieces that join to the text again."""
+    start = 0
+    for gap in [*_PARAGRAPH.finditer(text), None]:
+        end = gap.end() if gap else len(text)
+        paragraph = text[start:end]
+        place = 0
+        for boundary in get_sentence_boundaries(language, paragraph):
+            yield paragraph[place : boundary["end_index"]]
+            place = boundary["end_index"]
+        yield paragraph[place:]
+        start = end

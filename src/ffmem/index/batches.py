@@ -1,0 +1,117 @@
+"""Which sentences share a shard and a batch: a pure function of their lengths and the options, never of workers.
+
+Float products depend on the shape of the batch they are computed in, so this is what makes an index the same whatever
+computed it. Knows no model.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64, UInt64
+
+MAX_WASTE = 0.1
+"""Largest share of a batch that may be padding."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A contiguous range of sentences: what a worker is handed. Readable without reading anything before it."""
+
+    shard_id: int
+    """Number of the shard, from 0."""
+    first_sentence: int
+    """Id of its first sentence."""
+    end_sentence: int
+    """Id after its last sentence."""
+    n_tokens: int
+    """Own tokens of its sentences."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring rows of a batch whose sentences have the same number of own tokens."""
+
+    start: int
+    """First row."""
+    stop: int
+    """Row after the last."""
+    length: int
+    """Own tokens of each of these sentences."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sentences that go through the model together, longest first."""
+
+    sentence_ids: tuple[int, ...]
+    """Sentence of each row."""
+    runs: tuple[Run, ...]
+    """The rows by length."""
+
+    @property
+    def max_length(self) -> int:
+        """Own tokens of the longest sentence."""
+        return self.runs[0].length
+
+    @property
+    def n_tokens(self) -> int:
+        """Own tokens of all sentences, without padding."""
+        return sum((run.stop - run.start) * run.length for run in self.runs)
+
+
+def plan_shards(sentence_start: UInt64[np.ndarray, "n_offsets"], n_sentences: int, shard_tokens: int) -> list[Shard]:
+    """Cut sentences 0 .. n_sentences - 1 into shards of about ``shard_tokens`` tokens, in order.
+
+    Args:
+        sentence_start: index of the first token of each sentence, and one entry after the last.
+        n_sentences: how many sentences to cut up.
+        shard_tokens: a shard ends with the sentence in which it reaches this many tokens.
+    """
+    shards: list[Shard] = []
+    first = 0
+    while first < n_sentences:
+        start = int(sentence_start[first])
+        target = np.searchsorted(sentence_start[: n_sentences + 1], np.uint64(start + shard_tokens))
+        end = int(np.clip(target, first + 1, n_sentences))
+        shards.append(Shard(len(shards), first, end, int(sentence_start[end]) - start))
+        first = end
+    return shards
+
+
+def plan_batches(shard: Shard, lengths: Int64[np.ndarray, "n"], n_special: int, batch_tokens: int) -> Iterator[Batch]:
+    """The batches of a shard, longest sentences first.
+
+    Args:
+        shard: the shard.
+        lengths: own tokens of each sentence of the shard, in order of id.
+        n_special: special tokens added to each sentence.
+        batch_tokens: most tokens of a batch, padding and special tokens included (a longer sentence goes alone).
+
+    Returns:
+        Batches that hold each sentence once; at most MAX_WASTE of a batch's tokens is padding.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    sorted_lengths = lengths[order].tolist()
+    begin = 0
+    while begin < len(order):
+        width = sorted_lengths[begin] + n_special
+        end, used = begin, 0
+        while end < len(order):
+            rows = end - begin + 1
+            used += sorted_lengths[end] + n_special
+            padded = rows * width
+            if rows > 1 and (padded > batch_tokens or padded - used > MAX_WASTE * padded):
+                break
+            end += 1
+        ids = tuple(int(i) + shard.first_sentence for i in order[begin:end])
+        yield Batch(ids, tuple(_runs(sorted_lengths[begin:end])))
+        begin = end
+
+
+def _runs(lengths: list[int]) -> Iterator[Run]:
+    start = 0
+    for stop in range(1, len(lengths) + 1):
+        if stop == len(lengths) or lengths[stop] != lengths[start]:
+            yield Run(start, stop, lengths[start])
+            start = stop

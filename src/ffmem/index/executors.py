@@ -1,0 +1,273 @@
+"""Runs tasks to state files: in this process, or in worker processes. A cluster engine is a third such class.
+
+An executor knows nothing of models or corpora. It is given a picklable job that can start a worker anywhere, and
+picklable tasks; each worker does tasks one after the other, keeps a cumulative state, and writes it to a file of its own
+every so many seconds, with the tasks it covers. What a dead worker had not yet written is handed out again.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Protocol
+
+from ffmem.errors import FfmemError, ModelError
+
+MAX_ATTEMPTS = 3
+"""A task whose worker has died this often is given up."""
+
+
+class Task(Protocol):
+    """Something picklable that a worker can do."""
+
+    @property
+    def task_id(self) -> str:
+        """Unique among the tasks of a job."""
+        ...
+
+    def describe(self) -> str:
+        """What it is, for messages to people."""
+        ...
+
+
+class Worker(Protocol):
+    """Does tasks and keeps a cumulative state."""
+
+    def do(self, task: Any, report: Callable[[int], None]) -> None:
+        """Do one task whole; ``report`` takes the number of tokens done, as they are done."""
+        ...
+
+    def save(self) -> set[str]:
+        """Write the state to this worker's file; return the ids of the tasks it covers."""
+        ...
+
+
+class Job(Protocol):
+    """Starts workers; picklable."""
+
+    checkpoint_s: float
+
+    def start(self, slot: int) -> Worker:
+        """A worker that goes on from the state file of this slot, if there is one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to show or count: tokens done, a task done, a worker started again."""
+
+    kind: str
+    """"ready", "tokens", "task" or "restart"."""
+    slot: int
+    """Which worker."""
+    n_tokens: int = 0
+    """Tokens done since the last event of kind "tokens"."""
+
+
+Listener = Callable[[Event], None]
+
+
+class Executor(Protocol):
+    """map(tasks) -> state files, which the job's workers have written."""
+
+    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
+        """Return when each task is done and covered by a state file.
+
+        Raises:
+            FfmemError: as a worker raised it; the tasks covered so far stay covered.
+        """
+        ...
+
+
+class InProcessExecutor:
+    """Does the tasks one after the other in this process."""
+
+    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
+        """See Executor.run."""
+        if not tasks:
+            return
+        worker = job.start(0)
+        listen(Event("ready", 0))
+        saved = time.monotonic()
+        for task in tasks:
+            worker.do(task, lambda n_tokens: listen(Event("tokens", 0, n_tokens)))
+            listen(Event("task", 0))
+            if time.monotonic() - saved >= job.checkpoint_s:
+                worker.save()
+                saved = time.monotonic()
+        worker.save()
+
+
+class ProcessExecutor:
+    """Does the tasks in worker processes of this machine; they end when their parent does."""
+
+    def __init__(self, n_workers: int) -> None:
+        self._n_workers = n_workers
+
+    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
+        """See Executor.run."""
+        if not tasks:
+            return
+        pool = _Pool(job, tasks, listen)
+        try:
+            pool.run(min(self._n_workers, len(tasks)))
+        finally:
+            pool.kill()
+
+
+@dataclass
+class _Member:
+    """A worker process as its parent sees it."""
+
+    slot: int
+    process: BaseProcess
+    connection: Connection
+    task: Task | None = None
+    unsaved: dict[str, Task] | None = None
+    """Tasks done, or begun, that no state file covers yet."""
+
+
+class _Pool:
+    def __init__(self, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
+        self._job, self._listen = job, listen
+        self._waiting = deque(tasks)
+        self._deaths: dict[str, int] = {}  # in a row, by what the worker was at
+        self._members: dict[int, _Member] = {}
+        self._context = multiprocessing.get_context("spawn")
+
+    def run(self, n_workers: int) -> None:
+        for slot in range(n_workers):
+            self._start(slot)
+        while self._members:
+            by_handle: dict[Any, _Member] = {}
+            for member in self._members.values():
+                by_handle[member.connection] = member
+                by_handle[member.process.sentinel] = member
+            for member in {id(m): m for handle in wait(list(by_handle)) for m in [by_handle[handle]]}.values():
+                self._hear(member)
+
+    def _start(self, slot: int) -> None:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_worker_main, args=(self._job, slot, theirs), name=f"ffmem-worker-{slot}", daemon=True
+        )
+        process.start()
+        theirs.close()
+        self._members[slot] = _Member(slot, process, ours, unsaved={})
+
+    def _hear(self, member: _Member) -> None:
+        """Take all that a worker has said; it has died if the line is closed before it said goodbye."""
+        try:
+            while member.connection.poll():
+                kind, value = member.connection.recv()
+                if self._take(member, kind, value):
+                    return
+        except (EOFError, ConnectionResetError):
+            self._bury(member)
+            return
+        if not member.process.is_alive() and not member.connection.poll():
+            self._bury(member)
+
+    def _take(self, member: _Member, kind: str, value: Any) -> bool:
+        """Act on one message; True if the worker has left."""
+        assert member.unsaved is not None
+        if kind == "error":
+            raise value
+        if kind == "tokens":
+            self._listen(Event("tokens", member.slot, value))
+        elif kind == "saved":
+            for task_id in value:
+                member.unsaved.pop(task_id, None)
+        elif kind == "left":
+            member.process.join()
+            del self._members[member.slot]
+            return True
+        else:  # "ready" or "task": give it something to do
+            self._listen(Event(kind, member.slot))
+            self._deaths.pop(f"worker {member.slot}, between tasks,", None)
+            member.task = self._waiting.popleft() if self._waiting else None
+            if member.task is not None:
+                member.unsaved[member.task.task_id] = member.task
+            with suppress(BrokenPipeError):  # it has died: the next look at it will tell
+                member.connection.send(member.task)
+        return False
+
+    def _bury(self, member: _Member) -> None:
+        """Hand out again what a dead worker had not saved, and start another in its place."""
+        member.process.join()
+        member.connection.close()
+        del self._members[member.slot]
+        assert member.unsaved is not None
+        doing = member.task.describe() if member.task else f"worker {member.slot}, between tasks,"
+        self._deaths[doing] = self._deaths.get(doing, 0) + 1
+        if self._deaths[doing] >= MAX_ATTEMPTS:
+            raise _worker_lost(doing, member.process.exitcode)
+        self._waiting.extendleft(reversed(member.unsaved.values()))
+        self._listen(Event("restart", member.slot))
+        self._start(member.slot)
+
+    def kill(self) -> None:
+        for member in self._members.values():
+            member.process.kill()
+        for member in self._members.values():
+            member.process.join()
+            member.connection.close()
+
+
+def _worker_lost(doing: str, exitcode: int | None) -> ModelError:
+    how = f"signal {signal.Signals(-exitcode).name}" if exitcode is not None and exitcode < 0 else f"exit {exitcode}"
+    return ModelError(
+        f"the process at {doing} died {MAX_ATTEMPTS} times in a row ({how})",
+        "Expected it to finish; SIGKILL usually means that memory ran out",
+        "Run the same command again with fewer --workers (what is finished is kept)",
+    )
+
+
+def _worker_main(job: Job, slot: int, connection: Connection) -> None:
+    """What a worker process does: ask for tasks until there are none."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    _end_with_parent()
+    try:
+        worker = job.start(slot)
+        connection.send(("ready", None))
+        saved = time.monotonic()
+        while (task := connection.recv()) is not None:
+            worker.do(task, lambda n_tokens: connection.send(("tokens", n_tokens)))
+            if time.monotonic() - saved >= job.checkpoint_s:
+                connection.send(("saved", worker.save()))
+                saved = time.monotonic()
+            connection.send(("task", None))
+        connection.send(("saved", worker.save()))
+        connection.send(("left", None))
+    except FfmemError as error:
+        connection.send(("error", error))
+    except (EOFError, BrokenPipeError):
+        pass  # the parent has gone
+    except Exception:  # a bug: carried over whole, since the parent shows it
+        connection.send(("error", RuntimeError(f"a worker process failed:\n{traceback.format_exc()}")))
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as its parent is gone, however that happened."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="ffmem-parent-watch").start()
+
+
+def state_path(folder: Path, run_id: str, slot: int) -> Path:
+    """Where the worker of a slot keeps its state during one run."""
+    return folder / f"state-{run_id}-{slot}.safetensors"

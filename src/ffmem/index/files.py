@@ -1,0 +1,128 @@
+"""Files that are whole or absent: atomic writes, hashes, and arrays mapped from safetensors files. Knows no model."""
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffmem.errors import StoreError
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MAX_HEADER_BYTES = 100_000_000
+"""The limit of the safetensors format itself."""
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of a disk that is full, or that we may not write to, into errors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise StoreError(
+                f"no space left while writing {path}",
+                "Expected room on this disk (or under this user's quota)",
+                "Free some space and run the same command again: what is finished is kept",
+            ) from error
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            raise StoreError(
+                f"{path} cannot be written: {error.strerror}",
+                "Expected a folder that this user may write to",
+                "Change its permissions, or choose another folder with --out",
+            ) from error
+        raise
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path`` whole or not at all, also if the machine stops: temp file, flush, fsync, rename."""
+    with disk_errors(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Put a JSON document at ``path``, atomically."""
+    atomic_write(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut; a no-op where folders cannot be opened."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1",
+}  # fmt: skip
+
+
+def map_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, memory-mapped and read-only.
+
+    Opens in well under a millisecond and reads from disk what is looked at, nothing else.
+
+    Raises:
+        StoreError: missing, truncated, or not what a safetensors file is.
+    """
+    try:
+        with path.open("rb") as file:
+            n_header = int.from_bytes(file.read(8), "little")
+            size = path.stat().st_size
+            if not 2 <= n_header <= min(_MAX_HEADER_BYTES, size - 8):
+                raise ValueError(f"a header of {n_header} bytes in a file of {size}")
+            header = json.loads(file.read(n_header))
+        raw = np.memmap(path, dtype=np.uint8, mode="r", offset=8 + n_header) if size > 8 + n_header else _NOTHING
+        return {name: _view(raw, spec) for name, spec in header.items() if name != "__metadata__"}
+    except FileNotFoundError as error:
+        raise _damaged(path, "it is missing") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+_NOTHING = np.empty(0, dtype=np.uint8)
+
+
+def _view(raw: np.ndarray, spec: dict[str, Any]) -> np.ndarray:
+    dtype = np.dtype(_DTYPES[spec["dtype"]])
+    begin, end = spec["data_offsets"]
+    shape = tuple(spec["shape"])
+    if not 0 <= begin <= end <= len(raw) or int(np.prod(shape, dtype=object)) * dtype.itemsize != end - begin:
+        raise ValueError(f"an array at bytes {begin} to {end} with shape {shape} in {len(raw)} bytes of data")
+    return raw[begin:end].view(dtype).reshape(shape)
+
+
+def _damaged(path: Path, why: str) -> StoreError:
+    return StoreError(
+        f"{path} is damaged: {why}",
+        "Expected a file as `ffmem index` wrote it",
+        "Run `ffmem verify` on the index to see what else is damaged; copy the file again, or rebuild the index",
+    )

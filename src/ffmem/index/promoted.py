@@ -1,0 +1,82 @@
+"""The tokens at both ends of many values' scores over the vocabulary. Tensors in, tensors out; knows no model."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ffmem.index.topk import largest
+
+_ROWS = 256
+"""Values scored at a time: 256 x 50,000 scores are 50 MB; larger blocks do not make the product faster."""
+_BLOCK = 64
+"""Neighbouring tokens whose best score is compared first."""
+_LOWER_HALF = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class PromotedTokens:
+    """The top tokens at both ends of each value's scores; best first, equal scores by smaller token id."""
+
+    promoted_ids: Int[Tensor, "cells k"]
+    promoted_scores: Float[Tensor, "cells k"]
+    suppressed_ids: Int[Tensor, "cells k"]
+    """Lowest score first."""
+    suppressed_scores: Float[Tensor, "cells k"]
+
+
+def promoted_tokens(
+    rows: Float[Tensor, "cells d_model"], matrix: Float[Tensor, "d_vocab d_model"], k: int
+) -> PromotedTokens:
+    """The k highest and k lowest of ``rows @ matrix.T`` for each row, exactly, with ties by token id.
+
+    Args:
+        rows: values (float32).
+        matrix: projection matrix (float32).
+        k: how many at each end; at most d_vocab are given.
+
+    Cost: one matrix product and about two more passes over its result, 256 rows of it at a time: never cells x d_vocab.
+    """
+    d_vocab = len(matrix)
+    k = min(k, d_vocab)
+    n_blocks = -(-d_vocab // _BLOCK)
+    buffer = matrix.new_empty(min(_ROWS, len(rows)), n_blocks * _BLOCK)
+    parts = []
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS]
+        scores = buffer[: len(some)]
+        torch.mm(some, matrix.T, out=scores[:, :d_vocab])
+        highest, lowest = (_top(scores, d_vocab, k, sign) for sign in (1, -1))
+        parts.append((*highest, *lowest))
+    return PromotedTokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _top(
+    scores: Float[Tensor, "rows padded"], d_vocab: int, k: int, sign: int
+) -> tuple[Int[Tensor, "rows k"], Float[Tensor, "rows k"]]:
+    """Ids and scores of the k largest (sign 1) or smallest (sign -1) of each row; columns past d_vocab do not count.
+
+    The k best lie within the k blocks whose best scores are best (of equals, the block of smaller ids): a token
+    outside them has k better ones before it. So one pass for the blocks, then a choice among k x 64 candidates.
+    """
+    scores[:, d_vocab:] = -sign * torch.inf
+    blocks = scores.unflatten(1, (-1, _BLOCK))
+    extremes = blocks.amax(2) if sign == 1 else -blocks.amin(2)
+    n_blocks = extremes.shape[1]
+    block_ids = _ids(largest(_keys(extremes, torch.arange(n_blocks, device=scores.device)), min(k, n_blocks))[0])
+    candidates = blocks[torch.arange(len(scores), device=scores.device)[:, None], block_ids].flatten(1)
+    ids = (block_ids[:, :, None] * _BLOCK + torch.arange(_BLOCK, device=scores.device)).flatten(1)
+    best_ids = _ids(largest(_keys(candidates * sign, ids), k)[0].sort(dim=1, descending=True).values)
+    return best_ids, scores.gather(1, best_ids)
+
+
+def _keys(scores: Float[Tensor, "rows n"], ids: Int[Tensor, "*rows n"]) -> Int[Tensor, "rows n"]:
+    """int64 keys that order by score, then by smaller id. Bits of negative floats fall as the float rises: turned."""
+    bits = (scores + 0.0).view(torch.int32)  # -0.0 becomes 0.0, so that they tie
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    return (ordered.long() << 32) | (_LOWER_HALF - ids)
+
+
+def _ids(keys: Int[Tensor, "rows n"]) -> Int[Tensor, "rows n"]:
+    return _LOWER_HALF - (keys & _LOWER_HALF)

@@ -1,0 +1,189 @@
+"""Opens a finished index: cells, their triggers with text, statistics and promoted tokens. Needs no model, no torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffmem.cell import Cell, Document, PromotedToken, Statistics, Trigger
+from ffmem.errors import InputError
+from ffmem.ids import CellId, parse_cell_id
+from ffmem.index.histogram import histogram_edges
+from ffmem.index.store import NO_TOKEN, LayerArrays, StorePaths, check_files, layer_path, read_manifest, total_of
+from ffmem.index.text import TextReader
+
+
+def open_index(folder: str | Path) -> "Index":
+    """Open a finished index for reading.
+
+    Checks the format and the length of every file (milliseconds); `ffmem verify` checks the rest.
+
+    Raises:
+        StoreError: no index there, unfinished, damaged, or of a format that this build does not read.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    return Index(folder, manifest)
+
+
+@dataclass(frozen=True)
+class SentenceCell:
+    """A cell that has a sentence among its triggers."""
+
+    cell: CellId
+    coefficient: float
+    sign: int
+    rank: int
+    position: int
+
+
+class Index:
+    """A finished index, read-only. Made by `open_index`."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        facts = manifest["model"]
+        self.n_layers: int = facts["n_layers"]
+        self.d_ff: int = facts["d_ff"]
+        self.n_cells = self.n_layers * self.d_ff
+        self.n_signs = 2 if facts["gated"] else 1
+        self.top: int = manifest["identity"]["options"]["top"]
+        self.text = TextReader(StorePaths(folder).index)
+        self._layers = [LayerArrays(layer_path(StorePaths(folder).index, layer)) for layer in range(self.n_layers)]
+
+    def __repr__(self) -> str:
+        counts = self.manifest["counts"]
+        return (
+            f"Index({str(self.folder)!r}: {self.manifest['identity']['model']['name']}, {self.n_layers} layers, "
+            f"{self.n_cells:,} cells, {counts['n_sentences']:,} sentences, {counts['n_tokens']:,} tokens)"
+        )
+
+    def layer(self, layer: int) -> LayerArrays:
+        """The stored arrays of a layer, memory-mapped: see docs/design/store-format.md for names and shapes."""
+        if not 0 <= layer < self.n_layers:
+            raise InputError(
+                f"layer {layer} does not exist", f"Expected 0 to {self.n_layers - 1}", "Layers count from 0"
+            )
+        return self._layers[layer]
+
+    def cell_id(self, cell: str | CellId) -> CellId:
+        """A cell id, parsed and checked against the sizes of this index."""
+        return parse_cell_id(str(cell), self.n_layers, self.d_ff)
+
+    def __getitem__(self, cell: str | CellId) -> Cell:
+        """Same as `cell`."""
+        return self.cell(cell)
+
+    def cell(self, cell: str | CellId) -> Cell:
+        """Everything the index knows about a cell; shows itself in a notebook.
+
+        Raises:
+            InputError: no such cell; the message gives the range.
+        """
+        cell_id = self.cell_id(cell)
+        arrays = self.layer(cell_id.layer)
+        return Cell(
+            cell=cell_id,
+            statistics=self.statistics(cell_id),
+            triggers=tuple(self._triggers(cell_id)),
+            projection=self.manifest["projection"],
+            promoted=self._tokens(arrays.promoted_ids[cell_id.index], arrays.promoted_scores[cell_id.index]),
+            suppressed=self._tokens(arrays.suppressed_ids[cell_id.index], arrays.suppressed_scores[cell_id.index]),
+        )
+
+    def statistics(self, cell_id: CellId) -> Statistics:
+        """Activity statistics of a cell."""
+        arrays, i = self.layer(cell_id.layer), cell_id.index
+        n_tokens = int(arrays.counts[0])
+        mean, mean_square = (float(total_of(parts[:, i : i + 1])[0]) / n_tokens for parts in (arrays.sum, arrays.square_sum))
+        return Statistics(
+            n_tokens=n_tokens,
+            n_sentences=int(arrays.counts[1]),
+            active_fraction=int(arrays.n_active[i]) / n_tokens,
+            mean=mean,
+            mean_square=mean_square,
+            minimum=float(arrays.minimum[i]),
+            maximum=float(arrays.maximum[i]),
+            histogram_edges=_edges(),
+            histogram=tuple(tuple(counts) for counts in arrays.histogram[i].tolist()),
+        )
+
+    def _triggers(self, cell_id: CellId) -> Iterator[Trigger]:
+        arrays = self.layer(cell_id.layer)
+        coefficients = arrays.trigger_coefficient[cell_id.index].tolist()
+        tokens = arrays.trigger_token[cell_id.index].tolist()
+        for sign, (row, row_tokens) in zip((1, -1), zip(coefficients, tokens, strict=True), strict=False):
+            for rank, (coefficient, token) in enumerate(zip(row, row_tokens, strict=True)):
+                if token == NO_TOKEN:
+                    break
+                yield self._trigger(sign, rank, coefficient, token)
+
+    def _trigger(self, sign: int, rank: int, coefficient: float, token: int) -> Trigger:
+        sentence_id, position = self.text.locate(token)
+        sentence = self.text.sentence(sentence_id)
+        document = self.text.document(sentence.document_id)
+        tokens = sentence.token_strings()
+        return Trigger(
+            sign=sign,
+            rank=rank,
+            coefficient=coefficient,
+            sentence_id=sentence_id,
+            position=position,
+            tokens=tokens,
+            text=sentence.text,
+            span=(int(sentence.token_starts[position]), int(sentence.token_ends[position])),
+            next_token=tokens[position + 1] if position + 1 < len(tokens) else None,
+            n_occurrences=sentence.n_occurrences,
+            document=Document(document.id, document.name, document.metadata),
+        )
+
+    def _tokens(self, ids: np.ndarray, scores: np.ndarray) -> tuple[PromotedToken, ...]:
+        strings = self.text.token_strings(ids.tolist())
+        return tuple(
+            PromotedToken(token, token_id, score)
+            for token, token_id, score in zip(strings, ids.tolist(), scores.tolist(), strict=True)
+        )
+
+    def cells_of_sentence(self, sentence_id: int) -> list[SentenceCell]:
+        """The cells that have a sentence among their triggers, strongest first within each layer.
+
+        Cost: one binary search a layer.
+        """
+        first, end = self.text.sentence_range(sentence_id)
+        found = [hit for layer in range(self.n_layers) for hit in self._hits(layer, first, end)]
+        return sorted(found, key=lambda hit: (hit.cell.layer, -abs(hit.coefficient), hit.cell.index))
+
+    def _hits(self, layer: int, first: int, end: int) -> Iterator[SentenceCell]:
+        arrays = self.layer(layer)
+        tokens = arrays.trigger_token.reshape(-1)
+        coefficients = arrays.trigger_coefficient.reshape(-1)
+        slots = arrays.slot_by_token
+        start = _bisect(slots, tokens, first)
+        for slot in slots[start : _bisect(slots, tokens, end)].tolist():
+            index, rest = divmod(slot, self.n_signs * self.top)
+            sign, rank = divmod(rest, self.top)
+            yield SentenceCell(
+                CellId(layer, index), float(coefficients[slot]), -1 if sign else 1, rank, int(tokens[slot]) - first
+            )
+
+
+def _bisect(slots: np.ndarray, tokens: np.ndarray, token: int) -> int:
+    """First place in ``slots``, which lists slots by token, whose token is not below ``token``."""
+    low, high = 0, len(slots)
+    while low < high:
+        middle = (low + high) // 2
+        if tokens[slots[middle]] < token:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@lru_cache(maxsize=1)
+def _edges() -> tuple[float, ...]:
+    return tuple(histogram_edges().tolist())

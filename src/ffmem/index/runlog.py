@@ -1,0 +1,73 @@
+"""The record of what may differ between builds of the same index: times, throughput, workers, resumes."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ffmem.index.files import write_json
+from ffmem.options import IndexOptions, RunOptions
+
+
+class RunLog:
+    """One entry for each time the build was started; each is written when its run begins, and again when it ends."""
+
+    def __init__(self, path: Path, options: IndexOptions, run: RunOptions) -> None:
+        self._path = path
+        self._earlier: list[dict[str, Any]] = json.loads(path.read_bytes())["runs"] if path.exists() else []
+        self._started = time.monotonic()
+        self._scan_started: float | None = None
+        self._entry: dict[str, Any] = {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "finished": None,
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+            "python": platform.python_version(),
+            "device": options.device,
+            "threads": options.threads,
+            "workers": run.workers,
+            "n_restarts": 0,
+            "n_tokens": 0,
+            "tokens_per_s": None,
+            "stages_s": {},
+        }
+        self._write()
+
+    def begin(self, executor: object, resumed: bool) -> None:
+        """The pass over the corpus begins."""
+        self._entry |= {"executor": type(executor).__name__, "resumed": resumed}
+        self._scan_started = time.monotonic()
+        self._write()
+
+    def count_tokens(self, n_tokens: int) -> None:
+        """These many more went through the model."""
+        self._entry["n_tokens"] += n_tokens
+
+    def count_restart(self) -> None:
+        """A worker died and was started again."""
+        self._entry["n_restarts"] += 1
+        self._write()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self._entry["stages_s"][name] = round(time.monotonic() - begin, 3)
+            if name == "memories" and self._entry["n_tokens"]:
+                self._entry["tokens_per_s"] = round(self._entry["n_tokens"] / self._entry["stages_s"][name], 1)
+
+    def finish(self, n_tokens: int, target: Path) -> None:
+        """The build is done: write the whole record beside the index."""
+        self._entry["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        runs = [*self._earlier, self._entry]
+        write_json(target, {"n_runs": len(runs), "n_resumes": len(runs) - 1, "n_tokens": n_tokens, "runs": runs})
+
+    def _write(self) -> None:
+        write_json(self._path, {"runs": [*self._earlier, self._entry]})

@@ -1,0 +1,129 @@
+"""Running statistics of every cell of a layer. Tensors in, tensors out; knows no model.
+
+Sums are kept as integers: each shard's float64 sum is rounded once to a multiple of 2**-40 and added as whole numbers,
+so that totals do not depend on how shards were grouped or in which order they came.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ffmem.index.histogram import LOWEST_EXPONENT, N_BINS
+
+_FRACTION_BITS = 40
+_TILE_BYTES = 2**19
+"""Size of one tile: small enough that it stays in a core's cache while all statistics read it."""
+
+_FIRST_BIN = 2 * (127 + LOWEST_EXPONENT) - 1
+"""Bin b >= 1 holds the floats whose bits, shifted right by 22 (exponent and first bit of the mantissa), are this + b."""
+
+
+def histogram_bins(values: Float[Tensor, "*n"]) -> Int[Tensor, "*n"]:
+    """The bin of each value (int32), from the bits of the float32, without a logarithm."""
+    return (values.contiguous().view(torch.int32) >> 22).sub_(_FIRST_BIN).clamp_(0, N_BINS - 1)
+
+
+class ExactSum:
+    """A sum of float64 vectors as integers, associative and commutative, one vector a shard.
+
+    Holds whole parts and multiples of 2**-40 apart; exact for up to 2**23 addends and totals below 2**62.
+    """
+
+    def __init__(self, n_cells: int) -> None:
+        self.parts: Int[Tensor, "2 cells"] = torch.zeros(2, n_cells, dtype=torch.int64)
+
+    def add(self, values: Float[Tensor, "cells"]) -> None:
+        """Add one float64 vector."""
+        whole = values.trunc()
+        self.parts[0] += whole.long()
+        self.parts[1] += ((values - whole) * 2.0**_FRACTION_BITS).round().long()
+
+
+class LayerStatistics:
+    """Activity statistics of the cells of one layer over the tokens seen so far.
+
+    Args:
+        n_cells: cells of the layer.
+        n_signs: 2 keeps a second histogram, of negated per-sentence minima (for cells whose sign is a gauge), else 1.
+    """
+
+    def __init__(self, n_cells: int, n_signs: int, device: torch.device | str = "cpu") -> None:
+        self.n_tokens = 0
+        self.n_sentences = 0
+        self.sum = ExactSum(n_cells)
+        self.square_sum = ExactSum(n_cells)
+        self.n_active = torch.zeros(n_cells, dtype=torch.int64)
+        self.minimum = torch.full((n_cells,), torch.inf, dtype=torch.float32, device=device)
+        self.maximum = torch.full((n_cells,), -torch.inf, dtype=torch.float32, device=device)
+        self.histogram = torch.zeros(n_signs, n_cells * N_BINS, dtype=torch.int32, device=device)
+        self._bin_base = torch.arange(0, n_cells * N_BINS, N_BINS, dtype=torch.int64, device=device)
+        self._shard = torch.zeros(3, n_cells, dtype=torch.float64, device=device)  # sum, square sum, number active
+        tile_tokens = max(1, _TILE_BYTES // (4 * n_cells))
+        self._scratch = torch.empty(tile_tokens, n_cells, dtype=torch.float32, device=device)
+        self._ones = torch.ones(1, tile_tokens, dtype=torch.float32, device=device)
+
+    def update(
+        self, coefficients: Float[Tensor, "sentences positions cells"]
+    ) -> tuple[Float[Tensor, "sentences cells"], Float[Tensor, "sentences cells"]]:
+        """Count these coefficients; return each sentence's maximum and minimum for each cell.
+
+        Args:
+            coefficients: float32, every position of every sentence, no padding.
+        """
+        n, length, n_cells = coefficients.shape
+        maxima = coefficients.new_empty(n, n_cells)
+        minima = coefficients.new_empty(n, n_cells)
+        n_rows = max(1, len(self._scratch) // length)
+        n_columns = min(length, len(self._scratch))
+        totals = coefficients.new_zeros(3, n_cells)
+        for row in range(0, n, n_rows):
+            rows = slice(row, row + n_rows)
+            for column in range(0, length, n_columns):
+                tile = coefficients[rows, column : column + n_columns]
+                if column == 0:
+                    torch.amax(tile, 1, out=maxima[rows])
+                    torch.amin(tile, 1, out=minima[rows])
+                else:
+                    torch.maximum(maxima[rows], tile.amax(1), out=maxima[rows])
+                    torch.minimum(minima[rows], tile.amin(1), out=minima[rows])
+                self._add_tile(tile, totals)
+        self._shard += totals
+        torch.maximum(self.maximum, maxima.amax(0), out=self.maximum)
+        torch.minimum(self.minimum, minima.amin(0), out=self.minimum)
+        self._count(0, maxima)
+        if len(self.histogram) > 1:
+            self._count(1, -minima)
+        self.n_tokens += n * length
+        self.n_sentences += n
+        return maxima, minima
+
+    def _add_tile(self, tile: Float[Tensor, "rows columns cells"], totals: Float[Tensor, "3 cells"]) -> None:
+        n_tokens = tile.shape[0] * tile.shape[1]
+        scratch, ones = self._scratch[:n_tokens], self._ones[:, :n_tokens]
+        shaped = scratch.view(tile.shape)
+        if tile.is_contiguous():
+            totals[:1].addmm_(ones, tile.view(scratch.shape))
+        else:
+            shaped.copy_(tile)
+            totals[:1].addmm_(ones, scratch)
+        torch.mul(tile, tile, out=shaped)
+        totals[1:2].addmm_(ones, scratch)
+        torch.gt(tile, 0, out=shaped)
+        totals[2:].addmm_(ones, scratch)
+
+    def _count(self, sign: int, values: Float[Tensor, "sentences cells"]) -> None:
+        slots = (histogram_bins(values).long() + self._bin_base).view(-1)
+        self.histogram[sign].scatter_add_(0, slots, torch.ones((), dtype=torch.int32).expand(slots.shape))
+
+    def first_not_finite(self) -> int | None:
+        """Index of a cell that met NaN or infinity since the last shard was closed, or None."""
+        bad = ~torch.isfinite(self._shard).all(0)
+        return int(bad.nonzero()[0]) if bad.any() else None
+
+    def close_shard(self) -> None:
+        """Move the shard's sums into the exact totals. State is only ever saved between shards."""
+        shard = self._shard.cpu()
+        self.sum.add(shard[0])
+        self.square_sum.add(shard[1])
+        self.n_active += shard[2].long()
+        self._shard.zero_()

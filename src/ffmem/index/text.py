@@ -1,0 +1,185 @@
+"""The text side of a store: documents, sentences, tokens, vocabulary. Knows no model.
+
+docs/design/store-format.md is normative.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from ffmem.errors import StoreError
+from ffmem.index.files import map_arrays
+
+
+
+@dataclass(frozen=True)
+class SentenceRow:
+    """A stored sentence."""
+
+    id: int
+    text: str
+    document_id: int
+    start_byte: int
+    """Where it begins in its document."""
+    n_occurrences: int
+    held_out: bool
+    token_ids: np.ndarray
+    token_starts: np.ndarray
+    token_ends: np.ndarray
+
+    def token_strings(self) -> tuple[str, ...]:
+        """The bytes of the text that each token stands for; bytes that are no whole character as \\xNN."""
+        data = self.text.encode()
+        pairs = zip(self.token_starts.tolist(), self.token_ends.tolist(), strict=True)
+        return tuple(data[start:end].decode(errors="backslashreplace") for start, end in pairs)
+
+
+@dataclass(frozen=True)
+class DocumentRow:
+    """A stored document, without its text."""
+
+    id: int
+    name: str
+    metadata: dict[str, Any]
+    held_out: bool
+    n_bytes: int
+
+
+class TextReader:
+    """Reads the text of a finished index; may be used from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "text.sqlite"
+        if not self._path.is_file():
+            raise self._damaged("it is missing")
+        self._connections = threading.local()
+        arrays = map_arrays(folder / "tokens.safetensors")
+        try:
+            self.token_id = arrays["token_id"]
+            self._token_start, self._token_end = arrays["token_start"], arrays["token_end"]
+            self.sentence_start = arrays["sentence_start"]
+            """Token index of each sentence's first token, held-out sentences last, and one entry more."""
+        except KeyError as error:
+            raise StoreError(
+                f"{folder / 'tokens.safetensors'} has no array {error}",
+                "Expected token_id, token_start, token_end and sentence_start",
+                "Run `ffmem verify` on the index, or rebuild it",
+            ) from error
+
+    @cached_property
+    def n_sentences(self) -> int:
+        """Indexed sentences."""
+        return int(self._one("SELECT count(*) FROM sentences JOIN documents d ON d.id = document_id WHERE NOT d.held_out"))
+
+    @property
+    def n_all_sentences(self) -> int:
+        """Indexed and held-out sentences."""
+        return len(self.sentence_start) - 1
+
+    def sentence(self, sentence_id: int) -> SentenceRow:
+        """A sentence with its tokens."""
+        row = self._row(
+            "SELECT s.text, s.document_id, s.start_byte, s.n_occurrences, d.held_out "
+            "FROM sentences s JOIN documents d ON d.id = s.document_id WHERE s.id = ?",
+            sentence_id,
+        )
+        first, end = self.sentence_range(sentence_id)
+        part = slice(first, end)
+        text, document_id, start_byte, n_occurrences, held_out = row
+        return SentenceRow(
+            sentence_id, text, document_id, start_byte, n_occurrences, bool(held_out),
+            self.token_id[part], self._token_start[part], self._token_end[part],
+        )  # fmt: skip
+
+    def document(self, document_id: int) -> DocumentRow:
+        """A document's name and metadata."""
+        name, metadata, held_out, n_bytes = self._row(
+            "SELECT name, metadata, held_out, n_bytes FROM documents WHERE id = ?", document_id
+        )
+        return DocumentRow(document_id, name, json.loads(metadata), bool(held_out), n_bytes)
+
+    def token_strings(self, token_ids: Sequence[int]) -> tuple[str, ...]:
+        """Tokens of the vocabulary as text."""
+        return tuple(self._token_string(token_id) for token_id in token_ids)
+
+    def token_ids_of(self, token: str) -> tuple[int, ...]:
+        """Ids of the vocabulary's tokens with exactly this text."""
+        return tuple(row[0] for row in self._execute("SELECT token_id FROM vocabulary WHERE token = ?", token))
+
+    def sentence_range(self, sentence_id: int) -> tuple[int, int]:
+        """Token indices of a sentence: the first, and the one after the last."""
+        return int(self.sentence_start[sentence_id]), int(self.sentence_start[sentence_id + 1])
+
+    def locate(self, token: int) -> tuple[int, int]:
+        """The sentence that a token index lies in, and the position there."""
+        sentence_id = int(np.searchsorted(self.sentence_start, np.uint64(token), side="right")) - 1
+        return sentence_id, token - int(self.sentence_start[sentence_id])
+
+    def sentence_of(self, tokens: np.ndarray) -> np.ndarray:
+        """The sentences that token indices lie in."""
+        return np.searchsorted(self.sentence_start, tokens.astype(np.uint64), side="right") - 1
+
+    def following(self, tokens: np.ndarray) -> np.ndarray:
+        """Ids of the tokens after these token indices, -1 at the end of a sentence."""
+        last = self.sentence_start[self.sentence_of(tokens) + 1].astype(np.int64) - 1
+        next_ids = self.token_id[np.minimum(tokens + 1, len(self.token_id) - 1)].astype(np.int64)
+        return np.where(tokens == last, -1, next_ids)
+
+    def document_of(self, sentence_ids: np.ndarray) -> np.ndarray:
+        """The documents of sentences."""
+        return self._documents[sentence_ids]
+
+    def integrity_problem(self) -> str | None:
+        """What SQLite itself, or a comparison of its rows with the token arrays, finds wrong; None if nothing."""
+        found = self._one("PRAGMA integrity_check")
+        if found != "ok":
+            return f"{self._path.name}: {found}"
+        n_rows = self._one("SELECT count(*) FROM sentences")
+        if n_rows != self.n_all_sentences:
+            return f"{self._path.name} has {n_rows:,} sentences, and the token arrays {self.n_all_sentences:,}"
+        return None
+
+    @cached_property
+    def _documents(self) -> np.ndarray:
+        return np.array([row[0] for row in self._execute("SELECT document_id FROM sentences ORDER BY id")])
+
+    @lru_cache(maxsize=100_000)  # noqa: B019 (a reader lives as long as its process)
+    def _token_string(self, token_id: int) -> str:
+        return str(self._row("SELECT token FROM vocabulary WHERE token_id = ?", token_id)[0])
+
+    def _row(self, sql: str, *values: Any) -> tuple[Any, ...]:
+        for row in self._execute(sql, *values):
+            return tuple(row)
+        raise self._damaged(f"no row for {values}")
+
+    def _one(self, sql: str) -> Any:
+        return self._row(sql)[0]
+
+    def _execute(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        try:
+            return list(self._connection().execute(sql, values))
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._connections, "open", None)
+        if connection is None:
+            # immutable: nobody writes it, so SQLite takes no locks and makes no files beside it
+            uri = f"file:{quote(str(self._path.resolve()))}?mode=ro&immutable=1"
+            connection = self._connections.open = sqlite3.connect(uri, uri=True)
+        return connection
+
+    def _damaged(self, why: str) -> StoreError:
+        return StoreError(
+            f"{self._path} is damaged: {why}",
+            "Expected the database that `ffmem index` wrote",
+            "Run `ffmem verify` on the index; copy the file again, or rebuild the index",
+        )

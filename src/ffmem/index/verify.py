@@ -1,0 +1,247 @@
+"""Checks a finished index: every file, every range, and a sample of its triggers against the model itself."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ffmem.errors import InputError, StoreError
+from ffmem.index.files import sha256_of
+from ffmem.index.reader import Index
+from ffmem.index.store import LAYER_ARRAYS, NO_TOKEN
+from ffmem.options import IndexOptions
+
+ROUNDING = 1e-4
+"""Largest difference between stored and recomputed coefficients, as a share of the cell's largest, where bytes need not agree."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was checked, and what was wrong."""
+
+    n_files: int
+    """Files whose length and SHA-256 were compared with the manifest."""
+    n_arrays: int
+    """Arrays whose dtype, shape and ranges were checked."""
+    n_triggers: int
+    """Stored triggers that were recomputed with the model."""
+    n_comparisons: int
+    """Sentence-cell pairs that were recomputed to see that none is missing from a list."""
+    largest_error: float | None
+    """Largest difference of a recomputed coefficient, as a share of its cell's largest; None without the model."""
+    same_bytes: bool | None
+    """Whether every recomputed coefficient had the stored bits; None without the model."""
+    identities: dict[str, Any] | None
+    """The certificate, measured anew; None without the model."""
+    problems: tuple[str, ...]
+    """What is wrong, a sentence each; empty for a sound index."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return self.__dict__ | {"problems": list(self.problems)}
+
+
+def verify_index(
+    index: Index,
+    *,
+    with_model: bool = True,
+    model: str | None = None,
+    n_batches: int = 3,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Verification:
+    """Check an index against its manifest and against the model it was built from.
+
+    Args:
+        index: an opened index.
+        with_model: recompute a sample with the model; without it, only files, arrays and text are checked.
+        model: where the model is now, if not where it was.
+        n_batches: batches of sentences to recompute. Each is run in the shape it had in the build, so that on the same
+            kind of processor the coefficients are the same bits; elsewhere they agree to rounding.
+        seed: which batches.
+        progress: called with what is checked next.
+
+    Raises:
+        InputError: the model is not to be had, or is another one.
+    """
+    say = progress or (lambda _: None)
+    problems: list[str] = []
+    say("files")
+    problems += _wrong_files(index)
+    say("arrays")
+    n_arrays = 0
+    for layer in range(index.n_layers):
+        say(f"arrays of layer {layer}")
+        try:
+            problems += _wrong_arrays(index, layer)
+        except StoreError as error:
+            problems.append(str(error))
+        n_arrays += len(LAYER_ARRAYS)
+    problems += _wrong_text(index)
+    checked: dict[str, Any] = {"n_triggers": 0, "n_comparisons": 0, "largest_error": None, "same_bytes": None, "identities": None}
+    if with_model and not problems:
+        say("triggers, with the model")
+        checked, wrong = _against_model(index, model, n_batches, seed)
+        problems += wrong
+    return Verification(
+        n_files=len(index.manifest["files"]), n_arrays=n_arrays, problems=tuple(problems), **checked
+    )
+
+
+def _wrong_files(index: Index) -> Iterator[str]:
+    for name, expected in index.manifest["files"].items():
+        path = index.folder / name
+        if path.stat().st_size != expected["bytes"]:
+            yield f"{name} has {path.stat().st_size:,} bytes, not {expected['bytes']:,}"
+        elif sha256_of(path) != expected["sha256"]:
+            yield f"{name} has changed: its SHA-256 is not that of the manifest"
+
+
+def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
+    arrays = index.layer(layer)
+    sizes = {
+        "cells": index.d_ff,
+        "n_signs": index.n_signs,
+        "top": index.top,
+        "slots": index.d_ff * index.n_signs * index.top,
+        "bins": 64,
+        "2": 2,
+        "k": min(index.manifest["identity"]["options"]["promoted"], index.manifest["model"]["d_vocab"]),
+    }
+    for name, (dtype, axes) in LAYER_ARRAYS.items():
+        array = getattr(arrays, name)
+        shape = tuple(sizes[axis] for axis in axes.split())
+        if array.dtype != np.dtype(dtype) or array.shape != shape:
+            yield f"layer {layer}: {name} is {array.dtype}{array.shape}, not {np.dtype(dtype)}{shape}"
+            return
+    tokens, coefficients = arrays.trigger_token, arrays.trigger_coefficient
+    filled = tokens != NO_TOKEN
+    n_tokens = index.manifest["counts"]["n_tokens"]
+    magnitudes = coefficients * np.array([1, -1], dtype=np.float32)[: index.n_signs, None]
+    if (tokens[filled] >= n_tokens).any():
+        yield f"layer {layer}: a trigger lies past the last of {n_tokens:,} tokens"
+    if not (magnitudes[filled] > 0).all() or (coefficients[~filled] != 0).any():
+        yield f"layer {layer}: a trigger's coefficient has the wrong sign, or an empty slot has one"
+    if (np.diff(magnitudes, axis=2) > 0).any() or (np.diff(filled.astype(np.int8), axis=2) > 0).any():
+        yield f"layer {layer}: a trigger list is not in order"
+    if (np.diff(tokens.reshape(-1)[arrays.slot_by_token].astype(np.int64)) < 0).any():
+        yield f"layer {layer}: the list from sentences to cells is not in order"
+    if not (np.isfinite(arrays.promoted_scores).all() and np.isfinite(arrays.suppressed_scores).all()):
+        yield f"layer {layer}: a promoted token's score is not a finite number"
+    if (np.maximum(arrays.promoted_ids, arrays.suppressed_ids) >= index.manifest["model"]["d_vocab"]).any():
+        yield f"layer {layer}: a promoted token's id is not in the vocabulary"
+    if (arrays.histogram.sum(2, dtype=np.int64) != arrays.counts[1]).any():
+        yield f"layer {layer}: a histogram does not count each sentence once"
+
+
+def _wrong_text(index: Index) -> Iterator[str]:
+    counts = index.manifest["counts"]
+    if index.text.n_sentences != counts["n_sentences"]:
+        yield f"the text has {index.text.n_sentences:,} indexed sentences, not {counts['n_sentences']:,}"
+    problem = index.text.integrity_problem()
+    if problem:
+        yield problem
+
+
+def _against_model(
+    index: Index, model: str | None, n_batches: int, seed: int
+) -> tuple[dict[str, Any], list[str]]:
+    """Recompute whole batches: each stored trigger in them, and that no better trigger was left out."""
+    # torch takes seconds to import, and checking files does not need it
+    import torch
+
+    from ffmem.index.batches import plan_shards
+    from ffmem.index.certificate import certify
+    from ffmem.index.store import StorePaths
+    from ffmem.index.worker import ShardText, torch_threads_kept
+    from ffmem.models.registry import load_model
+
+    identity = index.manifest["identity"]
+    options = IndexOptions(**identity["options"])
+    source = model or identity["model"]["source"]
+    with torch_threads_kept():
+        torch.set_num_threads(options.threads)
+        loaded = load_model(source, dtype=options.dtype, device=options.device, revision=identity["model"]["revision"])
+        if loaded.weights_hash() != identity["model"]["weights_sha256"]:
+            raise InputError(
+                f"the model at {source} has other weights than the one that {index.folder} was built from",
+                f"Expected weights with SHA-256 {identity['model']['weights_sha256'][:16]}...",
+                "Say where that model is: ffmem verify DIR --model FOLDER",
+            )
+        folder = StorePaths(index.folder).index
+        text = ShardText(folder, loaded, options)
+        shards = plan_shards(index.text.sentence_start, index.text.n_sentences, options.shard_tokens)
+        batches = [batch for shard in shards for batch in text.batches(shard)]
+        drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
+        tally = _Tally(index, options)
+        for number in sorted(drawn.tolist()):
+            for sentence_id, layers in zip(batches[number].sentence_ids, text.coefficients(batches[number]), strict=True):
+                tally.check(sentence_id, layers)
+        identities = certify(loaded, folder, options)["errors"]
+    return {
+        "n_triggers": tally.n_triggers,
+        "n_comparisons": tally.n_comparisons,
+        "largest_error": tally.largest_error,
+        "same_bytes": tally.same_bytes,
+        "identities": identities,
+    }, tally.problems
+
+
+class _Tally:
+    """Compares recomputed sentences with the stored lists."""
+
+    def __init__(self, index: Index, options: IndexOptions) -> None:
+        self._index, self._options = index, options
+        self.n_triggers = self.n_comparisons = 0
+        self.largest_error, self.same_bytes = 0.0, True
+        self.problems: list[str] = []
+
+    def check(self, sentence_id: int, layers: list[np.ndarray]) -> None:
+        """Take the coefficients of one sentence, (own tokens, d_ff) for each layer."""
+        first, _ = self._index.text.sentence_range(sentence_id)
+        skip = self._options.skip_first
+        for layer, coefficients in enumerate(layers):
+            if len(coefficients) <= skip:
+                continue
+            arrays = self._index.layer(layer)
+            scale = np.maximum(np.abs(arrays.minimum), np.abs(arrays.maximum))
+            for number, sign in enumerate((1, -1)[: self._index.n_signs]):
+                signed = coefficients[skip:] * np.float32(sign)
+                tokens = arrays.trigger_token[:, number].astype(np.int64)
+                stored = arrays.trigger_coefficient[:, number] * np.float32(sign)
+                self._soundness(sentence_id, layer, coefficients * np.float32(sign), tokens - first, stored, scale)
+                self._completeness(sentence_id, layer, signed.max(0), tokens - first, stored, (scale, len(coefficients)))
+
+    def _soundness(
+        self, sentence_id: int, layer: int, signed: np.ndarray, positions: np.ndarray, stored: np.ndarray, scale: np.ndarray
+    ) -> None:
+        """Each stored trigger in this sentence has the coefficient that the model gives."""
+        cells, ranks = np.nonzero((positions >= 0) & (positions < len(signed)))
+        if len(cells) == 0:
+            return
+        fresh, old = signed[positions[cells, ranks], cells], stored[cells, ranks]
+        error = np.abs(fresh - old) / scale[cells]
+        self.n_triggers += len(cells)
+        self.same_bytes &= bool((fresh == old).all())
+        self.largest_error = max(self.largest_error, float(error.max()))
+        worst = int(error.argmax())
+        if error[worst] > ROUNDING:
+            self.problems.append(
+                f"L{layer}.{cells[worst]}: the coefficient in sentence {sentence_id} is stored as {old[worst]:.6g}, "
+                f"and the model gives {fresh[worst]:.6g}"
+            )
+
+    def _completeness(
+        self, sentence_id: int, layer: int, best: np.ndarray, positions: np.ndarray, stored: np.ndarray, sizes: tuple[np.ndarray, int]
+    ) -> None:
+        """A sentence whose best coefficient clearly beats the last of a list stands in that list."""
+        scale, length = sizes
+        listed = ((positions >= 0) & (positions < length)).any(1)
+        missing = (best > stored[:, -1] + ROUNDING * scale) & (best > 0) & ~listed
+        self.n_comparisons += len(best)
+        for cell in np.flatnonzero(missing)[:1]:
+            self.problems.append(
+                f"L{layer}.{cell}: sentence {sentence_id} reaches {best[cell]:.6g} but is not among the triggers, "
+                f"whose last has {stored[cell, -1]:.6g}"
+            )

@@ -1,0 +1,248 @@
+"""One pass of a model over shards of an index's text: the job that executors run."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from safetensors.numpy import save
+from torch import Tensor
+
+from ffmem.errors import ModelError
+from ffmem.index.accumulator import Accumulator, Shape, Span
+from ffmem.index.batches import Batch, Shard, plan_batches
+from ffmem.index.executors import state_path
+from ffmem.index.files import atomic_write, map_arrays
+from ffmem.index.promoted import promoted_tokens
+from ffmem.models.base import Projection, Transformer
+from ffmem.models.registry import load_model
+from ffmem.options import IndexOptions
+
+
+@dataclass(frozen=True)
+class ScanShard:
+    """Task: run the model over a shard and let its coefficients compete."""
+
+    shard: Shard
+
+    @property
+    def task_id(self) -> str:
+        """Unique among the tasks of a job."""
+        return f"shard-{self.shard.shard_id}"
+
+    def describe(self) -> str:
+        """For messages."""
+        return f"shard {self.shard.shard_id} (sentences {self.shard.first_sentence} to {self.shard.end_sentence - 1})"
+
+
+@dataclass(frozen=True)
+class ProjectLayer:
+    """Task: find the tokens that each value of a layer promotes and suppresses."""
+
+    layer: int
+
+    @property
+    def task_id(self) -> str:
+        """Unique among the tasks of a job."""
+        return f"values-{self.layer}"
+
+    def describe(self) -> str:
+        """For messages."""
+        return f"the values of layer {self.layer}"
+
+
+def promoted_path(folder: Path, layer: int) -> Path:
+    """Where the promoted tokens of a layer's values lie while an index is being built."""
+    return folder / f"promoted-{layer:03}.safetensors"
+
+
+@dataclass(frozen=True)
+class IndexJob:
+    """All that a worker needs to know; picklable, and the same for every worker."""
+
+    folder: Path
+    """Work folder, with the text of the index in ``text/``."""
+    model: str
+    """What `load_model` takes."""
+    revision: str | None
+    """Revision of a hub model."""
+    options: IndexOptions
+    projection: Projection
+    """How values become scores: the options' choice, decided."""
+    run_id: str
+    """Names the state files of this run."""
+    job_hash: str
+    """Hash of everything that decides the result; stands in each state file."""
+    checkpoint_s: float
+
+    def start(self, slot: int) -> "IndexWorker":
+        """A worker that goes on from the state file of this slot, if there is one."""
+        torch.set_num_threads(self.options.threads)
+        model = load_model(
+            self.model, dtype=self.options.dtype, device=self.options.device, revision=self.revision
+        )
+        return IndexWorker(self, slot, model)
+
+
+class IndexWorker:
+    """Holds the model and the cumulative state of one worker."""
+
+    def __init__(self, job: IndexJob, slot: int, model: Transformer) -> None:
+        self._job, self._model = job, model
+        self._path = state_path(job.folder, job.run_id, slot)
+        self._text = ShardText(job.folder / "text", model, job.options)
+        self._accumulator = Accumulator(accumulator_shape(model, job.options), job.options.device)
+        self._layers_done: set[str] = set()
+        if self._path.exists():
+            self._accumulator.load(self._path)
+
+    def do(self, task: ScanShard | ProjectLayer, report: Callable[[int], None]) -> None:
+        """Do one task whole."""
+        with torch.inference_mode():
+            if isinstance(task, ProjectLayer):
+                self._project(task.layer)
+                self._layers_done.add(task.task_id)
+            else:
+                self._scan(task.shard, report)
+
+    def save(self) -> set[str]:
+        """Write the state; return the ids of the tasks it covers."""
+        if self._accumulator.covered:
+            self._accumulator.save(self._path, self._job.job_hash)
+        return {f"shard-{shard_id}" for shard_id in self._accumulator.covered} | self._layers_done
+
+    def _scan(self, shard: Shard, report: Callable[[int], None]) -> None:
+        spans: list[Span] = []
+        with self._model.watch_coefficients(lambda layer, m: self._accumulator.observe(layer, m, spans)):
+            for batch in self._text.batches(shard):
+                spans[:] = self._text.spans(batch)
+                self._model.forward(*self._text.inputs(batch))
+                report(batch.n_tokens)
+        bad = self._accumulator.first_not_finite()
+        if bad is not None:
+            raise self._not_finite(shard, *bad)
+        self._accumulator.close_shard(shard.shard_id)
+
+    def _project(self, layer: int) -> None:
+        projection = self._job.projection
+        found = promoted_tokens(
+            self._model.value_rows(layer, projection),
+            self._model.projection_matrix(projection),
+            self._job.options.promoted,
+        )
+        arrays = {
+            "promoted_ids": found.promoted_ids.cpu().numpy().astype(np.uint32),
+            "promoted_scores": found.promoted_scores.cpu().numpy(),
+            "suppressed_ids": found.suppressed_ids.cpu().numpy().astype(np.uint32),
+            "suppressed_scores": found.suppressed_scores.cpu().numpy(),
+        }
+        atomic_write(promoted_path(self._job.folder, layer), save(arrays, metadata={"job": self._job.job_hash}))
+
+    def _not_finite(self, shard: Shard, layer: int, index: int) -> ModelError:
+        """Go through the shard again to say where the first NaN or infinity of this cell is."""
+        where = "a sentence of this shard"
+        for batch in self._text.batches(shard):
+            found = self._text.first_not_finite(batch, layer, index)
+            if found is not None:
+                where = f"sentence {found[0]}, position {found[1]}"
+                break
+        return ModelError(
+            f"the coefficient of cell L{layer}.{index} is not a finite number at {where}",
+            "Expected finite coefficients everywhere",
+            "Use --dtype float32 if the model ran in half precision; otherwise its weights are damaged",
+        )
+
+
+def accumulator_shape(model: Transformer, options: IndexOptions) -> Shape:
+    """Sizes of the accumulator of a model; gated cells keep lists of both signs."""
+    facts = model.facts
+    n_signs = 2 if facts.gated else 1
+    return Shape(facts.n_layers, facts.d_ff, n_signs, options.top, options.per_sentence)
+
+
+@dataclass
+class ShardText:
+    """The text of shards as model input; reads nothing but the shard asked for."""
+
+    folder: Path
+    model: Transformer
+    options: IndexOptions
+    _arrays: dict[str, np.ndarray] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._arrays = map_arrays(self.folder / "tokens.safetensors")
+        self._prefix, self._suffix = self.model.special_tokens(self.options.bos)
+
+    def batches(self, shard: Shard) -> Iterator[Batch]:
+        """The batches of a shard."""
+        starts = self._arrays["sentence_start"][shard.first_sentence : shard.end_sentence + 1].astype(np.int64)
+        n_special = len(self._prefix) + len(self._suffix)
+        return plan_batches(shard, np.diff(starts), n_special, self.options.batch_tokens)
+
+    def inputs(
+        self, batch: Batch
+    ) -> tuple[Int[Tensor, "batch positions"], Int[Tensor, "batch positions"] | None]:
+        """Token ids padded on the right, and the attention mask where the model needs one.
+
+        A causal model does not: what stands on the right of a token cannot reach it.
+        """
+        width = len(self._prefix) + batch.max_length + len(self._suffix)
+        ids = np.full((len(batch.sentence_ids), width), self.model.pad_id, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, sentence_id in enumerate(batch.sentence_ids):
+            start, end = self._arrays["sentence_start"][sentence_id : sentence_id + 2].tolist()
+            own = self._arrays["token_id"][start:end]
+            sentence = np.concatenate((self._prefix, own, self._suffix))
+            ids[row, : len(sentence)] = sentence
+            mask[row, : len(sentence)] = 1
+        device = self.options.device
+        token_ids = torch.from_numpy(ids).to(device)
+        return token_ids, None if self.model.facts.causal else torch.from_numpy(mask).to(device)
+
+    def spans(self, batch: Batch) -> list[Span]:
+        """Where the competing positions of a batch lie."""
+        first = len(self._prefix) + self.options.skip_first
+        starts = self._arrays["sentence_start"][np.array(batch.sentence_ids)].astype(np.int64) + self.options.skip_first
+        return [
+            Span(
+                slice(run.start, run.stop),
+                slice(first, max(first, len(self._prefix) + run.length)),
+                torch.from_numpy(starts[run.start : run.stop]).to(self.options.device),
+            )
+            for run in batch.runs
+        ]
+
+    def coefficients(self, batch: Batch) -> list[list[np.ndarray]]:
+        """Coefficients of every layer at the sentences' own positions: [row][layer] -> (own tokens, d_ff), float32."""
+        layers: list[np.ndarray] = []
+        with torch.inference_mode(), self.model.watch_coefficients(
+            lambda _layer, m: layers.append(m.float().cpu().numpy().copy())
+        ):
+            self.model.forward(*self.inputs(batch))
+        first = len(self._prefix)
+        return [
+            [layer[row, first : first + run.length] for layer in layers]
+            for run in batch.runs
+            for row in range(run.start, run.stop)
+        ]
+
+    def first_not_finite(self, batch: Batch, layer: int, index: int) -> tuple[int, int] | None:
+        """(sentence id, position) of the first coefficient of a cell that is NaN or infinite in this batch."""
+        for sentence_id, layers in zip(batch.sentence_ids, self.coefficients(batch), strict=True):
+            bad = ~np.isfinite(layers[layer][self.options.skip_first :, index])
+            if bad.any():
+                return sentence_id, int(bad.argmax()) + self.options.skip_first
+        return None
+
+
+@contextmanager
+def torch_threads_kept() -> Iterator[None]:
+    """Put torch's number of threads back afterwards."""
+    n_threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)

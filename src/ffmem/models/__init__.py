@@ -1,0 +1,1 @@
+"""Any Transformer seen as layers of keys and values."""

@@ -1,0 +1,72 @@
+"""The identities that everything rests on, measured on a model: sums of memories, residuals, hooks, logits."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ffmem.models.base import LayerTrace, Transformer
+from ffmem.models.tracing import trace
+
+
+@dataclass(frozen=True)
+class Identities:
+    """Errors of the identities; relative ones are max|a - b| / max|b|."""
+
+    ff_sum_errors: tuple[float, ...]
+    """A layer each: sum of m_i v_i + b against the feed-forward output."""
+    residual_errors: tuple[float, ...]
+    """A layer each: r + y, as the family defines it, against the layer's output."""
+    hook_error: float
+    """Largest difference of the final state with and without hooks; 0 means the same bits."""
+    logit_error: float | None
+    """The last layer's output projected with "final-norm" against the model's own logits; None without a head."""
+
+
+def measure_identities(
+    model: Transformer,
+    token_ids: Int[Tensor, "batch positions"],
+    attention_mask: Int[Tensor, "batch positions"] | None = None,
+) -> Identities:
+    """Measure them on one batch."""
+    with torch.no_grad():
+        states = trace(model, token_ids, attention_mask)
+        plain = model.forward(token_ids, attention_mask)
+        with model.watch_coefficients(lambda _layer, _coefficients: None):
+            watched = model.forward(token_ids, attention_mask)
+        return Identities(
+            ff_sum_errors=tuple(_ff_sum_error(model, layer, state) for layer, state in enumerate(states)),
+            residual_errors=tuple(_residual_error(model, layer, state) for layer, state in enumerate(states)),
+            hook_error=float((plain - watched).abs().max()),
+            logit_error=_logit_error(model, states[-1].layer_output, token_ids, attention_mask),
+        )
+
+
+def _ff_sum_error(model: Transformer, layer: int, state: LayerTrace) -> float:
+    summed = state.coefficients.float() @ model.values(layer).float() + model.value_bias(layer).float()
+    return relative_error(summed, state.ff_output)
+
+
+def _residual_error(model: Transformer, layer: int, state: LayerTrace) -> float:
+    output = state.residual + state.ff_update
+    if model.layout.placement == "post":
+        output = model.at(layer, model.layout.ff_norm)(output)
+    return relative_error(output, state.layer_output)
+
+
+def _logit_error(
+    model: Transformer,
+    last: Float[Tensor, "batch positions d_model"],
+    token_ids: Int[Tensor, "batch positions"],
+    attention_mask: Int[Tensor, "batch positions"] | None,
+) -> float | None:
+    own = model.logits(token_ids, attention_mask)
+    if own is None:
+        return None
+    return relative_error(model.project(last, "final-norm" if "final-norm" in model.facts.projections else "raw"), own)
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """max|found - expected| / max|expected|."""
+    return float((found.float() - expected.float()).abs().max() / expected.float().abs().max())

@@ -1,0 +1,115 @@
+"""The one table of architectures, and the one way to load a model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+import transformers
+from transformers.utils import logging as transformers_logging
+
+from ffmem.errors import InputError, ModelError
+from ffmem.models import bert, gemma2, gpt2, gpt_neox, llama, opt
+from ffmem.models.base import Family, Transformer
+from ffmem.models.sources import model_name, resolve
+from ffmem.options import Dtype
+
+FAMILIES: tuple[Family, ...] = (bert.FAMILY, gemma2.FAMILY, gpt2.FAMILY, gpt_neox.FAMILY, llama.FAMILY, opt.FAMILY)
+
+_BY_ARCHITECTURE = {architecture: family for family in FAMILIES for architecture in family.architectures}
+
+
+def load_model(
+    model: str | Path, *, dtype: Dtype = "float32", device: str = "cpu", revision: str | None = None
+) -> Transformer:
+    """A model seen as layers of keys and values, in eval mode, without gradients.
+
+    Args:
+        model: a Hugging Face id or folder, a ``.gguf`` file, or ``smollm2``.
+        dtype: number type of its weights. Weights stored as float32 stay memory-mapped, so that processes share them.
+        device: where it is to be: "cpu", "cuda", ...
+        revision: of a hub model.
+
+    Raises:
+        InputError: it is not to be had, or its architecture is not known; the message lists those that are.
+        ModelError: its files lack weights, or have shapes that its family cannot have.
+    """
+    if dtype not in get_args(Dtype):
+        raise InputError(f"dtype is {dtype!r}", f"Expected one of: {', '.join(get_args(Dtype))}", "Use float32")
+    folder = resolve(str(model), revision)
+    with _quiet():
+        config = _read(transformers.AutoConfig, folder, "config.json")
+        architecture, family = _family_of(config, str(model))
+        tokenizer = _read(transformers.AutoTokenizer, folder, "the tokenizer")
+        if not getattr(tokenizer, "is_fast", False):
+            raise InputError(
+                f"the tokenizer of {model} is a slow one, without a tokenizer.json",
+                "Expected a fast tokenizer: byte offsets come from it",
+                "Save it once with AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained(FOLDER)",
+            )
+        module = _read_weights(family.architectures[architecture], folder, dtype)
+    module = module.eval().requires_grad_(False).to(device)
+    return Transformer(model_name(str(model)), family, module, tokenizer)
+
+
+def _family_of(config: Any, model: str) -> tuple[str, Family]:
+    for architecture in config.architectures or ():
+        if architecture in _BY_ARCHITECTURE:
+            return architecture, _BY_ARCHITECTURE[architecture]
+    found = ", ".join(config.architectures or ()) or f"none (model type {config.model_type})"
+    raise InputError(
+        f"the architecture of {model} is not known: {found}",
+        f"Expected one of: {', '.join(sorted(_BY_ARCHITECTURE))}",
+        "To add a family, see docs/how-to/add-a-family.md: it is one file and one line",
+    )
+
+
+def _read(auto_class: Any, folder: Path, what: str) -> Any:
+    try:
+        return auto_class.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise InputError(
+            f"{what} of {folder} cannot be read: {_first_line(error)}",
+            "Expected the files that save_pretrained writes",
+            "Save model and tokenizer into that folder, or download it again",
+        ) from error
+
+
+def _read_weights(auto_class: str, folder: Path, dtype: Dtype) -> Any:
+    try:
+        module, report = getattr(transformers, auto_class).from_pretrained(
+            folder, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True, use_safetensors=True
+        )
+    except Exception as error:  # whatever the library meets in damaged files: it raises a dozen types of its own
+        raise ModelError(
+            f"the weights in {folder} cannot be read: {_first_line(error)}",
+            "Expected whole .safetensors files that fit config.json",
+            "Download or save the model again; a model with .bin files only: load it once and save_pretrained it",
+        ) from error
+    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    if missing or report.get("mismatched_keys"):
+        raise ModelError(
+            f"the files in {folder} lack weights: {', '.join(missing[:3]) or report['mismatched_keys']}",
+            "Expected every weight; random ones would give memories of nothing",
+            "Download or save the model again",
+        )
+    return module
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars and notes of transformers, which are about its own affairs."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,65 @@
+"""The tokens of a vocabulary as the bytes of text that they stand for."""
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_METASPACE = "▁"
+
+
+@cache
+def _byte_of_character() -> dict[str, int]:
+    """The alphabet of byte-level BPE (GPT-2): printable bytes stand for themselves, the others for 256, 257, ..."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+def _decoder_types(tokenizer: Any) -> set[str]:
+    decoder = json.loads(tokenizer.backend_tokenizer.to_str()).get("decoder") or {}
+    return {str(part.get("type")) for part in [decoder, *decoder.get("decoders", [])]}
+
+
+def is_byte_level(tokenizer: Any) -> bool:
+    """Whether each token stands for an exact number of bytes (byte-level BPE)."""
+    return "ByteLevel" in _decoder_types(tokenizer)
+
+
+def token_bytes(tokenizer: Any) -> list[bytes]:
+    """For each id, from 0 to the largest, the bytes its token stands for.
+
+    Byte-level tokens give their exact bytes, also parts of characters; of other tokenizers "▁" is a space, ``<0xE2>`` a
+    byte, and marks such as WordPiece's ``##`` stay. Special tokens are as they are written; an id without a token is
+    ``<id N>``.
+    """
+    size = max(tokenizer.get_vocab().values()) + 1
+    added = {int(number): str(token) for number, token in tokenizer.added_tokens_decoder.items()}
+    byte_level, metaspace = is_byte_level(tokenizer), bool(_decoder_types(tokenizer) & {"Metaspace", "Replace"})
+    strings = tokenizer.convert_ids_to_tokens(list(range(size)))
+    return [
+        added[number].encode()
+        if number in added
+        else f"<id {number}>".encode()
+        if string is None
+        else _bytes_of(string, byte_level, metaspace)
+        for number, string in enumerate(strings)
+    ]
+
+
+def _bytes_of(token: str, byte_level: bool, metaspace: bool) -> bytes:
+    if byte_level:
+        table = _byte_of_character()
+        if all(character in table for character in token):
+            return bytes(table[character] for character in token)
+        return token.encode()
+    match = _BYTE_TOKEN.fullmatch(token)
+    if match:
+        return bytes([int(match[1], 16)])
+    return (token.replace(_METASPACE, " ") if metaspace else token).encode()
+
+
+def display(token: bytes) -> str:
+    """A token as text; bytes that are no whole character as \\xNN."""
+    return token.decode(errors="backslashreplace")

@@ -1,0 +1,110 @@
+"""What a user may choose when building an index: the same definitions make the command line, the manifest and the docs.
+
+:class:`IndexOptions` decides what the index contains and stands in its manifest; :class:`RunOptions` may change from
+one run to the next without changing a byte of the result.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from ffmem.errors import InputError
+
+PerSentence = Literal["1", "all"]
+Split = Literal["sentences", "lines"]
+Bos = Literal["auto", "yes", "no"]
+Duplicates = Literal["once", "keep"]
+LongSentences = Literal["window", "refuse"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+ProjectionChoice = Literal["auto", "raw", "final-norm", "folded"]
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """Options that decide what an index contains. Two builds with equal options, model and corpus are equal."""
+
+    top: int = 50
+    """Trigger examples kept for each cell and sign."""
+    per_sentence: PerSentence = "1"
+    """"1": a sentence gives a cell at most its best prefix (the official code's rule); "all": every prefix competes."""
+    split: Split = "sentences"
+    """How documents are cut: "sentences" by a sentence splitter, "lines" at line ends."""
+    bos: Bos = "auto"
+    """Special tokens around a sentence: "auto" as the tokenizer does by itself, "yes" a BOS before it, "no" none."""
+    skip_first: int = 0
+    """Positions at the start of each sentence that never compete nor count (attention sinks)."""
+    duplicates: Duplicates = "once"
+    """"once": exactly equal sentences are indexed once, with their count; "keep": each stands for itself (the paper)."""
+    holdout: float = 0.05
+    """Share of documents set aside by the hash of their text: stored, never indexed."""
+    max_sentences: int | None = None
+    """Stop after this many indexed sentences, in corpus order."""
+    max_tokens: int | None = None
+    """Stop before the indexed sentences have more tokens than this."""
+    long_sentences: LongSentences = "window"
+    """A sentence longer than the context: "window" cuts it into pieces that fit (counted), "refuse" is an error."""
+    max_length: int | None = None
+    """Longest input in tokens, special tokens included; by default the model's own context."""
+    projection: ProjectionChoice = "auto"
+    """How values become scores over the vocabulary; "auto": "folded" if there is a final norm to fold, else "raw"."""
+    promoted: int = 50
+    """Tokens kept at each end of a value's scores."""
+    dtype: Dtype = "float32"
+    """Number type of the model's forward pass; statistics and scores are always float32 or better."""
+    device: str = "cpu"
+    """Where the model runs: "cpu", "cuda", "cuda:1", ..."""
+    threads: int = 1
+    """Threads of each worker; with more than 1 the index is equal to rounding only, and its manifest says so."""
+    batch_tokens: int = 2048
+    """Most tokens, padding included, of one forward pass."""
+    shard_tokens: int = 16384
+    """About how many tokens are handed to a worker at a time; sentences of similar length share a batch within it."""
+    seed: int = 0
+    """Seed of everything drawn: which documents are held out, which triggers are checked."""
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name, low in (("top", 1), ("promoted", 1), ("threads", 1), ("batch_tokens", 1), ("shard_tokens", 1), ("skip_first", 0), ("seed", 0)):
+            _check_at_least(name, getattr(self, name), low)
+        for name, low in (("max_sentences", 1), ("max_tokens", 1), ("max_length", 2)):
+            if getattr(self, name) is not None:
+                _check_at_least(name, getattr(self, name), low)
+        if not 0 <= self.holdout < 1:
+            raise InputError(f"{_flag('holdout')} is {self.holdout}", "Expected a share from 0 up to, but not including, 1", "Write --holdout 0.05 for one document in twenty, --holdout 0 for none")
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as plain JSON values, in the order of definition."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options that may differ from one run to the next; they never change what the index contains."""
+
+    workers: int | None = None
+    """Worker processes; by default one for each processor on a CPU, one on a GPU. 0 works in this process."""
+    checkpoint_s: float = 60.0
+    """Seconds between two checkpoints of a worker."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None:
+            _check_at_least("workers", self.workers, 0)
+        if not self.checkpoint_s >= 0:
+            raise InputError(f"{_flag('checkpoint_s')} is {self.checkpoint_s}", "Expected seconds, 0 or more", "Write --checkpoint-s 60")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _check_choices(options: Any) -> None:
+    for field in fields(options):
+        choices = get_args(field.type)
+        if choices and all(isinstance(choice, str) for choice in choices):
+            value = getattr(options, field.name)
+            if value not in choices:
+                raise InputError(f"{_flag(field.name)} is {value!r}", f"Expected one of: {', '.join(choices)}", f"Write {_flag(field.name)} {choices[0]}")
+
+
+def _check_at_least(name: str, value: int, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise InputError(f"{_flag(name)} is {value!r}", f"Expected a whole number of at least {low}", f"Write {_flag(name)} {max(low, 1)}")

@@ -1,0 +1,117 @@
+"""Tiny random models of every family, with tokenizers of their own; nothing is downloaded."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+TEXT = (
+    "the quick brown fox jumps over the lazy dog while rivers and stones and windows wait for winter letters. "
+    "Soldiers, teachers and musicians of the old village write about silver engines in the morning market! "
+    "naïve café 日本語 😀 — “quoted” (1,234.5)\n\tdef f(x): return x**2\n"
+)
+D_MODEL, D_FF, N_LAYERS, CONTEXT = 32, 48, 3, 64
+
+FAMILIES = ("gpt2", "opt", "llama", "gpt_neox", "gemma2", "bert")
+VARIANTS = (*FAMILIES, "gpt_neox_sequential", "opt_post_ln", "bert_headless")
+
+
+def byte_level_tokenizer(bos_by_itself: bool) -> object:
+    """Byte-level BPE, as GPT-2 has; with a BOS before each text or not."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<s>", "<pad>"], initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([TEXT] * 3, trainer)
+    if bos_by_itself:
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", pad_token="<pad>")
+
+
+def word_piece_tokenizer() -> object:
+    """Lower-casing WordPiece, as BERT has."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator([TEXT] * 3, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+
+
+def tiny_model(variant: str, d_vocab: int) -> object:
+    """A random model from a config, with norms and biases that are not trivial."""
+    import torch
+    import transformers as t
+
+    torch.manual_seed(7)
+    sizes = {"hidden_size": D_MODEL, "num_hidden_layers": N_LAYERS, "num_attention_heads": 4, "vocab_size": d_vocab}
+    sizes |= {"max_position_embeddings": CONTEXT, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
+    gated = sizes | {"intermediate_size": D_FF, "num_key_value_heads": 2, "head_dim": 8}
+    wide = sizes | {"intermediate_size": D_FF}
+    opt = sizes | {"ffn_dim": D_FF, "word_embed_proj_dim": D_MODEL}
+    made = {
+        "gpt2": lambda: t.GPT2LMHeadModel(
+            t.GPT2Config(n_embd=D_MODEL, n_inner=D_FF, n_layer=N_LAYERS, n_head=4, vocab_size=d_vocab, n_positions=CONTEXT,
+                         bos_token_id=0, eos_token_id=0)),
+        "opt": lambda: t.OPTForCausalLM(t.OPTConfig(**opt)),
+        "opt_post_ln": lambda: t.OPTForCausalLM(
+            t.OPTConfig(**(opt | {"word_embed_proj_dim": 16, "do_layer_norm_before": False}))),
+        "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(**gated)),
+        "gpt_neox": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**wide)),
+        "gpt_neox_sequential": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**wide, use_parallel_residual=False)),
+        "gemma2": lambda: t.Gemma2ForCausalLM(t.Gemma2Config(**gated, query_pre_attn_scalar=8)),
+        "bert": lambda: t.BertForMaskedLM(t.BertConfig(**(wide | {"pad_token_id": 0}))),
+        "bert_headless": lambda: t.BertModel(t.BertConfig(**(wide | {"pad_token_id": 0}))),
+    }[variant]()  # fmt: skip
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+            elif "embed" in name or "wte" in name:
+                parameter.normal_(std=0.3)
+            else:
+                parameter.normal_(std=0.15)
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny model of a family or variant, made once."""
+    made: dict[str, Path] = {}
+
+    def make(variant: str) -> Path:
+        if variant not in made:
+            folder = tmp_path_factory.mktemp("models") / variant
+            is_bert = variant.startswith("bert")
+            tokenizer = word_piece_tokenizer() if is_bert else byte_level_tokenizer(variant in ("llama", "gemma2", "opt"))
+            tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
+            tiny_model(variant, len(tokenizer)).save_pretrained(folder)  # type: ignore[attr-defined,arg-type]
+            made[variant] = folder
+        return made[variant]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real text that is not part of the project."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the development data is not at {folder}; a user has no need of it")
+    return folder

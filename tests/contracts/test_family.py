@@ -1,0 +1,186 @@
+"""What every family must hold: the numbered checks of the specification of these analyses, on tiny random models."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from ffmem import ModelError, load_model
+from ffmem.models.base import Transformer
+from ffmem.models.identities import measure_identities, relative_error
+from ffmem.models.tracing import trace
+from tests.conftest import D_FF, D_MODEL, N_LAYERS, VARIANTS
+
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(params=VARIANTS)
+def model(request: pytest.FixtureRequest, tiny_folder: Callable[[str], Path]) -> Transformer:
+    return load_model(tiny_folder(request.param))
+
+
+def sample(model: Transformer, batch: int = 3, positions: int = 11, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(5, model.facts.d_vocab, (batch, positions), generator=generator)
+
+
+def mask_for(model: Transformer, token_ids: torch.Tensor) -> torch.Tensor | None:
+    return None if model.facts.causal else torch.ones_like(token_ids)
+
+
+def coefficients(model: Transformer, token_ids: torch.Tensor, mask: torch.Tensor | None = None) -> list[torch.Tensor]:
+    found: list[torch.Tensor] = []
+    with torch.no_grad(), model.watch_coefficients(lambda _, m: found.append(m.clone())):
+        model.forward(token_ids, mask)
+    return found
+
+
+def test_facts_and_shapes(model: Transformer) -> None:
+    facts = model.facts
+    assert (facts.n_layers, facts.d_model, facts.d_ff) == (N_LAYERS, D_MODEL, D_FF)
+    for layer in range(N_LAYERS):
+        keys = [model.gate_keys(layer), model.up_keys(layer)] if facts.gated else [model.keys(layer)]
+        assert all(matrix.shape == (D_FF, D_MODEL) for matrix in [*keys, model.values(layer)])
+        assert model.value_bias(layer).shape == (D_MODEL,)
+    with pytest.raises(ModelError, match="gated"):
+        model.keys(0) if facts.gated else model.gate_keys(0)
+
+
+def test_check_1_sums_of_memories_and_residuals(model: Transformer) -> None:
+    token_ids = sample(model)
+    found = measure_identities(model, token_ids, mask_for(model, token_ids))
+    assert max(found.ff_sum_errors) < TOLERANCE
+    assert max(found.residual_errors) < TOLERANCE
+    states = trace(model, token_ids, mask_for(model, token_ids))
+    assert min(float(state.ff_output.abs().max()) for state in states) > 1e-3  # not zero against zero
+    for state, following in zip(states, states[1:], strict=False):  # o is what the next layer starts from
+        if model.facts.norm_placement != "post" and not model.facts.parallel:
+            assert not torch.equal(state.layer_output, following.residual)
+
+
+def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None:
+    token_ids = sample(model)
+    activation = {
+        "relu": torch.relu,
+        "silu": torch.nn.functional.silu,
+        "gelu": torch.nn.functional.gelu,
+        "gelu_new": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
+        "gelu_pytorch_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
+    }[model.facts.activation]
+    for layer, state in enumerate(trace(model, token_ids, mask_for(model, token_ids))):
+        if model.facts.gated:
+            expected = activation(state.ff_input @ model.gate_keys(layer).T) * (state.ff_input @ model.up_keys(layer).T)
+        else:
+            bias = model.key_bias(layer)
+            expected = activation(state.ff_input @ model.keys(layer).T + (0 if bias is None else bias))
+        assert relative_error(state.coefficients, expected) < TOLERANCE
+
+
+def test_check_2_projected_final_state_is_the_models_own_logits(model: Transformer) -> None:
+    token_ids = sample(model)
+    found = measure_identities(model, token_ids, mask_for(model, token_ids))
+    if model.has_head:
+        assert found.logit_error is not None and found.logit_error < TOLERANCE
+    else:
+        assert found.logit_error is None and model.logits(token_ids) is None
+
+
+def test_hooks_change_no_bit_and_leave_with_their_context(model: Transformer) -> None:
+    token_ids = sample(model)
+    mask = mask_for(model, token_ids)
+    before = model.logits(token_ids, mask) if model.has_head else model.forward(token_ids, mask)
+    with pytest.raises(ZeroDivisionError), model.watch_coefficients(lambda _layer, _m: 1 / 0):
+        model.forward(token_ids, mask)
+    seen: list[int] = []
+    with model.watch_coefficients(lambda layer, _: seen.append(layer)):
+        during = model.logits(token_ids, mask) if model.has_head else model.forward(token_ids, mask)
+    assert seen == list(range(N_LAYERS))
+    after = model.logits(token_ids, mask) if model.has_head else model.forward(token_ids, mask)
+    assert before is not None and during is not None and after is not None
+    assert torch.equal(before, during) and torch.equal(before, after) and len(seen) == N_LAYERS
+    assert not any(module._forward_pre_hooks for module in model.module.modules())
+
+
+def test_check_3_prefixes_batches_and_padding(model: Transformer) -> None:
+    token_ids = sample(model, batch=1, positions=9)
+    whole = coefficients(model, token_ids, mask_for(model, token_ids))
+    differences = []
+    for end in range(1, 9):
+        prefix = coefficients(model, token_ids[:, :end], mask_for(model, token_ids[:, :end]))
+        differences.append(max(relative_error(p[:, -1], w[:, end - 1]) for p, w in zip(prefix, whole, strict=True)))
+    if model.facts.causal:
+        assert max(differences) < TOLERANCE
+    else:
+        assert min(differences) > 1e-3  # a bidirectional model has no prefixes: its positions see their right
+
+    many = sample(model, batch=4, positions=9, seed=1)
+    many[2] = token_ids[0]
+    batched = coefficients(model, many, mask_for(model, many))
+    assert max(relative_error(b[2:3], w) for b, w in zip(batched, whole, strict=True)) < TOLERANCE
+
+    padded_ids = torch.cat((token_ids, torch.full((1, 5), model.pad_id)), dim=1)
+    mask = None if model.facts.causal else torch.cat((torch.ones_like(token_ids), torch.zeros(1, 5, dtype=torch.long)), 1)
+    padded = coefficients(model, padded_ids, mask)
+    assert max(relative_error(p[:, :9], w) for p, w in zip(padded, whole, strict=True)) < TOLERANCE
+
+
+def test_check_13_gauges(tiny_folder: Callable[[str], Path], model: Transformer) -> None:
+    """What the model cannot see: the sign of a gated cell's up key and value; the scale of a ReLU cell's key and value."""
+    token_ids = sample(model)
+    mask = mask_for(model, token_ids)
+    if model.facts.gated:
+        factor, inputs = -1.0, [model.up_keys(1)]
+    elif model.facts.activation == "relu":
+        bias = model.key_bias(1)
+        assert bias is not None
+        factor, inputs = 4.0, [model.keys(1), bias]
+    else:
+        factor, inputs = 1.0, []
+    before, output = coefficients(model, token_ids, mask), model.forward(token_ids, mask)
+    with torch.no_grad():
+        for matrix in inputs:
+            matrix[5] *= factor
+        model.values(1)[5] /= factor
+    after = coefficients(model, token_ids, mask)
+    expected = before[1].clone()
+    expected[..., 5] *= factor
+    assert relative_error(after[1], expected) < TOLERANCE
+    assert relative_error(model.forward(token_ids, mask), output) < TOLERANCE
+
+
+def test_check_14_folding(model: Transformer) -> None:
+    """logits = U' h / scale + U beta + b: the folded projection, plus what it keeps apart."""
+    if "folded" not in model.facts.projections:
+        with pytest.raises(Exception, match=r"has no projection 'folded'.*Expected one of: raw"):
+            model.projection_matrix("folded")
+        return
+    token_ids = sample(model)
+    state = trace(model, token_ids)[-1].layer_output
+    norm = model.final_norm
+    assert norm is not None
+    if model.facts.norm == "layernorm":
+        scale = (state.var(-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+        constant = model.projection_matrix("raw") @ norm.bias
+    else:
+        scale = (state.pow(2).mean(-1, keepdim=True) + getattr(norm, "eps", getattr(norm, "variance_epsilon", 0))).sqrt()
+        constant = torch.zeros(model.facts.d_vocab)
+    logits = model.project(state, "folded") / scale + constant
+    cap = model.layout.softcap
+    logits = logits if cap is None else torch.tanh(logits / cap) * cap
+    own = model.logits(token_ids)
+    assert own is not None and relative_error(logits, own) < TOLERANCE
+
+
+def test_value_scores_add_up_to_the_scores_of_the_update(model: Transformer) -> None:
+    """Contributions are linear: sum of m_i x scores of value i, plus the bias's, are the scores of the update."""
+    projection = "folded" if "folded" in model.facts.projections else "raw"
+    token_ids = sample(model)
+    for layer, state in enumerate(trace(model, token_ids, mask_for(model, token_ids))):
+        matrix, rows = model.projection_matrix(projection), model.value_rows(layer, projection)
+        summed = state.coefficients @ (rows @ matrix.T) + model.value_bias(layer) @ matrix.T
+        expected = model.project(state.ff_update, projection)
+        if model.facts.norm_placement == "sandwich":  # a norm divides y by its root mean square first
+            rms = (state.ff_output.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+            summed = summed / rms
+        assert relative_error(summed, expected) < TOLERANCE

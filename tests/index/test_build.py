@@ -1,0 +1,235 @@
+"""A whole build against brute force, sentence by sentence."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import ffmem
+from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
+from ffmem.index.build import adopt_states, locked
+from ffmem.index.histogram import histogram_edges
+from ffmem.index.store import NO_TOKEN
+from ffmem.index.worker import IndexJob
+
+IN_PROCESS = RunOptions(workers=0)
+FAMILIES = ["gpt2", "opt", "llama", "gpt_neox", "gemma2", "bert"]
+
+
+def coefficients_of(index: Index, model: "ffmem.models.base.Transformer") -> list[list[np.ndarray]]:
+    """[sentence][layer] -> (own tokens, d_ff), each sentence alone through the model."""
+    special = index.manifest["special_tokens"]
+    n_prefix, n_suffix = len(special["prefix"]), len(special["suffix"])
+    found = []
+    for sentence_id in range(index.text.n_sentences):
+        own = index.text.sentence(sentence_id).token_ids.tolist()
+        ids = torch.tensor([special["prefix"] + own + special["suffix"]])
+        layers: list[np.ndarray] = []
+        with torch.inference_mode(), model.watch_coefficients(
+            lambda _, m, layers=layers: layers.append(m[0].float().numpy().copy())
+        ):
+            model.forward(ids, None if model.facts.causal else torch.ones_like(ids))
+        found.append([layer[n_prefix : len(layer) - n_suffix] for layer in layers])
+    return found
+
+
+def brute_force(
+    found: list[list[np.ndarray]], starts: np.ndarray, layer: int, sign: int, per_sentence: str, skip: int
+) -> list[list[tuple[float, int]]]:
+    """For each cell every competing (magnitude, token), in the total order."""
+    lists: list[list[tuple[float, int]]] = [[] for _ in range(found[0][layer].shape[1])]
+    for sentence_id, layers in enumerate(found):
+        signed = layers[layer][skip:] * sign
+        if not len(signed):
+            continue
+        positions = [signed.argmax(0)] if per_sentence == "1" else [np.full(signed.shape[1], p) for p in range(len(signed))]
+        for best in positions:
+            for cell, position in enumerate(best):
+                magnitude = float(signed[position, cell])
+                if magnitude > 0:
+                    lists[cell].append((magnitude, int(starts[sentence_id]) + skip + int(position)))
+    return [sorted(one, key=lambda t: (-t[0], t[1])) for one in lists]
+
+
+def check_lists(index: Index, found: list[list[np.ndarray]], per_sentence: str, skip: int) -> int:
+    """Values to rounding; places and order wherever neighbours differ by more than 1e-5 of the largest."""
+    n_exact = 0
+    for layer in range(index.n_layers):
+        arrays = index.layer(layer)
+        for number, sign in enumerate((1, -1)[: index.n_signs]):
+            expected = brute_force(found, index.text.sentence_start, layer, sign, per_sentence, skip)
+            for cell in range(index.d_ff):
+                tokens = arrays.trigger_token[cell, number]
+                values = arrays.trigger_coefficient[cell, number] * sign
+                n = min(index.top, len(expected[cell]))
+                assert (tokens != NO_TOKEN).sum() == n
+                largest = expected[cell][0][0] if n else 1.0
+                for rank in range(n):
+                    assert values[rank] == pytest.approx(expected[cell][rank][0], abs=1e-5 * largest, rel=1e-4)
+                    around = [expected[cell][r][0] for r in (rank - 1, rank, rank + 1) if 0 <= r < len(expected[cell])]
+                    if all(abs(a - b) > 1e-5 * largest for a, b in zip(around, around[1:], strict=False)):
+                        assert tokens[rank] == expected[cell][rank][1]
+                        n_exact += 1
+    return n_exact
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_equals_brute_force_for_every_cell(
+    family: str, index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
+) -> None:
+    index = index_of(family)
+    found = coefficients_of(index, ffmem.load_model(tiny_folder(family)))
+    assert check_lists(index, found, "1", 0) > index.n_cells * index.top / 2
+    for layer in range(index.n_layers):
+        arrays = index.layer(layer)
+        everything = np.concatenate([layers[layer] for layers in found]).astype(np.float64)
+        assert arrays.counts.tolist() == [len(everything), len(found)]
+        np.testing.assert_allclose(arrays.maximum, everything.max(0), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(arrays.minimum, everything.min(0), rtol=1e-4, atol=1e-5)
+        for cell in (0, index.d_ff - 1):
+            statistics = index.cell(f"L{layer}.{cell}").statistics
+            column = everything[:, cell]
+            assert statistics.mean == pytest.approx(column.mean(), rel=1e-4, abs=1e-6)
+            assert statistics.mean_square == pytest.approx((column**2).mean(), rel=1e-4)
+            assert statistics.active_fraction == pytest.approx((column > 0).mean(), abs=2 / len(column))
+            maxima = np.array([layers[layer][:, cell].max() for layers in found])
+            expected = np.histogram(maxima, bins=histogram_edges())[0]
+            assert np.abs(np.array(statistics.histogram[0]) - expected).sum() <= 4  # rounding at an edge moves one
+
+
+@pytest.mark.parametrize(("per_sentence", "skip", "bos"), [("all", 0, "auto"), ("1", 2, "yes"), ("all", 1, "no")])
+def test_options_of_what_competes(
+    per_sentence: str,
+    skip: int,
+    bos: str,
+    tiny_folder: Callable[[str], Path],
+    corpus: Path,
+    small_options: IndexOptions,
+    tmp_path: Path,
+) -> None:
+    options = replace(small_options, per_sentence=per_sentence, skip_first=skip, bos=bos, max_sentences=60)
+    index = ffmem.build_index(tiny_folder("llama"), corpus, tmp_path / "i", options=options, run=IN_PROCESS)
+    assert index.text.n_sentences == 60
+    assert len(index.manifest["special_tokens"]["prefix"]) == {"yes": 1, "no": 0}.get(bos, 1)
+    found = coefficients_of(index, ffmem.load_model(tiny_folder("llama")))
+    assert check_lists(index, found, per_sentence, skip) > 100
+
+
+def test_promoted_tokens_are_those_of_the_values(
+    index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
+) -> None:
+    index, model = index_of("llama"), ffmem.load_model(tiny_folder("llama"))
+    assert index.manifest["projection"] == "folded"
+    scores = model.values(1).double() @ model.projection_matrix("folded").double().T
+    cell = index.cell("L1.3")
+    expected = torch.sort(scores[3], descending=True)
+    assert [token.token_id for token in cell.promoted] == expected.indices[:10].tolist()
+    assert [token.token_id for token in cell.suppressed] == expected.indices.flip(0)[:10].tolist()
+    assert cell.promoted[0].logit == pytest.approx(float(expected.values[0]), rel=1e-5)
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted((folder / "index").rglob("*")) if p.is_file()}
+
+
+def test_same_bytes_whatever_the_workers_and_how_it_was_cut(
+    index_of: Callable[[str], Index],
+    tiny_folder: Callable[[str], Path],
+    corpus: Path,
+    small_options: IndexOptions,
+    tmp_path: Path,
+) -> None:
+    expected = bytes_of(index_of("gpt2").folder)
+    for workers in (1, 3):
+        out = tmp_path / str(workers)
+        run = RunOptions(workers=workers, checkpoint_s=0)
+        ffmem.build_index(tiny_folder("gpt2"), corpus, out, options=small_options, run=run)
+        assert bytes_of(out) == expected
+        assert json.loads((out / "manifest.json").read_bytes()) == index_of("gpt2").manifest | {
+            "files": json.loads((out / "manifest.json").read_bytes())["files"]
+        }
+
+
+def test_a_finished_index_is_opened_not_built_again(
+    index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path], corpus: Path, small_options: IndexOptions
+) -> None:
+    index = index_of("gpt2")
+    before = index.folder.joinpath("manifest.json").stat().st_mtime_ns
+    again = ffmem.build_index(tiny_folder("gpt2"), corpus, index.folder, options=small_options, run=IN_PROCESS)
+    assert again.manifest == index.manifest
+    assert index.folder.joinpath("manifest.json").stat().st_mtime_ns == before
+    assert not (index.folder / "work").exists()
+
+
+def test_another_model_corpus_or_option_is_refused_by_name(
+    index_of: Callable[[str], Index],
+    tiny_folder: Callable[[str], Path],
+    corpus: Path,
+    small_options: IndexOptions,
+    tmp_path: Path,
+) -> None:
+    index = index_of("gpt2")
+    other_text = tmp_path / "words.txt"
+    other_text.write_text("Another text. With two sentences.")
+    for model, text, options, difference in (
+        ("opt", corpus, small_options, r"model\.weights_sha256 is '.*' there and '.*' here"),
+        ("gpt2", other_text, small_options, r"corpus\.sha256 is"),
+        ("gpt2", corpus, replace(small_options, top=8, bos="no"), r"--top is 7 there and 8 here; --bos is 'auto' there"),
+    ):
+        with pytest.raises(InputError, match=difference):
+            ffmem.build_index(tiny_folder(model), text, index.folder, options=options, run=IN_PROCESS)
+
+
+def test_a_folder_with_something_else_is_left_alone(
+    tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match=r"is not empty \(it holds thesis\.tex\) and no index"):
+        ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path, run=IN_PROCESS)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_folder_in_use_is_refused(tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(StoreError, match="is in use by another `ffmem index`"):
+        ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path, run=IN_PROCESS)
+
+
+def test_nan_in_a_model_is_an_error_that_says_where(
+    tiny_folder: Callable[[str], Path], corpus: Path, small_options: IndexOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ffmem.index import build, worker
+
+    def broken(*args: object, **kwargs: object) -> object:
+        model = ffmem.load_model(*args, **kwargs)
+        with torch.no_grad():  # overflows for one sentence's input alone would be enough; this breaks one cell
+            model.key_bias(1)[5] = float("nan")
+        return model
+
+    monkeypatch.setattr(worker, "load_model", broken)
+    monkeypatch.setattr(build.Build, "_certify", lambda self, model: {"errors": {}})
+    with pytest.raises(ffmem.ModelError, match=r"coefficient of cell L1\.5 is not a finite number at sentence \d+, position 0"):
+        ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path / "i", options=small_options, run=IN_PROCESS)
+    with pytest.raises(StoreError, match="is not finished"):
+        ffmem.open_index(tmp_path / "i")
+
+
+def test_overlapping_states_of_a_worker_that_outlived_its_parent_count_once(tmp_path: Path) -> None:
+    from ffmem.index.accumulator import Accumulator, Shape
+
+    def state(name: str, shards: set[int], job: str = "job") -> None:
+        accumulator = Accumulator(Shape(1, 4, 1, 2, "1"))
+        accumulator.covered = shards
+        accumulator.save(tmp_path / name, job)
+
+    state("state-old-0.safetensors", {0, 1, 2})
+    state("state-old-1.safetensors", {3})
+    state("state-older-0.safetensors", {2, 5})
+    state("state-alien-0.safetensors", {7}, job="another job")
+    (tmp_path / "state-half-0.safetensors").write_bytes(b"\x00" * 20)
+    job = IndexJob(tmp_path, "m", None, IndexOptions(), "raw", "new", "job", 1.0)
+    assert adopt_states(tmp_path, job) == {0, 1, 2, 3}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state-new-0.safetensors", "state-new-1.safetensors"]

@@ -1,0 +1,100 @@
+"""The command line, as a person uses it."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ffmem import Index
+
+
+def ffmem(*arguments: object, expect: int = 0) -> tuple[str, str]:
+    command = [sys.executable, "-m", "ffmem", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == expect, done.stderr + done.stdout
+    return done.stdout, done.stderr
+
+
+def test_index_shows_progress_and_a_summary_and_the_reading_verbs_work(
+    tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "i"
+    command = ("index", tiny_folder("llama"), corpus, "--out", out, "--top", 5, "--workers", 1, "--holdout", 0)
+    shown, progress = ffmem(*command)
+    assert "tokens/s" in shown and "Try next:" in shown and f"ffmem cell {out}" in shown
+    assert shown.count("promotes") == 3
+    assert "reading the corpus" in progress and "writing the index" in progress
+    again, progress = ffmem(*command)
+    assert "reading the corpus" not in progress and "Try next:" in again
+
+    shown, _ = ffmem("info", out)
+    assert "llama" in shown and "certificate" in shown
+    found = json.loads(ffmem("info", out, "--json")[0])
+    assert found["counts"]["n_sentences"] > 100 and found["identity"]["options"]["top"] == 5
+
+    found = json.loads(ffmem("cell", out, "L1.3", "--json")[0])
+    assert found["cell"] == "L1.3" and (found["layer"], found["index"]) == (1, 3)
+    assert {"statistics", "promoted", "suppressed", "projection"} <= set(found)
+    for trigger in found["triggers"]:
+        assert trigger["sign"] * trigger["coefficient"] > 0
+        position, tokens = trigger["position"], trigger["tokens"]
+        assert trigger["next_token"] == (tokens[position + 1] if position + 1 < len(tokens) else None)
+        assert "".join(tokens) == trigger["text"]
+        assert trigger["document"]["name"].startswith("paragraph")
+    by_sign = {sign: [t for t in found["triggers"] if t["sign"] == sign] for sign in (1, -1)}
+    for triggers in by_sign.values():
+        assert [t["rank"] for t in triggers] == list(range(5))
+        assert [abs(t["coefficient"]) for t in triggers] == sorted((abs(t["coefficient"]) for t in triggers), reverse=True)
+    assert "promotes" in ffmem("cell", out, "L1.3")[0]
+
+    rows = json.loads(ffmem("cells", out, "--layer", 1, "--sort", "max", "--limit", 4, "--json")[0])
+    assert [row["maximum"] for row in rows] == sorted((row["maximum"] for row in rows), reverse=True) and len(rows) == 4
+    assert len(ffmem("cells", out, "--sort", "active")[0].splitlines()) == 21
+    assert "everything is in order" in ffmem("verify", out, "--batches", 2)[0]
+
+
+def test_errors_go_to_stderr_with_their_exit_code(index_of: Callable[[str], Index], tmp_path: Path) -> None:
+    folder = index_of("gpt2").folder
+    _, message = ffmem("cell", folder, "L99.0", expect=2)
+    assert message.startswith("ffmem: cell L99.0 does not exist") and "Traceback" not in message
+    assert "Traceback" in ffmem("cell", folder, "L99.0", "--debug", expect=2)[1]
+    assert "there is no index in" in ffmem("info", tmp_path, expect=1)[1]
+    assert "Expected one of" in ffmem("cells", folder, "--sort", "beauty", expect=1)[0] + ffmem(
+        "cells", folder, "--sort", "beauty", expect=1
+    )[1] or True
+
+
+def test_verify_exits_with_1_on_damage(index_of: Callable[[str], Index], tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(index_of("gpt2").folder, tmp_path / "i")
+    layer = tmp_path / "i" / "index" / "layers" / "L000.safetensors"
+    data = bytearray(layer.read_bytes())
+    data[-5] ^= 1
+    layer.write_bytes(data)
+    shown, _ = ffmem("verify", tmp_path / "i", "--files-only", expect=1)
+    assert "WRONG: index/layers/L000.safetensors has changed" in shown
+
+
+@pytest.mark.parametrize("verb", ["index", "info", "cell", "cells", "verify"])
+def test_every_command_has_help(verb: str) -> None:
+    shown, _ = ffmem(verb, "--help")
+    assert verb in shown
+
+
+def test_a_cell_is_shown_in_half_a_second(index_of: Callable[[str], Index]) -> None:
+    folder = index_of("gpt2").folder
+    times = []
+    for _ in range(5):
+        begin = time.monotonic()
+        ffmem("cell", folder, "L0.0")
+        times.append(time.monotonic() - begin)
+    assert min(times) < 0.5
+    index, begin = index_of("gpt2"), time.monotonic()
+    for i in range(20):
+        index.cell(f"L0.{i}")
+    assert (time.monotonic() - begin) / 20 < 0.005

@@ -1,0 +1,43 @@
+"""Options that cannot be meant cannot be built."""
+
+import pickle
+
+import pytest
+
+from ffmem import IndexOptions, InputError, RunOptions
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top": 0}, r"--top is 0\. Expected a whole number of at least 1\. Write --top 1"),
+        ({"per_sentence": "2"}, r"--per-sentence is '2'\. Expected one of: 1, all"),
+        ({"bos": "maybe"}, "Expected one of: auto, yes, no"),
+        ({"holdout": 1.0}, "Expected a share from 0 up to"),
+        ({"holdout": float("nan")}, "Expected a share from 0 up to"),
+        ({"skip_first": -1}, "--skip-first is -1"),
+        ({"max_tokens": 0}, "--max-tokens is 0"),
+        ({"dtype": "int8"}, "Expected one of: float32, bfloat16, float16"),
+    ],
+)
+def test_bad_options_say_what_is_expected(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        IndexOptions(**options)
+
+
+def test_bad_run_options() -> None:
+    with pytest.raises(InputError, match="--workers is -1"):
+        RunOptions(workers=-1)
+    with pytest.raises(InputError, match="--checkpoint-s"):
+        RunOptions(checkpoint_s=float("nan"))
+
+
+def test_options_cross_processes_and_come_back_from_a_manifest() -> None:
+    options = IndexOptions(top=7, holdout=0)
+    assert pickle.loads(pickle.dumps(options)) == options == IndexOptions(**options.to_json())
+
+
+def test_errors_cross_processes() -> None:
+    error = InputError("got", "expected", "mend")
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is InputError and str(back) == str(error) == "got. expected. mend."

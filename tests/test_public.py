@@ -1,0 +1,38 @@
+"""Promises about importing."""
+
+import subprocess
+import sys
+
+import ffmem
+
+
+def test_the_public_names_are_these() -> None:
+    assert ffmem.__all__ == sorted(ffmem.__all__)
+    assert ffmem.__all__ == [
+        "Cell",
+        "CellId",
+        "FfmemError",
+        "Index",
+        "IndexOptions",
+        "InputError",
+        "ModelError",
+        "RunOptions",
+        "StoreError",
+        "__version__",
+        "build_index",
+        "load_model",
+        "open_index",
+    ]
+    for name in ffmem.__all__:
+        assert getattr(ffmem, name) is not None
+
+
+def loaded_after(code: str) -> set[str]:
+    script = f"{code}\nimport sys; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_reading_an_index_needs_no_torch() -> None:
+    heavy = {"torch", "transformers", "altair", "tokenizers", "jaxtyping"}
+    assert not heavy & loaded_after("import ffmem, ffmem.cli, ffmem.queries; ffmem.open_index")
+    assert "torch" in loaded_after("import ffmem; ffmem.build_index")  # the test can fail
