@@ -67,19 +67,19 @@ class Accumulator:
     ) -> None:
         """Count the coefficients of one layer for one batch, padding left out."""
         coefficients = coefficients.float()
-        for span in spans:
-            view = coefficients[span.rows, span.positions]
-            if view.shape[1] == 0:
-                continue
-            maxima, minima = self._statistics[layer].update(view)
-            extremes = [maxima, -minima][: self.shape.n_signs]
-            for sign, (lists, extreme) in enumerate(zip(self._lists[layer], extremes, strict=True)):
-                signed = _Signed(view, span.first_tokens, negative=sign == 1)
-                if self.shape.per_sentence == "1":
-                    lists.update(extreme, signed.best_token)
-                else:
-                    flat = view.reshape(-1, view.shape[2])
-                    lists.update(-flat if sign else flat, signed.token)
+        views = [_View(coefficients[span.rows, span.positions], span.first_tokens) for span in spans]
+        views = [view for view in views if view.values.shape[1]]
+        if not views:
+            return
+        extremes = [self._statistics[layer].update(view.values) for view in views]
+        for sign, lists in enumerate(self._lists[layer]):
+            if self.shape.per_sentence == "1":
+                best = torch.cat([-minima if sign else maxima for maxima, minima in extremes])
+                lists.update(best, _BestToken(views, negative=sign == 1))
+            else:
+                for view in views:
+                    flat = view.values.reshape(-1, view.values.shape[2])
+                    lists.update(-flat if sign else flat, view.token)
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """(layer, index) of a cell that met NaN or infinity in the open shard, or None."""
@@ -132,28 +132,54 @@ class Accumulator:
 _FIELDS = ("keys", "sum", "square_sum", "n_active", "minimum", "maximum", "histogram", "counts")
 
 
-class _Signed:
-    """Looks up token indices for one sign: the best position of a sentence, or the position of a flat row."""
+@dataclass(frozen=True)
+class _View:
+    """The competing coefficients of the sentences of one span."""
 
-    def __init__(
-        self, view: Float[Tensor, "sentences positions d_ff"], first_tokens: Int[Tensor, "sentences"], negative: bool
-    ) -> None:
-        self._view, self._first_tokens, self._negative = view, first_tokens, negative
+    values: Float[Tensor, "sentences positions d_ff"]
+    first_tokens: Int[Tensor, "sentences"]
 
-    def best_token(self, rows: Int[Tensor, "hits"], cells: Int[Tensor, "hits"]) -> Int[Tensor, "hits"]:
-        """Token of the first position where the sentence reaches its extreme."""
-        candidates = self._view.transpose(1, 2)[rows, cells]
-        if candidates.is_cuda:
-            position = candidates.argmin(1) if self._negative else candidates.argmax(1)
-        else:  # numpy's is faster, and documents that it returns the first of equals
-            array = candidates.numpy()
-            position = torch.from_numpy(array.argmin(1) if self._negative else array.argmax(1))
-        return self._first_tokens[rows] + position
+    def token(self, rows: Int[Tensor, "hits"], _cells: Int[Tensor, "hits"]) -> Int[Tensor, "hits"]:
+        """Token indices of rows of the view flattened over sentences and positions."""
+        length = self.values.shape[1]
+        return self.first_tokens[rows // length] + rows % length
 
-    def token(self, rows: Int[Tensor, "hits"], cells: Int[Tensor, "hits"]) -> Int[Tensor, "hits"]:
-        """Token of a row of the view flattened over sentences and positions."""
-        length = self._view.shape[1]
-        return self._first_tokens[rows // length] + rows % length
+    def best_token(
+        self, rows: Int[Tensor, "hits"], cells: Int[Tensor, "hits"], negative: bool
+    ) -> Int[Tensor, "hits"]:
+        """Token indices of the first positions where sentences reach their maximum (minimum) for cells."""
+        n_sentences, _, d_ff = self.values.shape
+        if len(rows) > _DENSE * n_sentences * d_ff:  # the beginning of a build: cheaper for all than one by one
+            position = (self.values.min(1) if negative else self.values.max(1)).indices[rows, cells]
+        else:
+            candidates = self.values.transpose(1, 2)[rows, cells]
+            if candidates.is_cuda:
+                position = candidates.argmin(1) if negative else candidates.argmax(1)
+            else:  # numpy's is faster
+                array = candidates.numpy()
+                position = torch.from_numpy(array.argmin(1) if negative else array.argmax(1))
+        return self.first_tokens[rows] + position
+
+
+_DENSE = 0.3
+"""Share of sentence-cell pairs above which all positions are looked up at once."""
+
+
+class _BestToken:
+    """Looks up token indices for rows that run through several views."""
+
+    def __init__(self, views: Sequence[_View], negative: bool) -> None:
+        self._views, self._negative = views, negative
+
+    def __call__(self, rows: Int[Tensor, "hits"], cells: Int[Tensor, "hits"]) -> Int[Tensor, "hits"]:
+        ends = np.cumsum([len(view.first_tokens) for view in self._views])
+        cuts = torch.searchsorted(rows, torch.from_numpy(ends).to(rows.device)).tolist()  # rows come in order
+        found, start = [], 0
+        for view, first_row, cut in zip(self._views, [0, *ends.tolist()], cuts, strict=False):
+            if cut > start:
+                found.append(view.best_token(rows[start:cut] - first_row, cells[start:cut], self._negative))
+            start = cut
+        return torch.cat(found)
 
 
 def read_covered(path: Path, job: str) -> set[int] | None:

@@ -46,7 +46,7 @@ def layer_arrays(state: dict[str, np.ndarray], shape: Shape) -> dict[str, np.nda
     coefficients[keys == 0] = 0
     tokens = (_EMPTY_LOWER_HALF - (keys & _EMPTY_LOWER_HALF)).astype(np.uint32)
     assert NO_TOKEN == _EMPTY_LOWER_HALF  # an empty key, 0, becomes NO_TOKEN
-    histogram = state["histogram"].reshape(len(state["histogram"]), shape.d_ff, -1).transpose(1, 0, 2)
+    histogram = state["histogram"].transpose(2, 0, 1)  # (cells, n_signs, bins)
     return {
         "trigger_coefficient": coefficients,
         "trigger_token": tokens,

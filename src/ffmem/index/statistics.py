@@ -11,7 +11,7 @@ from torch import Tensor
 from ffmem.index.histogram import LOWEST_EXPONENT, N_BINS
 
 _FRACTION_BITS = 40
-_TILE_BYTES = 2**19
+_TILE_BYTES = 2**18
 """Size of one tile: small enough that it stays in a core's cache while all statistics read it."""
 
 _FIRST_BIN = 2 * (127 + LOWEST_EXPONENT) - 1
@@ -55,8 +55,9 @@ class LayerStatistics:
         self.n_active = torch.zeros(n_cells, dtype=torch.int64)
         self.minimum = torch.full((n_cells,), torch.inf, dtype=torch.float32, device=device)
         self.maximum = torch.full((n_cells,), -torch.inf, dtype=torch.float32, device=device)
-        self.histogram = torch.zeros(n_signs, n_cells * N_BINS, dtype=torch.int32, device=device)
-        self._bin_base = torch.arange(0, n_cells * N_BINS, N_BINS, dtype=torch.int64, device=device)
+        # Bins by cells, not cells by bins: most of a sentence's maxima fall into few bins, which then stay in the cache.
+        self.histogram = torch.zeros(n_signs, N_BINS, n_cells, dtype=torch.int32, device=device)
+        self._cells = torch.arange(n_cells, dtype=torch.int32, device=device)
         self._shard = torch.zeros(3, n_cells, dtype=torch.float64, device=device)  # sum, square sum, number active
         tile_tokens = max(1, _TILE_BYTES // (4 * n_cells))
         self._scratch = torch.empty(tile_tokens, n_cells, dtype=torch.float32, device=device)
@@ -101,19 +102,17 @@ class LayerStatistics:
         n_tokens = tile.shape[0] * tile.shape[1]
         scratch, ones = self._scratch[:n_tokens], self._ones[:, :n_tokens]
         shaped = scratch.view(tile.shape)
-        if tile.is_contiguous():
-            totals[:1].addmm_(ones, tile.view(scratch.shape))
-        else:
-            shaped.copy_(tile)
-            totals[:1].addmm_(ones, scratch)
+        for sentence in tile:
+            totals[:1].addmm_(ones[:, : tile.shape[1]], sentence)
         torch.mul(tile, tile, out=shaped)
         totals[1:2].addmm_(ones, scratch)
         torch.gt(tile, 0, out=shaped)
         totals[2:].addmm_(ones, scratch)
 
     def _count(self, sign: int, values: Float[Tensor, "sentences cells"]) -> None:
-        slots = (histogram_bins(values).long() + self._bin_base).view(-1)
-        self.histogram[sign].scatter_add_(0, slots, torch.ones((), dtype=torch.int32).expand(slots.shape))
+        slots = (histogram_bins(values) * len(self._cells) + self._cells).view(-1).long()
+        counts = torch.ones((), dtype=torch.int32, device=values.device).expand(slots.shape)
+        self.histogram[sign].view(-1).scatter_add_(0, slots, counts)
 
     def first_not_finite(self) -> int | None:
         """Index of a cell that met NaN or infinity since the last shard was closed, or None."""

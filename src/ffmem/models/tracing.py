@@ -12,9 +12,12 @@ from ffmem.models.base import LayerTrace, Transformer
 def trace(
     model: Transformer,
     token_ids: Int[Tensor, "batch positions"],
-    attention_mask: Int[Tensor, "batch positions"] | None,
+    attention_mask: Int[Tensor, "batch positions"] | None = None,
 ) -> tuple[LayerTrace, ...]:
-    """See Transformer.trace."""
+    """The states around every feed-forward layer, for small inputs.
+
+    Cost: about 6 x batch x positions x d_model and batch x positions x d_ff numbers a layer.
+    """
     seen: list[dict[str, Tensor]] = [{} for _ in range(model.facts.n_layers)]
     handles: list[Any] = []
     try:
