@@ -74,13 +74,13 @@ def compare_with_rival(model: Transformer, text: ShardText, batches: list[Batch]
     ours = Accumulator(shape)
     rival_s = ours_s = 0.0
     for batch in batches:
-        inputs, spans = text.inputs(batch), text.spans(batch)
-        first_tokens = torch.cat([span.first_tokens for span in spans])
+        inputs, places = text.inputs(batch), text.places(batch)
+        first_tokens = torch.from_numpy(places.first_tokens)
         begin = time.perf_counter()
         with model.watch_coefficients(lambda layer, m, b=batch, f=first_tokens: rival.observe(layer, m, b, f)):
             model.forward(*inputs)
         middle = time.perf_counter()
-        with model.watch_coefficients(lambda layer, m, s=spans: ours.observe(layer, m, s)):
+        with model.watch_coefficients(lambda layer, m, p=places: ours.observe(layer, m, p)):
             model.forward(*inputs)
         ours_s += time.perf_counter() - middle
         rival_s += middle - begin
@@ -152,7 +152,7 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
     for shard in shards:
         batches = list(text.batches(shard))
         for batch in batches:
-            inputs, spans = text.inputs(batch), text.spans(batch)
+            inputs, places = text.inputs(batch), text.places(batch)
             n_padded += inputs[0].numel()
             n_tokens += batch.n_tokens
             accumulator = worker._accumulator
@@ -160,8 +160,8 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
             def bare(inputs=inputs) -> None:
                 model.forward(*inputs)
 
-            def index(inputs=inputs, spans=spans) -> None:
-                with model.watch_coefficients(lambda layer, m: accumulator.observe(layer, m, spans)):
+            def index(inputs=inputs, places=places) -> None:
+                with model.watch_coefficients(lambda layer, m: accumulator.observe(layer, m, places)):
                     model.forward(*inputs)
 
             def logits(inputs=inputs) -> None:

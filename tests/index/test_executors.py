@@ -128,15 +128,14 @@ if __name__ == "__main__":
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(_PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    for line in parent.stdout:
-        if line == "task\n":
-            break
-    workers = _descendants(parent.pid)
-    assert len(workers) >= 2
-    parent.kill()
-    parent.wait()
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        for line in parent.stdout:
+            if line == "task\n":
+                break
+        workers = _descendants(parent.pid)
+        assert len(workers) >= 2
+        parent.kill()
     deadline = time.monotonic() + 10
     while (alive := [pid for pid in workers if _is_alive(pid)]) and time.monotonic() < deadline:
         time.sleep(0.05)

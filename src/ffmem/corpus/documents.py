@@ -3,6 +3,7 @@
 import codecs
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from ffmem.errors import InputError
 
 REPLACEMENT = "\ufffd"
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,13 @@ class _File(Corpus):
 
     def _decode(self, data: bytes) -> str:
         """UTF-8, with each byte that does not decode as U+FFFD, and counted."""
-        try:
-            return data.decode()
-        except UnicodeDecodeError:
-            text = data.decode(errors="surrogateescape")
-            bad = sum("\udc80" <= c <= "\udcff" for c in text)
-            self.n_undecodable_bytes += bad
-            return "".join(REPLACEMENT if "\udc80" <= c <= "\udcff" else c for c in text)
+        return self._clean(data.decode(errors="surrogateescape"))
+
+    def _clean(self, text: str) -> str:
+        """Surrogates become U+FFFD and are counted: they stand for undecodable bytes, or JSON had them alone."""
+        cleaned, n = _SURROGATES.subn(REPLACEMENT, text)
+        self.n_undecodable_bytes += n
+        return cleaned
 
 
 class TextFile(_File):
@@ -157,7 +159,7 @@ class JsonLines(_File):
     def _document(self, number: int, line: str) -> Document:
         where = f"line {number} of {self.path}"
         try:
-            fields = json.loads(line)
+            fields = self._clean_all(json.loads(line))
         except (ValueError, RecursionError) as error:
             raise InputError(f"{where} is not JSON: {error}", "Expected one JSON object a line", "Mend the line") from error
         if not isinstance(fields, dict):
@@ -171,16 +173,10 @@ class JsonLines(_File):
                 "Name the field that holds the text: --field NAME",
             )
         name = next((fields[key] for key in ("id", "title") if isinstance(fields.get(key), str)), f"line {number}")
-        return Document(self._clean(name), self._clean(text), self._clean_all(fields))
-
-    def _clean(self, text: str) -> str:
-        """Lone surrogates, which JSON can escape and UTF-8 cannot hold, become U+FFFD and are counted."""
-        if text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text):
-            return text
-        self.n_undecodable_bytes += sum("\ud800" <= c <= "\udfff" for c in text)
-        return "".join(REPLACEMENT if "\ud800" <= c <= "\udfff" else c for c in text)
+        return Document(name, text, fields)
 
     def _clean_all(self, value: Any) -> Any:
+        """Every string in a JSON value, names of fields included, cleaned."""
         if isinstance(value, str):
             return self._clean(value)
         if isinstance(value, list):

@@ -8,7 +8,7 @@ from sentencex import get_sentence_boundaries
 
 from ffmem.options import Split
 
-_PARAGRAPH = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+|\r\n[^\S\n]*(?:\r\n[^\S\n]*)+")
+_BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def split_sentences(text: str, how: Split, language: str = "en") -> Iterator[Sen
 def _sentence_pieces(text: str, language: str) -> Iterator[str]:
     """Pieces that join to the text again."""
     start = 0
-    for gap in [*_PARAGRAPH.finditer(text), None]:
+    for gap in [*_BLANK_LINES.finditer(text), None]:
         end = gap.end() if gap else len(text)
         paragraph = text[start:end]
         place = 0

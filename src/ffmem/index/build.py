@@ -228,7 +228,7 @@ class Build:
             projection=decide_projection(model, options),
             run_id=secrets.token_hex(4),
             job_hash=hash_of(identity),
-            checkpoint_s=self._run.checkpoint_s,
+            checkpoint_s=float(self._run.checkpoint_s),
         )
         covered = adopt_states(work, job)
         tasks: list[ScanShard | ProjectLayer] = [ScanShard(s) for s in shards if s.shard_id not in covered]

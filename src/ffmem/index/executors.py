@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ffmem.errors import FfmemError, ModelError
 
@@ -26,6 +26,7 @@ MAX_ATTEMPTS = 3
 """A task whose worker has died this often is given up."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """Something picklable that a worker can do."""
 
@@ -39,6 +40,7 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
 class Worker(Protocol):
     """Does tasks and keeps a cumulative state."""
 
@@ -51,10 +53,14 @@ class Worker(Protocol):
         ...
 
 
+@runtime_checkable
 class Job(Protocol):
     """Starts workers; picklable."""
 
-    checkpoint_s: float
+    @property
+    def checkpoint_s(self) -> float:
+        """Seconds between two checkpoints of a worker."""
+        ...
 
     def start(self, slot: int) -> Worker:
         """A worker that goes on from the state file of this slot, if there is one."""
@@ -76,6 +82,7 @@ class Event:
 Listener = Callable[[Event], None]
 
 
+@runtime_checkable
 class Executor(Protocol):
     """map(tasks) -> state files, which the job's workers have written."""
 

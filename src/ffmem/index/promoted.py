@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-
-from ffmem.index.topk import largest
 
 _ROWS = 256
 """Values scored at a time: 256 x 50,000 scores are 50 MB; larger blocks do not make the product faster."""
@@ -64,10 +63,10 @@ def _top(
     blocks = scores.unflatten(1, (-1, _BLOCK))
     extremes = blocks.amax(2) if sign == 1 else -blocks.amin(2)
     n_blocks = extremes.shape[1]
-    block_ids = _ids(largest(_keys(extremes, torch.arange(n_blocks, device=scores.device)), min(k, n_blocks))[0])
+    block_ids = _ids(_largest(_keys(extremes, torch.arange(n_blocks, device=scores.device)), min(k, n_blocks)))
     candidates = blocks[torch.arange(len(scores), device=scores.device)[:, None], block_ids].flatten(1)
     ids = (block_ids[:, :, None] * _BLOCK + torch.arange(_BLOCK, device=scores.device)).flatten(1)
-    best_ids = _ids(largest(_keys(candidates * sign, ids), k)[0].sort(dim=1, descending=True).values)
+    best_ids = _ids(_largest(_keys(candidates * sign, ids), k).sort(dim=1, descending=True).values)
     return best_ids, scores.gather(1, best_ids)
 
 
@@ -80,3 +79,10 @@ def _keys(scores: Float[Tensor, "rows n"], ids: Int[Tensor, "*rows n"]) -> Int[T
 
 def _ids(keys: Int[Tensor, "rows n"]) -> Int[Tensor, "rows n"]:
     return _LOWER_HALF - (keys & _LOWER_HALF)
+
+
+def _largest(keys: Int[Tensor, "rows n"], k: int) -> Int[Tensor, "rows k"]:
+    """The k largest of each row, in any order; on a CPU numpy is several times faster than torch."""
+    if keys.is_cuda:
+        return keys.topk(k, dim=1).values
+    return torch.from_numpy(np.partition(keys.numpy(), keys.shape[1] - k, axis=1)[:, keys.shape[1] - k :])

@@ -11,9 +11,6 @@ from torch import Tensor
 from ffmem.index.histogram import LOWEST_EXPONENT, N_BINS
 
 _FRACTION_BITS = 40
-_TILE_BYTES = 2**18
-"""Size of one tile: small enough that it stays in a core's cache while all statistics read it."""
-
 _FIRST_BIN = 2 * (127 + LOWEST_EXPONENT) - 1
 """Bin b >= 1 holds the floats whose bits, shifted right by 22 (exponent and first bit of the mantissa), are this + b."""
 
@@ -59,10 +56,6 @@ class LayerStatistics:
         self.histogram = torch.zeros(n_signs, N_BINS, n_cells, dtype=torch.int32, device=device)
         self._cells = torch.arange(n_cells, dtype=torch.int32, device=device)
         self._shard = torch.zeros(3, n_cells, dtype=torch.float64, device=device)  # sum, square sum, number active
-        tile_tokens = max(1, _TILE_BYTES // (4 * n_cells))
-        self._scratch = torch.empty(tile_tokens, n_cells, dtype=torch.float32, device=device)
-        self._ones = torch.ones(1, tile_tokens, dtype=torch.float32, device=device)
-
     def update(
         self, coefficients: Float[Tensor, "sentences positions cells"]
     ) -> tuple[Float[Tensor, "sentences cells"], Float[Tensor, "sentences cells"]]:
@@ -71,43 +64,19 @@ class LayerStatistics:
         Args:
             coefficients: float32, every position of every sentence, no padding.
         """
-        n, length, n_cells = coefficients.shape
-        maxima = coefficients.new_empty(n, n_cells)
-        minima = coefficients.new_empty(n, n_cells)
-        n_rows = max(1, len(self._scratch) // length)
-        n_columns = min(length, len(self._scratch))
-        totals = coefficients.new_zeros(3, n_cells)
-        for row in range(0, n, n_rows):
-            rows = slice(row, row + n_rows)
-            for column in range(0, length, n_columns):
-                tile = coefficients[rows, column : column + n_columns]
-                if column == 0:
-                    torch.amax(tile, 1, out=maxima[rows])
-                    torch.amin(tile, 1, out=minima[rows])
-                else:
-                    torch.maximum(maxima[rows], tile.amax(1), out=maxima[rows])
-                    torch.minimum(minima[rows], tile.amin(1), out=minima[rows])
-                self._add_tile(tile, totals)
-        self._shard += totals
+        maxima, minima = coefficients.amax(1), coefficients.amin(1)
+        flat = coefficients.reshape(-1, coefficients.shape[2])
+        self._shard[0] += flat.sum(0)
+        self._shard[1] += (flat * flat).sum(0)
+        self._shard[2] += (flat > 0).sum(0)
         torch.maximum(self.maximum, maxima.amax(0), out=self.maximum)
         torch.minimum(self.minimum, minima.amin(0), out=self.minimum)
         self._count(0, maxima)
         if len(self.histogram) > 1:
             self._count(1, -minima)
-        self.n_tokens += n * length
-        self.n_sentences += n
+        self.n_tokens += len(flat)
+        self.n_sentences += len(coefficients)
         return maxima, minima
-
-    def _add_tile(self, tile: Float[Tensor, "rows columns cells"], totals: Float[Tensor, "3 cells"]) -> None:
-        n_tokens = tile.shape[0] * tile.shape[1]
-        scratch, ones = self._scratch[:n_tokens], self._ones[:, :n_tokens]
-        shaped = scratch.view(tile.shape)
-        for sentence in tile:
-            totals[:1].addmm_(ones[:, : tile.shape[1]], sentence)
-        torch.mul(tile, tile, out=shaped)
-        totals[1:2].addmm_(ones, scratch)
-        torch.gt(tile, 0, out=shaped)
-        totals[2:].addmm_(ones, scratch)
 
     def _count(self, sign: int, values: Float[Tensor, "sentences cells"]) -> None:
         slots = (histogram_bins(values) * len(self._cells) + self._cells).view(-1).long()

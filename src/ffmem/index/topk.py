@@ -8,7 +8,6 @@ associative and commutative: the result does not depend on the order in which ba
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -74,12 +73,12 @@ class TopT:
             self._update_rows(scores[start : start + self._buffer], start, locate)
 
     def _update_rows(self, scores: Float[Tensor, "rows cells"], first_row: int, locate: Locate) -> None:
-        flat = _at_least(scores, self._threshold)
-        if len(flat) == 0:
+        # ">=", not ">": an equal coefficient with a smaller token index still belongs in the list
+        rows, cells = (scores >= self._threshold).nonzero(as_tuple=True)
+        if len(cells) == 0:
             return
-        rows, cells = _divmod(flat, scores.shape[1])
-        keys = pack(scores.reshape(-1)[flat], locate(rows + first_row, cells))
-        by_cell = _stable_argsort(cells)
+        keys = pack(scores[rows, cells], locate(rows + first_row, cells))
+        by_cell = cells.argsort(stable=True)
         keys, cells = keys[by_cell], cells[by_cell]
         n_new = torch.bincount(cells, minlength=len(self._threshold))
         full = self._n_buffered + n_new > self._buffer
@@ -93,11 +92,11 @@ class TopT:
 
     def _fold(self, which: Bool[Tensor, "cells"]) -> None:
         rows = which.nonzero().squeeze(1)
-        best, smallest = largest(self._keys[rows], self._top)
+        best = self._keys[rows].topk(self._top, dim=1).values
         self._keys[rows, : self._top] = best
         self._keys[rows, self._top :] = EMPTY
         self._n_buffered[rows] = 0
-        self._threshold[rows] = unpack(smallest)[0].clamp_min(_SMALLEST_POSITIVE)
+        self._threshold[rows] = unpack(best[:, -1])[0].clamp_min(_SMALLEST_POSITIVE)
 
     def keys(self) -> Int[Tensor, "cells top"]:
         """The lists, best first, EMPTY slots last."""
@@ -109,38 +108,3 @@ class TopT:
         self._keys.fill_(EMPTY)
         self._keys[:, : self._top] = keys
         self._fold(torch.ones_like(self._n_buffered, dtype=torch.bool))
-
-
-# Steps that numpy does several times faster than torch on a CPU, over the same memory.
-
-
-def _at_least(scores: Float[Tensor, "rows cells"], threshold: Float[Tensor, "cells"]) -> Int[Tensor, "hits"]:
-    """Flat places of the scores that reach their cell's threshold, row by row.
-
-    ">=", not ">": an equal coefficient with a smaller token index still belongs in the list.
-    """
-    if scores.is_cuda:
-        return (scores >= threshold).view(-1).nonzero().squeeze(1)
-    return torch.from_numpy(np.flatnonzero(scores.numpy() >= threshold.numpy()))
-
-
-def _divmod(flat: Int[Tensor, "hits"], n_cells: int) -> tuple[Int[Tensor, "hits"], Int[Tensor, "hits"]]:
-    rows = flat // n_cells
-    return rows, flat - rows * n_cells
-
-
-def _stable_argsort(cells: Int[Tensor, "hits"]) -> Int[Tensor, "hits"]:
-    if cells.is_cuda:
-        return cells.argsort(stable=True)
-    small = cells.numpy().astype(np.uint16) if cells.max() < 2**16 else cells.numpy()  # 16 bits: a radix sort
-    return torch.from_numpy(small.argsort(kind="stable"))
-
-
-def largest(keys: Int[Tensor, "cells width"], top: int) -> tuple[Int[Tensor, "cells top"], Int[Tensor, "cells"]]:
-    """The ``top`` largest keys of each row in any order, and the smallest of these."""
-    if keys.is_cuda:
-        best = keys.topk(top, dim=1).values
-        return best, best[:, -1]
-    cut = keys.shape[1] - top
-    parted = torch.from_numpy(np.partition(keys.numpy(), cut, axis=1))
-    return parted[:, cut:], parted[:, cut]

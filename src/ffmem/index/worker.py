@@ -3,19 +3,21 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from safetensors.numpy import save
 from torch import Tensor
 
 from ffmem.errors import ModelError
-from ffmem.index.accumulator import Accumulator, Shape, Span
+from ffmem.index.accumulator import Accumulator
 from ffmem.index.batches import Batch, Shard, plan_batches
 from ffmem.index.executors import state_path
 from ffmem.index.files import atomic_write, map_arrays
+from ffmem.index.layers import Places, Shape
 from ffmem.index.promoted import promoted_tokens
 from ffmem.models.base import Projection, Transformer
 from ffmem.models.registry import load_model
@@ -115,16 +117,18 @@ class IndexWorker:
         return {f"shard-{shard_id}" for shard_id in self._accumulator.covered} | self._layers_done
 
     def _scan(self, shard: Shard, report: Callable[[int], None]) -> None:
-        spans: list[Span] = []
-        with self._model.watch_coefficients(lambda layer, m: self._accumulator.observe(layer, m, spans)):
-            for batch in self._text.batches(shard):
-                spans[:] = self._text.spans(batch)
+        for batch in self._text.batches(shard):
+            places = self._text.places(batch)
+            with self._model.watch_coefficients(partial(self._observe, places)):
                 self._model.forward(*self._text.inputs(batch))
-                report(batch.n_tokens)
+            report(batch.n_tokens)
         bad = self._accumulator.first_not_finite()
         if bad is not None:
             raise self._not_finite(shard, *bad)
         self._accumulator.close_shard(shard.shard_id)
+
+    def _observe(self, places: Places, layer: int, coefficients: Float[Tensor, "batch positions d_ff"]) -> None:
+        self._accumulator.observe(layer, coefficients, places)
 
     def _project(self, layer: int) -> None:
         projection = self._job.projection
@@ -202,18 +206,12 @@ class ShardText:
         token_ids = torch.from_numpy(ids).to(device)
         return token_ids, None if self.model.facts.causal else torch.from_numpy(mask).to(device)
 
-    def spans(self, batch: Batch) -> list[Span]:
-        """Where the competing positions of a batch lie."""
-        first = len(self._prefix) + self.options.skip_first
-        starts = self._arrays["sentence_start"][np.array(batch.sentence_ids)].astype(np.int64) + self.options.skip_first
-        return [
-            Span(
-                slice(run.start, run.stop),
-                slice(first, max(first, len(self._prefix) + run.length)),
-                torch.from_numpy(starts[run.start : run.stop]).to(self.options.device),
-            )
-            for run in batch.runs
-        ]
+    def places(self, batch: Batch) -> Places:
+        """Which positions of a batch compete: the sentences' own tokens after the first few."""
+        skip = self.options.skip_first
+        lengths = np.repeat([run.length for run in batch.runs], [run.stop - run.start for run in batch.runs])
+        starts = self._arrays["sentence_start"][np.array(batch.sentence_ids)].astype(np.int64)
+        return Places(len(self._prefix) + skip, lengths - skip, starts + skip)
 
     def coefficients(self, batch: Batch) -> list[list[np.ndarray]]:
         """Coefficients of every layer at the sentences' own positions: [row][layer] -> (own tokens, d_ff), float32."""

@@ -1,0 +1,201 @@
+"""What a pass keeps of one layer: trigger lists and statistics, once compiled for a CPU, once as tensors.
+
+Both give the same lists and counts from the same coefficients, and sums that agree to rounding. Know no model.
+"""
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ffmem.index.histogram import N_BINS
+from ffmem.index.kernel import observe
+from ffmem.index.statistics import ExactSum, LayerStatistics
+from ffmem.index.topk import TopT
+from ffmem.options import PerSentence
+
+FIELDS = ("keys", "sum", "square_sum", "n_active", "minimum", "maximum", "histogram", "counts")
+"""Arrays of a layer's state: keys (signs, cells, top) int64, best first; sum and square_sum (2, cells) int64 as in
+`ExactSum`; n_active (cells,) int64; minimum and maximum (cells,) float32; histogram (signs, bins, cells) int32; counts
+(2,) int64, positions and sentences seen."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of what is kept; all layers are alike."""
+
+    n_layers: int
+    d_ff: int
+    n_signs: int
+    """2 where the sign of a coefficient is a gauge (gated cells), else 1."""
+    top: int
+    """Triggers a cell and sign."""
+    per_sentence: PerSentence
+    """"1": only a sentence's best position competes; "all": every position."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Which positions of a batch compete, and which tokens they are."""
+
+    first_position: int
+    """The first competing position of every row."""
+    lengths: Int[np.ndarray, "sentences"]
+    """How many positions compete from there on, int64; longest first."""
+    first_tokens: Int[np.ndarray, "sentences"]
+    """Token index of each row's first competing position, int64."""
+
+
+class CpuLayer:
+    """The state of one layer, kept by compiled loops in one thread.
+
+    Cost: d_ff x n_signs x (8 x top + 260) bytes.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        n_signs, n_cells = shape.n_signs, shape.d_ff
+        self._every_position = shape.per_sentence == "all"
+        self._heaps = np.zeros((n_signs, n_cells, shape.top), dtype=np.int64)
+        self._least_bits = np.ones((n_signs, n_cells), dtype=np.int32)
+        self._histogram = np.zeros((n_signs, N_BINS, n_cells), dtype=np.int32)
+        self._minimum = np.full(n_cells, np.inf, dtype=np.float32)
+        self._maximum = np.full(n_cells, -np.inf, dtype=np.float32)
+        self._n_active = np.zeros(n_cells, dtype=np.int64)
+        self._shard_sums = np.zeros((2, n_cells), dtype=np.float64)
+        self._scratch = (np.empty((4, n_cells), dtype=np.float32), np.empty((3, n_cells), dtype=np.int32))
+        self._sums = ExactSum(n_cells), ExactSum(n_cells)
+        self._counts = np.zeros(2, dtype=np.int64)
+
+    def observe(self, coefficients: Float[Tensor, "sentences positions d_ff"], places: Places) -> None:
+        """Count the coefficients of one batch, and let them compete."""
+        observe(
+            coefficients.contiguous().numpy(),
+            places.first_position,
+            places.lengths,
+            places.first_tokens,
+            self._heaps,
+            self._least_bits,
+            self._histogram,
+            self._minimum,
+            self._maximum,
+            self._n_active,
+            self._shard_sums,
+            self._scratch,
+            self._every_position,
+        )
+        self._counts += np.maximum(places.lengths, 0).sum(), (places.lengths > 0).sum()
+
+    def first_not_finite(self) -> int | None:
+        """Index of a cell that met NaN or infinity since the last shard was closed, or None."""
+        bad = np.flatnonzero(~np.isfinite(self._shard_sums).all(0))
+        return int(bad[0]) if len(bad) else None
+
+    def close_shard(self) -> None:
+        """Move the shard's sums into the exact totals. State is only ever saved between shards."""
+        for total, shard in zip(self._sums, self._shard_sums, strict=True):
+            total.add(torch.from_numpy(shard))
+        self._shard_sums[:] = 0
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See FIELDS."""
+        return {
+            "keys": np.sort(self._heaps, axis=2)[:, :, ::-1].copy(),
+            "sum": self._sums[0].parts.numpy(),
+            "square_sum": self._sums[1].parts.numpy(),
+            "n_active": self._n_active,
+            "minimum": self._minimum,
+            "maximum": self._maximum,
+            "histogram": self._histogram,
+            "counts": self._counts,
+        }
+
+    def load(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from a state."""
+        self._heaps[:] = state["keys"][:, :, ::-1]  # ascending order is a heap
+        self._least_bits[:] = np.maximum(self._heaps[:, :, 0] >> 32, 1)
+        for total, name in zip(self._sums, ("sum", "square_sum"), strict=True):
+            total.parts.copy_(torch.from_numpy(state[name]))
+        self._n_active[:], self._histogram[:] = state["n_active"], state["histogram"]
+        self._minimum[:], self._maximum[:] = state["minimum"], state["maximum"]
+        self._counts[:] = state["counts"]
+
+
+class TorchLayer:
+    """The state of one layer, kept as tensors on any device."""
+
+    def __init__(self, shape: Shape, device: torch.device | str) -> None:
+        self._shape = shape
+        self._device = device
+        self._statistics = LayerStatistics(shape.d_ff, shape.n_signs, device)
+        self._lists = [TopT(shape.d_ff, shape.top, device) for _ in range(shape.n_signs)]
+
+    def observe(self, coefficients: Float[Tensor, "sentences positions d_ff"], places: Places) -> None:
+        """Count the coefficients of one batch, and let them compete."""
+        row = 0
+        for length, same in groupby(places.lengths.tolist()):
+            n = len(list(same))
+            if length > 0:
+                first = places.first_position
+                tokens = torch.from_numpy(places.first_tokens[row : row + n]).to(self._device)
+                self._observe_span(coefficients[row : row + n, first : first + length], tokens)
+            row += n
+
+    def _observe_span(
+        self, values: Float[Tensor, "sentences positions d_ff"], first_tokens: Int[Tensor, "sentences"]
+    ) -> None:
+        """Sentences of equal length, without padding."""
+        maxima, minima = self._statistics.update(values)
+        length = values.shape[1]
+        for sign, lists in enumerate(self._lists):
+            if self._shape.per_sentence == "all":
+                flat = values.reshape(-1, values.shape[2])
+                lists.update(-flat if sign else flat, lambda rows, _: first_tokens[rows // length] + rows % length)
+            elif sign == 0:
+                lists.update(
+                    maxima, lambda rows, cells: first_tokens[rows] + values.transpose(1, 2)[rows, cells].argmax(1)
+                )
+            else:
+                lists.update(
+                    -minima, lambda rows, cells: first_tokens[rows] + values.transpose(1, 2)[rows, cells].argmin(1)
+                )
+
+    def first_not_finite(self) -> int | None:
+        """Index of a cell that met NaN or infinity since the last shard was closed, or None."""
+        return self._statistics.first_not_finite()
+
+    def close_shard(self) -> None:
+        """Move the shard's sums into the exact totals. State is only ever saved between shards."""
+        self._statistics.close_shard()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See FIELDS."""
+        statistics = self._statistics
+        return {
+            "keys": torch.stack([lists.keys() for lists in self._lists]).cpu().numpy(),
+            "sum": statistics.sum.parts.numpy(),
+            "square_sum": statistics.square_sum.parts.numpy(),
+            "n_active": statistics.n_active.numpy(),
+            "minimum": statistics.minimum.cpu().numpy(),
+            "maximum": statistics.maximum.cpu().numpy(),
+            "histogram": statistics.histogram.cpu().numpy(),
+            "counts": np.array([statistics.n_tokens, statistics.n_sentences]),
+        }
+
+    def load(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from a state."""
+        statistics = self._statistics
+        for lists, keys in zip(self._lists, state["keys"], strict=True):
+            lists.load(torch.from_numpy(keys).to(self._device))
+        statistics.sum.parts.copy_(torch.from_numpy(state["sum"]))
+        statistics.square_sum.parts.copy_(torch.from_numpy(state["square_sum"]))
+        for name in ("n_active", "minimum", "maximum", "histogram"):
+            getattr(statistics, name).copy_(torch.from_numpy(state[name]))
+        statistics.n_tokens, statistics.n_sentences = state["counts"].tolist()
+
+
+def make_layer(shape: Shape, device: torch.device | str) -> CpuLayer | TorchLayer:
+    """The state of a layer for a device."""
+    return CpuLayer(shape) if torch.device(device).type == "cpu" else TorchLayer(shape, device)
