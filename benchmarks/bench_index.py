@@ -67,7 +67,9 @@ class NaiveRival:
         self.scores[layer], self.tokens[layer] = best.values, tokens.gather(0, best.indices)
 
 
-def compare_with_rival(model: Transformer, text: ShardText, batches: list[Batch], top: int) -> tuple[float, float, bool]:
+def compare_with_rival(
+    model: Transformer, text: ShardText, batches: list[Batch], top: int
+) -> tuple[float, float, bool]:
     """Seconds of the naive rival and of ours for the same question, and whether they found the same triggers."""
     rival = NaiveRival(model, top)
     shape = accumulator_shape(model, IndexOptions(top=top, per_sentence="all"))
@@ -187,7 +189,7 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
         worker._project(layer)
     seconds["project"] = time.perf_counter() - begin
     begin = time.perf_counter()
-    write_index(paths, [p for p in paths.work.glob("state-*")], accumulator_shape(model, options))
+    write_index(paths, list(paths.work.glob("state-*")), accumulator_shape(model, options))
     seconds["write"] = time.perf_counter() - begin
     rival_s, ours_s, same = compare_with_rival(model, text, list(text.batches(shards[-1]))[::4][:3], options.top)
     indexing = seconds["index"] + seconds["close"] + seconds["save"] + seconds["write"]

@@ -1,10 +1,14 @@
-"""Tiny random models of every family, with tokenizers of their own; nothing is downloaded."""
+"""Tiny random models of every family with tokenizers of their own, a small corpus, indexes; nothing is downloaded."""
 
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+import ffmem
+from ffmem import Index, IndexOptions, RunOptions
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -29,7 +33,9 @@ def byte_level_tokenizer(bos_by_itself: bool) -> object:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<s>", "<pad>"], initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<s>", "<pad>"], initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator([TEXT] * 3, trainer)
     if bos_by_itself:
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
@@ -46,11 +52,19 @@ def word_piece_tokenizer() -> object:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer.train_from_iterator([TEXT] * 3, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False))
+    tokenizer.train_from_iterator(
+        [TEXT] * 3, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+    )
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    names = {
+        "unk_token": "[UNK]",
+        "pad_token": "[PAD]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+    }
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
 
 
@@ -99,7 +113,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         if variant not in made:
             folder = tmp_path_factory.mktemp("models") / variant
             is_bert = variant.startswith("bert")
-            tokenizer = word_piece_tokenizer() if is_bert else byte_level_tokenizer(variant in ("llama", "gemma2", "opt"))
+            tokenizer = (
+                word_piece_tokenizer() if is_bert else byte_level_tokenizer(variant in ("llama", "gemma2", "opt"))
+            )
             tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
             tiny_model(variant, len(tokenizer)).save_pretrained(folder)  # type: ignore[attr-defined,arg-type]
             made[variant] = folder
@@ -115,3 +131,127 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the development data is not at {folder}; a user has no need of it")
     return folder
+
+
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "a",
+    "is",
+    "that",
+    "for",
+    "it",
+    "as",
+    "was",
+    "with",
+    "be",
+    "by",
+    "on",
+    "not",
+    "he",
+    "his",
+    "but",
+    "at",
+    "are",
+    "this",
+    "have",
+    "from",
+    "or",
+    "had",
+    "an",
+    "they",
+    "which",
+    "one",
+    "you",
+    "were",
+    "her",
+    "all",
+    "she",
+    "there",
+    "would",
+    "their",
+    "we",
+    "him",
+    "been",
+    "has",
+    "when",
+    "who",
+    "will",
+    "more",
+    "no",
+    "if",
+    "out",
+    "so",
+    "said",
+    "what",
+    "up",
+    "its",
+    "about",
+    "river",
+    "stone",
+    "window",
+    "garden",
+    "winter",
+    "letter",
+    "engine",
+    "harbour",
+    "market",
+    "village",
+    "silver",
+    "morning",
+    "soldier",
+    "teacher",
+    "music",
+]
+IN_PROCESS = RunOptions(workers=0)
+
+
+def write_corpus(path: Path, n_paragraphs: int, seed: int = 0) -> Path:
+    """Paragraphs of one to five sentences of three to thirty words; some sentences come twice."""
+    rng = random.Random(seed)
+
+    def sentence() -> str:
+        return " ".join(rng.choices(WORDS, k=rng.randint(3, 30))).capitalize() + "."
+
+    repeated = [sentence() for _ in range(5)]
+    paragraphs = [
+        " ".join(rng.choice(repeated) if rng.random() < 0.1 else sentence() for _ in range(rng.randint(1, 5)))
+        for _ in range(n_paragraphs)
+    ]
+    path.write_text("\n\n".join(paragraphs))
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """About 600 sentences."""
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "words.txt", 200)
+
+
+@pytest.fixture(scope="session")
+def small_options() -> IndexOptions:
+    """Lists that fill, and several shards and batches."""
+    return IndexOptions(top=7, promoted=10, batch_tokens=200, shard_tokens=1500, holdout=0.1)
+
+
+@pytest.fixture(scope="session")
+def index_of(
+    tiny_folder: Callable[[str], Path],
+    corpus: Path,
+    small_options: IndexOptions,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Index]:
+    """The index of a tiny model of a family over the corpus, built once."""
+    built: dict[str, Path] = {}
+
+    def make(family: str) -> Index:
+        if family not in built:
+            out = tmp_path_factory.mktemp("index") / family
+            ffmem.build_index(tiny_folder(family), corpus, out, options=small_options, run=IN_PROCESS)
+            built[family] = out
+        return ffmem.open_index(built[family])
+
+    return make

@@ -26,7 +26,7 @@ def test_index_shows_progress_and_a_summary_and_the_reading_verbs_work(
     command = ("index", tiny_folder("llama"), corpus, "--out", out, "--top", 5, "--workers", 1, "--holdout", 0)
     shown, progress = ffmem(*command)
     assert "tokens/s" in shown and "Try next:" in shown and f"ffmem cell {out}" in shown
-    assert shown.count("promotes") == 3
+    assert shown.count("\n  promotes") == 3
     assert "reading the corpus" in progress and "writing the index" in progress
     again, progress = ffmem(*command)
     assert "reading the corpus" not in progress and "Try next:" in again
@@ -48,7 +48,9 @@ def test_index_shows_progress_and_a_summary_and_the_reading_verbs_work(
     by_sign = {sign: [t for t in found["triggers"] if t["sign"] == sign] for sign in (1, -1)}
     for triggers in by_sign.values():
         assert [t["rank"] for t in triggers] == list(range(5))
-        assert [abs(t["coefficient"]) for t in triggers] == sorted((abs(t["coefficient"]) for t in triggers), reverse=True)
+        assert [abs(t["coefficient"]) for t in triggers] == sorted(
+            (abs(t["coefficient"]) for t in triggers), reverse=True
+        )
     assert "promotes" in ffmem("cell", out, "L1.3")[0]
 
     rows = json.loads(ffmem("cells", out, "--layer", 1, "--sort", "max", "--limit", 4, "--json")[0])
@@ -63,9 +65,8 @@ def test_errors_go_to_stderr_with_their_exit_code(index_of: Callable[[str], Inde
     assert message.startswith("ffmem: cell L99.0 does not exist") and "Traceback" not in message
     assert "Traceback" in ffmem("cell", folder, "L99.0", "--debug", expect=2)[1]
     assert "there is no index in" in ffmem("info", tmp_path, expect=1)[1]
-    assert "Expected one of" in ffmem("cells", folder, "--sort", "beauty", expect=1)[0] + ffmem(
-        "cells", folder, "--sort", "beauty", expect=1
-    )[1] or True
+    refused = ffmem("cells", folder, "--sort", "beauty", expect=2)
+    assert "beauty" in "".join(refused)
 
 
 def test_verify_exits_with_1_on_damage(index_of: Callable[[str], Index], tmp_path: Path) -> None:

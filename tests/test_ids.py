@@ -19,5 +19,7 @@ def test_what_is_no_cell_id_says_how_one_looks(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["L10.0", "L9.3000"])
 def test_out_of_range_says_the_range(text: str) -> None:
-    with pytest.raises(InputError, match=r"does not exist: this model has 10 layers of 3000 cells\. Expected .* L9\.2999"):
+    with pytest.raises(
+        InputError, match=r"does not exist: this model has 10 layers of 3000 cells\. Expected .* L9\.2999"
+    ):
         parse_cell_id(text, 10, 3000)

@@ -29,7 +29,9 @@ def test_the_public_names_are_these() -> None:
 
 def loaded_after(code: str) -> set[str]:
     script = f"{code}\nimport sys; print(*sys.modules)"
-    return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
 
 
 def test_reading_an_index_needs_no_torch() -> None:

@@ -155,9 +155,7 @@ def verify(
 
     opened = ffmem.open_index(folder)
     say = None if json else render.say
-    found = verify_index(
-        opened, with_model=not files_only, model=model, n_batches=batches, seed=seed, progress=say
-    )
+    found = verify_index(opened, with_model=not files_only, model=model, n_batches=batches, seed=seed, progress=say)
     _print(found.to_json() if json else render.verification(found))
     if found.problems:
         sys.exit(1)

@@ -29,7 +29,7 @@ class IndexOptions:
     split: Split = "sentences"
     """How documents are cut: "sentences" by a sentence splitter, "lines" at line ends."""
     bos: Bos = "auto"
-    """Special tokens around a sentence: "auto" as the tokenizer does by itself, "yes" a BOS before it, "no" none."""
+    """Special tokens at a sentence: "auto" as the tokenizer does by itself, "yes" a BOS before it, "no" none."""
     skip_first: int = 0
     """Positions at the start of each sentence that never compete nor count (attention sinks)."""
     duplicates: Duplicates = "once"
@@ -63,13 +63,25 @@ class IndexOptions:
 
     def __post_init__(self) -> None:
         _check_choices(self)
-        for name, low in (("top", 1), ("promoted", 1), ("threads", 1), ("batch_tokens", 1), ("shard_tokens", 1), ("skip_first", 0), ("seed", 0)):
+        for name, low in (
+            ("top", 1),
+            ("promoted", 1),
+            ("threads", 1),
+            ("batch_tokens", 1),
+            ("shard_tokens", 1),
+            ("skip_first", 0),
+            ("seed", 0),
+        ):
             _check_at_least(name, getattr(self, name), low)
         for name, low in (("max_sentences", 1), ("max_tokens", 1), ("max_length", 2)):
             if getattr(self, name) is not None:
                 _check_at_least(name, getattr(self, name), low)
         if not 0 <= self.holdout < 1:
-            raise InputError(f"{_flag('holdout')} is {self.holdout}", "Expected a share from 0 up to, but not including, 1", "Write --holdout 0.05 for one document in twenty, --holdout 0 for none")
+            raise InputError(
+                f"{_flag('holdout')} is {self.holdout}",
+                "Expected a share from 0 up to, but not including, 1",
+                "Write --holdout 0.05 for one document in twenty, --holdout 0 for none",
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The options as plain JSON values, in the order of definition."""
@@ -89,7 +101,11 @@ class RunOptions:
         if self.workers is not None:
             _check_at_least("workers", self.workers, 0)
         if not self.checkpoint_s >= 0:
-            raise InputError(f"{_flag('checkpoint_s')} is {self.checkpoint_s}", "Expected seconds, 0 or more", "Write --checkpoint-s 60")
+            raise InputError(
+                f"{_flag('checkpoint_s')} is {self.checkpoint_s}",
+                "Expected seconds, 0 or more",
+                "Write --checkpoint-s 60",
+            )
 
 
 def _flag(name: str) -> str:
@@ -102,9 +118,17 @@ def _check_choices(options: Any) -> None:
         if choices and all(isinstance(choice, str) for choice in choices):
             value = getattr(options, field.name)
             if value not in choices:
-                raise InputError(f"{_flag(field.name)} is {value!r}", f"Expected one of: {', '.join(choices)}", f"Write {_flag(field.name)} {choices[0]}")
+                raise InputError(
+                    f"{_flag(field.name)} is {value!r}",
+                    f"Expected one of: {', '.join(choices)}",
+                    f"Write {_flag(field.name)} {choices[0]}",
+                )
 
 
 def _check_at_least(name: str, value: int, low: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise InputError(f"{_flag(name)} is {value!r}", f"Expected a whole number of at least {low}", f"Write {_flag(name)} {max(low, 1)}")
+        raise InputError(
+            f"{_flag(name)} is {value!r}",
+            f"Expected a whole number of at least {low}",
+            f"Write {_flag(name)} {max(low, 1)}",
+        )

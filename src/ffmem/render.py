@@ -36,7 +36,7 @@ def progress(quiet: bool) -> Iterator[Callable[["Progress"], None]]:
         yield lambda _: None
         return
     live = sys.stderr.isatty()
-    shown = {"stage": "", "at": 0.0}
+    shown: dict[str, Any] = {"stage": "", "at": 0.0}
 
     def listen(now: "Progress") -> None:
         if now.message:
@@ -44,7 +44,7 @@ def progress(quiet: bool) -> Iterator[Callable[["Progress"], None]]:
         if now.stage != shown["stage"] and now.stage in _STAGES:
             print(("\r\033[K" if live else "") + _STAGES[now.stage], file=sys.stderr)
             shown["stage"] = now.stage
-        if now.stage == "memories" and time.monotonic() - float(shown["at"]) >= (0.2 if live else 10.0):
+        if now.stage == "memories" and time.monotonic() - shown["at"] >= (0.2 if live else 10.0):
             shown["at"] = time.monotonic()
             line = _line(now)
             print("\r\033[K" + line if live else line, file=sys.stderr, end="" if live else "\n", flush=True)

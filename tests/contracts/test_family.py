@@ -1,5 +1,6 @@
 """What every family must hold: the numbered checks of the specification of these analyses, on tiny random models."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_check_1_sums_of_memories_and_residuals(model: Transformer) -> None:
     assert max(found.residual_errors) < TOLERANCE
     states = trace(model, token_ids, mask_for(model, token_ids))
     assert min(float(state.ff_output.abs().max()) for state in states) > 1e-3  # not zero against zero
-    for state, following in zip(states, states[1:], strict=False):  # o is what the next layer starts from
+    for state, following in itertools.pairwise(states):  # o is what the next layer starts from
         if model.facts.norm_placement != "post" and not model.facts.parallel:
             assert not torch.equal(state.layer_output, following.residual)
 
@@ -120,7 +121,9 @@ def test_check_3_prefixes_batches_and_padding(model: Transformer) -> None:
     assert max(relative_error(b[2:3], w) for b, w in zip(batched, whole, strict=True)) < TOLERANCE
 
     padded_ids = torch.cat((token_ids, torch.full((1, 5), model.pad_id)), dim=1)
-    mask = None if model.facts.causal else torch.cat((torch.ones_like(token_ids), torch.zeros(1, 5, dtype=torch.long)), 1)
+    mask = (
+        None if model.facts.causal else torch.cat((torch.ones_like(token_ids), torch.zeros(1, 5, dtype=torch.long)), 1)
+    )
     padded = coefficients(model, padded_ids, mask)
     assert max(relative_error(p[:, :9], w) for p, w in zip(padded, whole, strict=True)) < TOLERANCE
 
@@ -163,7 +166,9 @@ def test_check_14_folding(model: Transformer) -> None:
         scale = (state.var(-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
         constant = model.projection_matrix("raw") @ norm.bias
     else:
-        scale = (state.pow(2).mean(-1, keepdim=True) + getattr(norm, "eps", getattr(norm, "variance_epsilon", 0))).sqrt()
+        scale = (
+            state.pow(2).mean(-1, keepdim=True) + getattr(norm, "eps", getattr(norm, "variance_epsilon", 0))
+        ).sqrt()
         constant = torch.zeros(model.facts.d_vocab)
     logits = model.project(state, "folded") / scale + constant
     cap = model.layout.softcap

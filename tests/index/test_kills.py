@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from ffmem import open_index
-
-from .conftest import write_corpus
+from tests.conftest import write_corpus
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
 
@@ -49,7 +48,9 @@ def kill(process: subprocess.Popen[bytes], whom: str, rng: random.Random) -> boo
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted((folder / "index").rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted((folder / "index").rglob("*")) if p.is_file()
+    }
 
 
 def disturb(model: Path, corpus: Path, out: Path, n_kills: int, seed: int) -> tuple[int, int, float]:
@@ -80,7 +81,9 @@ def disturb(model: Path, corpus: Path, out: Path, n_kills: int, seed: int) -> tu
 
 
 @pytest.mark.timeout(900)
-def test_twenty_kills_at_random_moments_leave_the_same_bytes(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+def test_twenty_kills_at_random_moments_leave_the_same_bytes(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
     corpus = write_corpus(tmp_path / "words.txt", 1500, seed=3)
     n_kills, n_builds, _ = disturb(tiny_folder("llama"), corpus, tmp_path, 20, seed=11)
     assert n_kills == 20 and n_builds >= 1

@@ -125,7 +125,11 @@ def swap_first_two(array: np.ndarray) -> None:
         ("trigger_coefficient", lambda a: a.__setitem__((0, 0, 0), -1), "wrong sign"),
         ("trigger_coefficient", swap_first_two, "not in order"),
         ("trigger_token", lambda a: a.__setitem__((0, 0, 0), 2**31), "past the last of"),
-        ("slot_by_token", lambda a: a.__setitem__(slice(None), a[::-1].copy()), "from sentences to cells is not in order"),
+        (
+            "slot_by_token",
+            lambda a: a.__setitem__(slice(None), a[::-1].copy()),
+            "from sentences to cells is not in order",
+        ),
         ("promoted_scores", lambda a: a.__setitem__((0, 0), np.nan), "not a finite number"),
         ("promoted_ids", lambda a: a.__setitem__((0, 0), 2**30), "not in the vocabulary"),
         ("histogram", lambda a: a.__setitem__((0, 0, 0), 10**6), "does not count each sentence once"),
@@ -186,7 +190,9 @@ def test_atomic_write_leaves_the_old_file_or_the_new(tmp_path: Path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(StoreError, match=r"no space left while writing .*Free some space and run the same command again"):
+    with pytest.raises(
+        StoreError, match=r"no space left while writing .*Free some space and run the same command again"
+    ):
         atomic_write(path, b"new")
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["a"]
 

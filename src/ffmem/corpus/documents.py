@@ -57,7 +57,9 @@ def open_corpus(name: str, field: str = "text") -> Corpus:
         return PythonDocs()
     path = Path(name)
     if path.suffix not in (".txt", ".jsonl"):
-        raise InputError(f"no corpus is called {name!r}", _ACCEPTED, "For example: ffmem index MODEL notes.txt --out DIR")
+        raise InputError(
+            f"no corpus is called {name!r}", _ACCEPTED, "For example: ffmem index MODEL notes.txt --out DIR"
+        )
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise InputError(f"the corpus {name} {what}", _ACCEPTED, "Check the path")
@@ -105,9 +107,8 @@ class _File(Corpus):
         self.n_undecodable_bytes = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if number == 1:
-                    line = line.removeprefix(codecs.BOM_UTF8)
-                yield number, self._decode(line.rstrip(b"\r\n"))
+                content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+                yield number, self._decode(content.rstrip(b"\r\n"))
 
     def _decode(self, data: bytes) -> str:
         """UTF-8, with each byte that does not decode as U+FFFD, and counted."""
@@ -161,7 +162,9 @@ class JsonLines(_File):
         try:
             fields = self._clean_all(json.loads(line))
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{where} is not JSON: {error}", "Expected one JSON object a line", "Mend the line") from error
+            raise InputError(
+                f"{where} is not JSON: {error}", "Expected one JSON object a line", "Mend the line"
+            ) from error
         if not isinstance(fields, dict):
             raise InputError(f"{where} holds {type(fields).__name__}", "Expected a JSON object", "Mend the line")
         text = fields.pop(self.text_field, None)

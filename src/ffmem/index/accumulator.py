@@ -5,7 +5,7 @@ Merging two is associative and commutative, bit for bit.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,9 @@ class Accumulator:
 
     def save(self, path: Path, job: str) -> None:
         """Write the state atomically. ``job`` says what it is a state of, and is asked for when it is loaded."""
-        arrays = {f"L{i}.{name}": array for i, layer in enumerate(self._layers) for name, array in layer.state().items()}
+        arrays = {
+            f"L{i}.{name}": array for i, layer in enumerate(self._layers) for name, array in layer.state().items()
+        }
         atomic_write(path, save(arrays, metadata={"job": job, "covered": json.dumps(sorted(self.covered))}))
 
     def layer(self, layer: int) -> dict[str, np.ndarray]:
@@ -105,7 +107,7 @@ def _merge_keys(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return torch.stack([merge(a, b) for a, b in pairs]).numpy()
 
 
-_JOIN = {
+_JOIN: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "keys": _merge_keys,
     "sum": np.add,
     "square_sum": np.add,

@@ -1,8 +1,8 @@
 """Runs tasks to state files: in this process, or in worker processes. A cluster engine is a third such class.
 
 An executor knows nothing of models or corpora. It is given a picklable job that can start a worker anywhere, and
-picklable tasks; each worker does tasks one after the other, keeps a cumulative state, and writes it to a file of its own
-every so many seconds, with the tasks it covers. What a dead worker had not yet written is handed out again.
+picklable tasks; each worker does tasks one after the other, keeps a cumulative state, and writes it to a file of its
+own every so many seconds, with the tasks it covers. What a dead worker had not yet written is handed out again.
 """
 
 import multiprocessing
@@ -259,7 +259,7 @@ def _worker_main(job: Job, slot: int, connection: Connection) -> None:
         connection.send(("error", error))
     except (EOFError, BrokenPipeError):
         pass  # the parent has gone
-    except Exception:  # a bug: carried over whole, since the parent shows it
+    except Exception:  # noqa: BLE001 (a bug: carried over whole, since the parent shows it)
         connection.send(("error", RuntimeError(f"a worker process failed:\n{traceback.format_exc()}")))
 
 

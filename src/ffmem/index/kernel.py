@@ -37,8 +37,8 @@ def _push(heap, key):  # type: ignore[no-untyped-def]
 def _compete(heaps, least_bits, bits, flip, positions, first_token):  # type: ignore[no-untyped-def]
     """Let one score a cell compete, given as the bits of its float32; ``flip`` turns the sign.
 
-    Bits of positive floats compare like the floats, and those of negative ones are negative. ``least_bits`` is, for each
-    cell, the bits of the smallest coefficient in its full list, else of the smallest positive number.
+    Bits of positive floats compare like the floats, and those of negative ones are negative. ``least_bits`` is, for
+    each cell, the bits of the smallest coefficient in its full list, else of the smallest positive number.
     """
     for cell in range(len(bits)):
         found = bits[cell] ^ flip
@@ -90,7 +90,19 @@ def _track_minimum(row, position, low, low_at):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def observe(  # type: ignore[no-untyped-def]
-    values, first_position, lengths, first_tokens, heaps, least_bits, histogram, minimum, maximum, n_active, sums, scratch, every_position
+    values,
+    first_position,
+    lengths,
+    first_tokens,
+    heaps,
+    least_bits,
+    histogram,
+    minimum,
+    maximum,
+    n_active,
+    sums,
+    scratch,
+    every_position,
 ):
     """Count coefficients, and let them compete.
 
@@ -99,9 +111,11 @@ def observe(  # type: ignore[no-untyped-def]
         first_position: the first position that competes.
         lengths: (sentences,) int64, how many positions from there on do; padding follows.
         first_tokens: (sentences,) int64, token index of each sentence's first competing position.
-        heaps: (signs, cells, top) int64; least_bits: (signs, cells) int32; see `_compete`.
+        heaps: (signs, cells, top) int64, see the module.
+        least_bits: (signs, cells) int32, see `_compete`.
         histogram: (signs, bins, cells) int32.
-        minimum, maximum: (cells,) float32.
+        minimum: (cells,) float32.
+        maximum: (cells,) float32.
         n_active: (cells,) int64.
         sums: (2, cells) float64: of the coefficients, of their squares.
         scratch: (4, cells) float32 and (3, cells) int32: room for one sentence.

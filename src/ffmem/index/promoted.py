@@ -60,7 +60,7 @@ def _top(
     outside them has k better ones before it. So one pass for the blocks, then a choice among k x 64 candidates.
     """
     scores[:, d_vocab:] = -sign * torch.inf
-    blocks = scores.unflatten(1, (-1, _BLOCK))
+    blocks = scores.view(len(scores), -1, _BLOCK)
     extremes = blocks.amax(2) if sign == 1 else -blocks.amin(2)
     n_blocks = extremes.shape[1]
     block_ids = _ids(_largest(_keys(extremes, torch.arange(n_blocks, device=scores.device)), min(k, n_blocks)))

@@ -100,7 +100,9 @@ class Index:
         """Activity statistics of a cell."""
         arrays, i = self.layer(cell_id.layer), cell_id.index
         n_tokens = int(arrays.counts[0])
-        mean, mean_square = (float(total_of(parts[:, i : i + 1])[0]) / n_tokens for parts in (arrays.sum, arrays.square_sum))
+        mean, mean_square = (
+            float(total_of(parts[:, i : i + 1])[0]) / n_tokens for parts in (arrays.sum, arrays.square_sum)
+        )
         return Statistics(
             n_tokens=n_tokens,
             n_sentences=int(arrays.counts[1]),

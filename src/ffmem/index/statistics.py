@@ -56,6 +56,7 @@ class LayerStatistics:
         self.histogram = torch.zeros(n_signs, N_BINS, n_cells, dtype=torch.int32, device=device)
         self._cells = torch.arange(n_cells, dtype=torch.int32, device=device)
         self._shard = torch.zeros(3, n_cells, dtype=torch.float64, device=device)  # sum, square sum, number active
+
     def update(
         self, coefficients: Float[Tensor, "sentences positions cells"]
     ) -> tuple[Float[Tensor, "sentences cells"], Float[Tensor, "sentences cells"]]:

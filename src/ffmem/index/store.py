@@ -165,7 +165,8 @@ LAYER_ARRAYS: dict[str, tuple[str, str]] = {
 
 def total_of(parts: np.ndarray) -> np.ndarray:
     """Float64 sums from their stored parts: whole numbers, and multiples of 2**-40."""
-    return parts[0].astype(np.float64) + parts[1].astype(np.float64) * 2.0**-40
+    total: np.ndarray = parts[0].astype(np.float64) + parts[1].astype(np.float64) * 2.0**-40
+    return total
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:

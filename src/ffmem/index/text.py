@@ -19,7 +19,6 @@ from ffmem.errors import StoreError
 from ffmem.index.files import map_arrays
 
 
-
 @dataclass(frozen=True)
 class SentenceRow:
     """A stored sentence."""
@@ -36,7 +35,7 @@ class SentenceRow:
     token_ends: np.ndarray
 
     def token_strings(self) -> tuple[str, ...]:
-        """The bytes of the text that each token stands for; bytes that are no whole character as \\xNN."""
+        r"""The bytes of the text that each token stands for; bytes that are no whole character as ``\\xNN``."""
         data = self.text.encode()
         pairs = zip(self.token_starts.tolist(), self.token_ends.tolist(), strict=True)
         return tuple(data[start:end].decode(errors="backslashreplace") for start, end in pairs)
@@ -77,7 +76,9 @@ class TextReader:
     @cached_property
     def n_sentences(self) -> int:
         """Indexed sentences."""
-        return int(self._one("SELECT count(*) FROM sentences JOIN documents d ON d.id = document_id WHERE NOT d.held_out"))
+        return int(
+            self._one("SELECT count(*) FROM sentences JOIN documents d ON d.id = document_id WHERE NOT d.held_out")
+        )
 
     @property
     def n_all_sentences(self) -> int:
@@ -135,7 +136,8 @@ class TextReader:
 
     def document_of(self, sentence_ids: np.ndarray) -> np.ndarray:
         """The documents of sentences."""
-        return self._documents[sentence_ids]
+        found: np.ndarray = self._documents[sentence_ids]
+        return found
 
     def integrity_problem(self) -> str | None:
         """What SQLite itself, or a comparison of its rows with the token arrays, finds wrong; None if nothing."""

@@ -349,7 +349,10 @@ def _write_tokens(path: Path, parts: Sequence[_TokenSpool]) -> None:
     end = 0
     wide = [max(part.maxima[i] for part in parts) >= 2**16 for i in range(3)]
     layout = [("sentence_start", "U64", 8, n_sentences + 1)]
-    layout += [(name, "U32" if w else "U16", 4 if w else 2, n_tokens) for name, w in sorted(zip(_FIELDS, wide, strict=True), key=lambda x: not x[1])]
+    layout += [
+        (name, "U32" if w else "U16", 4 if w else 2, n_tokens)
+        for name, w in sorted(zip(_FIELDS, wide, strict=True), key=lambda x: not x[1])
+    ]
     for name, dtype, width, n in layout:
         header[name] = {"dtype": dtype, "shape": [n], "data_offsets": [end, end + width * n]}
         end += width * n

@@ -13,7 +13,7 @@ from ffmem.index.store import LAYER_ARRAYS, NO_TOKEN
 from ffmem.options import IndexOptions
 
 ROUNDING = 1e-4
-"""Largest difference between stored and recomputed coefficients, as a share of the cell's largest, where bytes need not agree."""
+"""Largest difference between stored and recomputed coefficients, as a share of the cell's largest."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,18 @@ def verify_index(
             problems.append(str(error))
         n_arrays += len(LAYER_ARRAYS)
     problems += _wrong_text(index)
-    checked: dict[str, Any] = {"n_triggers": 0, "n_comparisons": 0, "largest_error": None, "same_bytes": None, "identities": None}
+    checked: dict[str, Any] = {
+        "n_triggers": 0,
+        "n_comparisons": 0,
+        "largest_error": None,
+        "same_bytes": None,
+        "identities": None,
+    }
     if with_model and not problems:
         say("triggers, with the model")
         checked, wrong = _against_model(index, model, n_batches, seed)
         problems += wrong
-    return Verification(
-        n_files=len(index.manifest["files"]), n_arrays=n_arrays, problems=tuple(problems), **checked
-    )
+    return Verification(n_files=len(index.manifest["files"]), n_arrays=n_arrays, problems=tuple(problems), **checked)
 
 
 def _wrong_files(index: Index) -> Iterator[str]:
@@ -144,9 +148,7 @@ def _wrong_text(index: Index) -> Iterator[str]:
         yield problem
 
 
-def _against_model(
-    index: Index, model: str | None, n_batches: int, seed: int
-) -> tuple[dict[str, Any], list[str]]:
+def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -> tuple[dict[str, Any], list[str]]:
     """Recompute whole batches: each stored trigger in them, and that no better trigger was left out."""
     # torch takes seconds to import, and checking files does not need it
     import torch
@@ -176,7 +178,9 @@ def _against_model(
         drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
         tally = _Tally(index, options)
         for number in sorted(drawn.tolist()):
-            for sentence_id, layers in zip(batches[number].sentence_ids, text.coefficients(batches[number]), strict=True):
+            for sentence_id, layers in zip(
+                batches[number].sentence_ids, text.coefficients(batches[number]), strict=True
+            ):
                 tally.check(sentence_id, layers)
         identities = certify(loaded, folder, options)["errors"]
     return {
@@ -211,10 +215,18 @@ class _Tally:
                 tokens = arrays.trigger_token[:, number].astype(np.int64)
                 stored = arrays.trigger_coefficient[:, number] * np.float32(sign)
                 self._soundness(sentence_id, layer, coefficients * np.float32(sign), tokens - first, stored, scale)
-                self._completeness(sentence_id, layer, signed.max(0), tokens - first, stored, (scale, len(coefficients)))
+                self._completeness(
+                    sentence_id, layer, signed.max(0), tokens - first, stored, (scale, len(coefficients))
+                )
 
     def _soundness(
-        self, sentence_id: int, layer: int, signed: np.ndarray, positions: np.ndarray, stored: np.ndarray, scale: np.ndarray
+        self,
+        sentence_id: int,
+        layer: int,
+        signed: np.ndarray,
+        positions: np.ndarray,
+        stored: np.ndarray,
+        scale: np.ndarray,
     ) -> None:
         """Each stored trigger in this sentence has the coefficient that the model gives."""
         cells, ranks = np.nonzero((positions >= 0) & (positions < len(signed)))
@@ -233,7 +245,13 @@ class _Tally:
             )
 
     def _completeness(
-        self, sentence_id: int, layer: int, best: np.ndarray, positions: np.ndarray, stored: np.ndarray, sizes: tuple[np.ndarray, int]
+        self,
+        sentence_id: int,
+        layer: int,
+        best: np.ndarray,
+        positions: np.ndarray,
+        stored: np.ndarray,
+        sizes: tuple[np.ndarray, int],
     ) -> None:
         """A sentence whose best coefficient clearly beats the last of a list stands in that list."""
         scale, length = sizes

