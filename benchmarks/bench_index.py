@@ -151,13 +151,13 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
     n_padded = n_tokens = 0
     number = 0
     steady: dict[str, float] = defaultdict(float)
+    accumulator = worker._accumulator
     for shard in shards:
         batches = list(text.batches(shard))
         for batch in batches:
             inputs, places = text.inputs(batch), text.places(batch)
             n_padded += inputs[0].numel()
             n_tokens += batch.n_tokens
-            accumulator = worker._accumulator
 
             def bare(inputs=inputs) -> None:
                 model.forward(*inputs)

@@ -3,7 +3,6 @@
 import json
 import sys
 import traceback
-from dataclasses import fields
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -184,6 +183,7 @@ def main() -> None:
         sys.exit(141)
 
 
-def option_names() -> list[str]:
-    """Every option of `ffmem index`, for the reference."""
-    return [field.name for options in (IndexOptions, RunOptions) for field in fields(options)]
+def reference() -> str:
+    """The command reference, docs/reference/cli.md, made from the commands themselves."""
+    text: str = app.generate_docs(output_format="markdown")
+    return text.rstrip() + "\n"

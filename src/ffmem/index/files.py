@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,13 +25,13 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn the errors of a disk that is full, or that we may not write to, into errors that say what to do."""
     try:
         yield
+    except sqlite3.OperationalError as error:
+        if "full" in str(error) or "disk I/O" in str(error):
+            raise _disk_full(path) from error
+        raise
     except OSError as error:
         if error.errno in _DISK_FULL:
-            raise StoreError(
-                f"no space left while writing {path}",
-                "Expected room on this disk (or under this user's quota)",
-                "Free some space and run the same command again: what is finished is kept",
-            ) from error
+            raise _disk_full(path) from error
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             raise StoreError(
                 f"{path} cannot be written: {error.strerror}",
@@ -38,6 +39,14 @@ def disk_errors(path: Path) -> Iterator[None]:
                 "Change its permissions, or choose another folder with --out",
             ) from error
         raise
+
+
+def _disk_full(path: Path) -> StoreError:
+    return StoreError(
+        f"no space left while writing {path}",
+        "Expected room on this disk (or under this user's quota)",
+        "Free some space and run the same command again: what is finished is kept",
+    )
 
 
 def atomic_write(path: Path, data: bytes) -> None:

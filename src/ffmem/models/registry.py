@@ -66,7 +66,7 @@ def _family_of(config: Any, model: str) -> tuple[str, Family]:
 def _read(auto_class: Any, folder: Path, what: str) -> Any:
     try:
         return auto_class.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # whatever the library meets in damaged files: it raises a dozen types of its own
         raise InputError(
             f"{what} of {folder} cannot be read: {_first_line(error)}",
             "Expected the files that save_pretrained writes",
@@ -79,7 +79,7 @@ def _read_weights(auto_class: str, folder: Path, dtype: Dtype) -> Any:
         module, report = getattr(transformers, auto_class).from_pretrained(
             folder, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True, use_safetensors=True
         )
-    except Exception as error:  # whatever the library meets in damaged files: it raises a dozen types of its own
+    except Exception as error:  # as above
         raise ModelError(
             f"the weights in {folder} cannot be read: {_first_line(error)}",
             "Expected whole .safetensors files that fit config.json",

@@ -115,7 +115,7 @@ def _convert(file: Path, target: Path) -> None:
             model.save_pretrained(building)
             AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(building)
         os.replace(building, target)
-    except (ValueError, KeyError, OSError, IndexError, NotImplementedError) as error:
+    except Exception as error:  # whatever its readers meet in damaged files, struct.error among them
         raise InputError(
             f"{file} cannot be read as a GGUF model: {type(error).__name__}: {str(error)[:200]}",
             "Expected a whole GGUF file of an architecture that transformers can convert",

@@ -1,0 +1,295 @@
+"""Loading: what is refused, what stands in the view of a loaded model, and what tells two models apart."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import ByT5Tokenizer
+
+from ffmem import InputError, ModelError, load_model
+from ffmem.models.registry import FAMILIES
+from ffmem.options import Dtype
+from tests.conftest import D_FF, D_MODEL, VARIANTS
+
+Folder = Callable[[str], Path]
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture
+def copy(tiny_folder: Folder, tmp_path: Path) -> Path:
+    """A model's folder that one may damage."""
+    return Path(shutil.copytree(tiny_folder("llama"), tmp_path / "llama"))
+
+
+def change_config(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    # cloned: the file they are mapped from is about to be written
+    weights = {name: weight.clone() for name, weight in load_file(folder / WEIGHTS).items()}
+    change(weights)
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+# Architectures
+
+
+def test_each_architecture_has_one_family() -> None:
+    names = [name for family in FAMILIES for name in family.architectures]
+    assert len(names) == len(set(names))
+    assert {family.name for family in FAMILIES} == {"bert", "gemma2", "gpt2", "gpt_neox", "llama", "opt"}
+
+
+def test_an_unknown_architecture_lists_those_that_are_known(copy: Path) -> None:
+    change_config(copy, architectures=["MambaForCausalLM"])
+    with pytest.raises(InputError) as raised:
+        load_model(copy)
+    message = str(raised.value)
+    assert f"the architecture of {copy} is not known: MambaForCausalLM." in message
+    for name in (
+        "BertForMaskedLM",
+        "Gemma2ForCausalLM",
+        "GPT2LMHeadModel",
+        "GPTNeoXForCausalLM",
+        "LlamaForCausalLM",
+        "OPTForCausalLM",
+    ):
+        assert name in raised.value.expected
+    assert "docs/how-to/add-a-family.md" in raised.value.mend
+
+
+@pytest.mark.parametrize("architectures", [None, []])
+def test_no_architecture_is_not_guessed(architectures: list[str] | None, copy: Path) -> None:
+    change_config(copy, architectures=architectures)
+    with pytest.raises(InputError, match=r"is not known: none \(model type llama\)"):
+        load_model(copy)
+
+
+# Damaged and missing files
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"architectures": ["LlamaForCausalLM"]}', '{"model_type": "no-such"}']
+)
+def test_a_broken_config(content: str, copy: Path) -> None:
+    (copy / "config.json").write_text(content)
+    with pytest.raises(
+        InputError, match=r"config\.json of .* cannot be read: .* Expected the files that save_pretrained writes"
+    ):
+        load_model(copy)
+
+
+def test_without_a_tokenizer(copy: Path) -> None:
+    for path in copy.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"the tokenizer of .* Save model and tokenizer into that folder"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_a_broken_tokenizer(content: str, copy: Path) -> None:
+    (copy / "tokenizer.json").write_text(content)
+    with pytest.raises(InputError, match=r"the tokenizer of .* cannot be read: "):
+        load_model(copy)
+
+
+def test_a_slow_tokenizer(copy: Path) -> None:
+    for path in copy.glob("tokenizer*"):
+        path.unlink()
+    ByT5Tokenizer().save_pretrained(copy)
+    with pytest.raises(
+        InputError, match=r"is a slow one, without a tokenizer\.json\. Expected a fast tokenizer: byte offsets"
+    ):
+        load_model(copy)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def cut_in_the_header(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def scramble_the_header(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[8:40] = b"\xff" * 32
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut_short, cut_in_the_header, empty, scramble_the_header, Path.unlink])
+def test_damaged_weights(damage: Callable[[Path], None], copy: Path) -> None:
+    damage(copy / WEIGHTS)
+    with pytest.raises(ModelError, match=r"the weights in .* cannot be read: .* Expected whole \.safetensors files"):
+        load_model(copy)
+
+
+def test_pickled_weights_are_not_read(copy: Path) -> None:
+    weights = load_file(copy / WEIGHTS)
+    torch.save(weights, copy / "pytorch_model.bin")
+    (copy / WEIGHTS).unlink()
+    with pytest.raises(ModelError, match=r"\.bin files only: load it once and save_pretrained it"):
+        load_model(copy)
+
+
+def test_a_missing_weight_is_named(copy: Path) -> None:
+    name = "model.layers.1.mlp.down_proj.weight"
+    change_weights(copy, lambda weights: weights.pop(name))
+    with pytest.raises(ModelError) as raised:
+        load_model(copy)
+    assert f"lack weights: {name}." in str(raised.value)
+    assert "random ones would give memories of nothing" in raised.value.expected
+
+
+def test_a_weight_of_another_shape(copy: Path) -> None:
+    name = "model.layers.1.mlp.down_proj.weight"
+    change_weights(copy, lambda weights: weights.update({name: torch.zeros(D_MODEL, D_FF + 1)}))
+    with pytest.raises(ModelError, match=r"mlp\.down_proj\.weight|ignore_mismatched_sizes|size mismatch"):
+        load_model(copy)
+
+
+def test_a_layer_more_than_the_weights_have(copy: Path) -> None:
+    change_config(copy, num_hidden_layers=4)
+    with pytest.raises(ModelError, match=r"lack weights: model\.layers\.3\."):
+        load_model(copy)
+
+
+# Options
+
+
+def test_an_unknown_dtype_lists_those_that_are_known(tiny_folder: Folder) -> None:
+    # in a process of its own: in this one the types of arguments are checked first, which users do not have
+    script = """
+import sys, ffmem
+for dtype in sys.argv[2:]:
+    try:
+        ffmem.load_model(sys.argv[1], dtype=dtype)
+    except ffmem.InputError as error:
+        print(error)
+"""
+    dtypes = ("float64", "int8", "", "Float32")
+    command = [sys.executable, "-c", script, str(tiny_folder("gpt2")), *dtypes]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines() == [
+        f"dtype is {dtype!r}. Expected one of: float32, bfloat16, float16. Use float32." for dtype in dtypes
+    ]
+
+
+@pytest.mark.parametrize("dtype", get_args(Dtype))
+def test_the_dtype_is_that_of_all_weights(dtype: Dtype, tiny_folder: Folder) -> None:
+    model = load_model(tiny_folder("gpt2"), dtype=dtype)
+    assert model.facts.dtype == dtype
+    assert {parameter.dtype for parameter in model.module.parameters()} == {getattr(torch, dtype)}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_loaded_model_does_not_learn(variant: str, tiny_folder: Folder) -> None:
+    model = load_model(tiny_folder(variant))
+    assert not any(part.training for part in model.module.modules())  # no dropout
+    assert not any(parameter.requires_grad for parameter in model.module.parameters())
+    token_ids = torch.randint(5, model.facts.d_vocab, (2, 7), generator=torch.Generator().manual_seed(0))
+    first, second = model.forward(token_ids), model.forward(token_ids)
+    assert not first.requires_grad and torch.equal(first, second)
+
+
+def test_a_model_is_called_by_its_folder(tiny_folder: Folder) -> None:
+    assert load_model(tiny_folder("gpt2")).facts.name == "gpt2"
+    assert load_model(str(tiny_folder("gpt2"))).facts.name == "gpt2"
+
+
+# Tokens around a sentence
+
+
+@pytest.mark.parametrize(
+    ("variant", "auto", "yes"),
+    [
+        ("gpt2", ((), ()), ((0,), ())),
+        ("gpt_neox", ((), ()), ((0,), ())),
+        ("llama", ((0,), ()), ((0,), ())),
+        ("opt", ((0,), ()), ((0,), ())),
+        ("gemma2", ((0,), ()), ((0,), ())),
+        ("bert", ((2,), (3,)), None),
+    ],
+)
+def test_special_tokens(
+    variant: str, auto: tuple[tuple[int, ...], ...], yes: tuple[tuple[int, ...], ...] | None, tiny_folder: Folder
+) -> None:
+    model = load_model(tiny_folder(variant))
+    assert model.special_tokens("no") == ((), ())
+    assert model.special_tokens("auto") == auto
+    for text in ("the lazy dog", " 😀", "Soldiers"):
+        before, after = model.special_tokens("auto")
+        own = model.tokenizer(text, add_special_tokens=False).input_ids
+        assert [*before, *own, *after] == model.tokenizer(text).input_ids
+    if yes is not None:
+        assert model.special_tokens("yes") == yes
+        return
+    with pytest.raises(InputError) as raised:
+        model.special_tokens("yes")
+    assert str(raised.value) == (
+        "--bos is 'yes', but the tokenizer of bert has no BOS token. Expected auto or no for this model. Write --bos auto."
+    )
+
+
+def test_padding_is_an_id_that_the_model_has(copy: Path) -> None:
+    model = load_model(copy)
+    assert model.pad_id == 1
+    model.tokenizer.pad_token = None
+    assert model.pad_id == 0
+    model.tokenizer.add_special_tokens({"pad_token": "<more>"})  # as fine-tunes do, without a row in the embedding
+    assert model.tokenizer.pad_token_id >= model.facts.d_vocab
+    assert model.pad_id == 0
+
+
+# Identity
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_hash_of_weights_is_of_what_was_read_not_of_where(
+    variant: str, tiny_folder: Folder, tmp_path: Path
+) -> None:
+    folder = tiny_folder(variant)
+    moved = Path(shutil.copytree(folder, tmp_path / "another-name"))
+    model, same = load_model(folder), load_model(moved)
+    assert model.weights_hash() == same.weights_hash() == model.weights_hash()
+    assert model.tokenizer_hash() == same.tokenizer_hash()
+    assert len(model.weights_hash()) == 64
+
+
+def test_the_hash_of_weights_changes_with_one_bit_of_any_weight(tiny_folder: Folder) -> None:
+    model = load_model(tiny_folder("llama"))
+    whole = model.weights_hash()
+    for name, parameter in model.module.named_parameters():
+        bits = parameter.data.view(-1)[-1:].view(torch.int32)
+        bits ^= 1
+        assert model.weights_hash() != whole, name
+        bits ^= 1
+    assert model.weights_hash() == whole
+
+
+def test_the_hash_of_weights_changes_with_their_type_and_their_names(copy: Path, tiny_folder: Folder) -> None:
+    whole = load_model(copy).weights_hash()
+    assert load_model(copy, dtype="bfloat16").weights_hash() != whole
+    names = ("model.layers.0.mlp.gate_proj.weight", "model.layers.0.mlp.up_proj.weight")
+    change_weights(copy, lambda weights: weights.update({names[0]: weights[names[1]], names[1]: weights[names[0]]}))
+    assert load_model(copy).weights_hash() != whole  # the same bytes, in other places
+
+
+def test_the_hash_of_the_tokenizer_changes_with_it(copy: Path) -> None:
+    model = load_model(copy)
+    before = model.tokenizer_hash()
+    model.tokenizer.add_tokens(["one-more"])
+    assert model.tokenizer_hash() != before

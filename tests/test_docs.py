@@ -1,0 +1,62 @@
+"""The documentation names everything there is, and what is generated is fresh."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import ffmem
+from ffmem import errors
+from ffmem.cli import app
+from ffmem.models.registry import FAMILIES
+from ffmem.options import IndexOptions, RunOptions
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+REFRESH = "python -c 'from ffmem.cli import reference; print(reference(), end=\"\")' > docs/reference/cli.md"
+
+
+def test_the_command_reference_is_fresh() -> None:
+    from ffmem.cli import reference
+
+    assert (DOCS / "reference" / "cli.md").read_text() == reference(), f"stale: run {REFRESH}"
+
+
+def test_every_option_is_in_the_reference() -> None:
+    text = (DOCS / "reference" / "cli.md").read_text()
+    for option in [*fields(IndexOptions), *fields(RunOptions)]:
+        assert f"`--{option.name.replace('_', '-')} " in text
+
+
+def test_every_public_name_has_its_heading() -> None:
+    text = (DOCS / "reference" / "python.md").read_text()
+    for name in ffmem.__all__:
+        if not name.startswith("_"):
+            assert re.search(rf"^##+ `{name}\b", text, re.MULTILINE), name
+
+
+def test_every_error_class_has_its_heading() -> None:
+    text = (DOCS / "errors.md").read_text()
+    for name in ("FfmemError", "InputError", "StoreError", "ModelError"):
+        assert issubclass(getattr(errors, name), errors.FfmemError)
+        assert re.search(rf"^#+ .*{name}", text, re.MULTILINE), name
+
+
+def test_every_family_is_documented() -> None:
+    text = (DOCS / "reference" / "families.md").read_text()
+    for family in FAMILIES:
+        assert f"## `{family.name}`" in text
+        for architecture in family.architectures:
+            assert architecture in text
+
+
+@pytest.mark.parametrize("page", sorted([*DOCS.rglob("*.md"), ROOT / "README.md"]), ids=lambda p: p.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    code = re.search(r"```(?:sh|bash|console)?\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert code is not None and "make demo" in code[1] and "make test" in code[1]
