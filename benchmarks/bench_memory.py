@@ -85,9 +85,7 @@ def measure(model: Path, corpus: Path, out: Path) -> dict[str, object]:
     watch.start()
     begin = time.monotonic()
     options = IndexOptions(split="lines", holdout=0.0)
-    index = ffmem.build_index(
-        model, corpus, out, options=options, run=RunOptions(workers=2), progress=watch.hear
-    )
+    index = ffmem.build_index(model, corpus, out, options=options, run=RunOptions(workers=2), progress=watch.hear)
     watch.over.set()
     watch.scanning.set()
     counts = index.manifest["counts"]
@@ -105,9 +103,7 @@ def main() -> None:
     """Both sizes, and one JSON line."""
     with tempfile.TemporaryDirectory() as scratch:
         model = make_model(Path(scratch) / "model")
-        runs = [
-            measure(model, make_corpus(Path(scratch) / f"{n}.txt", n), Path(scratch) / f"index-{n}") for n in SIZES
-        ]
+        runs = [measure(model, make_corpus(Path(scratch) / f"{n}.txt", n), Path(scratch) / f"index-{n}") for n in SIZES]
     json.dump({"bench": "memory", "cells": 4 * 1024, "runs": runs}, sys.stdout)
     print()
 

@@ -8,7 +8,6 @@ import pytest
 
 import ffmem
 from ffmem import errors
-from ffmem.cli import app
 from ffmem.models.registry import FAMILIES
 from ffmem.options import IndexOptions, RunOptions
 

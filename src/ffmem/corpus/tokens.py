@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64, UInt32
 from tokenizers import Encoding, Tokenizer
 
 from ffmem.errors import InputError
@@ -10,16 +11,18 @@ from ffmem.errors import InputError
 
 @dataclass(frozen=True)
 class TokenizedSentence:
-    """The own tokens of a sentence; all three are uint32, one entry a token."""
+    """The own tokens of a sentence."""
 
-    token_ids: np.ndarray
-    starts: np.ndarray
+    token_ids: UInt32[np.ndarray, " n_tokens"]
+    starts: UInt32[np.ndarray, " n_tokens"]
     """First byte of each token in the sentence's UTF-8 bytes."""
-    ends: np.ndarray
+    ends: UInt32[np.ndarray, " n_tokens"]
     """Byte after its last."""
 
 
-def tokenize(tokenizer: Tokenizer, texts: list[str], byte_lengths: np.ndarray | None) -> list[TokenizedSentence]:
+def tokenize(
+    tokenizer: Tokenizer, texts: list[str], byte_lengths: Int64[np.ndarray, " d_vocab"] | None
+) -> list[TokenizedSentence]:
     """The own tokens of sentences, without special tokens.
 
     Args:
@@ -35,16 +38,22 @@ def tokenize(tokenizer: Tokenizer, texts: list[str], byte_lengths: np.ndarray | 
 
 def _with_bytes(text: str, encoding: Encoding, byte_lengths: np.ndarray | None) -> TokenizedSentence:
     ids = np.array(encoding.ids, dtype=np.uint32)
-    n_bytes = len(text) if text.isascii() else len(text.encode())
-    if byte_lengths is not None:
-        ends = byte_lengths[ids].cumsum()
-        if len(ends) and ends[-1] == n_bytes:
-            return TokenizedSentence(ids, (ends - byte_lengths[ids]).astype(np.uint32), ends.astype(np.uint32))
+    if byte_lengths is not None and len(ids):
+        lengths = byte_lengths[ids]
+        ends = lengths.cumsum()
+        if ends[-1] == (len(text) if text.isascii() else len(text.encode())):
+            return TokenizedSentence(ids, (ends - lengths).astype(np.uint32), ends.astype(np.uint32))
     offsets = np.array(encoding.offsets, dtype=np.uint32).reshape(-1, 2)
     if not text.isascii():
-        widths = np.array([len(c.encode()) for c in text], dtype=np.uint32)
-        offsets = np.concatenate(([0], widths.cumsum())).astype(np.uint32)[offsets]
+        offsets = _byte_of_character(text)[offsets]
     return TokenizedSentence(ids, offsets[:, 0], offsets[:, 1])
+
+
+def _byte_of_character(text: str) -> UInt32[np.ndarray, " n_characters_and_one"]:
+    """Where each character begins in the text's UTF-8 bytes, and where the last one ends."""
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+    widths = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)  # what UTF-8 needs
+    return np.concatenate(([0], widths.cumsum())).astype(np.uint32)
 
 
 def windows(text: str, tokens: TokenizedSentence, max_tokens: int) -> list[tuple[int, str, TokenizedSentence]]:

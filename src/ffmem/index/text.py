@@ -6,6 +6,7 @@ docs/design/store-format.md is normative.
 import json
 import sqlite3
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -15,7 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ffmem.errors import StoreError
+from ffmem.errors import InputError, StoreError
 from ffmem.index.files import map_arrays
 
 
@@ -35,7 +36,7 @@ class SentenceRow:
     token_ends: np.ndarray
 
     def token_strings(self) -> tuple[str, ...]:
-        r"""The bytes of the text that each token stands for; bytes that are no whole character as ``\\xNN``."""
+        r"""The bytes of the text that each token stands for; bytes that are no whole character as ``\xNN``."""
         data = self.text.encode()
         pairs = zip(self.token_starts.tolist(), self.token_ends.tolist(), strict=True)
         return tuple(data[start:end].decode(errors="backslashreplace") for start, end in pairs)
@@ -53,32 +54,40 @@ class DocumentRow:
 
 
 class TextReader:
-    """Reads the text of a finished index; may be used from several threads."""
+    """Reads the text of a finished index; may be used from several threads.
+
+    Args:
+        folder: the folder with ``text.sqlite`` and ``tokens.safetensors``.
+
+    Raises:
+        StoreError: one of them is missing or damaged.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "text.sqlite"
         if not self._path.is_file():
-            raise self._damaged("it is missing")
-        self._connections = threading.local()
-        arrays = map_arrays(folder / "tokens.safetensors")
+            raise _damaged(self._path, "it is missing")
+        tokens = folder / "tokens.safetensors"
+        arrays = map_arrays(tokens)
         try:
             self.token_id = arrays["token_id"]
             self._token_start, self._token_end = arrays["token_start"], arrays["token_end"]
             self.sentence_start = arrays["sentence_start"]
             """Token index of each sentence's first token, held-out sentences last, and one entry more."""
         except KeyError as error:
-            raise StoreError(
-                f"{folder / 'tokens.safetensors'} has no array {error}",
-                "Expected token_id, token_start, token_end and sentence_start",
-                "Run `ffmem verify` on the index, or rebuild it",
-            ) from error
+            raise _damaged(tokens, f"it has no array {error}") from error
+        n_tokens = {len(self.token_id), len(self._token_start), len(self._token_end)}
+        if len(self.sentence_start) == 0 or n_tokens != {int(self.sentence_start[-1])}:
+            raise _damaged(tokens, "its arrays disagree about the number of tokens")
+        self._connection = _open_database(self._path)
+        self._lock = threading.Lock()  # one connection serves all threads: a look-up takes microseconds
+        weakref.finalize(self, self._connection.close)  # Python 3.13 warns of connections that nobody closes
 
     @cached_property
     def n_sentences(self) -> int:
         """Indexed sentences."""
-        return int(
-            self._one("SELECT count(*) FROM sentences JOIN documents d ON d.id = document_id WHERE NOT d.held_out")
-        )
+        counted = "SELECT count(*) FROM sentences JOIN documents d ON d.id = document_id WHERE NOT d.held_out"
+        return int(self._one(counted))
 
     @property
     def n_all_sentences(self) -> int:
@@ -86,13 +95,20 @@ class TextReader:
         return len(self.sentence_start) - 1
 
     def sentence(self, sentence_id: int) -> SentenceRow:
-        """A sentence with its tokens."""
+        """A sentence with its tokens.
+
+        Args:
+            sentence_id: from 0; the held-out sentences follow the indexed ones.
+
+        Raises:
+            InputError: no such sentence; the message gives the range.
+        """
+        first, end = self.sentence_range(sentence_id)
         row = self._row(
             "SELECT s.text, s.document_id, s.start_byte, s.n_occurrences, d.held_out "
             "FROM sentences s JOIN documents d ON d.id = s.document_id WHERE s.id = ?",
             sentence_id,
         )
-        first, end = self.sentence_range(sentence_id)
         part = slice(first, end)
         text, document_id, start_byte, n_occurrences, held_out = row
         return SentenceRow(
@@ -101,7 +117,7 @@ class TextReader:
         )  # fmt: skip
 
     def document(self, document_id: int) -> DocumentRow:
-        """A document's name and metadata."""
+        """A document's name and metadata, by its place in the corpus, from 0."""
         name, metadata, held_out, n_bytes = self._row(
             "SELECT name, metadata, held_out, n_bytes FROM documents WHERE id = ?", document_id
         )
@@ -112,11 +128,22 @@ class TextReader:
         return tuple(self._token_string(token_id) for token_id in token_ids)
 
     def token_ids_of(self, token: str) -> tuple[int, ...]:
-        """Ids of the vocabulary's tokens with exactly this text."""
-        return tuple(row[0] for row in self._execute("SELECT token_id FROM vocabulary WHERE token = ?", token))
+        """Ids of the vocabulary's tokens with exactly this text, in ascending order; empty if there is none."""
+        found = self._execute("SELECT token_id FROM vocabulary WHERE token = ? ORDER BY token_id", token)
+        return tuple(row[0] for row in found)
 
     def sentence_range(self, sentence_id: int) -> tuple[int, int]:
-        """Token indices of a sentence: the first, and the one after the last."""
+        """Token indices of a sentence: the first, and the one after the last.
+
+        Raises:
+            InputError: no such sentence; the message gives the range.
+        """
+        if not 0 <= sentence_id < self.n_all_sentences:
+            raise InputError(
+                f"sentence {sentence_id} does not exist",
+                f"Expected 0 to {self.n_all_sentences - 1}",
+                "Sentences count from 0; triggers name theirs as sentence_id",
+            )
         return int(self.sentence_start[sentence_id]), int(self.sentence_start[sentence_id + 1])
 
     def locate(self, token: int) -> tuple[int, int]:
@@ -136,8 +163,8 @@ class TextReader:
 
     def document_of(self, sentence_ids: np.ndarray) -> np.ndarray:
         """The documents of sentences."""
-        found: np.ndarray = self._documents[sentence_ids]
-        return found
+        documents: np.ndarray = self._documents[sentence_ids]
+        return documents
 
     def integrity_problem(self) -> str | None:
         """What SQLite itself, or a comparison of its rows with the token arrays, finds wrong; None if nothing."""
@@ -160,28 +187,31 @@ class TextReader:
     def _row(self, sql: str, *values: Any) -> tuple[Any, ...]:
         for row in self._execute(sql, *values):
             return tuple(row)
-        raise self._damaged(f"no row for {values}")
+        raise _damaged(self._path, f"no row for {values}")
 
     def _one(self, sql: str) -> Any:
         return self._row(sql)[0]
 
     def _execute(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         try:
-            return list(self._connection().execute(sql, values))
+            with self._lock:
+                return self._connection.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:
-            raise self._damaged(str(error)) from error
+            raise _damaged(self._path, str(error)) from error
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._connections, "open", None)
-        if connection is None:
-            # immutable: nobody writes it, so SQLite takes no locks and makes no files beside it
-            uri = f"file:{quote(str(self._path.resolve()))}?mode=ro&immutable=1"
-            connection = self._connections.open = sqlite3.connect(uri, uri=True)
-        return connection
 
-    def _damaged(self, why: str) -> StoreError:
-        return StoreError(
-            f"{self._path} is damaged: {why}",
-            "Expected the database that `ffmem index` wrote",
-            "Run `ffmem verify` on the index; copy the file again, or rebuild the index",
-        )
+def _open_database(path: Path) -> sqlite3.Connection:
+    # immutable: nobody writes it, so SQLite takes no locks and makes no files beside it
+    uri = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
+    try:
+        return sqlite3.connect(uri, uri=True, check_same_thread=False)
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, why: str) -> StoreError:
+    return StoreError(
+        f"{path} is damaged: {why}",
+        "Expected a file as `ffmem index` wrote it",
+        "Run `ffmem verify` on the index; copy the file again, or rebuild the index",
+    )

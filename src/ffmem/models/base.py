@@ -219,8 +219,14 @@ class Transformer:
             )
 
     def key_bias(self, layer: int) -> Float[Tensor, "d_ff"] | None:
-        """The bias inside the activation, or None if there is none."""
+        """The bias inside the activation (of gated cells: beside gate_keys), or None if there is none."""
         bias: Tensor | None = self.at(layer, self.layout.key or self.layout.gate_key).bias
+        return bias
+
+    def up_bias(self, layer: int) -> Float[Tensor, "d_ff"] | None:
+        """The bias beside up_keys, or None if there is none."""
+        self._check_gated()
+        bias: Tensor | None = self.at(layer, self.layout.up_key).bias
         return bias
 
     def values(self, layer: int) -> Float[Tensor, "d_ff d_model"]:

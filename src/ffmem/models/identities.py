@@ -19,7 +19,7 @@ class Identities:
     residual_errors: tuple[float, ...]
     """A layer each: r + y, as the family defines it, against the layer's output."""
     hook_error: float
-    """Largest difference of the final state with and without hooks; 0 means the same bits."""
+    """Largest difference of the logits (of the final state, without a head) with and without hooks; 0: the same bits."""
     logit_error: float | None
     """The last layer's output projected with "final-norm" against the model's own logits; None without a head."""
 
@@ -32,15 +32,23 @@ def measure_identities(
     """Measure them on one batch."""
     with torch.no_grad():
         states = trace(model, token_ids, attention_mask)
-        plain = model.forward(token_ids, attention_mask)
+        plain = _output(model, token_ids, attention_mask)
         with model.watch_coefficients(lambda _layer, _coefficients: None):
-            watched = model.forward(token_ids, attention_mask)
+            watched = _output(model, token_ids, attention_mask)
         return Identities(
             ff_sum_errors=tuple(_ff_sum_error(model, layer, state) for layer, state in enumerate(states)),
             residual_errors=tuple(_residual_error(model, layer, state) for layer, state in enumerate(states)),
             hook_error=float((plain - watched).abs().max()),
-            logit_error=_logit_error(model, states[-1].layer_output, token_ids, attention_mask),
+            logit_error=_logit_error(model, states[-1].layer_output, plain) if model.has_head else None,
         )
+
+
+def _output(
+    model: Transformer, token_ids: Int[Tensor, "batch positions"], attention_mask: Int[Tensor, "batch positions"] | None
+) -> Float[Tensor, "batch positions d_output"]:
+    """The model's logits, or its final state if it has no head."""
+    logits = model.logits(token_ids, attention_mask)
+    return model.forward(token_ids, attention_mask) if logits is None else logits
 
 
 def _ff_sum_error(model: Transformer, layer: int, state: LayerTrace) -> float:
@@ -56,14 +64,9 @@ def _residual_error(model: Transformer, layer: int, state: LayerTrace) -> float:
 
 
 def _logit_error(
-    model: Transformer,
-    last: Float[Tensor, "batch positions d_model"],
-    token_ids: Int[Tensor, "batch positions"],
-    attention_mask: Int[Tensor, "batch positions"] | None,
-) -> float | None:
-    own = model.logits(token_ids, attention_mask)
-    if own is None:
-        return None
+    model: Transformer, last: Float[Tensor, "batch positions d_model"], own: Float[Tensor, "batch positions d_vocab"]
+) -> float:
+    # without a final norm the raw scores are the logits
     return relative_error(model.project(last, "final-norm" if "final-norm" in model.facts.projections else "raw"), own)
 
 

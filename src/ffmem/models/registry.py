@@ -39,6 +39,7 @@ def load_model(
     with quiet():
         config = _read(transformers.AutoConfig, folder, "config.json")
         architecture, family = _family_of(config, str(model))
+        _refuse_packed_weights(config, str(model))
         tokenizer = _read(transformers.AutoTokenizer, folder, "the tokenizer")
         if not getattr(tokenizer, "is_fast", False):
             raise InputError(
@@ -46,6 +47,9 @@ def load_model(
                 "Expected a fast tokenizer: byte offsets come from it",
                 "Save it once with AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained(FOLDER)",
             )
+        # settings for a batch of its author's, which would cut sentences, and which a call may or may not reset
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
         module = _read_weights(family.architectures[architecture], folder, dtype)
     module = module.eval().requires_grad_(False).to(device)
     return Transformer(model_name(str(model)), family, module, tokenizer)
@@ -63,9 +67,20 @@ def _family_of(config: Any, model: str) -> tuple[str, Family]:
     )
 
 
+def _refuse_packed_weights(config: Any, model: str) -> None:
+    packing = getattr(config, "quantization_config", None)
+    if packing is not None:
+        method = packing.get("quant_method") if isinstance(packing, dict) else packing.quant_method
+        raise InputError(
+            f"the weights of {model} are quantised ({method}), so its values are no plain numbers",
+            "Expected float32, bfloat16 or float16 weights, or a .gguf file",
+            "Take the model that this one was made from",
+        )
+
+
 def _read(auto_class: Any, folder: Path, what: str) -> Any:
     try:
-        return auto_class.from_pretrained(folder, local_files_only=True)
+        return auto_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # whatever the library meets in damaged files: it raises a dozen types of its own
         raise InputError(
             f"{what} of {folder} cannot be read: {_first_line(error)}",

@@ -4,7 +4,6 @@ import importlib.util
 import logging
 import os
 import shutil
-import tempfile
 from hashlib import file_digest
 from pathlib import Path
 
@@ -24,7 +23,8 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 def model_name(model: str) -> str:
     """What a model is called in headers: an id as it is, of a path its last part."""
-    return Path(model).name if Path(model).exists() else model
+    # made absolute for paths such as "."
+    return Path(model).absolute().name if Path(model).exists() else model
 
 
 def resolve(model: str, revision: str | None = None) -> Path:
@@ -40,7 +40,7 @@ def resolve(model: str, revision: str | None = None) -> Path:
     if model == SMOLLM2:
         return from_gguf(_smollm2_file())
     path = Path(model)
-    if path.suffix == ".gguf":
+    if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise InputError(f"the file {model} does not exist", _ACCEPTED, "Check the path")
         return from_gguf(path)
@@ -52,6 +52,8 @@ def resolve(model: str, revision: str | None = None) -> Path:
                 "Check the path, or save model and tokenizer there",
             )
         return path
+    if path.is_file():
+        raise InputError(f"the file {model} is no .gguf file", _ACCEPTED, "Give the folder that it lies in")
     return _from_hub(model, revision)
 
 
@@ -95,7 +97,10 @@ def from_gguf(file: Path) -> Path:
             "Expected ffmem with its extra gguf",
             "pip install 'ffmem[gguf]'",
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_keep(target.parent, error) from error
     with filelock.FileLock(target.with_suffix(".lock")):
         if not target.is_dir():  # another process may have done it while we waited
             _convert(file, target)
@@ -106,7 +111,9 @@ def _convert(file: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     log.warning("converting %s to safetensors, once (about a minute) ...", file.name)
-    building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    # one name, which the lock makes ours: what a killed conversion left goes before the next one
+    building = target.with_name(f".{target.name}")
+    shutil.rmtree(building, ignore_errors=True)
     try:
         # dequantize: otherwise a quantiser stays attached, and there are no plain value matrices
         config = GgufConfig(dequantize=True)
@@ -114,8 +121,13 @@ def _convert(file: Path, target: Path) -> None:
             model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, quantization_config=config)
             model.save_pretrained(building)
             AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(building)
+        for written in building.iterdir():
+            with written.open("rb") as opened:
+                os.fsync(opened.fileno())
         os.replace(building, target)
     except Exception as error:  # whatever its readers meet in damaged files, struct.error among them
+        if "No space left" in str(error):  # safetensors wraps the system's error in a type without its number
+            raise _cannot_keep(target.parent, error) from error
         raise InputError(
             f"{file} cannot be read as a GGUF model: {type(error).__name__}: {str(error)[:200]}",
             "Expected a whole GGUF file of an architecture that transformers can convert",
@@ -123,6 +135,14 @@ def _convert(file: Path, target: Path) -> None:
         ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _cannot_keep(folder: Path, error: Exception) -> InputError:
+    return InputError(
+        f"the converted model cannot be kept in {folder}: {error}",
+        "Expected a folder to write to, with room for the model as float32: up to ten times the .gguf file",
+        "Free some space, or name another folder: export FFMEM_CACHE=...",
+    )
 
 
 def _from_hub(model: str, revision: str | None) -> Path:

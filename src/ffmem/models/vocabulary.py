@@ -27,14 +27,18 @@ def is_byte_level(tokenizer: Any) -> bool:
     return "ByteLevel" in _decoder_types(tokenizer)
 
 
-def token_bytes(tokenizer: Any) -> list[bytes]:
+def token_bytes(tokenizer: Any, d_vocab: int = 0) -> list[bytes]:
     """For each id, from 0 to the largest, the bytes its token stands for.
 
     Byte-level tokens give their exact bytes, also parts of characters; of other tokenizers "▁" is a space, ``<0xE2>`` a
     byte, and marks such as WordPiece's ``##`` stay. Special tokens are as they are written; an id without a token is
     ``<id N>``.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        d_vocab: ids the model has scores for. Often more than the tokenizer has tokens: rows that round the matrix up.
     """
-    size = max(tokenizer.get_vocab().values()) + 1
+    size = max(d_vocab, *(number + 1 for number in tokenizer.get_vocab().values()))
     added = {int(number): str(token) for number, token in tokenizer.added_tokens_decoder.items()}
     byte_level, metaspace = is_byte_level(tokenizer), bool(_decoder_types(tokenizer) & {"Metaspace", "Replace"})
     strings = tokenizer.convert_ids_to_tokens(list(range(size)))

@@ -1,0 +1,99 @@
+"""Tokens: ids with the exact bytes that they stand for, and windows of them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ffmem.corpus.tokens import TokenizedSentence, tokenize, windows
+from ffmem.errors import InputError
+from tests.corpus.tiny_tokenizers import byte_lengths, byte_level, token_bytes, word_piece
+
+BPE, PREFIXED, WORDS = byte_level(), byte_level(add_prefix_space=True), word_piece()
+BYTES, LENGTHS = token_bytes(BPE), byte_lengths(BPE)
+TEXTS = st.text("the quick.\n é\u0301日語😀👩‍👧", min_size=1, max_size=40) | st.text(min_size=1, max_size=20)
+
+
+def one(text: str, tokenizer=BPE, lengths: np.ndarray | None = LENGTHS) -> TokenizedSentence:
+    (tokens,) = tokenize(tokenizer, [text], lengths)
+    return tokens
+
+
+def pieces(text: str, tokens: TokenizedSentence) -> list[bytes]:
+    data = text.encode()
+    return [data[start:end] for start, end in zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)]
+
+
+@given(TEXTS)
+def test_byte_level_tokens_are_their_own_bytes(text: str):
+    tokens = one(text)
+    assert pieces(text, tokens) == [BYTES[token_id] for token_id in tokens.token_ids]
+    assert b"".join(pieces(text, tokens)) == text.encode()
+
+
+def test_an_emoji_split_over_tokens():
+    assert pieces("the 😀", one("the 😀"))[-4:] == [b"\xf0", b"\x9f", b"\x98", b"\x80"]
+    whole = pieces("the 😀", one("the 😀", lengths=None))[-4:]
+    assert whole == ["😀".encode()] * 4  # without the lengths only characters are known
+
+
+@pytest.mark.parametrize(("tokenizer", "lengths"), [(WORDS, None), (BPE, None), (PREFIXED, LENGTHS)])
+@given(text=TEXTS.filter(lambda text: not text.startswith(" ")))
+def test_otherwise_bytes_are_those_of_the_characters(tokenizer, lengths: np.ndarray | None, text: str):
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    tokens = one(text, tokenizer, lengths)
+    places = [(len(text[:start].encode()), len(text[:end].encode())) for start, end in encoding.offsets]
+    assert tokens.token_ids.tolist() == encoding.ids
+    assert list(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)) == places
+
+
+def test_word_pieces_keep_the_text_as_it_was():
+    assert pieces("Thé 日 FOX", one("Thé 日 FOX", WORDS, None)) == ["Thé".encode(), "日".encode(), b"FOX"]
+
+
+def test_special_tokens_are_not_added_and_many_are_like_one():
+    texts = ["the fox", "", "日本", " "]
+    for text, tokens in zip(texts, tokenize(BPE, texts, LENGTHS), strict=True):
+        alone = one(text)
+        for name in ("token_ids", "starts", "ends"):
+            array = getattr(tokens, name)
+            assert array.dtype == np.uint32
+            assert array.tolist() == getattr(alone, name).tolist()
+    assert tokenize(BPE, [], LENGTHS) == []
+
+
+@given(text=TEXTS, max_tokens=st.integers(4, 9), lengths=st.sampled_from([LENGTHS, None]))
+def test_windows_join_to_the_sentence(text: str, max_tokens: int, lengths: np.ndarray | None):
+    tokens = one(text, lengths=lengths)
+    cut = windows(text, tokens, max_tokens)
+    assert "".join(piece for _, piece, _ in cut) == text
+    assert np.concatenate([piece.token_ids for _, _, piece in cut]).tolist() == tokens.token_ids.tolist()
+    found, at = [], 0
+    for start_byte, piece, piece_tokens in cut:
+        assert start_byte == at
+        assert 1 <= len(piece_tokens.token_ids) <= max_tokens
+        found += pieces(piece, piece_tokens)
+        at += len(piece.encode())
+    assert found == pieces(text, tokens)
+
+
+def test_windows_are_as_long_as_they_may_be():
+    tokens = one("zzzzzzzzzz")
+    assert [len(piece.token_ids) for _, _, piece in windows("zzzzzzzzzz", tokens, 4)] == [4, 4, 2]
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, None])
+def test_windows_do_not_cut_characters(lengths: np.ndarray | None):
+    text = "z😀😀z"
+    cut = windows(text, one(text, lengths=lengths), 6)
+    assert [piece for _, piece, _ in cut] == ["z😀", "😀z"]
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, None])
+def test_a_character_that_does_not_fit(lengths: np.ndarray | None):
+    with pytest.raises(InputError) as error:
+        windows("z😀", one("z😀", lengths=lengths), 3)
+    assert str(error.value) == (
+        "a character at byte 1 of a sentence has more than 3 tokens. "
+        "Expected a longest input that holds a whole character. Choose a larger --max-length."
+    )
