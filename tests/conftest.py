@@ -21,7 +21,7 @@ TEXT = (
 D_MODEL, D_FF, N_LAYERS, CONTEXT = 32, 48, 3, 64
 
 FAMILIES = ("gpt2", "opt", "llama", "gpt_neox", "gemma2", "bert")
-VARIANTS = (*FAMILIES, "gpt_neox_sequential", "opt_post_ln", "bert_headless")
+VARIANTS = (*FAMILIES, "gpt_neox_sequential", "opt_post_ln", "llama_biased", "bert_headless")
 
 
 def byte_level_tokenizer(bos_by_itself: bool) -> object:
@@ -87,6 +87,7 @@ def tiny_model(variant: str, d_vocab: int) -> object:
         "opt_post_ln": lambda: t.OPTForCausalLM(
             t.OPTConfig(**(opt | {"word_embed_proj_dim": 16, "do_layer_norm_before": False}))),
         "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(**gated)),
+        "llama_biased": lambda: t.LlamaForCausalLM(t.LlamaConfig(**gated, mlp_bias=True)),
         "gpt_neox": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**wide)),
         "gpt_neox_sequential": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**wide, use_parallel_residual=False)),
         "gemma2": lambda: t.Gemma2ForCausalLM(t.Gemma2Config(**gated, query_pre_attn_scalar=8)),

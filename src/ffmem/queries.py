@@ -134,7 +134,8 @@ def highlights(index: Index) -> list[Highlight]:
     Lower third: the cell whose first ten triggers fire most often on one and the same token (a shallow pattern).
     Middle third: the cell whose first ten triggers fire on the most different tokens while most of them come from one
     document (a topic). Upper third: the cell of whose first ten triggers most are followed by one of the ten tokens that
-    its value promotes most (key and value agree). Ties go to the more diverse contexts, then the smaller cell id.
+    its value promotes most (key and value agree). Ties go to the more diverse contexts, then the smaller cell id; cells
+    whose first trigger fires on a mark or a number are passed over.
     """
     thirds = np.array_split(np.arange(index.n_layers), 3) if index.n_layers >= 3 else [np.arange(index.n_layers)] * 3
     rules = (
@@ -145,10 +146,16 @@ def highlights(index: Index) -> list[Highlight]:
     found = []
     for layers, (why, rule) in zip(thirds, rules, strict=True):
         scored = [score for layer in layers.tolist() for score in _scored(index, layer, rule)]
-        if scored:
-            _, cell_id = min(scored)
-            found.append(Highlight(why, index.cell(cell_id)))
+        best = (index.cell(cell_id) for _, cell_id in sorted(scored))
+        chosen = next((one for one in best if _fires_on_a_word(one)), None)
+        if chosen is not None:
+            found.append(Highlight(why, chosen))
     return found
+
+
+def _fires_on_a_word(one: Cell) -> bool:
+    first = one.triggers[0]
+    return any(character.isalpha() for character in first.tokens[first.position])
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,8 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
     ]
     lines += [f"  note       {note}" for note in _notes(counts)]
     for highlight in highlights:
-        lines += ["", f"{highlight.cell.cell}: {highlight.why}", *_triggers(highlight.cell, 5, _width() - 4)]
+        strongest = [trigger for trigger in highlight.cell.triggers[:5] if trigger.sign == 1]
+        lines += ["", f"{highlight.cell.cell}: {highlight.why}", *(_trigger(one, _width()) for one in strongest)]
         lines += [f"  promotes {_tokens(highlight.cell.promoted[:10])}"]
     example = highlights[0].cell.cell if highlights else "L0.0"
     last = index.n_layers - 1

@@ -1,6 +1,5 @@
 """What every family must hold: the numbered checks of the specification of these analyses, on tiny random models."""
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +36,10 @@ def coefficients(model: Transformer, token_ids: torch.Tensor, mask: torch.Tensor
     return found
 
 
+def against(x: torch.Tensor, keys: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    return x @ keys.T if bias is None else x @ keys.T + bias
+
+
 def test_facts_and_shapes(model: Transformer) -> None:
     facts = model.facts
     assert (facts.n_layers, facts.d_model, facts.d_ff) == (N_LAYERS, D_MODEL, D_FF)
@@ -55,9 +58,11 @@ def test_check_1_sums_of_memories_and_residuals(model: Transformer) -> None:
     assert max(found.residual_errors) < TOLERANCE
     states = trace(model, token_ids, mask_for(model, token_ids))
     assert min(float(state.ff_output.abs().max()) for state in states) > 1e-3  # not zero against zero
-    for state, following in itertools.pairwise(states):  # o is what the next layer starts from
-        if model.facts.norm_placement != "post" and not model.facts.parallel:
-            assert not torch.equal(state.layer_output, following.residual)
+    own = model.module(
+        input_ids=token_ids, attention_mask=mask_for(model, token_ids), output_hidden_states=True
+    ).hidden_states
+    for layer in range(N_LAYERS - 1):  # o is what the next layer starts from; the library norms that of the last one
+        assert torch.equal(states[layer].layer_output, own[layer + 1])
 
 
 def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None:
@@ -71,10 +76,10 @@ def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None
     }[model.facts.activation]
     for layer, state in enumerate(trace(model, token_ids, mask_for(model, token_ids))):
         if model.facts.gated:
-            expected = activation(state.ff_input @ model.gate_keys(layer).T) * (state.ff_input @ model.up_keys(layer).T)
+            gate = against(state.ff_input, model.gate_keys(layer), model.key_bias(layer))
+            expected = activation(gate) * against(state.ff_input, model.up_keys(layer), model.up_bias(layer))
         else:
-            bias = model.key_bias(layer)
-            expected = activation(state.ff_input @ model.keys(layer).T + (0 if bias is None else bias))
+            expected = activation(against(state.ff_input, model.keys(layer), model.key_bias(layer)))
         assert relative_error(state.coefficients, expected) < TOLERANCE
 
 
@@ -128,28 +133,27 @@ def test_check_3_prefixes_batches_and_padding(model: Transformer) -> None:
     assert max(relative_error(p[:, :9], w) for p, w in zip(padded, whole, strict=True)) < TOLERANCE
 
 
-def test_check_13_gauges(tiny_folder: Callable[[str], Path], model: Transformer) -> None:
-    """What the model cannot see: the sign of a gated cell's up key and value; the scale of a ReLU cell's key and value."""
+GATED_OR_RELU = [("llama", -4.0), ("llama_biased", -1.0), ("gemma2", -1.0), ("opt", 4.0), ("opt_post_ln", 0.25)]
+
+
+@pytest.mark.parametrize(("variant", "factor"), GATED_OR_RELU)
+def test_check_13_gauges(variant: str, factor: float, tiny_folder: Callable[[str], Path]) -> None:
+    """The model cannot see a gated cell's up key and value scaled, with either sign, nor a ReLU cell's key and value."""
+    model = load_model(tiny_folder(variant))
     token_ids = sample(model)
-    mask = mask_for(model, token_ids)
-    if model.facts.gated:
-        factor, inputs = -1.0, [model.up_keys(1)]
-    elif model.facts.activation == "relu":
-        bias = model.key_bias(1)
-        assert bias is not None
-        factor, inputs = 4.0, [model.keys(1), bias]
-    else:
-        factor, inputs = 1.0, []
-    before, output = coefficients(model, token_ids, mask), model.forward(token_ids, mask)
-    with torch.no_grad():
-        for matrix in inputs:
-            matrix[5] *= factor
-        model.values(1)[5] /= factor
-    after = coefficients(model, token_ids, mask)
+    before, output = coefficients(model, token_ids), model.forward(token_ids)
+    facts = model.facts
+    keys, bias = (model.up_keys(1), model.up_bias(1)) if facts.gated else (model.keys(1), model.key_bias(1))
+    keys[5] *= factor
+    if bias is not None:
+        bias[5] *= factor
+    assert relative_error(model.forward(token_ids), output) > 1e-4  # that cell matters
+    model.values(1)[5] /= factor
+    after = coefficients(model, token_ids)
     expected = before[1].clone()
     expected[..., 5] *= factor
     assert relative_error(after[1], expected) < TOLERANCE
-    assert relative_error(model.forward(token_ids, mask), output) < TOLERANCE
+    assert relative_error(model.forward(token_ids), output) < TOLERANCE
 
 
 def test_check_14_folding(model: Transformer) -> None:

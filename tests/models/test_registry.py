@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from transformers import ByT5Tokenizer
 
 from ffmem import InputError, ModelError, load_model
@@ -112,6 +113,21 @@ def test_a_slow_tokenizer(copy: Path) -> None:
         load_model(copy)
 
 
+def test_a_tokenizer_that_cuts_and_pads_is_told_not_to(copy: Path) -> None:
+    """Some come with the settings of their training; calls of the tokenizer switch them off as they please."""
+    before = load_model(copy).tokenizer_hash()
+    path = copy / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.enable_truncation(max_length=4)
+    tokenizer.enable_padding(length=8)
+    tokenizer.save(str(path))
+    model = load_model(copy)
+    assert len(model.tokenizer.backend_tokenizer.encode("the lazy dog " * 5).ids) > 8
+    assert model.tokenizer_hash() == before
+    model.special_tokens("auto")
+    assert model.tokenizer_hash() == before
+
+
 def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -164,6 +180,12 @@ def test_a_weight_of_another_shape(copy: Path) -> None:
 def test_a_layer_more_than_the_weights_have(copy: Path) -> None:
     change_config(copy, num_hidden_layers=4)
     with pytest.raises(ModelError, match=r"lack weights: model\.layers\.3\."):
+        load_model(copy)
+
+
+def test_quantised_weights_are_refused(copy: Path) -> None:
+    change_config(copy, quantization_config={"quant_method": "fp8"})
+    with pytest.raises(InputError, match=r"quantised \(fp8\), so its values are no plain numbers\. .* made from\."):
         load_model(copy)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 import torch
+import transformers
 from huggingface_hub import errors as hub_errors
+from safetensors import SafetensorError
 
 from ffmem import InputError, load_model
 from ffmem.models import sources
@@ -59,6 +62,20 @@ def test_a_model_is_called_by_its_last_part_or_its_hub_id(tmp_path: Path) -> Non
     folder.mkdir()
     assert model_name(str(folder)) == model_name(f"{folder}/") == "some-model"
     assert model_name("someone/some-model") == "someone/some-model"
+
+
+def test_a_model_in_the_current_folder_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "some-model"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert model_name(".") == "some-model"
+
+
+def test_a_file_that_is_no_model(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"")
+    with pytest.raises(InputError, match=r"is no \.gguf file\. .* Give the folder that it lies in\."):
+        resolve(str(file))
 
 
 # The hub
@@ -194,6 +211,53 @@ def test_a_converted_model_is_found_by_its_content(
     assert from_gguf(file) == first and len(converted) == 1
     file.write_bytes(b"two")
     assert from_gguf(file) != first and len(converted) == 2
+
+
+def test_a_conversion_that_was_killed_leaves_nothing_behind(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gguf", reason="the extra gguf is not installed, and without it no GGUF file is read")
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    remove = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda folder, **_: None)  # what a killed process did not come to
+
+    def die(*_: object, **__: object) -> None:
+        (folder,) = [path for path in (cache / "models").iterdir() if path.suffix == ".lock"]
+        half = folder.with_name(f".{folder.stem}")
+        half.mkdir()
+        (half / "model.safetensors").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", die)
+    with pytest.raises(KeyboardInterrupt):
+        resolve(str(tmp_path / "m.gguf"))
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    with pytest.raises(KeyboardInterrupt):  # mkdir above would fail if the first half were still there
+        resolve(str(tmp_path / "m.gguf"))
+    assert [path.suffix for path in (cache / "models").iterdir()] == [".lock"]
+
+
+def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gguf", reason="the extra gguf is not installed, and without it no GGUF file is read")
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("FFMEM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(
+        InputError, match=r"cannot be kept in .*file/models: .* name another folder: export FFMEM_CACHE"
+    ):
+        resolve(str(tmp_path / "m.gguf"))
+
+
+def test_a_full_disk_is_not_a_damaged_file(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gguf", reason="the extra gguf is not installed, and without it no GGUF file is read")
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+
+    def fill(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", fill)
+    with pytest.raises(InputError, match=r"cannot be kept in .*models: .*No space left.* Free some space"):
+        resolve(str(tmp_path / "m.gguf"))
 
 
 @pytest.mark.parametrize(

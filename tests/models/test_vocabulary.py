@@ -116,6 +116,12 @@ def test_ids_without_a_token_are_named() -> None:
     assert token_bytes(wrapped(tokenizer)) == [b"a", b"<id 1>", b"<id 2>", b"b"]
 
 
+def test_rows_of_the_model_beyond_the_tokenizer_are_named_too() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    assert token_bytes(wrapped(tokenizer), d_vocab=4) == [b"a", b"b", b"<id 2>", b"<id 3>"]
+    assert token_bytes(wrapped(tokenizer), d_vocab=1) == [b"a", b"b"]
+
+
 @pytest.mark.parametrize("by_itself", [True, False])
 def test_is_byte_level(by_itself: bool) -> None:
     assert is_byte_level(byte_level_tokenizer(by_itself))

@@ -368,6 +368,7 @@ def describe(model: Transformer, identity: dict[str, Any], options: IndexOptions
         "special_tokens": {"prefix": list(prefix), "suffix": list(suffix)},
         "same_bytes": {
             "holds": exact,
+            "processor": processor(),
             "why": f"one thread a worker on a CPU ({processor()}): the same bytes on any machine with this processor"
             if exact
             else f"device {options.device}, {options.threads} threads: another build is equal to rounding only",

@@ -154,6 +154,7 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
     import torch
 
     from ffmem.index.batches import plan_shards
+    from ffmem.index.build import processor
     from ffmem.index.certificate import certify
     from ffmem.index.store import StorePaths
     from ffmem.index.worker import ShardText, torch_threads_kept
@@ -183,6 +184,12 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
             ):
                 tally.check(sentence_id, layers)
         identities = certify(loaded, folder, options)["errors"]
+    promise = index.manifest["same_bytes"]
+    if promise["holds"] and promise["processor"] == processor() and not tally.same_bytes:
+        tally.problems.append(
+            "recomputed coefficients differ in their last bits, although this processor and one thread built the index: "
+            "another torch, or a damaged file"
+        )
     return {
         "n_triggers": tally.n_triggers,
         "n_comparisons": tally.n_comparisons,

@@ -1,5 +1,6 @@
 """The one table of architectures, and the one way to load a model."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
@@ -7,13 +8,15 @@ import torch
 import transformers
 
 from ffmem.errors import InputError, ModelError
-from ffmem.models import bert, gemma2, gpt2, gpt_neox, llama, opt
 from ffmem.models.base import Family, Transformer
 from ffmem.models.quiet import quiet
 from ffmem.models.sources import model_name, resolve
 from ffmem.options import Dtype
 
-FAMILIES: tuple[Family, ...] = (bert.FAMILY, gemma2.FAMILY, gpt2.FAMILY, gpt_neox.FAMILY, llama.FAMILY, opt.FAMILY)
+_FILES = ("bert", "gemma2", "gpt2", "gpt_neox", "llama", "opt")
+"""The files of this folder that hold a FAMILY each; a new family is one file, and its name here."""
+
+FAMILIES: tuple[Family, ...] = tuple(import_module(f"ffmem.models.{name}").FAMILY for name in _FILES)
 
 _BY_ARCHITECTURE = {architecture: family for family in FAMILIES for architecture in family.architectures}
 

@@ -101,7 +101,7 @@ def from_gguf(file: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_keep(target.parent, error) from error
-    with filelock.FileLock(target.with_suffix(".lock")):
+    with filelock.FileLock(target.with_name(f"{target.name}.lock")):
         if not target.is_dir():  # another process may have done it while we waited
             _convert(file, target)
     return target

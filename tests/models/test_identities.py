@@ -1,0 +1,73 @@
+"""The measured identities: each error stays at rounding, and shows just the fault that is planted for it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ffmem import load_model
+from ffmem.models.base import Transformer
+from ffmem.models.identities import Identities, measure_identities, relative_error
+
+TOKEN_IDS = torch.arange(5, 25).view(2, 10)
+ROUNDING = 1e-5
+FAULT = 1e-3
+
+
+@pytest.fixture
+def model(tiny_folder: Callable[[str], Path]) -> Transformer:
+    return load_model(tiny_folder("llama"))
+
+
+def add_to_output(module: Any) -> None:
+    """As if a module did something that its family knows nothing of."""
+    module.register_forward_hook(lambda _module, _inputs, output: output + 1.0)
+
+
+def faulty(found: Identities) -> list[str]:
+    """Names and layers of what is beyond rounding."""
+    errors = {f"ff_sum {layer}": error for layer, error in enumerate(found.ff_sum_errors)}
+    errors |= {f"residual {layer}": error for layer, error in enumerate(found.residual_errors)}
+    errors |= {"hook": found.hook_error, "logit": found.logit_error or 0.0}
+    assert all(error < ROUNDING or error > FAULT for error in errors.values())
+    return [name for name, error in errors.items() if error > FAULT]
+
+
+def test_no_fault(model: Transformer) -> None:
+    found = measure_identities(model, TOKEN_IDS)
+    assert faulty(found) == [] and found.hook_error == 0.0
+    assert json.loads(json.dumps(asdict(found)))["logit_error"] == found.logit_error
+
+
+def test_a_feed_forward_output_that_is_not_the_sum_of_memories(model: Transformer) -> None:
+    add_to_output(model.at(1, model.layout.value))
+    assert faulty(measure_identities(model, TOKEN_IDS)) == ["ff_sum 1"]
+
+
+def test_a_layer_output_that_is_not_the_residual_and_the_feed_forward_output(model: Transformer) -> None:
+    add_to_output(model.at(2, ""))
+    assert faulty(measure_identities(model, TOKEN_IDS)) == ["residual 2"]
+
+
+def test_a_head_that_does_more_than_the_projection(model: Transformer) -> None:
+    add_to_output(model.module.get_output_embeddings())
+    assert faulty(measure_identities(model, TOKEN_IDS)) == ["logit"]
+
+
+def test_hooks_that_change_the_logits(model: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = model.watch_coefficients
+    monkeypatch.setattr(model, "watch_coefficients", lambda _: watch(lambda _layer, coefficients: coefficients.neg_()))
+    assert faulty(measure_identities(model, TOKEN_IDS)) == ["hook"]
+
+
+def test_without_a_head_hooks_are_measured_on_the_final_state(tiny_folder: Callable[[str], Path]) -> None:
+    found = measure_identities(load_model(tiny_folder("bert_headless")), TOKEN_IDS, torch.ones_like(TOKEN_IDS))
+    assert found.logit_error is None and found.hook_error == 0.0
+
+
+def test_relative_error_is_of_the_largest() -> None:
+    assert relative_error(torch.tensor([1.0, -4.5]), torch.tensor([1.5, -4.0])) == 0.125
