@@ -47,6 +47,11 @@ def test_otherwise_bytes_are_those_of_the_characters(tokenizer, lengths: np.ndar
     assert list(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)) == places
 
 
+def test_characters_at_the_borders_of_one_to_four_bytes():
+    text = "\x7f\x80\u07ff\u0800\uffff\U00010000\U0010ffff."
+    assert list(dict.fromkeys(pieces(text, one(text, lengths=None)))) == [character.encode() for character in text]
+
+
 def test_word_pieces_keep_the_text_as_it_was():
     assert pieces("Thé 日 FOX", one("Thé 日 FOX", WORDS, None)) == ["Thé".encode(), "日".encode(), b"FOX"]
 

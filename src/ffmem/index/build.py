@@ -321,6 +321,7 @@ def identify(model: Transformer, request: Request) -> dict[str, Any]:
             "source": request.model,
             "revision": request.revision,
             "weights_sha256": model.weights_hash(),
+            "config_sha256": model.config_hash(),
             "tokenizer_sha256": model.tokenizer_hash(),
         },
         "corpus": request.corpus.identity(),
@@ -406,7 +407,7 @@ def text_source(model: Transformer, request: Request) -> TextSource:
     tokenizer = copy.deepcopy(model.tokenizer.backend_tokenizer)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    vocabulary = token_bytes(model.tokenizer)
+    vocabulary = token_bytes(model.tokenizer, model.facts.d_vocab)
     prefix, suffix = model.special_tokens(request.options.bos)
     return TextSource(
         corpus=request.corpus,

@@ -72,11 +72,16 @@ def _largest(values: list[Any]) -> Any:
 
 def _check(worst: dict[str, Any], model: Transformer, options: IndexOptions) -> None:
     limit = TOLERANCE[options.dtype]
-    for name in ("ff_sum_errors", "residual_errors"):
-        for layer, error in enumerate(worst[name]):
-            if not error <= limit:
-                raise ModelError(
-                    f"the identity behind {name} fails in layer {layer} of {model.facts.name}: error {error:.3g}",
-                    f"Expected at most {limit:g} in {options.dtype}",
-                    "This model departs from its family: see docs/how-to/add-a-family.md, and please report it",
-                )
+    errors = [
+        (f"{name} of layer {layer}", e)
+        for name in ("ff_sum_errors", "residual_errors")
+        for layer, e in enumerate(worst[name])
+    ]
+    errors += [("hook_error", worst["hook_error"]), ("logit_error", worst["logit_error"] or 0.0)]
+    for name, error in errors:
+        if not error <= limit:  # also where it is NaN
+            raise ModelError(
+                f"an identity fails in {model.facts.name}: {name} is {error:.3g}",
+                f"Expected at most {limit:g} in {options.dtype}",
+                "This model departs from its family: see docs/how-to/add-a-family.md, and please report it",
+            )

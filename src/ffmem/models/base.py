@@ -1,6 +1,7 @@
 """Any Transformer seen as layers of keys and values: what a family states as data, and one view for all of them."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -431,6 +432,12 @@ class Transformer:
             data = parameter.detach().cpu().contiguous()
             digest.update(data.view(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    def config_hash(self) -> str:
+        """SHA-256 of the config, less what says where it came from: the same weights can be run in other ways."""
+        config = self.module.config.to_dict()
+        kept = {name: value for name, value in config.items() if not name.startswith("_") and "version" not in name}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
 
     def tokenizer_hash(self) -> str:
         """SHA-256 of the tokenizer's definition."""
