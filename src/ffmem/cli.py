@@ -1,6 +1,7 @@
 """Arguments -> queries -> text. No arithmetic; heavy modules are imported by the commands that need them."""
 
 import json
+import re
 import sys
 import traceback
 from typing import Annotated, Any
@@ -186,4 +187,5 @@ def main() -> None:
 def reference() -> str:
     """The command reference, docs/reference/cli.md, made from the commands themselves."""
     text: str = app.generate_docs(output_format="markdown")
-    return text.rstrip() + "\n"
+    # started as `python -m something`, cyclopts puts that into the usage lines
+    return re.sub(r"^(ffmem(?: \w+)?) -m \S+ ", r"\1 ", text.rstrip(), flags=re.MULTILINE) + "\n"

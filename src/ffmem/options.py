@@ -76,6 +76,8 @@ class IndexOptions:
         for name, low in (("max_sentences", 1), ("max_tokens", 1), ("max_length", 2)):
             if getattr(self, name) is not None:
                 _check_at_least(name, getattr(self, name), low)
+        if self.seed >= 2**64:
+            raise InputError(f"--seed is {self.seed}", "Expected a number below 2^64", "Write --seed 0")
         if not 0 <= self.holdout < 1:
             raise InputError(
                 f"{_flag('holdout')} is {self.holdout}",

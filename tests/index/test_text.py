@@ -116,10 +116,11 @@ class TestRows:
         documents, sentences = reference(options)
         found = [(*row[:2], json.loads(row[2]), *row[3:]) for row in rows(folder, "documents")]
         assert found == documents
-        assert [row[:5] for row in rows(folder, "sentences")] == [row[:5] for row in sentences]
+        assert rows(folder, "sentences") == sentences
         assert counts.n_documents == len(documents)
         assert counts.n_documents_held_out == sum(row[3] for row in documents)
         assert counts.n_sentences + counts.n_sentences_held_out == len(sentences)
+        assert counts.n_held_out_also_indexed == sum(row[5] for row in sentences)
 
     def test_the_vocabulary(self, write):
         folder, _ = write()
@@ -139,6 +140,17 @@ class TestRows:
         assert texts(folder).count("The fox.") == 6
         assert {row[4] for row in rows(folder, "sentences")} == {1}
         assert counts.n_duplicates == 0
+
+    def test_held_out_sentences_that_are_also_indexed(self, write):
+        options = seed_that_holds_out("A dog!", "Only there. Only there.")
+        folder, counts = write([DOCUMENTS[0], DOCUMENTS[5], DOCUMENTS[7]], options)
+        assert [row[1:] for row in rows(folder, "sentences")] == [
+            (0, 0, "The fox.", 2, 0),
+            (0, 9, "A dog!", 1, 0),
+            (1, 0, "A dog!", 1, 1),
+            (2, 0, "Only there.", 2, 0),
+        ]
+        assert (counts.n_sentences, counts.n_sentences_held_out, counts.n_held_out_also_indexed) == (2, 2, 1)
 
 
 class TestTokens:

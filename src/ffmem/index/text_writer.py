@@ -1,14 +1,15 @@
 """Corpus -> the text side of a store, streaming: documents, sentences, tokens. Knows no model."""
 
+import errno
 import hashlib
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -18,13 +19,14 @@ from ffmem.corpus.sentences import Sentence, split_sentences
 from ffmem.corpus.tokens import TokenizedSentence, tokenize, windows
 from ffmem.errors import InputError
 from ffmem.index.files import sync_folder
+from ffmem.index.token_spool import TokenSpool, write_tokens
 from ffmem.options import IndexOptions
 
 TOKEN_LIMIT = 2**32 - 1
 """Most tokens of an index, held-out ones included: token indices are stored in 32 bits, one value means "none"."""
 
-_DOCUMENTS_AT_ONCE = 64
-_COPY_BYTES = 1 << 22
+_SENTENCES_AT_ONCE = 1000
+"""About how many go to the tokenizer in one call."""
 
 
 @dataclass
@@ -70,6 +72,20 @@ class TextSource:
     max_tokens: int
     """Most own tokens of one input."""
 
+    @cached_property
+    def byte_length_array(self) -> np.ndarray | None:
+        """`byte_lengths` as int64, (d_vocab,)."""
+        return None if self.byte_lengths is None else np.array(self.byte_lengths, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class _SplitDocument:
+    number: int
+    document: Document
+    sentences: list[Sentence]
+    n_undecodable_bytes: int
+    """Of the corpus, as far as it was read for this document."""
+
 
 def write_text(
     folder: Path, source: TextSource, options: IndexOptions, progress: Callable[[TextCounts], None] | None = None
@@ -83,26 +99,40 @@ def write_text(
     Cost: memory does not grow with the corpus: repeats are found through a table on disk.
     """
     counts = TextCounts()
-    with _Spool(folder, source.vocabulary) as spool:
-        for batch in _batches(_documents(source.corpus, counts), _DOCUMENTS_AT_ONCE):
+    with _sqlite_disk_errors(folder), _Spool(folder, source.vocabulary) as spool:
+        for batch in _batches(source.corpus, options):
             if not _add_documents(batch, source, options, spool, counts):
                 break
             if progress is not None:
                 progress(counts)
-        counts.n_undecodable_bytes = source.corpus.n_undecodable_bytes
         _check_something_is_left(source.corpus, counts)
         counts.n_held_out_also_indexed = spool.finish(counts.n_sentences)
     return counts
 
 
-def _documents(corpus: Corpus, counts: TextCounts) -> Iterator[tuple[int, Document]]:
+@contextmanager
+def _sqlite_disk_errors(folder: Path) -> Iterator[None]:
+    """SQLite's own word for a full disk, as the OSError that the rest of the program understands."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
+
+
+def _batches(corpus: Corpus, options: IndexOptions) -> Iterator[list[_SplitDocument]]:
+    """Documents that together have about as many sentences as the tokenizer takes at once."""
+    batch: list[_SplitDocument] = []
+    n_sentences = 0
     for number, document in enumerate(corpus):
-        counts.n_documents += 1
-        yield number, document
-
-
-def _batches(documents: Iterator[tuple[int, Document]], n: int) -> Iterator[list[tuple[int, Document]]]:
-    while batch := list(islice(documents, n)):
+        sentences = list(split_sentences(document.text, options.split))
+        batch.append(_SplitDocument(number, document, sentences, corpus.n_undecodable_bytes))
+        n_sentences += max(1, len(sentences))
+        if n_sentences >= _SENTENCES_AT_ONCE:
+            yield batch
+            batch, n_sentences = [], 0
+    if batch:
         yield batch
 
 
@@ -114,42 +144,48 @@ def is_held_out(text: str, options: IndexOptions) -> bool:
 
 
 def _add_documents(
-    batch: list[tuple[int, Document]], source: TextSource, options: IndexOptions, spool: "_Spool", counts: TextCounts
+    batch: list[_SplitDocument], source: TextSource, options: IndexOptions, spool: "_Spool", counts: TextCounts
 ) -> bool:
     """Add the sentences of some documents; False when a limit is reached."""
-    split = [(number, document, list(split_sentences(document.text, options.split))) for number, document in batch]
-    lengths = None if source.byte_lengths is None else np.array(source.byte_lengths, dtype=np.int64)
-    texts = [sentence.text for _, _, sentences in split for sentence in sentences]
-    tokenized = iter(tokenize(source.tokenizer, texts, lengths))
-    for number, document, sentences in split:
-        held_out = is_held_out(document.text, options)
-        spool.add_document(number, document, held_out)
+    texts = [sentence.text for split in batch for sentence in split.sentences]
+    tokenized = iter(tokenize(source.tokenizer, texts, source.byte_length_array))
+    for split in batch:
+        held_out = is_held_out(split.document.text, options)
+        spool.add_document(split.number, split.document, held_out)
+        counts.n_documents += 1
         counts.n_documents_held_out += held_out
-        counts.n_documents_empty += not sentences
-        for sentence in sentences:
-            for piece, tokens in _pieces(sentence, next(tokenized), source, options, counts):
-                if not _add_sentence(spool, number, piece, tokens, held_out, options, counts):
+        counts.n_documents_empty += not split.sentences
+        counts.n_undecodable_bytes = split.n_undecodable_bytes
+        for sentence in split.sentences:
+            own = next(tokenized)
+            if options.long_sentences == "refuse":
+                _check_length(split.document, len(own.token_ids), source.max_tokens)
+            for piece, tokens in _pieces(sentence, own, source.max_tokens, counts):
+                if not _add_sentence(spool, split.number, piece, tokens, held_out, options, counts):
                     return False
     return True
 
 
+def _check_length(document: Document, n_tokens: int, max_tokens: int) -> None:
+    if n_tokens > max_tokens:
+        raise InputError(
+            f"the document {document.name!r} has a sentence of {n_tokens:,} tokens, longer than the context",
+            f"Expected at most {max_tokens:,} own tokens a sentence, as --long-sentences refuse asks",
+            "Let it be cut: --long-sentences window",
+        )
+
+
 def _pieces(
-    sentence: Sentence, tokens: TokenizedSentence, source: TextSource, options: IndexOptions, counts: TextCounts
+    sentence: Sentence, tokens: TokenizedSentence, max_tokens: int, counts: TextCounts
 ) -> Iterator[tuple[Sentence, TokenizedSentence]]:
     """The sentence, or its windows if it is too long."""
     n = len(tokens.token_ids)
     if n == 0:
         counts.n_empty_sentences += 1
-    elif n <= source.max_tokens:
+    elif n <= max_tokens:
         yield sentence, tokens
-    elif options.long_sentences == "refuse":
-        raise InputError(
-            f"a sentence of {n:,} tokens is longer than the {source.max_tokens:,} that fit: {sentence.text[:60]!r}...",
-            f"Expected at most {source.max_tokens:,} tokens a sentence, as --long-sentences refuse asks",
-            "Let it be cut: --long-sentences window",
-        )
     else:
-        cut = windows(sentence.text, tokens, source.max_tokens)
+        cut = windows(sentence.text, tokens, max_tokens)
         counts.n_long_sentences += 1
         counts.n_windows += len(cut)
         for start_byte, text, piece in cut:
@@ -212,7 +248,7 @@ class _Spool:
     def __init__(self, folder: Path, vocabulary: Sequence[str]) -> None:
         self._folder = folder
         self._vocabulary = vocabulary
-        self._parts = (_TokenSpool(folder / "indexed"), _TokenSpool(folder / "held-out"))
+        self._parts = (TokenSpool(folder / "indexed"), TokenSpool(folder / "held-out"))
         # An unfinished folder is simply written anew, so neither database needs a journal.
         self._db = _open_database(folder / "text.sqlite")
         self._seen = _open_database(folder / "seen.sqlite")
@@ -264,35 +300,41 @@ class _Spool:
     def finish(self, n_indexed: int) -> int:
         """Put everything in its final form; return how many held-out sentences are also indexed."""
         self._db.execute(
-            "INSERT INTO main.sentences SELECT id + ?, document_id, start_byte, text, 1, 0 FROM temp.held_out ORDER BY id",
+            "INSERT INTO main.sentences "
+            "SELECT id + ?, document_id, start_byte, text, 1, 0 FROM temp.held_out ORDER BY id",
             (n_indexed,),
         )
-        for held_out, first in ((False, 0), (True, n_indexed)):
-            marker = bytes([held_out])
+        for marker, first in ((_INDEXED, 0), (_HELD_OUT, n_indexed)):
             repeats = self._seen.execute("SELECT n, id FROM seen WHERE n > 1 AND substr(hash, 1, 1) = ?", (marker,))
             self._db.executemany(
                 "UPDATE sentences SET n_occurrences = ? WHERE id = ?", ((n, number + first) for n, number in repeats)
             )
-        twins = self._seen.execute(
-            "SELECT h.id FROM seen h JOIN seen i ON i.hash = X'00' || substr(h.hash, 2) WHERE substr(h.hash, 1, 1) = X'01'"
-        ).fetchall()
-        self._db.executemany("UPDATE sentences SET also_indexed = 1 WHERE id = ?", ((i + n_indexed,) for (i,) in twins))
+        held_out = self._db.execute("SELECT id, text FROM temp.held_out ORDER BY id")
+        twins = ((number + n_indexed,) for number, text in held_out if self._is_indexed(text))
+        n_twins = self._db.executemany("UPDATE main.sentences SET also_indexed = 1 WHERE id = ?", twins).rowcount
         self._db.executemany("INSERT INTO vocabulary VALUES (?, ?)", enumerate(self._vocabulary))
         self._db.executescript(
-            "CREATE INDEX sentences_document ON sentences(document_id); CREATE INDEX vocabulary_token ON vocabulary(token);"
+            """
+            CREATE INDEX sentences_document ON sentences(document_id);
+            CREATE INDEX vocabulary_token ON vocabulary(token);
+            """
         )
         self._db.commit()
         self._db.close()
         self._seen.close()
         (self._folder / "seen.sqlite").unlink()
-        _write_tokens(self._folder / "tokens.safetensors", self._parts)
+        write_tokens(self._folder / "tokens.safetensors", self._parts)
         for part in self._parts:
             part.remove()
         for name in ("text.sqlite", "tokens.safetensors"):
             with (self._folder / name).open("rb+") as file:
                 os.fsync(file.fileno())
         sync_folder(self._folder)
-        return len(twins)
+        return n_twins
+
+    def _is_indexed(self, text: str) -> bool:
+        found = self._seen.execute("SELECT 1 FROM seen WHERE hash = ?", (_hash(text, held_out=False),))
+        return found.fetchone() is not None
 
 
 def _open_database(path: Path) -> sqlite3.Connection:
@@ -301,73 +343,8 @@ def _open_database(path: Path) -> sqlite3.Connection:
     return connection
 
 
+_INDEXED, _HELD_OUT = b"\0", b"\1"
+
+
 def _hash(text: str, held_out: bool) -> bytes:
-    return bytes([held_out]) + hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
-_FIELDS = ("token_id", "token_start", "token_end")
-
-
-class _TokenSpool:
-    """Appends token arrays to files, as uint32, and keeps their maxima."""
-
-    def __init__(self, prefix: Path) -> None:
-        self._paths = [prefix.with_name(f"{prefix.name}-{name}.spool") for name in (*_FIELDS, "length")]
-        self._files: list[BinaryIO] = [path.open("wb+") for path in self._paths]
-        self.n_sentences = 0
-        self.n_tokens = 0
-        self.maxima = [0, 0, 0]
-
-    def add(self, tokens: TokenizedSentence) -> None:
-        self.n_sentences += 1
-        self.n_tokens += len(tokens.token_ids)
-        for i, array in enumerate((tokens.token_ids, tokens.starts, tokens.ends)):
-            self._files[i].write(array.astype("<u4").tobytes())
-            self.maxima[i] = max(self.maxima[i], int(array.max()))
-        self._files[3].write(len(tokens.token_ids).to_bytes(4, "little"))
-
-    def chunks(self, i: int) -> Iterator[np.ndarray]:
-        """One of the files, piece by piece; 3 is the lengths of the sentences."""
-        self._files[i].seek(0)
-        while data := self._files[i].read(_COPY_BYTES):
-            yield np.frombuffer(data, dtype="<u4")
-
-    def close(self) -> None:
-        for file in self._files:
-            file.close()
-
-    def remove(self) -> None:
-        self.close()
-        for path in self._paths:
-            path.unlink()
-
-
-def _write_tokens(path: Path, parts: Sequence[_TokenSpool]) -> None:
-    """A safetensors file, written piece by piece: its library would need all arrays in memory."""
-    n_tokens, n_sentences = (sum(getattr(part, name) for part in parts) for name in ("n_tokens", "n_sentences"))
-    header: dict[str, object] = {}
-    end = 0
-    wide = [max(part.maxima[i] for part in parts) >= 2**16 for i in range(3)]
-    layout = [("sentence_start", "U64", 8, n_sentences + 1)]
-    layout += [
-        (name, "U32" if w else "U16", 4 if w else 2, n_tokens)
-        for name, w in sorted(zip(_FIELDS, wide, strict=True), key=lambda x: not x[1])
-    ]
-    for name, dtype, width, n in layout:
-        header[name] = {"dtype": dtype, "shape": [n], "data_offsets": [end, end + width * n]}
-        end += width * n
-    data = json.dumps(header).encode()
-    data += b" " * (-len(data) % 8)
-    with path.open("wb") as file:
-        file.write(len(data).to_bytes(8, "little") + data)
-        total = np.uint64(0)
-        file.write(total.tobytes())
-        for part in parts:
-            for lengths in part.chunks(3):
-                starts = total + lengths.astype("<u8").cumsum(dtype="<u8")
-                file.write(starts.tobytes())
-                total = starts[-1]
-        for name, dtype, _, _ in layout[1:]:
-            for part in parts:
-                for chunk in part.chunks(_FIELDS.index(name)):
-                    file.write(chunk.astype("<u4" if dtype == "U32" else "<u2").tobytes())
+    return (_HELD_OUT if held_out else _INDEXED) + hashlib.blake2b(text.encode(), digest_size=16).digest()

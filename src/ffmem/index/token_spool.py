@@ -1,0 +1,84 @@
+"""Token arrays that outgrow memory: appended to files, then put into one safetensors file. Knows no model."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ffmem.corpus.tokens import TokenizedSentence
+
+_COPY_BYTES = 1 << 22
+_FIELDS = ("token_id", "token_start", "token_end")
+
+
+class TokenSpool:
+    """Appends token arrays to files, as uint32.
+
+    Args:
+        prefix: begins the names of its files.
+    """
+
+    def __init__(self, prefix: Path) -> None:
+        self._paths = [prefix.with_name(f"{prefix.name}-{name}.spool") for name in (*_FIELDS, "length")]
+        self._files: list[BinaryIO] = [path.open("wb+") for path in self._paths]
+        self.n_sentences = 0
+        self.n_tokens = 0
+
+    def add(self, tokens: TokenizedSentence) -> None:
+        """Append the tokens of one more sentence."""
+        self.n_sentences += 1
+        self.n_tokens += len(tokens.token_ids)
+        for file, array in zip(self._files, (tokens.token_ids, tokens.starts, tokens.ends), strict=False):
+            file.write(array.astype("<u4", copy=False).tobytes())
+        self._files[3].write(len(tokens.token_ids).to_bytes(4, "little"))
+
+    def chunks(self, i: int) -> Iterator[np.ndarray]:
+        """One of the files, piece by piece; 3 is the lengths of the sentences."""
+        self._files[i].seek(0)
+        while data := self._files[i].read(_COPY_BYTES):
+            yield np.frombuffer(data, dtype="<u4")
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+
+    def remove(self) -> None:
+        """Delete the files."""
+        self.close()
+        for path in self._paths:
+            path.unlink()
+
+
+def write_tokens(path: Path, parts: Sequence[TokenSpool]) -> None:
+    """Write ``tokens.safetensors`` from spools, one after the other, in memory that does not grow with them.
+
+    The library of that format would need all arrays in memory.
+    """
+    n_tokens, n_sentences = (sum(getattr(part, name) for part in parts) for name in ("n_tokens", "n_sentences"))
+    header: dict[str, object] = {}
+    end = 0
+    wide = [any(chunk.max() >= 2**16 for part in parts for chunk in part.chunks(i)) for i in range(3)]
+    layout = [("sentence_start", "U64", 8, n_sentences + 1)]
+    layout += [(name, "U32", 4, n_tokens) for name, w in zip(_FIELDS, wide, strict=True) if w]
+    layout += [(name, "U16", 2, n_tokens) for name, w in zip(_FIELDS, wide, strict=True) if not w]
+    for name, dtype, width, n in layout:
+        header[name] = {"dtype": dtype, "shape": [n], "data_offsets": [end, end + width * n]}
+        end += width * n
+    data = json.dumps(header).encode()
+    data += b" " * (-len(data) % 8)
+    with path.open("wb") as file:
+        file.write(len(data).to_bytes(8, "little") + data)
+        total = np.uint64(0)
+        file.write(total.tobytes())
+        for part in parts:
+            for lengths in part.chunks(3):
+                starts = total + lengths.astype("<u8").cumsum(dtype="<u8")
+                file.write(starts.tobytes())
+                total = starts[-1]
+        for name, dtype, _, _ in layout[1:]:
+            for part in parts:
+                for chunk in part.chunks(_FIELDS.index(name)):
+                    file.write(chunk.astype("<u4" if dtype == "U32" else "<u2").tobytes())

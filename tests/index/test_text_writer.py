@@ -1,0 +1,86 @@
+"""Limits in the middle of a batch, repeats that are kept, and a full disk."""
+
+import errno
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ffmem.corpus.documents import open_corpus
+from ffmem.errors import InputError, StoreError
+from ffmem.index import text_writer
+from ffmem.index.files import disk_errors
+from ffmem.index.text_writer import TextCounts, TextSource, is_held_out, write_text
+from ffmem.options import IndexOptions
+from tests.corpus.tiny_tokenizers import byte_lengths, byte_level, token_bytes
+
+BPE = byte_level()
+VOCABULARY = [token.decode(errors="backslashreplace") for token in token_bytes(BPE)]
+
+
+def write(folder: Path, paragraphs: list[bytes], options: IndexOptions, max_tokens: int = 100) -> TextCounts:
+    corpus = folder / "corpus.txt"
+    corpus.write_bytes(b"\n\n".join(paragraphs))
+    (folder / "text").mkdir()
+    source = TextSource(open_corpus(str(corpus)), BPE, byte_lengths(BPE).tolist(), VOCABULARY, max_tokens)
+    return write_text(folder / "text", source, options)
+
+
+def rows(folder: Path, sql: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(folder / "text" / "text.sqlite")
+    found = connection.execute(sql).fetchall()
+    connection.close()
+    return found
+
+
+def test_only_documents_up_to_the_limit_are_counted(tmp_path: Path):
+    paragraphs = [b"Bad \xff %d." % i for i in range(200)]
+    counts = write(tmp_path, paragraphs, IndexOptions(holdout=0, max_sentences=10))
+    assert rows(tmp_path, "SELECT count(*) FROM documents") == [(counts.n_documents,)]
+    assert counts.n_documents == 11  # the one with which the limit was met included
+    assert counts.n_undecodable_bytes == 11
+
+
+def test_a_sentence_that_is_refused_is_named_by_its_document(tmp_path: Path):
+    with pytest.raises(InputError) as error:
+        write(tmp_path, [b"Short.", b"z" * 25], IndexOptions(holdout=0, long_sentences="refuse"), max_tokens=10)
+    assert str(error.value) == (
+        "the document 'paragraph 2' has a sentence of 25 tokens, longer than the context. "
+        "Expected at most 10 own tokens a sentence, as --long-sentences refuse asks. "
+        "Let it be cut: --long-sentences window."
+    )
+
+
+def test_every_kept_repeat_knows_that_it_is_also_indexed(tmp_path: Path):
+    indexed, held_out = "The fox. A dog!", "A dog! A dog! Only here."
+    options = next(
+        options
+        for options in (IndexOptions(holdout=0.5, seed=seed, duplicates="keep") for seed in range(100))
+        if is_held_out(held_out, options) and not is_held_out(indexed, options)
+    )
+    counts = write(tmp_path, [indexed.encode(), held_out.encode()], options)
+    assert rows(tmp_path, "SELECT id, text, also_indexed FROM sentences ORDER BY id") == [
+        (0, "The fox.", 0),
+        (1, "A dog!", 0),
+        (2, "A dog!", 1),
+        (3, "A dog!", 1),
+        (4, "Only here.", 0),
+    ]
+    assert counts.n_held_out_also_indexed == 2
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    open_database = text_writer._open_database
+
+    def open_small(path: Path) -> sqlite3.Connection:
+        connection = open_database(path)
+        connection.execute("PRAGMA max_page_count = 12")
+        return connection
+
+    monkeypatch.setattr(text_writer, "_open_database", open_small)
+    paragraphs = [b"Number %d of many." % i for i in range(2000)]
+    with pytest.raises(OSError, match="No space left") as error:
+        write(tmp_path, paragraphs, IndexOptions(holdout=0))
+    assert error.value.errno == errno.ENOSPC
+    with pytest.raises(StoreError, match="no space left while writing"), disk_errors(tmp_path):
+        raise error.value
