@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -52,10 +53,17 @@ def last_words(process: subprocess.Popen[bytes]) -> str:
     return process.communicate(timeout=120)[1].decode()
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted((folder / "index").rglob("*")) if p.is_file()
+def contents(folder: Path) -> dict[str, object]:
+    """Bytes of the arrays, and the rows of the text (the bytes of its database are SQLite's business)."""
+    found: dict[str, object] = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted((folder / "index").rglob("*.safetensors"))
     }
+    database = sqlite3.connect(folder / "index" / "text.sqlite")
+    for table in ("documents", "sentences", "vocabulary"):
+        found[table] = database.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
+    database.close()
+    return found
 
 
 def disturb(model: Path, corpus: Path, out: Path, n_kills: int, seed: int) -> tuple[int, int, float]:
@@ -103,7 +111,7 @@ def test_a_hundred_kills(tiny_folder: Callable[[str], Path], tmp_path: Path) -> 
 
 
 def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "words.txt", 800, seed=3)
+    corpus = write_corpus(tmp_path / "words.txt", 3000, seed=3)
     out = tmp_path / "stopped"
     process = start(tiny_folder("llama"), corpus, out)
     deadline = time.monotonic() + 60
@@ -112,7 +120,7 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tiny_folder: Callable
     workers = workers_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     message = last_words(process)
-    assert process.returncode == 130
+    assert process.returncode == 130, message
     assert "The same command goes on from the last checkpoint" in message and "Traceback" not in message
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert list(out.glob("work/state-*"))

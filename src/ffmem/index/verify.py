@@ -72,7 +72,6 @@ def verify_index(
     say("arrays")
     n_arrays = 0
     for layer in range(index.n_layers):
-        say(f"arrays of layer {layer}")
         try:
             problems += _wrong_arrays(index, layer)
         except StoreError as error:
