@@ -52,14 +52,15 @@ def _output(
 
 
 def _ff_sum_error(model: Transformer, layer: int, state: LayerTrace) -> float:
-    summed = state.coefficients.float() @ model.values(layer).float() + model.value_bias(layer).float()
+    # in float64: in the model's own type it would be the model's own product, and agree with itself
+    summed = state.coefficients.double() @ model.values(layer).double() + model.value_bias(layer).double()
     return relative_error(summed, state.ff_output)
 
 
 def _residual_error(model: Transformer, layer: int, state: LayerTrace) -> float:
-    output = state.residual + state.ff_update
+    output = state.residual.double() + state.ff_update.double()
     if model.layout.placement == "post":
-        output = model.at(layer, model.layout.ff_norm)(output)
+        output = model.at(layer, model.layout.ff_norm)(output.to(state.residual.dtype))
     return relative_error(output, state.layer_output)
 
 
@@ -72,4 +73,4 @@ def _logit_error(
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
     """max|found - expected| / max|expected|."""
-    return float((found.float() - expected.float()).abs().max() / expected.float().abs().max())
+    return float((found.double() - expected.double()).abs().max() / expected.double().abs().max())
