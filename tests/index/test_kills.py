@@ -81,7 +81,7 @@ def disturb(model: Path, corpus: Path, out: Path, n_kills: int, seed: int) -> tu
             process = start(model, corpus, target)
             while n_done < n_kills and process.poll() is None:
                 try:
-                    process.wait(rng.uniform(0.0, whole_s))
+                    process.wait(rng.uniform(0.0, 0.7 * whole_s))
                 except subprocess.TimeoutExpired:
                     n_done += kill(process, rng.choice(["parent", "worker", "group"]), rng)
             message = last_words(process)
