@@ -67,6 +67,7 @@ def test_errors_go_to_stderr_with_their_exit_code(index_of: Callable[[str], Inde
     assert "there is no index in" in ffmem("info", tmp_path, expect=1)[1]
     refused = ffmem("cells", folder, "--sort", "beauty", expect=2)
     assert "beauty" in "".join(refused)
+    assert "Unknown option" in ffmem("info", folder, "--bogus", expect=2)[1]
 
 
 def test_verify_exits_with_1_on_damage(index_of: Callable[[str], Index], tmp_path: Path) -> None:

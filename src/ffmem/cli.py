@@ -6,7 +6,7 @@ import sys
 import traceback
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 import ffmem
 from ffmem import queries, render
@@ -19,6 +19,7 @@ app = App(
     version=ffmem.__version__,
     help_format="plaintext",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,  # main() has a word to say
 )
 
 Json = Annotated[bool, Parameter(name="--json")]
@@ -170,7 +171,9 @@ def main() -> None:
     """Entry point: exit 2 for what the user can mend, 1 for other errors, 130 for Ctrl-C."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments, exit_on_error=True)
+        app(arguments, exit_on_error=False)
+    except CycloptsError:  # it has been printed
+        sys.exit(2)
     except FfmemError as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
