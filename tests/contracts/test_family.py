@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from ffmem import ModelError, load_model
-from ffmem.models.base import Transformer
 from ffmem.models.identities import measure_identities, relative_error
 from ffmem.models.tracing import trace
+from ffmem.models.transformer import Transformer
 from tests.conftest import D_FF, D_MODEL, N_LAYERS, VARIANTS
 
 TOLERANCE = 1e-5
@@ -29,6 +29,16 @@ def mask_for(model: Transformer, token_ids: torch.Tensor) -> torch.Tensor | None
     return None if model.facts.causal else torch.ones_like(token_ids)
 
 
+def own_states(model: Transformer, token_ids: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+    """The library's own list of the states between the layers, of each stack."""
+    named = {"input_ids": token_ids, "attention_mask": mask_for(model, token_ids), "output_hidden_states": True}
+    if model.facts.family != "t5":
+        return [model.module(**named).hidden_states]
+    start = torch.zeros(len(token_ids), 1, dtype=torch.long)
+    output = model.module(**named, decoder_input_ids=torch.cat((start, token_ids), dim=1))
+    return [output.encoder_hidden_states, tuple(state[:, 1:] for state in output.decoder_hidden_states)]
+
+
 def coefficients(model: Transformer, token_ids: torch.Tensor, mask: torch.Tensor | None = None) -> list[torch.Tensor]:
     found: list[torch.Tensor] = []
     with torch.no_grad(), model.watch_coefficients(lambda _, m: found.append(m.clone())):
@@ -42,10 +52,11 @@ def against(x: torch.Tensor, keys: torch.Tensor, bias: torch.Tensor | None) -> t
 
 def test_facts_and_shapes(model: Transformer) -> None:
     facts = model.facts
-    assert (facts.n_layers, facts.d_model, facts.d_ff) == (N_LAYERS, D_MODEL, D_FF)
-    for layer in range(N_LAYERS):
+    n_stacks = 2 if model.facts.family == "t5" else 1
+    assert (facts.n_layers, facts.d_model, facts.d_ff) == (n_stacks * N_LAYERS, D_MODEL, D_FF)
+    for layer, cells in enumerate(facts.layers):
         keys = [model.gate_keys(layer), model.up_keys(layer)] if facts.gated else [model.keys(layer)]
-        assert all(matrix.shape == (D_FF, D_MODEL) for matrix in [*keys, model.values(layer)])
+        assert all(matrix.shape == (cells.n_cells, D_MODEL) for matrix in [*keys, model.values(layer)])
         assert model.value_bias(layer).shape == (D_MODEL,)
     with pytest.raises(ModelError, match="gated"):
         model.keys(0) if facts.gated else model.gate_keys(0)
@@ -58,11 +69,11 @@ def test_check_1_sums_of_memories_and_residuals(model: Transformer) -> None:
     assert max(found.residual_errors) < TOLERANCE
     states = trace(model, token_ids, mask_for(model, token_ids))
     assert min(float(state.ff_output.abs().max()) for state in states) > 1e-3  # not zero against zero
-    own = model.module(
-        input_ids=token_ids, attention_mask=mask_for(model, token_ids), output_hidden_states=True
-    ).hidden_states
-    for layer in range(N_LAYERS - 1):  # o is what the next layer starts from; the library norms that of the last one
-        assert torch.equal(states[layer].layer_output, own[layer + 1])
+    for stack, own in enumerate(own_states(model, token_ids)):
+        for layer in range(
+            N_LAYERS - 1
+        ):  # o is what the next layer starts from; the library norms that of the last one
+            assert torch.equal(states[stack * N_LAYERS + layer].layer_output, own[layer + 1])
 
 
 def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None:
@@ -78,9 +89,21 @@ def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None
         if model.facts.gated:
             gate = against(state.ff_input, model.gate_keys(layer), model.key_bias(layer))
             expected = activation(gate) * against(state.ff_input, model.up_keys(layer), model.up_bias(layer))
+            expected = expected * routing_weights(model, layer, state.ff_input)
         else:
             expected = activation(against(state.ff_input, model.keys(layer), model.key_bias(layer)))
         assert relative_error(state.coefficients, expected) < TOLERANCE
+
+
+def routing_weights(model: Transformer, layer: int, x: torch.Tensor) -> torch.Tensor:
+    """For each cell the weight of its expert, by the router's definition; 1 in layers without experts."""
+    cells = model.facts.layers[layer]
+    if not cells.n_experts:
+        return torch.ones(1)
+    probabilities = (x @ model.layer(layer).at("mlp.gate.weight").T).softmax(-1)
+    best = probabilities.topk(2, dim=-1)
+    weights = torch.zeros_like(probabilities).scatter(-1, best.indices, best.values / best.values.sum(-1, keepdim=True))
+    return weights.repeat_interleave(cells.d_ff, dim=-1)
 
 
 def test_check_2_projected_final_state_is_the_models_own_logits(model: Transformer) -> None:
@@ -101,10 +124,10 @@ def test_hooks_change_no_bit_and_leave_with_their_context(model: Transformer) ->
     seen: list[int] = []
     with model.watch_coefficients(lambda layer, _: seen.append(layer)):
         during = model.logits(token_ids, mask) if model.has_head else model.forward(token_ids, mask)
-    assert seen == list(range(N_LAYERS))
+    assert seen == list(range(model.facts.n_layers))
     after = model.logits(token_ids, mask) if model.has_head else model.forward(token_ids, mask)
     assert before is not None and during is not None and after is not None
-    assert torch.equal(before, during) and torch.equal(before, after) and len(seen) == N_LAYERS
+    assert torch.equal(before, during) and torch.equal(before, after)
     assert not any(module._forward_pre_hooks for module in model.module.modules())
 
 
@@ -163,8 +186,8 @@ def test_check_14_folding(model: Transformer) -> None:
             model.projection_matrix("folded")
         return
     token_ids = sample(model)
-    state = trace(model, token_ids)[-1].layer_output
-    norm = model.final_norm
+    state = trace(model, token_ids, mask_for(model, token_ids))[-1].layer_output
+    norm = model.unembedding.final_norm
     assert norm is not None
     if model.facts.norm == "layernorm":
         scale = (state.var(-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
@@ -175,18 +198,18 @@ def test_check_14_folding(model: Transformer) -> None:
         ).sqrt()
         constant = torch.zeros(model.facts.d_vocab)
     logits = model.project(state, "folded") / scale + constant
-    cap = model.layout.softcap
+    cap = model.layout(-1).softcap
     logits = logits if cap is None else torch.tanh(logits / cap) * cap
-    own = model.logits(token_ids)
+    own = model.logits(token_ids, mask_for(model, token_ids))
     assert own is not None and relative_error(logits, own) < TOLERANCE
 
 
 def test_value_scores_add_up_to_the_scores_of_the_update(model: Transformer) -> None:
     """Contributions are linear: sum of m_i x scores of value i, plus the bias's, are the scores of the update."""
-    projection = "folded" if "folded" in model.facts.projections else "raw"
     token_ids = sample(model)
     for layer, state in enumerate(trace(model, token_ids, mask_for(model, token_ids))):
-        matrix, rows = model.projection_matrix(projection), model.value_rows(layer, projection)
+        projection = model.projection_of(layer, "folded" if "folded" in model.facts.projections else "raw")
+        matrix, rows = model.projection_matrix(projection), model.value_rows(layer)
         summed = state.coefficients @ (rows @ matrix.T) + model.value_bias(layer) @ matrix.T
         expected = model.project(state.ff_update, projection)
         if model.facts.norm_placement == "sandwich":  # a norm divides y by its root mean square first
