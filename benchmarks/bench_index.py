@@ -107,7 +107,7 @@ def bench_promoted(model: Transformer, options: IndexOptions) -> dict[str, float
     matrix = model.projection_matrix(projection)
     bare_s = ours_s = 0.0
     for layer in (0, model.facts.n_layers - 1, 0, model.facts.n_layers - 1):
-        rows = model.value_rows(layer, projection)
+        rows = model.value_rows(layer)
         begin = time.perf_counter()
         for start in range(0, len(rows), 256):
             rows[start : start + 256] @ matrix.T

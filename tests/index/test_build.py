@@ -16,13 +16,13 @@ from ffmem.index.build import adopt_states, locked
 from ffmem.index.histogram import histogram_edges
 from ffmem.index.store import NO_TOKEN
 from ffmem.index.worker import IndexJob
+from tests.conftest import FAMILIES
 
 IN_PROCESS = RunOptions(workers=0)
-FAMILIES = ["gpt2", "opt", "llama", "gpt_neox", "gemma2", "bert"]
 
 
-def coefficients_of(index: Index, model: "ffmem.models.base.Transformer") -> list[list[np.ndarray]]:
-    """[sentence][layer] -> (own tokens, d_ff), each sentence alone through the model."""
+def coefficients_of(index: Index, model: "ffmem.models.transformer.Transformer") -> list[list[np.ndarray]]:
+    """[sentence][layer] -> (own tokens, cells), each sentence alone through the model."""
     special = index.manifest["special_tokens"]
     n_prefix, n_suffix = len(special["prefix"]), len(special["suffix"])
     found = []
@@ -66,7 +66,7 @@ def check_lists(index: Index, found: list[list[np.ndarray]], per_sentence: str, 
         arrays = index.layer(layer)
         for number, sign in enumerate((1, -1)[: index.n_signs]):
             expected = brute_force(found, index.text.sentence_start, layer, sign, per_sentence, skip)
-            for cell in range(index.d_ff):
+            for cell in range(len(arrays.trigger_token)):
                 tokens = arrays.trigger_token[cell, number]
                 values = arrays.trigger_coefficient[cell, number] * sign
                 n = min(index.top, len(expected[cell]))
@@ -90,17 +90,24 @@ def test_equals_brute_force_for_every_cell(
     assert check_lists(index, found, "1", 0) > index.n_cells * index.top / 3
     for layer in range(index.n_layers):
         arrays = index.layer(layer)
-        everything = np.concatenate([layers[layer] for layers in found]).astype(np.float64)
-        assert arrays.counts.tolist() == [len(everything), len(found)]
-        np.testing.assert_allclose(arrays.maximum, everything.max(0), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(arrays.minimum, everything.min(0), rtol=1e-4, atol=1e-5)
-        for cell in (0, index.d_ff - 1):
-            statistics = index.cell(f"L{layer}.{cell}").statistics
+        cells = index.cells.layers[layer]
+        for group in range(cells.n_groups):
+            own = slice(group * cells.d_ff, (group + 1) * cells.d_ff)
+            seen = [layers[layer][:, own] for layers in found]
+            if cells.n_experts:  # an expert sees the positions that are routed to it, on which its cells are not all 0
+                seen = [one[one.any(1)] for one in seen]
+                assert 0 < sum(len(one) for one in seen) < sum(len(layers[layer]) for layers in found)
+            everything = np.concatenate(seen).astype(np.float64)
+            assert arrays.counts[group].tolist() == [len(everything), sum(len(one) > 0 for one in seen)]
+            np.testing.assert_allclose(arrays.maximum[own], everything.max(0), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(arrays.minimum[own], everything.min(0), rtol=1e-4, atol=1e-5)
+        for cell in (0, cells.d_ff - 1):  # of the last expert, if there are any
+            statistics = index.cell(index.cells.cell_id(layer, own.start + cell)).statistics
             column = everything[:, cell]
             assert statistics.mean == pytest.approx(column.mean(), rel=1e-4, abs=1e-6)
             assert statistics.mean_square == pytest.approx((column**2).mean(), rel=1e-4)
             assert statistics.active_fraction == pytest.approx((column > 0).mean(), abs=2 / len(column))
-            maxima = np.array([layers[layer][:, cell].max() for layers in found])
+            maxima = np.array([one[:, cell].max() for one in seen if len(one)])
             expected = np.histogram(maxima, bins=histogram_edges())[0]
             assert np.abs(np.array(statistics.histogram[0]) - expected).sum() <= 4  # rounding at an edge moves one
 
@@ -235,11 +242,12 @@ def test_nan_in_a_model_is_an_error_that_says_where(
 
 
 def test_overlapping_states_of_a_worker_that_outlived_its_parent_count_once(tmp_path: Path) -> None:
+    from ffmem.ids import LayerCells
     from ffmem.index.accumulator import Accumulator
     from ffmem.index.layers import Shape
 
     def state(name: str, shards: set[int], job: str = "job") -> None:
-        accumulator = Accumulator(Shape(1, 4, 1, 2, "1"))
+        accumulator = Accumulator(Shape((LayerCells(0, 4),), 1, 2, "1"))
         accumulator.covered = shards
         accumulator.save(tmp_path / name, job)
 

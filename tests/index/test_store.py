@@ -149,7 +149,7 @@ def test_verify_finds_a_coefficient_that_the_model_does_not_give(copy: Path) -> 
     assert sound.n_triggers == sum(
         len(open_index(copy).cell(f"L{layer}.{i}").triggers)
         for layer in range(open_index(copy).n_layers)
-        for i in range(open_index(copy).d_ff)
+        for i in range(open_index(copy).cells.layers[0].d_ff)
     )
 
     def inflate(array: np.ndarray) -> None:
@@ -177,7 +177,7 @@ def test_verify_finds_a_trigger_that_was_left_out(copy: Path) -> None:
 def test_a_trigger_costs_at_most_twelve_bytes(index_of: Callable[[str], Index]) -> None:
     index = index_of("llama")
     arrays = index.layer(0)
-    n_slots = index.d_ff * index.n_signs * index.top
+    n_slots = index.cells.layers[0].n_cells * index.n_signs * index.top
     spent = arrays.trigger_coefficient.nbytes + arrays.trigger_token.nbytes + arrays.slot_by_token.nbytes
     assert spent / n_slots <= 12
 
@@ -201,7 +201,7 @@ def test_sentences_lead_to_the_cells_that_have_them(index_of: Callable[[str], In
     index = index_of("llama")
     expected: dict[int, set[tuple[str, int, int, int]]] = {}
     for layer in range(index.n_layers):
-        for i in range(index.d_ff):
+        for i in range(index.cells.layers[0].d_ff):
             cell = index.cell(f"L{layer}.{i}")
             for trigger in cell.triggers:
                 expected.setdefault(trigger.sentence_id, set()).add(

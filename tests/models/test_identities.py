@@ -1,7 +1,9 @@
 """The measured identities: each error stays at rounding, and shows just the fault that is planted for it."""
 
+import itertools
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 
 from ffmem import load_model
 from ffmem.models.identities import Identities, measure_identities, relative_error
-from ffmem.models.transformer import Transformer
+from ffmem.models.transformer import OnLayer, Transformer
 
 TOKEN_IDS = torch.arange(5, 25).view(2, 10)
 ROUNDING = 1e-5
@@ -49,7 +51,7 @@ def test_a_feed_forward_output_that_is_not_the_sum_of_memories(model: Transforme
 
 
 def test_a_layer_output_that_is_not_the_residual_and_the_feed_forward_output(model: Transformer) -> None:
-    add_to_output(model.at(2, ""))
+    add_to_output(model.layer(2).module)
     assert faulty(measure_identities(model, TOKEN_IDS)) == ["residual 2"]
 
 
@@ -59,8 +61,14 @@ def test_a_head_that_does_more_than_the_projection(model: Transformer) -> None:
 
 
 def test_hooks_that_change_the_logits(model: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = model.watch_coefficients
-    monkeypatch.setattr(model, "watch_coefficients", lambda _: watch(lambda _layer, coefficients: coefficients.neg_()))
+    watch, calls = model.watch_coefficients, itertools.count()
+
+    def disturbed(on_layer: OnLayer) -> AbstractContextManager[None]:
+        if next(calls) == 0:  # that of the trace
+            return watch(on_layer)
+        return watch(lambda _layer, coefficients: coefficients.neg_())
+
+    monkeypatch.setattr(model, "watch_coefficients", disturbed)
     assert faulty(measure_identities(model, TOKEN_IDS)) == ["hook"]
 
 

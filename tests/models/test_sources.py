@@ -318,7 +318,7 @@ def test_smollm2_loads_and_its_values_promote_words(smollm2_cache: Path) -> None
     # and the values of its upper layers promote spellings of one word (" time", "Time", " TIME"), as the same numbers
     # against the wrong coordinates do not
     words = [display(token).strip().lower() for token in vocabulary]
-    matrix, rows = model.projection_matrix("folded"), model.value_rows(25, "folded")
+    matrix, rows = model.projection_matrix("folded"), model.value_rows(25)
     generator = torch.Generator().manual_seed(0)
     shuffled = rows[:, torch.randperm(facts.d_model, generator=generator)]
     repeated, by_chance = (n_repeated(words, values @ matrix.T) for values in (rows, shuffled))
