@@ -21,7 +21,14 @@ TEXT = (
 D_MODEL, D_FF, N_LAYERS, CONTEXT = 32, 48, 3, 64
 
 FAMILIES = ("gpt2", "opt", "llama", "gpt_neox", "gemma2", "bert")
-VARIANTS = (*FAMILIES, "gpt_neox_sequential", "opt_post_ln", "llama_biased", "bert_headless")
+VARIANTS = (
+    *FAMILIES,
+    *("gpt_neox_sequential", "opt_post_ln", "llama_biased", "bert_headless"),
+    *("mistral", "qwen2", "qwen3", "gemma3", "gpt_neo", "gptj", "phi"),
+    *("bloom", "bloom_normed_residual"),
+    *("falcon", "falcon_two_norms", "falcon_one_norm", "falcon_sequential", "falcon_alibi"),
+    *("roberta", "roberta_headless"),
+)
 
 
 def byte_level_tokenizer(bos_by_itself: bool) -> object:
@@ -79,6 +86,9 @@ def tiny_model(variant: str, d_vocab: int) -> object:
     gated = sizes | {"intermediate_size": D_FF, "num_key_value_heads": 2, "head_dim": 8}
     wide = sizes | {"intermediate_size": D_FF}
     opt = sizes | {"ffn_dim": D_FF, "word_embed_proj_dim": D_MODEL}
+    bloom = {name: size for name, size in sizes.items() if name != "max_position_embeddings"}
+    window = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+    falcon = sizes | {"ffn_hidden_size": D_FF}
     made = {
         "gpt2": lambda: t.GPT2LMHeadModel(
             t.GPT2Config(n_embd=D_MODEL, n_inner=D_FF, n_layer=N_LAYERS, n_head=4, vocab_size=d_vocab, n_positions=CONTEXT,
@@ -91,6 +101,27 @@ def tiny_model(variant: str, d_vocab: int) -> object:
         "gpt_neox": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**wide)),
         "gpt_neox_sequential": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**wide, use_parallel_residual=False)),
         "gemma2": lambda: t.Gemma2ForCausalLM(t.Gemma2Config(**gated, query_pre_attn_scalar=8)),
+        "mistral": lambda: t.MistralForCausalLM(t.MistralConfig(**gated, sliding_window=4)),
+        "qwen2": lambda: t.Qwen2ForCausalLM(t.Qwen2Config(**gated, **window, use_sliding_window=True)),
+        "qwen3": lambda: t.Qwen3ForCausalLM(t.Qwen3Config(**gated)),
+        "gemma3": lambda: t.Gemma3ForCausalLM(t.Gemma3TextConfig(**gated, **window, query_pre_attn_scalar=8)),
+        "gpt_neo": lambda: t.GPTNeoForCausalLM(t.GPTNeoConfig(
+            **wide, window_size=4, attention_types=[[["global"], 1], [["local", "global"], 1]])),
+        "gptj": lambda: t.GPTJForCausalLM(t.GPTJConfig(**sizes, n_inner=D_FF, rotary_dim=4)),
+        "phi": lambda: t.PhiForCausalLM(t.PhiConfig(**wide)),
+        "bloom": lambda: t.BloomForCausalLM(t.BloomConfig(**bloom)),
+        "bloom_normed_residual": lambda: t.BloomForCausalLM(
+            t.BloomConfig(**bloom, apply_residual_connection_post_layernorm=True)),
+        "falcon": lambda: t.FalconForCausalLM(t.FalconConfig(**falcon)),
+        "falcon_two_norms": lambda: t.FalconForCausalLM(
+            t.FalconConfig(**falcon, new_decoder_architecture=True, num_kv_heads=2)),
+        "falcon_one_norm": lambda: t.FalconForCausalLM(
+            t.FalconConfig(**falcon, new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1)),
+        "falcon_sequential": lambda: t.FalconForCausalLM(
+            t.FalconConfig(**falcon, parallel_attn=False, multi_query=False, alibi=True, bias=True)),
+        "falcon_alibi": lambda: t.FalconForCausalLM(t.FalconConfig(**falcon, alibi=True)),
+        "roberta": lambda: t.RobertaForMaskedLM(t.RobertaConfig(**wide)),
+        "roberta_headless": lambda: t.RobertaModel(t.RobertaConfig(**wide)),
         "bert": lambda: t.BertForMaskedLM(t.BertConfig(**(wide | {"pad_token_id": 0}))),
         "bert_headless": lambda: t.BertModel(t.BertConfig(**(wide | {"pad_token_id": 0}))),
     }[variant]()  # fmt: skip
@@ -115,7 +146,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
             folder = tmp_path_factory.mktemp("models") / variant
             is_bert = variant.startswith("bert")
             tokenizer = (
-                word_piece_tokenizer() if is_bert else byte_level_tokenizer(variant in ("llama", "gemma2", "opt"))
+                word_piece_tokenizer() if is_bert else byte_level_tokenizer(variant in ("llama", "gemma2", "opt", "roberta"))
             )
             tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
             tiny_model(variant, len(tokenizer)).save_pretrained(folder)  # type: ignore[attr-defined,arg-type]

@@ -10,7 +10,7 @@ from ffmem import ModelError, load_model
 from ffmem.models.base import Transformer
 from ffmem.models.identities import measure_identities, relative_error
 from ffmem.models.tracing import trace
-from tests.conftest import D_FF, D_MODEL, N_LAYERS, VARIANTS
+from tests.conftest import CONTEXT, D_FF, D_MODEL, N_LAYERS, VARIANTS
 
 TOLERANCE = 1e-5
 
@@ -42,10 +42,11 @@ def against(x: torch.Tensor, keys: torch.Tensor, bias: torch.Tensor | None) -> t
 
 def test_facts_and_shapes(model: Transformer) -> None:
     facts = model.facts
-    assert (facts.n_layers, facts.d_model, facts.d_ff) == (N_LAYERS, D_MODEL, D_FF)
+    d_ff = 4 * D_MODEL if facts.family == "bloom" else D_FF  # BLOOM's config does not choose
+    assert (facts.n_layers, facts.d_model, facts.d_ff) == (N_LAYERS, D_MODEL, d_ff)
     for layer in range(N_LAYERS):
         keys = [model.gate_keys(layer), model.up_keys(layer)] if facts.gated else [model.keys(layer)]
-        assert all(matrix.shape == (D_FF, D_MODEL) for matrix in [*keys, model.values(layer)])
+        assert all(matrix.shape == (d_ff, D_MODEL) for matrix in [*keys, model.values(layer)])
         assert model.value_bias(layer).shape == (D_MODEL,)
     with pytest.raises(ModelError, match="gated"):
         model.keys(0) if facts.gated else model.gate_keys(0)
@@ -133,7 +134,24 @@ def test_check_3_prefixes_batches_and_padding(model: Transformer) -> None:
     assert max(relative_error(p[:, :9], w) for p, w in zip(padded, whole, strict=True)) < TOLERANCE
 
 
-GATED_OR_RELU = [("llama", -4.0), ("llama_biased", -1.0), ("gemma2", -1.0), ("opt", 4.0), ("opt_post_ln", 0.25)]
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_longest_input_is_the_longest_that_runs(variant: str, tiny_folder: Callable[[str], Path]) -> None:
+    model = load_model(tiny_folder(variant))
+    without_limit = variant.startswith("bloom") or variant in ("falcon_alibi", "falcon_sequential")
+    expected = None if without_limit else CONTEXT - 2 if variant.startswith("roberta") else CONTEXT
+    assert model.facts.max_length == expected
+    token_ids = sample(model, batch=1, positions=expected or 2 * CONTEXT)
+    assert model.forward(token_ids, mask_for(model, token_ids)).isfinite().all()
+    if model.facts.family in ("gpt2", "opt", "gpt_neo", "gptj", "bert", "roberta"):  # a table of positions ends there
+        token_ids = sample(model, batch=1, positions=CONTEXT + 1 if expected == CONTEXT else CONTEXT - 1)
+        with pytest.raises((IndexError, RuntimeError)):
+            model.forward(token_ids, mask_for(model, token_ids))
+
+
+GATED_OR_RELU = [
+    *(("llama", -4.0), ("llama_biased", -1.0), ("mistral", -4.0), ("qwen2", 0.25), ("qwen3", -1.0)),
+    *(("gemma2", -1.0), ("gemma3", -4.0), ("opt", 4.0), ("opt_post_ln", 0.25)),
+]
 
 
 @pytest.mark.parametrize(("variant", "factor"), GATED_OR_RELU)
@@ -175,6 +193,9 @@ def test_check_14_folding(model: Transformer) -> None:
         ).sqrt()
         constant = torch.zeros(model.facts.d_vocab)
     logits = model.project(state, "folded") / scale + constant
+    head = model.module.get_output_embeddings()
+    if head.bias is not None:
+        logits = logits + head.bias
     cap = model.layout.softcap
     logits = logits if cap is None else torch.tanh(logits / cap) * cap
     own = model.logits(token_ids)

@@ -20,8 +20,9 @@ Projection = Literal["raw", "final-norm", "folded"]
 "raw" U h (Geva et al. 2021); "final-norm" U n(h) + b (the model's own logits of a final state; "logit lens");
 "folded" U' h, where U' holds the norm's gain and centring: linear, so contributions add up, up to n's positive scale."""
 
-NormPlacement = Literal["pre", "post", "sandwich"]
-"""Where the norm of a feed-forward layer stands: o = r + FF(n(r)); o = n(r + FF(r)); o = r + n2(FF(n1(r)))."""
+NormPlacement = Literal["pre", "post", "sandwich", "shared"]
+"""Where the norm of a feed-forward layer stands: o = r + FF(n(r)); o = n(r + FF(r)); o = r + n2(FF(n1(r))); and, where
+the stream goes on from the normed state, r = n(h), o = r + FF(r)."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Layout:
     up_key: str = ""
     """The other one."""
     ff_norm: str = ""
-    """The norm before the feed-forward layer ("pre", "sandwich") or after its residual sum ("post")."""
+    """The norm before the feed-forward layer ("pre", "sandwich", "shared") or after its residual sum ("post")."""
     post_ff_norm: str = ""
     """The norm that the output passes before it is added ("sandwich")."""
     attention: str = ""
@@ -58,10 +59,16 @@ class Layout:
     """What is added to a norm's weight to give its gain."""
     softcap: float | None = None
     """Final logits are softcap * tanh(logits / softcap)."""
-    head_transform: str = ""
-    """A non-linear head before the unembedding, from the model: a masked language model's."""
+    head_transform: Callable[[Any, Tensor], Tensor] | None = None
+    """A non-linear head before the unembedding, of the model and a state: a masked language model's."""
     head_bias: str = ""
     """Output bias, from the model, where the unembedding module does not hold it."""
+
+
+def max_positions(config: Any) -> int:
+    """The longest input in tokens, under the name that all configs with a limit answer to."""
+    limit: int = config.max_position_embeddings
+    return limit
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,11 @@ class Family:
     layout: Callable[[Any], Layout]
     """From the model's config to its layout; most families ignore the config."""
     activation: str
-    """Name of the config's field that names the activation."""
+    """Name of the config's field that names the activation; of the activation itself, where no config chooses."""
     causal: bool = True
     """False where a position sees what is on its right: then a trigger is a position in a sentence, not a prefix."""
+    max_length: Callable[[Any], int | None] = max_positions
+    """From the model's config to its longest input in tokens; None if positions have no limit."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +166,7 @@ class Transformer:
             d_model=d_model,
             d_ff=d_ff,
             d_vocab=self._unembedding.shape[0],
-            activation=str(getattr(config, self.family.activation)),
+            activation=str(getattr(config, self.family.activation, self.family.activation)),
             gated=bool(layout.gate_key),
             key_bias=first.bias is not None,
             value_bias=value.bias is not None,
@@ -165,7 +174,7 @@ class Transformer:
             norm_placement=layout.placement,
             parallel=layout.parallel,
             causal=self.family.causal,
-            max_length=getattr(config, "max_position_embeddings", None),
+            max_length=self.family.max_length(config),
             projections=self._projections(),
             dtype=str(value.weight.dtype).removeprefix("torch."),
         )
@@ -345,7 +354,7 @@ class Transformer:
         if projection != "final-norm":
             return state.float() @ self.projection_matrix(projection).T
         if self.layout.head_transform:
-            hidden = _at(self.module, self.layout.head_transform)(state)
+            hidden = self.layout.head_transform(self.module, state)
         else:
             assert self.final_norm is not None
             hidden = self.final_norm(state)

@@ -13,7 +13,7 @@ from ffmem.models.quiet import quiet
 from ffmem.models.sources import model_name, resolve
 from ffmem.options import Dtype
 
-_FILES = ("bert", "gemma2", "gpt2", "gpt_neox", "llama", "opt")
+_FILES = ("bert", "bloom", "falcon", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "opt", "phi", "roberta")
 """The files of this folder that hold a FAMILY each; a new family is one file, and its name here."""
 
 FAMILIES: tuple[Family, ...] = tuple(import_module(f"ffmem.models.{name}").FAMILY for name in _FILES)

@@ -63,7 +63,7 @@ def _assemble(model: Transformer, states: dict[str, Tensor], shape: tuple[int, i
     states = {name: state.view(*shape, state.shape[-1]) for name, state in states.items()}
     if model.layout.parallel:
         residual = states["layer_input"] + states["attention_output"]
-    elif model.layout.placement == "post":
+    elif model.layout.placement in ("post", "shared"):
         residual = states["ff_input"]
     else:
         residual = states["norm_input"]
