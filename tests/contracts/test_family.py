@@ -84,6 +84,19 @@ def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None
         assert relative_error(state.coefficients, expected) < TOLERANCE
 
 
+def test_keys_are_compared_with_the_norm_that_the_layout_names(model: Transformer) -> None:
+    """x = n(r); n of the layer's input where attention runs in parallel; r itself where the stream is normed already."""
+    token_ids = sample(model)
+    states = trace(model, token_ids, mask_for(model, token_ids))
+    for layer in range(1, N_LAYERS):
+        state = states[layer]
+        if model.facts.norm_placement in ("post", "shared"):
+            assert torch.equal(state.ff_input, state.residual)
+            continue
+        before = states[layer - 1].layer_output if model.facts.parallel else state.residual
+        assert relative_error(state.ff_input, model.at(layer, model.layout.ff_norm)(before)) < TOLERANCE
+
+
 def test_check_2_projected_final_state_is_the_models_own_logits(model: Transformer) -> None:
     token_ids = sample(model)
     found = measure_identities(model, token_ids, mask_for(model, token_ids))
