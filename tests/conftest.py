@@ -146,7 +146,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
             folder = tmp_path_factory.mktemp("models") / variant
             is_bert = variant.startswith("bert")
             tokenizer = (
-                word_piece_tokenizer() if is_bert else byte_level_tokenizer(variant in ("llama", "gemma2", "opt", "roberta"))
+                word_piece_tokenizer()
+                if is_bert
+                else byte_level_tokenizer(variant in ("llama", "gemma2", "opt", "roberta"))
             )
             tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
             tiny_model(variant, len(tokenizer)).save_pretrained(folder)  # type: ignore[attr-defined,arg-type]

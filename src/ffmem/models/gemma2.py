@@ -1,4 +1,4 @@
-"""Gemma 2 and 3: gated cells between two RMSNorms whose gain is 1 + weight; scaled embedding; soft cap of the logits."""
+"""Gemma 2 and 3: gated cells between two RMSNorms whose gain is 1 + weight; scaled embedding; soft-capped logits."""
 
 from typing import Any
 
