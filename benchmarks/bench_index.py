@@ -31,8 +31,8 @@ from ffmem.index.promoted import promoted_tokens
 from ffmem.index.store import StorePaths
 from ffmem.index.topk import unpack
 from ffmem.index.worker import IndexJob, IndexWorker, ShardText, accumulator_shape, promoted_path
-from ffmem.models.base import Transformer
 from ffmem.models.registry import load_model
+from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
 
 

@@ -20,10 +20,10 @@ TEXT = (
 )
 D_MODEL, D_FF, N_LAYERS, CONTEXT = 32, 48, 3, 64
 
-FAMILIES = ("gpt2", "opt", "llama", "gpt_neox", "gemma2", "bert")
+FAMILIES = ("gpt2", "opt", "llama", "gpt_neox", "gemma2", "bert", "mixtral", "qwen3_moe", "t5")
 VARIANTS = (
     *FAMILIES,
-    *("gpt_neox_sequential", "opt_post_ln", "llama_biased", "bert_headless"),
+    *("gpt_neox_sequential", "opt_post_ln", "llama_biased", "bert_headless", "t5_gated", "t5_scaled"),
     *("mistral", "qwen2", "qwen3", "gemma3", "gpt_neo", "gptj", "phi"),
     *("bloom", "bloom_normed_residual"),
     *("falcon", "falcon_two_norms", "falcon_one_norm", "falcon_sequential", "falcon_alibi"),
@@ -85,6 +85,10 @@ def tiny_model(variant: str, d_vocab: int) -> object:
     sizes |= {"max_position_embeddings": CONTEXT, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
     gated = sizes | {"intermediate_size": D_FF, "num_key_value_heads": 2, "head_dim": 8}
     wide = sizes | {"intermediate_size": D_FF}
+    t5 = {"vocab_size": d_vocab, "d_model": D_MODEL, "d_ff": D_FF, "d_kv": 8, "num_layers": N_LAYERS, "num_heads": 4}
+    t5 |= {"decoder_start_token_id": 0, "pad_token_id": 1, "eos_token_id": 0, "relative_attention_num_buckets": 8}
+    t5 |= {"tie_word_embeddings": False}
+    experts = gated | {"num_experts_per_tok": 2}
     opt = sizes | {"ffn_dim": D_FF, "word_embed_proj_dim": D_MODEL}
     bloom = {name: size for name, size in sizes.items() if name != "max_position_embeddings"}
     window = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
@@ -124,6 +128,12 @@ def tiny_model(variant: str, d_vocab: int) -> object:
         "roberta_headless": lambda: t.RobertaModel(t.RobertaConfig(**wide)),
         "bert": lambda: t.BertForMaskedLM(t.BertConfig(**(wide | {"pad_token_id": 0}))),
         "bert_headless": lambda: t.BertModel(t.BertConfig(**(wide | {"pad_token_id": 0}))),
+        "mixtral": lambda: t.MixtralForCausalLM(t.MixtralConfig(**experts, num_local_experts=4)),
+        "qwen3_moe": lambda: t.Qwen3MoeForCausalLM(  # the layer in the middle has no experts
+            t.Qwen3MoeConfig(**experts, num_experts=3, moe_intermediate_size=D_FF, mlp_only_layers=[1], norm_topk_prob=True)),
+        "t5": lambda: t.T5ForConditionalGeneration(t.T5Config(**t5)),
+        "t5_gated": lambda: t.T5ForConditionalGeneration(t.T5Config(**t5, feed_forward_proj="gated-gelu")),
+        "t5_scaled": lambda: t.T5ForConditionalGeneration(t.T5Config(**(t5 | {"tie_word_embeddings": True}))),
     }[variant]()  # fmt: skip
     with torch.no_grad():
         for name, parameter in made.named_parameters():

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from ffmem import ModelError, load_model
-from ffmem.models.base import Transformer
 from ffmem.models.identities import measure_identities, relative_error
 from ffmem.models.tracing import trace
+from ffmem.models.transformer import Transformer
 from tests.conftest import CONTEXT, D_FF, D_MODEL, N_LAYERS, VARIANTS
 
 TOLERANCE = 1e-5
@@ -29,6 +29,16 @@ def mask_for(model: Transformer, token_ids: torch.Tensor) -> torch.Tensor | None
     return None if model.facts.causal else torch.ones_like(token_ids)
 
 
+def own_states(model: Transformer, token_ids: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+    """The library's own list of the states between the layers, of each stack."""
+    named = {"input_ids": token_ids, "attention_mask": mask_for(model, token_ids), "output_hidden_states": True}
+    if model.facts.family != "t5":
+        return [model.module(**named).hidden_states]
+    start = torch.zeros(len(token_ids), 1, dtype=torch.long)
+    output = model.module(**named, decoder_input_ids=torch.cat((start, token_ids), dim=1))
+    return [output.encoder_hidden_states, tuple(state[:, 1:] for state in output.decoder_hidden_states)]
+
+
 def coefficients(model: Transformer, token_ids: torch.Tensor, mask: torch.Tensor | None = None) -> list[torch.Tensor]:
     found: list[torch.Tensor] = []
     with torch.no_grad(), model.watch_coefficients(lambda _, m: found.append(m.clone())):
@@ -42,11 +52,12 @@ def against(x: torch.Tensor, keys: torch.Tensor, bias: torch.Tensor | None) -> t
 
 def test_facts_and_shapes(model: Transformer) -> None:
     facts = model.facts
+    n_stacks = 2 if facts.family == "t5" else 1
     d_ff = 4 * D_MODEL if facts.family == "bloom" else D_FF  # BLOOM's config does not choose
-    assert (facts.n_layers, facts.d_model, facts.d_ff) == (N_LAYERS, D_MODEL, d_ff)
-    for layer in range(N_LAYERS):
+    assert (facts.n_layers, facts.d_model, facts.d_ff) == (n_stacks * N_LAYERS, D_MODEL, d_ff)
+    for layer, cells in enumerate(facts.layers):
         keys = [model.gate_keys(layer), model.up_keys(layer)] if facts.gated else [model.keys(layer)]
-        assert all(matrix.shape == (d_ff, D_MODEL) for matrix in [*keys, model.values(layer)])
+        assert all(matrix.shape == (cells.n_cells, D_MODEL) for matrix in [*keys, model.values(layer)])
         assert model.value_bias(layer).shape == (D_MODEL,)
     with pytest.raises(ModelError, match="gated"):
         model.keys(0) if facts.gated else model.gate_keys(0)
@@ -59,11 +70,11 @@ def test_check_1_sums_of_memories_and_residuals(model: Transformer) -> None:
     assert max(found.residual_errors) < TOLERANCE
     states = trace(model, token_ids, mask_for(model, token_ids))
     assert min(float(state.ff_output.abs().max()) for state in states) > 1e-3  # not zero against zero
-    own = model.module(
-        input_ids=token_ids, attention_mask=mask_for(model, token_ids), output_hidden_states=True
-    ).hidden_states
-    for layer in range(N_LAYERS - 1):  # o is what the next layer starts from; the library norms that of the last one
-        assert torch.equal(states[layer].layer_output, own[layer + 1])
+    for stack, own in enumerate(own_states(model, token_ids)):
+        for layer in range(
+            N_LAYERS - 1
+        ):  # o is what the next layer starts from; the library norms that of the last one
+            assert torch.equal(states[stack * N_LAYERS + layer].layer_output, own[layer + 1])
 
 
 def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None:
@@ -79,22 +90,35 @@ def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None
         if model.facts.gated:
             gate = against(state.ff_input, model.gate_keys(layer), model.key_bias(layer))
             expected = activation(gate) * against(state.ff_input, model.up_keys(layer), model.up_bias(layer))
+            expected = expected * routing_weights(model, layer, state.ff_input)
         else:
             expected = activation(against(state.ff_input, model.keys(layer), model.key_bias(layer)))
         assert relative_error(state.coefficients, expected) < TOLERANCE
+
+
+def routing_weights(model: Transformer, layer: int, x: torch.Tensor) -> torch.Tensor:
+    """For each cell the weight of its expert, by the router's definition; 1 in layers without experts."""
+    cells = model.facts.layers[layer]
+    if not cells.n_experts:
+        return torch.ones(1)
+    probabilities = (x @ model.layer(layer).at("mlp.gate.weight").T).softmax(-1)
+    best = probabilities.topk(2, dim=-1)
+    weights = torch.zeros_like(probabilities).scatter(-1, best.indices, best.values / best.values.sum(-1, keepdim=True))
+    return weights.repeat_interleave(cells.d_ff, dim=-1)
 
 
 def test_keys_are_compared_with_the_norm_that_the_layout_names(model: Transformer) -> None:
     """x = n(r); n of the layer's input where attention runs in parallel; r itself where the stream is normed already."""
     token_ids = sample(model)
     states = trace(model, token_ids, mask_for(model, token_ids))
-    for layer in range(1, N_LAYERS):
-        state = states[layer]
+    for layer, state in enumerate(states):
+        if layer % N_LAYERS == 0:  # whose input is no other layer's output
+            continue
         if model.facts.norm_placement in ("post", "shared"):
             assert torch.equal(state.ff_input, state.residual)
             continue
         before = states[layer - 1].layer_output if model.facts.parallel else state.residual
-        assert relative_error(state.ff_input, model.at(layer, model.layout.ff_norm)(before)) < TOLERANCE
+        assert relative_error(state.ff_input, model.layer(layer).at(model.layout(layer).ff_norm)(before)) < TOLERANCE
 
 
 def test_check_2_projected_final_state_is_the_models_own_logits(model: Transformer) -> None:
@@ -115,10 +139,10 @@ def test_hooks_change_no_bit_and_leave_with_their_context(model: Transformer) ->
     seen: list[int] = []
     with model.watch_coefficients(lambda layer, _: seen.append(layer)):
         during = model.logits(token_ids, mask) if model.has_head else model.forward(token_ids, mask)
-    assert seen == list(range(N_LAYERS))
+    assert seen == list(range(model.facts.n_layers))
     after = model.logits(token_ids, mask) if model.has_head else model.forward(token_ids, mask)
     assert before is not None and during is not None and after is not None
-    assert torch.equal(before, during) and torch.equal(before, after) and len(seen) == N_LAYERS
+    assert torch.equal(before, during) and torch.equal(before, after)
     assert not any(module._forward_pre_hooks for module in model.module.modules())
 
 
@@ -150,7 +174,7 @@ def test_check_3_prefixes_batches_and_padding(model: Transformer) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_longest_input_is_the_longest_that_runs(variant: str, tiny_folder: Callable[[str], Path]) -> None:
     model = load_model(tiny_folder(variant))
-    without_limit = variant.startswith("bloom") or variant in ("falcon_alibi", "falcon_sequential")
+    without_limit = variant.startswith(("bloom", "t5")) or variant in ("falcon_alibi", "falcon_sequential")
     expected = None if without_limit else CONTEXT - 2 if variant.startswith("roberta") else CONTEXT
     assert model.facts.max_length == expected
     token_ids = sample(model, batch=1, positions=expected or 2 * CONTEXT)
@@ -194,8 +218,8 @@ def test_check_14_folding(model: Transformer) -> None:
             model.projection_matrix("folded")
         return
     token_ids = sample(model)
-    state = trace(model, token_ids)[-1].layer_output
-    norm = model.final_norm
+    state = trace(model, token_ids, mask_for(model, token_ids))[-1].layer_output
+    norm = model.unembedding.final_norm
     assert norm is not None
     if model.facts.norm == "layernorm":
         scale = (state.var(-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
@@ -209,18 +233,18 @@ def test_check_14_folding(model: Transformer) -> None:
     head = model.module.get_output_embeddings()
     if head.bias is not None:
         logits = logits + head.bias
-    cap = model.layout.softcap
+    cap = model.layout(-1).softcap
     logits = logits if cap is None else torch.tanh(logits / cap) * cap
-    own = model.logits(token_ids)
+    own = model.logits(token_ids, mask_for(model, token_ids))
     assert own is not None and relative_error(logits, own) < TOLERANCE
 
 
 def test_value_scores_add_up_to_the_scores_of_the_update(model: Transformer) -> None:
     """Contributions are linear: sum of m_i x scores of value i, plus the bias's, are the scores of the update."""
-    projection = "folded" if "folded" in model.facts.projections else "raw"
     token_ids = sample(model)
     for layer, state in enumerate(trace(model, token_ids, mask_for(model, token_ids))):
-        matrix, rows = model.projection_matrix(projection), model.value_rows(layer, projection)
+        projection = model.projection_of(layer, "folded" if "folded" in model.facts.projections else "raw")
+        matrix, rows = model.projection_matrix(projection), model.value_rows(layer)
         summed = state.coefficients @ (rows @ matrix.T) + model.value_bias(layer) @ matrix.T
         expected = model.project(state.ff_update, projection)
         if model.facts.norm_placement == "sandwich":  # a norm divides y by its root mean square first

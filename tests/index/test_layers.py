@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ffmem.ids import LayerCells
 from ffmem.index.accumulator import merge_layers
 from ffmem.index.files import atomic_write
 from ffmem.index.layers import FIELDS, CpuLayer, Places, Shape, TorchLayer, make_layer
@@ -21,8 +22,9 @@ def batches(seed: int, n_cells: int, coarse: bool) -> list[tuple[torch.Tensor, P
         for row, length in enumerate(lengths):
             values[row, :2] = values[row, 2 + length :] = 99
         starts = token + np.concatenate(([0], lengths.cumsum()[:-1]))
+        tokens = starts[:, None] + np.arange(lengths.max())
         token += int(lengths.sum())
-        made.append((torch.from_numpy(values.astype(np.float32)), Places(2, lengths, starts)))
+        made.append((torch.from_numpy(values.astype(np.float32)), Places(2, lengths, tokens)))
     return made
 
 
@@ -30,8 +32,8 @@ def batches(seed: int, n_cells: int, coarse: bool) -> list[tuple[torch.Tensor, P
 @pytest.mark.parametrize("n_signs", [1, 2])
 @pytest.mark.parametrize("coarse", [False, True])
 def test_both_forms_agree_with_the_definition(per_sentence: str, n_signs: int, coarse: bool) -> None:
-    shape = Shape(1, 40, n_signs, 6, per_sentence)  # type: ignore[arg-type]
-    layers = CpuLayer(shape), TorchLayer(shape, "cpu")
+    shape = Shape((LayerCells(0, 40),), n_signs, 6, per_sentence)  # type: ignore[arg-type]
+    layers = CpuLayer(40, shape), TorchLayer(40, shape, "cpu")
     made = batches(3, 40, coarse)
     triggers: dict[tuple[int, int], list[tuple[float, int]]] = {}
     for number, (values, places) in enumerate(made):
@@ -39,7 +41,7 @@ def test_both_forms_agree_with_the_definition(per_sentence: str, n_signs: int, c
             layer.observe(values, places)
             if number % 2:
                 layer.close_shard()
-        for row, (length, first) in enumerate(zip(places.lengths, places.first_tokens, strict=True)):
+        for row, (length, first) in enumerate(zip(places.lengths, places.tokens[:, 0], strict=True)):
             own = values[row, 2 : 2 + length].numpy()
             for cell in range(40):
                 for sign in range(n_signs):
@@ -62,10 +64,10 @@ def test_both_forms_agree_with_the_definition(per_sentence: str, n_signs: int, c
 
 
 def test_a_loaded_state_goes_on_as_if_nothing_had_happened() -> None:
-    shape = Shape(1, 30, 2, 5, "1")
+    shape = Shape((LayerCells(0, 30),), 2, 5, "1")
     made = batches(4, 30, coarse=False)
-    for kind in (CpuLayer, lambda s: TorchLayer(s, "cpu")):
-        whole, first, second = kind(shape), kind(shape), kind(shape)
+    for kind in (CpuLayer, lambda n, s: TorchLayer(n, s, "cpu")):
+        whole, first, second = kind(30, shape), kind(30, shape), kind(30, shape)
         for number, (values, places) in enumerate(made):
             whole.observe(values, places)
             whole.close_shard()
@@ -79,8 +81,8 @@ def test_a_loaded_state_goes_on_as_if_nothing_had_happened() -> None:
 
 
 def test_the_device_decides_the_form() -> None:
-    assert isinstance(make_layer(Shape(1, 4, 1, 2, "1"), "cpu"), CpuLayer)
-    assert isinstance(make_layer(Shape(1, 4, 1, 2, "1"), "meta"), TorchLayer)
+    assert isinstance(make_layer(4, Shape((), 1, 2, "1"), "cpu"), CpuLayer)
+    assert isinstance(make_layer(4, Shape((), 1, 2, "1"), "meta"), TorchLayer)
 
 
 def test_a_damaged_state_says_which_file(tmp_path) -> None:

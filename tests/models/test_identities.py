@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ffmem import load_model
-from ffmem.models.base import Transformer
 from ffmem.models.identities import Identities, measure_identities, relative_error
+from ffmem.models.transformer import Transformer
 
 TOKEN_IDS = torch.arange(5, 25).view(2, 10)
 ROUNDING = 1e-5
@@ -44,7 +44,7 @@ def test_no_fault(model: Transformer) -> None:
 
 
 def test_a_feed_forward_output_that_is_not_the_sum_of_memories(model: Transformer) -> None:
-    add_to_output(model.at(1, model.layout.value))
+    add_to_output(model.layer(1).output_module)
     assert faulty(measure_identities(model, TOKEN_IDS)) == ["ff_sum 1"]
 
 

@@ -5,7 +5,7 @@ Merging two is associative and commutative, bit for bit.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,57 +17,69 @@ from torch import Tensor
 
 from ffmem.errors import StoreError
 from ffmem.index.files import atomic_write
-from ffmem.index.layers import FIELDS, Places, Shape, make_layer
+from ffmem.index.layers import AXES, FIELDS, Places, Shape, make_layer
 from ffmem.index.topk import merge
 
 
 class Accumulator:
     """Trigger lists and statistics of every cell, over the shards seen so far.
 
-    Cost: about n_layers x d_ff x n_signs x (8 x top + 260) bytes.
+    Cost: about n_cells x n_signs x (8 x top + 260) bytes.
     """
 
     def __init__(self, shape: Shape, device: torch.device | str = "cpu") -> None:
         self.shape = shape
         self.covered: set[int] = set()
         """Shards this accumulator has seen whole."""
-        self._layers = [make_layer(shape, device) for _ in range(shape.n_layers)]
+        self._groups = [
+            [make_layer(cells.d_ff, shape, device) for _ in range(cells.n_groups)] for cells in shape.layers
+        ]
 
-    def observe(self, layer: int, coefficients: Float[Tensor, "batch positions d_ff"], places: Places) -> None:
-        """Count the coefficients of one layer for one batch, and let them compete; padding is left out."""
-        self._layers[layer].observe(coefficients.float(), places)
+    def observe(
+        self, layer: int, coefficients: Float[Tensor, "batch positions d_ff"], places: Places, group: int = 0
+    ) -> None:
+        """Count the coefficients of one layer, or expert, for one batch, and let them compete; padding is left out."""
+        self._groups[layer][group].observe(coefficients.float(), places)
 
     def first_not_finite(self) -> tuple[int, int] | None:
-        """(layer, index) of a cell that met NaN or infinity in the open shard, or None."""
-        for layer, state in enumerate(self._layers):
-            index = state.first_not_finite()
-            if index is not None:
-                return layer, index
+        """(layer, row) of a cell that met NaN or infinity in the open shard, or None."""
+        for layer, groups in enumerate(self._groups):
+            for number, group in enumerate(groups):
+                index = group.first_not_finite()
+                if index is not None:
+                    return layer, number * self.shape.layers[layer].d_ff + index
         return None
 
     def close_shard(self, shard_id: int) -> None:
         """Mark a shard as seen whole."""
-        for layer in self._layers:
-            layer.close_shard()
+        for groups in self._groups:
+            for group in groups:
+                group.close_shard()
         self.covered.add(shard_id)
 
     def save(self, path: Path, job: str) -> None:
         """Write the state atomically. ``job`` says what it is a state of, and is asked for when it is loaded."""
-        arrays = {
-            f"L{i}.{name}": array for i, layer in enumerate(self._layers) for name, array in layer.state().items()
-        }
-        atomic_write(path, save(arrays, metadata={"job": job, "covered": json.dumps(sorted(self.covered))}))
+        save_state(path, [self.layer(layer) for layer in range(len(self._groups))], job, self.covered)
 
     def layer(self, layer: int) -> dict[str, np.ndarray]:
-        """The state of one layer as plain arrays: see layers.FIELDS."""
-        return self._layers[layer].state()
+        """The state of one layer as plain arrays: see layers.FIELDS; of experts, one after the other."""
+        states = [group.state() for group in self._groups[layer]]
+        return {name: np.concatenate([state[name] for state in states], axis) for name, axis in AXES.items()}
 
     def load(self, path: Path) -> None:
         """Go on from a saved state."""
         with safe_open(path, framework="np") as file:
             self.covered = set(json.loads(file.metadata()["covered"]))
-            for i, layer in enumerate(self._layers):
-                layer.load({name: file.get_tensor(f"L{i}.{name}") for name in FIELDS})
+            for i, groups in enumerate(self._groups):
+                parts = {name: np.split(file.get_tensor(f"L{i}.{name}"), len(groups), AXES[name]) for name in FIELDS}
+                for number, group in enumerate(groups):
+                    group.load({name: parts[name][number] for name in FIELDS})
+
+
+def save_state(path: Path, layers: Sequence[Mapping[str, np.ndarray]], job: str, covered: set[int]) -> None:
+    """Write the arrays of all layers (see layers.FIELDS) as a state that covers some shards of a job, atomically."""
+    arrays = {f"L{i}.{name}": array for i, layer in enumerate(layers) for name, array in layer.items()}
+    atomic_write(path, save(arrays, metadata={"job": job, "covered": json.dumps(sorted(covered))}))
 
 
 def read_covered(path: Path, job: str) -> set[int] | None:

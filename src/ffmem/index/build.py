@@ -37,8 +37,9 @@ from ffmem.index.worker import (
     promoted_path,
     torch_threads_kept,
 )
-from ffmem.models.base import Projection, Transformer
+from ffmem.models.base import Projection
 from ffmem.models.registry import load_model
+from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display, is_byte_level, token_bytes
 from ffmem.options import IndexOptions, RunOptions
 from ffmem.version import __version__
@@ -366,6 +367,9 @@ def describe(model: Transformer, identity: dict[str, Any], options: IndexOptions
         "identity": identity,
         "model": asdict(model.facts),
         "projection": decide_projection(model, options),
+        "layer_projections": [
+            model.projection_of(layer, decide_projection(model, options)) for layer in range(model.facts.n_layers)
+        ],
         "special_tokens": {"prefix": list(prefix), "suffix": list(suffix)},
         "same_bytes": {
             "holds": exact,

@@ -13,8 +13,8 @@ from ffmem.errors import ModelError
 from ffmem.index.batches import Shard
 from ffmem.index.files import map_arrays
 from ffmem.index.worker import ShardText
-from ffmem.models.base import Transformer
 from ffmem.models.identities import measure_identities
+from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}

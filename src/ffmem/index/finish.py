@@ -28,10 +28,10 @@ def write_index(paths: StorePaths, states: Sequence[Path], shape: Shape) -> None
         for leftover in (building, paths.index):
             shutil.rmtree(leftover, ignore_errors=True)
         (building / "layers").mkdir(parents=True)
-        for layer in range(shape.n_layers):
-            arrays = layer_arrays(merge_layers(states, layer), shape)
+        for layer, cells in enumerate(shape.layers):
+            arrays = layer_arrays(merge_layers(states, layer))
             arrays |= load_file(promoted_path(paths.work, layer))
-            atomic_write(layer_path(building, layer), save(arrays))
+            atomic_write(layer_path(building, cells), save(arrays))
         for name in ("text.sqlite", "tokens.safetensors"):
             _link_or_copy(paths.work / "text" / name, building / name)
         sync_folder(building)
@@ -39,7 +39,7 @@ def write_index(paths: StorePaths, states: Sequence[Path], shape: Shape) -> None
         sync_folder(paths.folder)
 
 
-def layer_arrays(state: dict[str, np.ndarray], shape: Shape) -> dict[str, np.ndarray]:
+def layer_arrays(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The stored arrays of a layer, from its merged state."""
     keys = np.ascontiguousarray(state["keys"].transpose(1, 0, 2))  # (cells, n_signs, top)
     coefficients = (keys >> 32).astype(np.int32).view(np.float32)

@@ -1,6 +1,6 @@
 """The inner loops of indexing on a CPU, compiled: one pass over the coefficients while they are in the core's cache.
 
-Arrays in, arrays out; knows no model. `torch_layer.py` does the same with tensors, for other devices.
+Arrays in, arrays out; knows no model. `layers.TorchLayer` does the same with tensors, for other devices.
 
 A list of triggers is a binary heap of keys (see topk.py) with the smallest first: what a new trigger has to beat.
 """
@@ -34,7 +34,7 @@ def _push(heap, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _compete(heaps, least_bits, bits, flip, positions, first_token):  # type: ignore[no-untyped-def]
+def _compete(heaps, least_bits, bits, flip, positions, tokens):  # type: ignore[no-untyped-def]
     """Let one score a cell compete, given as the bits of its float32; ``flip`` turns the sign.
 
     Bits of positive floats compare like the floats, and those of negative ones are negative. ``least_bits`` is, for
@@ -43,7 +43,7 @@ def _compete(heaps, least_bits, bits, flip, positions, first_token):  # type: ig
     for cell in range(len(bits)):
         found = bits[cell] ^ flip
         if found >= least_bits[cell]:
-            key = (np.int64(found) << np.int64(32)) | (_LOWER_HALF - (first_token + positions[cell]))
+            key = (np.int64(found) << np.int64(32)) | (_LOWER_HALF - tokens[positions[cell]])
             if key > heaps[cell, 0]:
                 _push(heaps[cell], key)
                 least_bits[cell] = max(np.int32(heaps[cell, 0] >> np.int64(32)), np.int32(1))
@@ -93,7 +93,7 @@ def observe(  # type: ignore[no-untyped-def]
     values,
     first_position,
     lengths,
-    first_tokens,
+    tokens,
     heaps,
     least_bits,
     histogram,
@@ -110,7 +110,7 @@ def observe(  # type: ignore[no-untyped-def]
         values: (sentences, positions, cells) float32, contiguous; what is contiguous becomes vector instructions.
         first_position: the first position that competes.
         lengths: (sentences,) int64, how many positions from there on do; padding follows.
-        first_tokens: (sentences,) int64, token index of each sentence's first competing position.
+        tokens: (sentences, competing positions) int64, their token indices.
         heaps: (signs, cells, top) int64, see the module.
         least_bits: (signs, cells) int32, see `_compete`.
         histogram: (signs, bins, cells) int32.
@@ -141,7 +141,7 @@ def observe(  # type: ignore[no-untyped-def]
                 low_at[:] = here
                 for sign in range(len(heaps)):
                     flip = _SIGN_BIT if sign else np.int32(0)
-                    _compete(heaps[sign], least_bits[sign], row.view(np.int32), flip, low_at, first_tokens[sentence])
+                    _compete(heaps[sign], least_bits[sign], row.view(np.int32), flip, low_at, tokens[sentence])
         for cell in range(n_cells):
             sums[0, cell] += total[cell]
             sums[1, cell] += squares[cell]
@@ -152,6 +152,6 @@ def observe(  # type: ignore[no-untyped-def]
         if len(heaps) > 1:
             _count_bins(histogram[1], low.view(np.int32), _SIGN_BIT)
         if not every_position:
-            _compete(heaps[0], least_bits[0], high.view(np.int32), np.int32(0), high_at, first_tokens[sentence])
+            _compete(heaps[0], least_bits[0], high.view(np.int32), np.int32(0), high_at, tokens[sentence])
             if len(heaps) > 1:
-                _compete(heaps[1], least_bits[1], low.view(np.int32), _SIGN_BIT, low_at, first_tokens[sentence])
+                _compete(heaps[1], least_bits[1], low.view(np.int32), _SIGN_BIT, low_at, tokens[sentence])

@@ -1,6 +1,7 @@
-"""What a pass keeps of one layer: trigger lists and statistics, once compiled for a CPU, once as tensors.
+"""What a pass keeps of cells that see the same positions (a layer, or one expert of it): lists and statistics.
 
-Both give the same lists and counts from the same coefficients, and sums that agree to rounding. Know no model.
+Once compiled for a CPU, once as tensors: both give the same lists and counts from the same coefficients, and sums that
+agree to rounding. Know no model.
 """
 
 from dataclasses import dataclass
@@ -11,24 +12,36 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ffmem.ids import LayerCells
 from ffmem.index.histogram import N_BINS
 from ffmem.index.kernel import observe
 from ffmem.index.statistics import ExactSum, LayerStatistics
 from ffmem.index.topk import TopT
 from ffmem.options import PerSentence
 
-FIELDS = ("keys", "sum", "square_sum", "n_active", "minimum", "maximum", "histogram", "counts")
-"""Arrays of a layer's state: keys (signs, cells, top) int64, best first; sum and square_sum (2, cells) int64 as in
+AXES = {
+    "keys": 1,
+    "sum": 1,
+    "square_sum": 1,
+    "n_active": 0,
+    "minimum": 0,
+    "maximum": 0,
+    "histogram": 2,
+    "counts": 0,
+}
+"""Arrays of a state, and the axis along which those of several groups of cells are joined: see FIELDS."""
+
+FIELDS = tuple(AXES)
+"""Arrays of a state: keys (signs, cells, top) int64, best first; sum and square_sum (2, cells) int64 as in
 `ExactSum`; n_active (cells,) int64; minimum and maximum (cells,) float32; histogram (signs, bins, cells) int32; counts
-(2,) int64, positions and sentences seen."""
+(1, 2) int64, positions and sentences seen."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of what is kept; all layers are alike."""
+    """Sizes of what is kept."""
 
-    n_layers: int
-    d_ff: int
+    layers: tuple[LayerCells, ...]
     n_signs: int
     """2 where the sign of a coefficient is a gauge (gated cells), else 1."""
     top: int
@@ -45,18 +58,18 @@ class Places:
     """The first competing position of every row."""
     lengths: Int[np.ndarray, "sentences"]
     """How many positions compete from there on, int64; longest first."""
-    first_tokens: Int[np.ndarray, "sentences"]
-    """Token index of each row's first competing position, int64."""
+    tokens: Int[np.ndarray, "sentences competing"]
+    """Token index of each competing position, int64; rows are as long as the longest."""
 
 
 class CpuLayer:
-    """The state of one layer, kept by compiled loops in one thread.
+    """The state of some cells, kept by compiled loops in one thread.
 
-    Cost: d_ff x n_signs x (8 x top + 260) bytes.
+    Cost: n_cells x n_signs x (8 x top + 260) bytes.
     """
 
-    def __init__(self, shape: Shape) -> None:
-        n_signs, n_cells = shape.n_signs, shape.d_ff
+    def __init__(self, n_cells: int, shape: Shape) -> None:
+        n_signs = shape.n_signs
         self._every_position = shape.per_sentence == "all"
         self._heaps = np.zeros((n_signs, n_cells, shape.top), dtype=np.int64)
         self._least_bits = np.ones((n_signs, n_cells), dtype=np.int32)
@@ -67,7 +80,7 @@ class CpuLayer:
         self._shard_sums = np.zeros((2, n_cells), dtype=np.float64)
         self._scratch = (np.empty((4, n_cells), dtype=np.float32), np.empty((3, n_cells), dtype=np.int32))
         self._sums = ExactSum(n_cells), ExactSum(n_cells)
-        self._counts = np.zeros(2, dtype=np.int64)
+        self._counts = np.zeros((1, 2), dtype=np.int64)
 
     def observe(self, coefficients: Float[Tensor, "sentences positions d_ff"], places: Places) -> None:
         """Count the coefficients of one batch, and let them compete."""
@@ -75,7 +88,7 @@ class CpuLayer:
             coefficients.contiguous().numpy(),
             places.first_position,
             places.lengths,
-            places.first_tokens,
+            places.tokens,
             self._heaps,
             self._least_bits,
             self._histogram,
@@ -124,13 +137,13 @@ class CpuLayer:
 
 
 class TorchLayer:
-    """The state of one layer, kept as tensors on any device."""
+    """The state of some cells, kept as tensors on any device."""
 
-    def __init__(self, shape: Shape, device: torch.device | str) -> None:
+    def __init__(self, n_cells: int, shape: Shape, device: torch.device | str) -> None:
         self._shape = shape
         self._device = device
-        self._statistics = LayerStatistics(shape.d_ff, shape.n_signs, device)
-        self._lists = [TopT(shape.d_ff, shape.top, device) for _ in range(shape.n_signs)]
+        self._statistics = LayerStatistics(n_cells, shape.n_signs, device)
+        self._lists = [TopT(n_cells, shape.top, device) for _ in range(shape.n_signs)]
 
     def observe(self, coefficients: Float[Tensor, "sentences positions d_ff"], places: Places) -> None:
         """Count the coefficients of one batch, and let them compete."""
@@ -139,28 +152,23 @@ class TorchLayer:
             n = len(list(same))
             if length > 0:
                 first = places.first_position
-                tokens = torch.from_numpy(places.first_tokens[row : row + n]).to(self._device)
+                tokens = torch.from_numpy(places.tokens[row : row + n, :length]).to(self._device)
                 self._observe_span(coefficients[row : row + n, first : first + length], tokens)
             row += n
 
     def _observe_span(
-        self, values: Float[Tensor, "sentences positions d_ff"], first_tokens: Int[Tensor, "sentences"]
+        self, values: Float[Tensor, "sentences positions d_ff"], tokens: Int[Tensor, "sentences positions"]
     ) -> None:
         """Sentences of equal length, without padding."""
         maxima, minima = self._statistics.update(values)
-        length = values.shape[1]
         for sign, lists in enumerate(self._lists):
             if self._shape.per_sentence == "all":
                 flat = values.reshape(-1, values.shape[2])
-                lists.update(-flat if sign else flat, lambda rows, _: first_tokens[rows // length] + rows % length)
+                lists.update(-flat if sign else flat, lambda rows, _: tokens.reshape(-1)[rows])
             elif sign == 0:
-                lists.update(
-                    maxima, lambda rows, cells: first_tokens[rows] + values.transpose(1, 2)[rows, cells].argmax(1)
-                )
+                lists.update(maxima, lambda rows, cells: tokens[rows, values.transpose(1, 2)[rows, cells].argmax(1)])
             else:
-                lists.update(
-                    -minima, lambda rows, cells: first_tokens[rows] + values.transpose(1, 2)[rows, cells].argmin(1)
-                )
+                lists.update(-minima, lambda rows, cells: tokens[rows, values.transpose(1, 2)[rows, cells].argmin(1)])
 
     def first_not_finite(self) -> int | None:
         """Index of a cell that met NaN or infinity since the last shard was closed, or None."""
@@ -181,7 +189,7 @@ class TorchLayer:
             "minimum": statistics.minimum.cpu().numpy(),
             "maximum": statistics.maximum.cpu().numpy(),
             "histogram": statistics.histogram.cpu().numpy(),
-            "counts": np.array([statistics.n_tokens, statistics.n_sentences]),
+            "counts": np.array([[statistics.n_tokens, statistics.n_sentences]]),
         }
 
     def load(self, state: dict[str, np.ndarray]) -> None:
@@ -193,9 +201,9 @@ class TorchLayer:
         statistics.square_sum.parts.copy_(torch.from_numpy(state["square_sum"]))
         for name in ("n_active", "minimum", "maximum", "histogram"):
             getattr(statistics, name).copy_(torch.from_numpy(state[name]))
-        statistics.n_tokens, statistics.n_sentences = state["counts"].tolist()
+        statistics.n_tokens, statistics.n_sentences = state["counts"][0].tolist()
 
 
-def make_layer(shape: Shape, device: torch.device | str) -> CpuLayer | TorchLayer:
-    """The state of a layer for a device."""
-    return CpuLayer(shape) if torch.device(device).type == "cpu" else TorchLayer(shape, device)
+def make_layer(n_cells: int, shape: Shape, device: torch.device | str) -> CpuLayer | TorchLayer:
+    """The state of some cells for a device."""
+    return CpuLayer(n_cells, shape) if torch.device(device).type == "cpu" else TorchLayer(n_cells, shape, device)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ffmem.cell import Cell, Document, PromotedToken, Statistics, Trigger
 from ffmem.errors import InputError
-from ffmem.ids import CellId, parse_cell_id
+from ffmem.ids import CellId, CellSpace
 from ffmem.index.histogram import histogram_edges
 from ffmem.index.store import NO_TOKEN, LayerArrays, StorePaths, check_files, layer_path, read_manifest, total_of
 from ffmem.index.text import TextReader
@@ -48,13 +48,14 @@ class Index:
         self.folder = folder
         self.manifest = manifest
         facts = manifest["model"]
-        self.n_layers: int = facts["n_layers"]
-        self.d_ff: int = facts["d_ff"]
-        self.n_cells = self.n_layers * self.d_ff
+        self.cells = CellSpace.from_json(facts["layers"])
+        """All cells there are; a layer is named by its place there."""
+        self.n_layers = len(self.cells.layers)
+        self.n_cells = self.cells.n_cells
         self.n_signs = 2 if facts["gated"] else 1
         self.top: int = manifest["identity"]["options"]["top"]
         self.text = TextReader(StorePaths(folder).index)
-        self._layers = [LayerArrays(layer_path(StorePaths(folder).index, layer)) for layer in range(self.n_layers)]
+        self._layers = [LayerArrays(layer_path(StorePaths(folder).index, cells)) for cells in self.cells.layers]
 
     def __repr__(self) -> str:
         counts = self.manifest["counts"]
@@ -64,7 +65,7 @@ class Index:
         )
 
     def layer(self, layer: int) -> LayerArrays:
-        """The stored arrays of a layer, memory-mapped: see docs/design/store-format.md for names and shapes."""
+        """The stored arrays of the layer at a place, memory-mapped: see docs/design/store-format.md for names and shapes."""
         if not 0 <= layer < self.n_layers:
             raise InputError(
                 f"layer {layer} does not exist", f"Expected 0 to {self.n_layers - 1}", "Layers count from 0"
@@ -73,7 +74,7 @@ class Index:
 
     def cell_id(self, cell: str | CellId) -> CellId:
         """A cell id, parsed and checked against the sizes of this index."""
-        return parse_cell_id(str(cell), self.n_layers, self.d_ff)
+        return self.cells.parse(str(cell))
 
     def __getitem__(self, cell: str | CellId) -> Cell:
         """Same as `cell`."""
@@ -86,27 +87,28 @@ class Index:
             InputError: no such cell; the message gives the range.
         """
         cell_id = self.cell_id(cell)
-        arrays = self.layer(cell_id.layer)
+        layer, row = self.cells.place(cell_id)
+        arrays = self.layer(layer)
         return Cell(
             cell=cell_id,
             statistics=self.statistics(cell_id),
             triggers=tuple(self._triggers(cell_id)),
-            projection=self.manifest["projection"],
-            promoted=self._tokens(arrays.promoted_ids[cell_id.index], arrays.promoted_scores[cell_id.index]),
-            suppressed=self._tokens(arrays.suppressed_ids[cell_id.index], arrays.suppressed_scores[cell_id.index]),
+            projection=self.manifest["layer_projections"][layer],
+            promoted=self._tokens(arrays.promoted_ids[row], arrays.promoted_scores[row]),
+            suppressed=self._tokens(arrays.suppressed_ids[row], arrays.suppressed_scores[row]),
         )
 
     def statistics(self, cell_id: CellId) -> Statistics:
         """Activity statistics of a cell."""
-        arrays, i = self.layer(cell_id.layer), cell_id.index
-        n_tokens = int(arrays.counts[0])
-        mean, mean_square = (
-            float(total_of(parts[:, i : i + 1])[0]) / n_tokens for parts in (arrays.sum, arrays.square_sum)
-        )
+        layer, i = self.cells.place(cell_id)
+        arrays = self.layer(layer)
+        n_tokens, n_sentences = arrays.counts[cell_id.expert or 0].tolist()
+        n = max(n_tokens, 1)  # an expert may have seen none
+        mean, mean_square = (float(total_of(parts[:, i : i + 1])[0]) / n for parts in (arrays.sum, arrays.square_sum))
         return Statistics(
             n_tokens=n_tokens,
-            n_sentences=int(arrays.counts[1]),
-            active_fraction=int(arrays.n_active[i]) / n_tokens,
+            n_sentences=n_sentences,
+            active_fraction=int(arrays.n_active[i]) / n,
             mean=mean,
             mean_square=mean_square,
             minimum=float(arrays.minimum[i]),
@@ -116,11 +118,12 @@ class Index:
         )
 
     def _triggers(self, cell_id: CellId) -> Iterator[Trigger]:
-        arrays = self.layer(cell_id.layer)
-        coefficients = arrays.trigger_coefficient[cell_id.index].tolist()
-        tokens = arrays.trigger_token[cell_id.index].tolist()
-        for sign, (row, row_tokens) in zip((1, -1), zip(coefficients, tokens, strict=True), strict=False):
-            for rank, (coefficient, token) in enumerate(zip(row, row_tokens, strict=True)):
+        layer, row = self.cells.place(cell_id)
+        arrays = self.layer(layer)
+        coefficients = arrays.trigger_coefficient[row].tolist()
+        tokens = arrays.trigger_token[row].tolist()
+        for sign, (best, best_tokens) in zip((1, -1), zip(coefficients, tokens, strict=True), strict=False):
+            for rank, (coefficient, token) in enumerate(zip(best, best_tokens, strict=True)):
                 if token == NO_TOKEN:
                     break
                 yield self._trigger(sign, rank, coefficient, token)
@@ -158,7 +161,7 @@ class Index:
         """
         first, end = self.text.sentence_range(sentence_id)
         found = [hit for layer in range(self.n_layers) for hit in self._hits(layer, first, end)]
-        return sorted(found, key=lambda hit: (hit.cell.layer, -abs(hit.coefficient), hit.cell.index))
+        return sorted(found, key=lambda hit: (self.cells.place(hit.cell)[0], -abs(hit.coefficient), hit.cell.index))
 
     def _hits(self, layer: int, first: int, end: int) -> Iterator[SentenceCell]:
         arrays = self.layer(layer)
@@ -167,10 +170,14 @@ class Index:
         slots = arrays.slot_by_token
         start = _bisect(slots, tokens, first)
         for slot in slots[start : _bisect(slots, tokens, end)].tolist():
-            index, rest = divmod(slot, self.n_signs * self.top)
+            row, rest = divmod(slot, self.n_signs * self.top)
             sign, rank = divmod(rest, self.top)
             yield SentenceCell(
-                CellId(layer, index), float(coefficients[slot]), -1 if sign else 1, rank, int(tokens[slot]) - first
+                self.cells.cell_id(layer, row),
+                float(coefficients[slot]),
+                -1 if sign else 1,
+                rank,
+                int(tokens[slot]) - first,
             )
 
 

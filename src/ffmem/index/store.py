@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ffmem.errors import StoreError
+from ffmem.ids import LayerCells
 from ffmem.index.files import map_arrays
 
 FORMAT = 1
@@ -55,9 +56,10 @@ class StorePaths:
         return self.folder / "run.json"
 
 
-def layer_path(index_folder: Path, layer: int) -> Path:
+def layer_path(index_folder: Path, cells: LayerCells) -> Path:
     """The arrays of one layer."""
-    return index_folder / "layers" / f"L{layer:03}.safetensors"
+    stack = f"{cells.stack}." if cells.stack else ""
+    return index_folder / "layers" / f"{stack}L{cells.layer:03}.safetensors"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -154,7 +156,7 @@ LAYER_ARRAYS: dict[str, tuple[str, str]] = {
     "minimum": ("<f4", "cells"),
     "maximum": ("<f4", "cells"),
     "histogram": ("<u4", "cells n_signs bins"),
-    "counts": ("<i8", "2"),
+    "counts": ("<i8", "groups 2"),
     "promoted_ids": ("<u4", "cells k"),
     "promoted_scores": ("<f4", "cells k"),
     "suppressed_ids": ("<u4", "cells k"),

@@ -102,12 +102,14 @@ def _wrong_files(index: Index) -> Iterator[str]:
 
 
 def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
-    arrays = index.layer(layer)
+    arrays, cells = index.layer(layer), index.cells.layers[layer]
+    name_of_layer = f"layer {cells.name}"
     sizes = {
-        "cells": index.d_ff,
+        "cells": cells.n_cells,
+        "groups": cells.n_groups,
         "n_signs": index.n_signs,
         "top": index.top,
-        "slots": index.d_ff * index.n_signs * index.top,
+        "slots": cells.n_cells * index.n_signs * index.top,
         "bins": 64,
         "2": 2,
         "k": min(index.manifest["identity"]["options"]["promoted"], index.manifest["model"]["d_vocab"]),
@@ -116,26 +118,26 @@ def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
         array = getattr(arrays, name)
         shape = tuple(sizes[axis] for axis in axes.split())
         if array.dtype != np.dtype(dtype) or array.shape != shape:
-            yield f"layer {layer}: {name} is {array.dtype}{array.shape}, not {np.dtype(dtype)}{shape}"
+            yield f"{name_of_layer}: {name} is {array.dtype}{array.shape}, not {np.dtype(dtype)}{shape}"
             return
     tokens, coefficients = arrays.trigger_token, arrays.trigger_coefficient
     filled = tokens != NO_TOKEN
     n_tokens = index.manifest["counts"]["n_tokens"]
     magnitudes = coefficients * np.array([1, -1], dtype=np.float32)[: index.n_signs, None]
     if (tokens[filled] >= n_tokens).any():
-        yield f"layer {layer}: a trigger lies past the last of {n_tokens:,} tokens"
+        yield f"{name_of_layer}: a trigger lies past the last of {n_tokens:,} tokens"
     if not (magnitudes[filled] > 0).all() or (coefficients[~filled] != 0).any():
-        yield f"layer {layer}: a trigger's coefficient has the wrong sign, or an empty slot has one"
+        yield f"{name_of_layer}: a trigger's coefficient has the wrong sign, or an empty slot has one"
     if (np.diff(magnitudes, axis=2) > 0).any() or (np.diff(filled.astype(np.int8), axis=2) > 0).any():
-        yield f"layer {layer}: a trigger list is not in order"
+        yield f"{name_of_layer}: a trigger list is not in order"
     if (np.diff(tokens.reshape(-1)[arrays.slot_by_token].astype(np.int64)) < 0).any():
-        yield f"layer {layer}: the list from sentences to cells is not in order"
+        yield f"{name_of_layer}: the list from sentences to cells is not in order"
     if not (np.isfinite(arrays.promoted_scores).all() and np.isfinite(arrays.suppressed_scores).all()):
-        yield f"layer {layer}: a promoted token's score is not a finite number"
+        yield f"{name_of_layer}: a promoted token's score is not a finite number"
     if (np.maximum(arrays.promoted_ids, arrays.suppressed_ids) >= index.manifest["model"]["d_vocab"]).any():
-        yield f"layer {layer}: a promoted token's id is not in the vocabulary"
-    if (arrays.histogram.sum(2, dtype=np.int64) != arrays.counts[1]).any():
-        yield f"layer {layer}: a histogram does not count each sentence once"
+        yield f"{name_of_layer}: a promoted token's id is not in the vocabulary"
+    if (arrays.histogram.sum(2, dtype=np.int64) != np.repeat(arrays.counts[:, 1], cells.d_ff)[:, None]).any():
+        yield f"{name_of_layer}: a histogram does not count each sentence once"
 
 
 def _wrong_text(index: Index) -> Iterator[str]:
@@ -245,8 +247,9 @@ class _Tally:
         self.largest_error = max(self.largest_error, float(error.max()))
         worst = int(error.argmax())
         if error[worst] > ROUNDING:
+            cell = self._index.cells.cell_id(layer, int(cells[worst]))
             self.problems.append(
-                f"L{layer}.{cells[worst]}: the coefficient in sentence {sentence_id} is stored as {old[worst]:.6g}, "
+                f"{cell}: the coefficient in sentence {sentence_id} is stored as {old[worst]:.6g}, "
                 f"and the model gives {fresh[worst]:.6g}"
             )
 
@@ -264,8 +267,9 @@ class _Tally:
         listed = ((positions >= 0) & (positions < length)).any(1)
         missing = (best > stored[:, -1] + ROUNDING * scale) & (best > 0) & ~listed
         self.n_comparisons += len(best)
-        for cell in np.flatnonzero(missing)[:1]:
+        for row in np.flatnonzero(missing)[:1].tolist():
+            cell = self._index.cells.cell_id(layer, row)
             self.problems.append(
-                f"L{layer}.{cell}: sentence {sentence_id} reaches {best[cell]:.6g} but is not among the triggers, "
-                f"whose last has {stored[cell, -1]:.6g}"
+                f"{cell}: sentence {sentence_id} reaches {best[row]:.6g} but is not among the triggers, "
+                f"whose last has {stored[row, -1]:.6g}"
             )

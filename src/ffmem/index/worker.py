@@ -19,8 +19,9 @@ from ffmem.index.executors import state_path
 from ffmem.index.files import atomic_write, map_arrays
 from ffmem.index.layers import Places, Shape
 from ffmem.index.promoted import promoted_tokens
-from ffmem.models.base import Projection, Transformer
+from ffmem.models.base import Projection
 from ffmem.models.registry import load_model
+from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 
 
@@ -57,7 +58,7 @@ class ProjectLayer:
 
 
 def promoted_path(folder: Path, layer: int) -> Path:
-    """Where the promoted tokens of a layer's values lie while an index is being built."""
+    """Where the promoted tokens of a layer's values lie while an index is being built; layers by place."""
     return folder / f"promoted-{layer:03}.safetensors"
 
 
@@ -117,7 +118,8 @@ class IndexWorker:
     def _scan(self, shard: Shard, report: Callable[[int], None]) -> None:
         for batch in self._text.batches(shard):
             places = self._text.places(batch)
-            with self._model.watch_coefficients(partial(self._observe, places)):
+            routes = Routes(places, self._text.width(batch))
+            with self._model.watch_coefficients(partial(self._observe, places), partial(self._observe_expert, routes)):
                 self._model.forward(*self._text.inputs(batch))
             report(batch.n_tokens)
         bad = self._accumulator.first_not_finite()
@@ -128,11 +130,23 @@ class IndexWorker:
     def _observe(self, places: Places, layer: int, coefficients: Float[Tensor, "batch positions d_ff"]) -> None:
         self._accumulator.observe(layer, coefficients, places)
 
+    def _observe_expert(
+        self,
+        routes: "Routes",
+        layer: int,
+        expert: int,
+        positions: Int[Tensor, "routed"],
+        found: Float[Tensor, "routed d_ff"],
+    ) -> None:
+        rows, places = routes.of(positions.cpu().numpy())
+        if len(places.lengths):
+            self._accumulator.observe(layer, found[torch.from_numpy(rows).to(found.device)], places, expert)
+
     def _project(self, layer: int) -> None:
         projection = self._job.projection
         found = promoted_tokens(
-            self._model.value_rows(layer, projection),
-            self._model.projection_matrix(projection),
+            self._model.value_rows(layer),
+            self._model.projection_matrix(self._model.projection_of(layer, projection)),
             self._job.options.promoted,
         )
         arrays = {
@@ -146,13 +160,14 @@ class IndexWorker:
     def _not_finite(self, shard: Shard, layer: int, index: int) -> ModelError:
         """Go through the shard again to say where the first NaN or infinity of this cell is."""
         where = "a sentence of this shard"
+        cell = self._model.cells.cell_id(layer, index)
         for batch in self._text.batches(shard):
             found = self._text.first_not_finite(batch, layer, index)
             if found is not None:
                 where = f"sentence {found[0]}, position {found[1]}"
                 break
         return ModelError(
-            f"the coefficient of cell L{layer}.{index} is not a finite number at {where}",
+            f"the coefficient of cell {cell} is not a finite number at {where}",
             "Expected finite coefficients everywhere",
             "Use --dtype float32 if the model ran in half precision; otherwise its weights are damaged",
         )
@@ -160,9 +175,46 @@ class IndexWorker:
 
 def accumulator_shape(model: Transformer, options: IndexOptions) -> Shape:
     """Sizes of the accumulator of a model; gated cells keep lists of both signs."""
-    facts = model.facts
-    n_signs = 2 if facts.gated else 1
-    return Shape(facts.n_layers, facts.d_ff, n_signs, options.top, options.per_sentence)
+    n_signs = 2 if model.facts.gated else 1
+    return Shape(model.facts.layers, n_signs, options.top, options.per_sentence)
+
+
+class Routes:
+    """Which positions of a batch an expert sees, sentence by sentence.
+
+    Args:
+        places: the positions of the batch that compete.
+        width: positions of the batch, padding and special tokens included.
+    """
+
+    def __init__(self, places: Places, width: int) -> None:
+        n_rows = len(places.lengths)
+        self._token = np.full((n_rows, width), -1, dtype=np.int64)
+        for row, length in enumerate(places.lengths.tolist()):
+            end = places.first_position + max(length, 0)
+            self._token[row, places.first_position : end] = places.tokens[row, : max(length, 0)]
+        self._width = width
+
+    def of(self, positions: Int[np.ndarray, "routed"]) -> tuple[Int[np.ndarray, "sentences longest"], Places]:
+        """Rows of an expert's coefficients, a row for each sentence that it sees, filled up with row 0; and their places.
+
+        Args:
+            positions: the positions of the flattened batch that are routed to the expert, ascending.
+        """
+        sentences, columns = np.divmod(positions, self._width)
+        tokens = self._token[sentences, columns]
+        kept = np.flatnonzero(tokens >= 0)
+        _, first, lengths = np.unique(sentences[kept], return_index=True, return_counts=True)
+        longest = np.argsort(-lengths, kind="stable")
+        first, lengths = first[longest], lengths[longest].astype(np.int64)
+        offsets = np.arange(lengths.max(initial=0))
+        inside = offsets < lengths[:, None]
+        rows = (
+            np.where(inside, kept[np.where(inside, first[:, None] + offsets, 0)], 0)
+            if len(kept)
+            else np.empty((0, 0), int)
+        )
+        return rows, Places(0, lengths, tokens[rows])
 
 
 @dataclass
@@ -184,13 +236,16 @@ class ShardText:
         n_special = len(self._prefix) + len(self._suffix)
         return plan_batches(shard, np.diff(starts), n_special, self.options.batch_tokens)
 
+    def width(self, batch: Batch) -> int:
+        """Positions of a batch, special tokens included."""
+        return len(self._prefix) + batch.max_length + len(self._suffix)
+
     def inputs(self, batch: Batch) -> tuple[Int[Tensor, "batch positions"], Int[Tensor, "batch positions"] | None]:
         """Token ids padded on the right, and the attention mask where the model needs one.
 
         A causal model does not: what stands on the right of a token cannot reach it.
         """
-        width = len(self._prefix) + batch.max_length + len(self._suffix)
-        ids = np.full((len(batch.sentence_ids), width), self.model.pad_id, dtype=np.int64)
+        ids = np.full((len(batch.sentence_ids), self.width(batch)), self.model.pad_id, dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, sentence_id in enumerate(batch.sentence_ids):
             start, end = self._arrays["sentence_start"][sentence_id : sentence_id + 2].tolist()
@@ -207,7 +262,8 @@ class ShardText:
         skip = self.options.skip_first
         lengths = np.repeat([run.length for run in batch.runs], [run.stop - run.start for run in batch.runs])
         starts = self._arrays["sentence_start"][np.array(batch.sentence_ids)].astype(np.int64)
-        return Places(len(self._prefix) + skip, lengths - skip, starts + skip)
+        tokens = (starts + skip)[:, None] + np.arange(max(batch.max_length - skip, 0))
+        return Places(len(self._prefix) + skip, lengths - skip, tokens)
 
     def coefficients(self, batch: Batch) -> list[list[np.ndarray]]:
         """Coefficients of every layer at the sentences' own positions: [row][layer] -> (own tokens, d_ff), float32."""

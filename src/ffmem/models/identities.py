@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.models.base import LayerTrace, Transformer
 from ffmem.models.tracing import trace
+from ffmem.models.transformer import LayerTrace, Transformer
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ def _ff_sum_error(model: Transformer, layer: int, state: LayerTrace) -> float:
 
 def _residual_error(model: Transformer, layer: int, state: LayerTrace) -> float:
     output = state.residual.double() + state.ff_update.double()
-    if model.layout.placement == "post":
-        output = model.at(layer, model.layout.ff_norm)(output.to(state.residual.dtype))
+    layout = model.layout(layer)
+    if layout.placement == "post":
+        output = model.layer(layer).at(layout.ff_norm)(output.to(state.residual.dtype))
     return relative_error(output, state.layer_output)
 
 

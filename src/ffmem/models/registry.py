@@ -8,12 +8,16 @@ import torch
 import transformers
 
 from ffmem.errors import InputError, ModelError
-from ffmem.models.base import Family, Transformer
+from ffmem.models.base import Family
 from ffmem.models.quiet import quiet
 from ffmem.models.sources import model_name, resolve
+from ffmem.models.transformer import Transformer
 from ffmem.options import Dtype
 
-_FILES = ("bert", "bloom", "falcon", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "opt", "phi", "roberta")
+_FILES = (
+    *("bert", "bloom", "falcon", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mixtral", "opt", "phi"),
+    *("qwen3_moe", "roberta", "t5"),
+)
 """The files of this folder that hold a FAMILY each; a new family is one file, and its name here."""
 
 FAMILIES: tuple[Family, ...] = tuple(import_module(f"ffmem.models.{name}").FAMILY for name in _FILES)
@@ -54,6 +58,10 @@ def load_model(
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
         module = _read_weights(family.architectures[architecture], folder, dtype)
+    if hasattr(config, "_experts_implementation"):
+        module.set_experts_implementation(
+            "eager"
+        )  # the loop that `MixtureLayer` repeats, so that a watch changes no bit
     module = module.eval().requires_grad_(False).to(device)
     return Transformer(model_name(str(model)), family, module, tokenizer)
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ffmem.models.base import LayerTrace, Transformer
+from ffmem.models.transformer import LayerTrace, Transformer
 
 
 def trace(
@@ -16,24 +16,27 @@ def trace(
 ) -> tuple[LayerTrace, ...]:
     """The states around every feed-forward layer, for small inputs.
 
-    Cost: about 6 x batch x positions x d_model and batch x positions x d_ff numbers a layer.
+    Cost: about 6 x batch x positions x d_model and batch x positions x cells numbers a layer.
     """
     seen: list[dict[str, Tensor]] = [{} for _ in range(model.facts.n_layers)]
+
+    def keep(layer: int, coefficients: Tensor) -> None:
+        seen[layer]["coefficients"] = coefficients.detach().clone()
+
     handles: list[Any] = []
     try:
         for layer in range(model.facts.n_layers):
             handles += _hook_layer(model, layer, seen[layer])
-        with torch.no_grad():
+        with torch.no_grad(), model.watch_coefficients(keep):
             model.forward(token_ids, attention_mask)
     finally:
         for handle in handles:
             handle.remove()
-    batch, positions = token_ids.shape
-    return tuple(_assemble(model, states, (batch, positions)) for states in seen)
+    return tuple(_assemble(model, layer, states, token_ids.shape[0]) for layer, states in enumerate(seen))
 
 
-def _hook_layer(model: Transformer, layer: int, states: dict[str, Tensor]) -> list[Any]:
-    layout = model.layout
+def _hook_layer(model: Transformer, place: int, states: dict[str, Tensor]) -> list[Any]:
+    layer, layout = model.layer(place), model.layout(place)
 
     def keep_input(name: str) -> Any:
         def hook(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -47,31 +50,36 @@ def _hook_layer(model: Transformer, layer: int, states: dict[str, Tensor]) -> li
 
         return hook
 
-    inputs = {"": "layer_input", layout.key or layout.gate_key: "ff_input", layout.value: "coefficients"}
+    inputs = [(layer.module, "layer_input"), (layer.input_module, "ff_input")]
     if layout.placement != "post":
-        inputs[layout.ff_norm] = "norm_input"
-    outputs = {"": "layer_output", layout.value: "ff_output"}
+        inputs.append((layer.at(layout.ff_norm), "norm_input"))
+    outputs = [(layer.module, "layer_output"), (layer.output_module, "ff_output")]
     if layout.post_ff_norm:
-        outputs[layout.post_ff_norm] = "ff_update"
+        outputs.append((layer.at(layout.post_ff_norm), "ff_update"))
     if layout.parallel:
-        outputs[layout.attention] = "attention_output"
-    handles = [model.at(layer, p).register_forward_pre_hook(keep_input(n), with_kwargs=True) for p, n in inputs.items()]
-    return handles + [model.at(layer, p).register_forward_hook(keep_output(n)) for p, n in outputs.items()]
+        outputs.append((layer.at(layout.attention), "attention_output"))
+    handles = [module.register_forward_pre_hook(keep_input(name), with_kwargs=True) for module, name in inputs]
+    return handles + [module.register_forward_hook(keep_output(name)) for module, name in outputs]
 
 
-def _assemble(model: Transformer, states: dict[str, Tensor], shape: tuple[int, int]) -> LayerTrace:
-    states = {name: state.view(*shape, state.shape[-1]) for name, state in states.items()}
-    if model.layout.parallel:
-        residual = states["layer_input"] + states["attention_output"]
-    elif model.layout.placement in ("post", "shared"):
-        residual = states["ff_input"]
+def _assemble(model: Transformer, layer: int, states: dict[str, Tensor], n_rows: int) -> LayerTrace:
+    coefficients = states.pop("coefficients")
+    # some models flatten batch and positions before the feed-forward layer
+    shaped = {
+        name: model.own_positions(layer, state.view(n_rows, -1, state.shape[-1])) for name, state in states.items()
+    }
+    layout = model.layout(layer)
+    if layout.parallel:
+        residual = shaped["layer_input"] + shaped["attention_output"]
+    elif layout.placement in ("post", "shared"):
+        residual = shaped["ff_input"]
     else:
-        residual = states["norm_input"]
+        residual = shaped["norm_input"]
     return LayerTrace(
         residual=residual,
-        ff_input=states["ff_input"],
-        coefficients=states["coefficients"],
-        ff_output=states["ff_output"],
-        ff_update=states.get("ff_update", states["ff_output"]),
-        layer_output=states["layer_output"],
+        ff_input=shaped["ff_input"],
+        coefficients=coefficients,
+        ff_output=shaped["ff_output"],
+        ff_update=shaped.get("ff_update", shaped["ff_output"]),
+        layer_output=shaped["layer_output"],
     )

@@ -1,0 +1,41 @@
+"""Arguments -> queries -> text. No arithmetic; heavy modules are imported by the commands that need them."""
+
+import re
+import sys
+import traceback
+
+from cyclopts import CycloptsError
+
+# the order of these is the order of the commands in the reference
+from ffmem.cli import build, read
+from ffmem.cli.app import app
+from ffmem.errors import FfmemError, InputError
+
+__all__ = ["app", "build", "main", "read", "reference"]
+
+
+def main() -> None:
+    """Entry point: exit 2 for what the user can mend, 1 for other errors, 130 for Ctrl-C."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments, exit_on_error=False)
+    except CycloptsError:  # it has been printed
+        sys.exit(2)
+    except FfmemError as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        print(f"ffmem: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        print("ffmem: stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `ffmem cells ... | head`
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def reference() -> str:
+    """The command reference, docs/reference/cli.md, made from the commands themselves."""
+    text: str = app.generate_docs(output_format="markdown")
+    # started as `python -m something`, cyclopts puts that into the usage lines
+    return re.sub(r"^(ffmem(?: \w+)?) -m \S+ ", r"\1 ", text.rstrip(), flags=re.MULTILINE) + "\n"

@@ -1,0 +1,235 @@
+"""One feed-forward layer of a loaded model: its keys, values and biases, and a watch on its coefficients."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ffmem.errors import ModelError
+from ffmem.ids import LayerCells
+from ffmem.models.base import Layout
+
+OnCoefficients = Callable[[Tensor], None]
+"""Takes what multiplies the values, (..., d_ff), as the model computes it."""
+OnExpert = Callable[[int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"]], None]
+"""Takes the number of an expert, the positions that are routed to it (of the flattened batch), and its coefficients."""
+Stop = Callable[[], None]
+
+
+class DenseLayer:
+    """A feed-forward layer of two or three linear maps.
+
+    Args:
+        module: the Transformer layer.
+        layout: where things lie in it.
+        number: of the layer within its stack.
+    """
+
+    def __init__(self, module: nn.Module, layout: Layout, number: int) -> None:
+        self.module, self._layout = module, layout
+        self.cells = LayerCells(number, _rows(self.at(layout.value)).shape[0], stack=layout.stack)
+
+    def at(self, path: str) -> Any:
+        """The module at a path of the layout."""
+        return at(self.module, path)
+
+    def keys(self) -> Float[Tensor, "cells d_model"]:
+        """Keys of ungated cells, a row each."""
+        return _columns(self.at(self._layout.key))
+
+    def gate_keys(self) -> Float[Tensor, "cells d_model"]:
+        """The vectors of gated cells whose product with x goes through the activation."""
+        return _columns(self.at(self._layout.gate_key))
+
+    def up_keys(self) -> Float[Tensor, "cells d_model"]:
+        """The vectors of gated cells whose product with x multiplies the activation."""
+        return _columns(self.at(self._layout.up_key))
+
+    def key_bias(self) -> Float[Tensor, "cells"] | None:
+        """The bias inside the activation, or None."""
+        bias: Tensor | None = self.at(self._layout.key or self._layout.gate_key).bias
+        return bias
+
+    def up_bias(self) -> Float[Tensor, "cells"] | None:
+        """The bias beside the up keys, or None."""
+        bias: Tensor | None = self.at(self._layout.up_key).bias
+        return bias
+
+    def values(self) -> Float[Tensor, "cells d_model"]:
+        """The values, a row each."""
+        return _rows(self.at(self._layout.value))
+
+    def value_bias(self) -> Float[Tensor, "d_model"] | None:
+        """The bias of the output, or None."""
+        bias: Tensor | None = self.at(self._layout.value).bias
+        return bias
+
+    @property
+    def input_module(self) -> nn.Module:
+        """Its first argument is x, what keys are compared with."""
+        module: nn.Module = self.at(self._layout.key or self._layout.gate_key)
+        return module
+
+    @property
+    def output_module(self) -> nn.Module:
+        """Its output is y, the sum of the memories."""
+        module: nn.Module = self.at(self._layout.value)
+        return module
+
+    def watch(self, on_coefficients: OnCoefficients) -> Stop:
+        """Report the coefficients from now on, until what is returned is called.
+
+        The tensor is the model's own: valid during the call, not to be written to.
+        """
+        handle = self.output_module.register_forward_pre_hook(lambda _, inputs: on_coefficients(inputs[0]))
+        return handle.remove
+
+
+class MixtureLayer:
+    """A mixture of gated experts, whose cells see only the positions that are routed to their expert.
+
+    A coefficient is routing weight x activation(gate) x up.
+
+    Args:
+        module: the Transformer layer.
+        layout: where things lie in it.
+        number: of the layer within its stack.
+    """
+
+    def __init__(self, module: nn.Module, layout: Layout, number: int) -> None:
+        self.module = module
+        self._block = at(module, layout.experts.rpartition(".")[0])
+        self._experts = at(module, layout.experts)
+        n_experts, _, d_ff = self._experts.down_proj.shape
+        self.cells = LayerCells(number, d_ff, n_experts, layout.stack)
+
+    def at(self, path: str) -> Any:
+        """See DenseLayer."""
+        return at(self.module, path)
+
+    def keys(self) -> Float[Tensor, "cells d_model"]:
+        """See DenseLayer: there are none, experts are gated."""
+        raise ModelError(
+            "the cells of an expert are gated", "Expected gate_keys and up_keys to be asked for", "Call those"
+        )
+
+    def gate_keys(self) -> Float[Tensor, "cells d_model"]:
+        """See DenseLayer."""
+        return self._first_matrix(0)
+
+    def up_keys(self) -> Float[Tensor, "cells d_model"]:
+        """See DenseLayer."""
+        return self._first_matrix(1)
+
+    def _first_matrix(self, half: int) -> Float[Tensor, "cells d_model"]:
+        stacked: Tensor = self._experts.gate_up_proj  # (experts, gate keys then up keys, d_model)
+        return stacked.chunk(2, dim=1)[half].reshape(self.cells.n_cells, -1)
+
+    def key_bias(self) -> Float[Tensor, "cells"] | None:
+        """See DenseLayer: none of the known mixtures has one."""
+        return None
+
+    def up_bias(self) -> Float[Tensor, "cells"] | None:
+        """See DenseLayer: none of the known mixtures has one."""
+        return None
+
+    def values(self) -> Float[Tensor, "cells d_model"]:
+        """See DenseLayer."""
+        stacked: Tensor = self._experts.down_proj  # (experts, d_model, d_ff)
+        return stacked.transpose(1, 2).reshape(self.cells.n_cells, -1)
+
+    def value_bias(self) -> Float[Tensor, "d_model"] | None:
+        """See DenseLayer: none of the known mixtures has one."""
+        return None
+
+    @property
+    def input_module(self) -> nn.Module:
+        """See DenseLayer."""
+        block: nn.Module = self._block
+        return block
+
+    @property
+    def output_module(self) -> nn.Module:
+        """See DenseLayer."""
+        block: nn.Module = self._block
+        return block
+
+    def watch(self, on_coefficients: OnCoefficients) -> Stop:
+        """See DenseLayer. Cells of experts that a position is not routed to have the coefficient 0."""
+        d_ff = self.cells.d_ff
+        block: list[Tensor] = []
+
+        def begin(n_positions: int, like: Tensor) -> None:
+            block[:] = [like.new_zeros(n_positions, self.cells.n_cells)]
+
+        def fill(expert: int, positions: Tensor, coefficients: Tensor) -> None:
+            block[0][positions, expert * d_ff : (expert + 1) * d_ff] = coefficients
+
+        return self._replace_forward(begin, fill, lambda: on_coefficients(block[0]))
+
+    def watch_experts(self, on_expert: OnExpert) -> Stop:
+        """Report the coefficients expert by expert, of routed positions only, in ascending order of positions."""
+        return self._replace_forward(lambda n, like: None, on_expert, lambda: None)
+
+    def _replace_forward(self, begin: Callable[[int, Tensor], None], fill: OnExpert, end: Callable[[], None]) -> Stop:
+        """Compute the experts here, as their own loop does, since no module of theirs sees single coefficients."""
+        experts = self._experts
+
+        def forward(
+            hidden: Float[Tensor, "positions d_model"],
+            chosen: Int[Tensor, "positions routes"],
+            weights: Float[Tensor, "positions routes"],
+        ) -> Float[Tensor, "positions d_model"]:
+            begin(len(hidden), hidden)
+            output = torch.zeros_like(hidden)
+            for expert in torch.unique(chosen).tolist():
+                # by route, then position, as the experts' own loop has them: the order of rows decides the last bits
+                routes, positions = (expert == chosen.T).nonzero(as_tuple=True)
+                gate, up = nn.functional.linear(hidden[positions], experts.gate_up_proj[expert]).chunk(2, dim=-1)
+                activated = experts.act_fn(gate) * up
+                weight = weights[positions, routes, None]
+                ascending = positions.argsort()
+                fill(expert, positions[ascending], (activated * weight)[ascending])
+                update = nn.functional.linear(activated, experts.down_proj[expert]) * weight
+                output.index_add_(0, positions, update.to(output.dtype))
+            end()
+            return output
+
+        experts.forward = forward
+        return lambda: delattr(experts, "forward")
+
+
+FeedForward = DenseLayer | MixtureLayer
+"""Rows of keys and values are cells; an expert's cells follow those of the expert before."""
+
+
+def read_layer(module: nn.Module, layout: Layout, number: int) -> FeedForward:
+    """The feed-forward layer of a Transformer layer: a mixture if it has experts."""
+    has_experts = layout.experts and hasattr(at(module, layout.experts.split(".")[0]), layout.experts.split(".")[-1])
+    return MixtureLayer(module, layout, number) if has_experts else DenseLayer(module, layout, number)
+
+
+def at(module: Any, path: str) -> Any:
+    """The submodule at a dotted path; the module itself for an empty one."""
+    for name in filter(None, path.split(".")):
+        module = getattr(module, name)
+    return module
+
+
+def _is_transposed(module: Any) -> bool:
+    """GPT-2's Conv1D stores its weight as (inputs, outputs), nn.Linear as (outputs, inputs)."""
+    return type(module).__name__ == "Conv1D"
+
+
+def _columns(module: Any) -> Tensor:
+    """A row for each output of a linear map: the vectors its input is compared with."""
+    weight: Tensor = module.weight
+    return weight.T if _is_transposed(module) else weight
+
+
+def _rows(module: Any) -> Tensor:
+    """A row for each input of a linear map: the vectors that the input's entries multiply."""
+    weight: Tensor = module.weight
+    return weight if _is_transposed(module) else weight.T

@@ -1,0 +1,362 @@
+"""Any Transformer seen as layers of keys and values: one view for all families."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ffmem.errors import InputError, ModelError
+from ffmem.ids import CellSpace
+from ffmem.models.base import Family, Layout, ModelFacts, Projection
+from ffmem.models.feed_forward import FeedForward, MixtureLayer, at, read_layer
+from ffmem.models.unembedding import Unembedding
+from ffmem.options import Bos
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """The states around one feed-forward layer, in the words of Geva et al. 2021, section 5."""
+
+    residual: Float[Tensor, "batch positions d_model"]
+    """r: the stream that the feed-forward output is added to."""
+    ff_input: Float[Tensor, "batch positions d_model"]
+    """x: what the keys are compared with."""
+    coefficients: Float[Tensor, "batch positions cells"]
+    """m; 0 for the cells of experts that a position is not routed to."""
+    ff_output: Float[Tensor, "batch positions d_model"]
+    """y = sum of m_i v_i + b."""
+    ff_update: Float[Tensor, "batch positions d_model"]
+    """What is added to r: y, or its norm in "sandwich" layers."""
+    layer_output: Float[Tensor, "batch positions d_model"]
+    """o."""
+
+
+OnLayer = Callable[[int, Float[Tensor, "batch positions cells"]], None]
+"""Takes a layer's place and the coefficients of all its cells."""
+OnExpert = Callable[[int, int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"]], None]
+"""Takes a layer's place, the number of an expert, the positions routed to it, and its coefficients there."""
+
+
+class Transformer:
+    """A loaded model seen as layers of keys and values. Made by `load_model`.
+
+    A layer is named by its place among `ModelFacts.layers`, from 0; in an encoder-decoder, the decoder's layers follow
+    the encoder's. There, the decoder reads the same tokens as the encoder, after its start token: the states at a
+    position are those that have read the token there.
+
+    Args:
+        name: what people call it.
+        family: its family.
+        module: the Hugging Face model, in eval mode.
+        tokenizer: its fast tokenizer.
+    """
+
+    def __init__(self, name: str, family: Family, module: Any, tokenizer: Any) -> None:
+        self.family, self.module, self.tokenizer = family, module, tokenizer
+        layouts = family.layout(module.config)
+        self._layouts = layouts if isinstance(layouts, tuple) else (layouts,)
+        self._backbones = [at(module, layout.backbone) for layout in self._layouts]
+        self._layers: list[tuple[FeedForward, int]] = [  # with the number of their stack
+            (read_layer(layer, layout, number), stack)
+            for stack, (layout, backbone) in enumerate(zip(self._layouts, self._backbones, strict=True))
+            for number, layer in enumerate(at(backbone, layout.layers))
+        ]
+        self.unembedding = Unembedding(name, module, self._backbones[-1], self._layouts[-1])
+        self.cells = CellSpace(layer.cells for layer, _ in self._layers)
+        self.facts = self._facts(name)
+        self._check_shapes()
+
+    def _facts(self, name: str) -> ModelFacts:
+        config, layout, first = self.module.config, self._layouts[-1], self._layers[0][0]
+        return ModelFacts(
+            name=name,
+            family=self.family.name,
+            architecture=type(self.module).__name__,
+            n_layers=len(self._layers),
+            layers=self.cells.layers,
+            d_model=first.values().shape[1],
+            d_ff=first.cells.d_ff,
+            d_vocab=self.unembedding.d_vocab,
+            activation=str(getattr(config, self.family.activation, self.family.activation)),
+            gated=bool(layout.gate_key),
+            key_bias=first.key_bias() is not None,
+            value_bias=first.value_bias() is not None,
+            norm=layout.norm,
+            norm_placement=layout.placement,
+            parallel=layout.parallel,
+            causal=self.family.causal,
+            max_length=self.family.max_length(config),
+            projections=self.unembedding.projections,
+            dtype=str(first.values().dtype).removeprefix("torch."),
+        )
+
+    def _check_shapes(self) -> None:
+        """Keys and values are (cells, d_model); an adapter that is wrong is found here, not in results."""
+        for cells, (layer, _) in zip(self.cells.layers, self._layers, strict=True):
+            expected = (cells.n_cells, self.facts.d_model)
+            found = {"values": layer.values()}
+            found |= (
+                {"gate keys": layer.gate_keys(), "up keys": layer.up_keys()}
+                if self.facts.gated
+                else {"keys": layer.keys()}
+            )
+            for what, rows in found.items():
+                if rows.shape != expected:
+                    raise ModelError(
+                        f"the {what} of layer {cells.name} of {self.facts.name} have the shape {tuple(rows.shape)}",
+                        f"Expected {expected[0]} of {expected[1]} numbers",
+                        "This model departs from its family: see docs/how-to/add-a-family.md",
+                    )
+
+    # Weights
+
+    def keys(self, layer: int) -> Float[Tensor, "cells d_model"]:
+        """The keys of a layer of ungated cells, a row each.
+
+        Raises:
+            ModelError: gated cells have a pair of keys.
+        """
+        if self.facts.gated:
+            raise ModelError(
+                f"the cells of {self.facts.name} are gated: each has two input vectors",
+                "Expected gate_keys(layer) and up_keys(layer) to be asked for",
+                "Call those two",
+            )
+        return self._layers[layer][0].keys()
+
+    def gate_keys(self, layer: int) -> Float[Tensor, "cells d_model"]:
+        """The vectors of gated cells whose product with x goes through the activation."""
+        return self._gated(layer).gate_keys()
+
+    def up_keys(self, layer: int) -> Float[Tensor, "cells d_model"]:
+        """The vectors of gated cells whose product with x multiplies the activation."""
+        return self._gated(layer).up_keys()
+
+    def up_bias(self, layer: int) -> Float[Tensor, "cells"] | None:
+        """The bias beside up_keys, or None if there is none."""
+        return self._gated(layer).up_bias()
+
+    def _gated(self, layer: int) -> FeedForward:
+        if not self.facts.gated:
+            raise ModelError(
+                f"the cells of {self.facts.name} are not gated",
+                "Expected keys(layer) to be asked for",
+                "Call that",
+            )
+        return self._layers[layer][0]
+
+    def key_bias(self, layer: int) -> Float[Tensor, "cells"] | None:
+        """The bias inside the activation (of gated cells: beside gate_keys), or None if there is none."""
+        return self._layers[layer][0].key_bias()
+
+    def values(self, layer: int) -> Float[Tensor, "cells d_model"]:
+        """The values of a layer, a row each."""
+        return self._layers[layer][0].values()
+
+    def value_bias(self, layer: int) -> Float[Tensor, "d_model"]:
+        """The b of y = sum of m_i v_i + b; zeros if the family has none."""
+        bias = self._layers[layer][0].value_bias()
+        return self.values(layer).new_zeros(self.facts.d_model) if bias is None else bias
+
+    def layer(self, layer: int) -> FeedForward:
+        """A feed-forward layer itself."""
+        return self._layers[layer][0]
+
+    def layout(self, layer: int) -> Layout:
+        """The layout that a layer is read by."""
+        return self._layouts[self._layers[layer][1]]
+
+    # Forward passes
+
+    def forward(
+        self,
+        token_ids: Int[Tensor, "batch positions"],
+        attention_mask: Int[Tensor, "batch positions"] | None = None,
+    ) -> Float[Tensor, "batch positions d_model"]:
+        """The final hidden state, as the backbone gives it (after its final norm, if it has one). No unembedding.
+
+        Causal models need no attention mask for inputs padded on the right: padding cannot reach what stands before it.
+        """
+        state: Tensor = self._backbones[0](input_ids=token_ids, attention_mask=attention_mask, **self._no_cache(0))[0]
+        if len(self._backbones) == 1:
+            return state
+        state = self._backbones[1](
+            input_ids=self._decoder_ids(token_ids),
+            encoder_hidden_states=state,
+            encoder_attention_mask=attention_mask,
+            use_cache=False,
+        )[0]
+        return state[:, 1:]
+
+    def logits(
+        self,
+        token_ids: Int[Tensor, "batch positions"],
+        attention_mask: Int[Tensor, "batch positions"] | None = None,
+    ) -> Float[Tensor, "batch positions d_vocab"] | None:
+        """The model's own logits; None if it has no head."""
+        if not self.has_head:
+            return None
+        decoder = {} if len(self._backbones) == 1 else {"decoder_input_ids": self._decoder_ids(token_ids)}
+        found: Tensor = self.module(
+            input_ids=token_ids, attention_mask=attention_mask, **decoder, **self._no_cache(-1)
+        ).logits
+        return found[:, 1:] if decoder else found
+
+    def _decoder_ids(self, token_ids: Int[Tensor, "batch positions"]) -> Int[Tensor, "batch positions_and_one"]:
+        start = token_ids.new_full((len(token_ids), 1), self.module.config.decoder_start_token_id)
+        return torch.cat((start, token_ids), dim=1)
+
+    def _no_cache(self, stack: int) -> dict[str, bool]:
+        """Encoders do not know the argument."""
+        return {"use_cache": False} if self.facts.causal or self._layouts[stack].stack == "dec" else {}
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the model gives logits of its own."""
+        return self._backbones[0] is not self.module
+
+    @contextmanager
+    def watch_coefficients(self, on_layer: OnLayer, on_expert: OnExpert | None = None) -> Iterator[None]:
+        """Call ``on_layer(layer, coefficients)`` in each forward pass of the model, layer by layer.
+
+        Mixtures of experts are reported by ``on_expert``, expert by expert, if it is given; otherwise by ``on_layer``,
+        with zeros where a position is not routed to an expert. The tensors are the model's own: they must not be
+        written to, and are only valid during the call.
+        """
+        shapes: list[tuple[int, int]] = [(0, 0)] * len(self._backbones)
+
+        def note_shape(stack: int) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], None]:
+            def hook(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+                shapes[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)
+
+            return hook
+
+        stops = [
+            backbone.register_forward_pre_hook(note_shape(stack), with_kwargs=True).remove
+            for stack, backbone in enumerate(self._backbones)
+        ]
+        try:
+            for place, (layer, stack) in enumerate(self._layers):
+                if on_expert is not None and isinstance(layer, MixtureLayer):
+                    stops.append(layer.watch_experts(_with(on_expert, place)))
+                else:
+                    stops.append(layer.watch(self._reporter(on_layer, place, shapes, stack)))
+            yield
+        finally:
+            for stop in stops:
+                stop()
+
+    def _reporter(
+        self, on_layer: OnLayer, place: int, shapes: list[tuple[int, int]], stack: int
+    ) -> Callable[[Tensor], None]:
+        first = self._first_position(place)
+
+        def report(coefficients: Tensor) -> None:
+            # some models flatten batch and positions before the feed-forward layer
+            shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
+            on_layer(place, shaped[:, first:] if first else shaped)
+
+        return report
+
+    def _first_position(self, layer: int) -> int:
+        """Positions before that of the first token: a decoder's start token has one."""
+        return 1 if self.layout(layer).stack == "dec" else 0
+
+    def own_positions(self, layer: int, states: Float[Tensor, "batch all d"]) -> Float[Tensor, "batch positions d"]:
+        """States of a layer's stack at the positions of the tokens, without that of a decoder's start token."""
+        return states[:, self._first_position(layer) :]
+
+    # Projection to the vocabulary
+
+    def project(
+        self, state: Float[Tensor, "*batch d_model"], projection: Projection
+    ) -> Float[Tensor, "*batch d_vocab"]:
+        """Scores over the vocabulary of states or contributions: see `Unembedding.project`."""
+        return self.unembedding.project(state, projection)
+
+    def projection_matrix(self, projection: Projection) -> Float[Tensor, "d_vocab d_model"]:
+        """The matrix of a linear projection: see `Unembedding.matrix`."""
+        return self.unembedding.matrix(projection)
+
+    def projection_of(self, layer: int, projection: Projection) -> Projection:
+        """The projection of a layer's values: of an encoder's, "raw", since its states never reach the final norm."""
+        return "raw" if self.layout(layer).stack == "enc" else projection
+
+    def value_rows(self, layer: int) -> Float[Tensor, "cells d_model"]:
+        """The values of a layer as they reach the residual stream, float32: scores are rows @ projection_matrix.T.
+
+        In "sandwich" layers a value passes a norm first: its gain is applied here, its scale 1/rms(y), which depends on
+        the input and is positive, is not.
+        """
+        rows, layout = self.values(layer).float(), self.layout(layer)
+        if layout.post_ff_norm:
+            rows = rows * self.unembedding.gain(self.layer(layer).at(layout.post_ff_norm))
+        return rows.contiguous()
+
+    # Tokens and identity
+
+    def special_tokens(self, bos: Bos) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids put before and after each sentence.
+
+        Args:
+            bos: "auto": what the tokenizer adds by itself; "yes": its BOS before; "no": nothing.
+
+        Raises:
+            InputError: "yes", and the tokenizer has no BOS.
+        """
+        if bos == "no":
+            return (), ()
+        if bos == "auto":
+            return _added_by_itself(self.tokenizer)
+        if self.tokenizer.bos_token_id is None:
+            raise InputError(
+                f"--bos is 'yes', but the tokenizer of {self.facts.name} has no BOS token",
+                "Expected auto or no for this model",
+                "Write --bos auto",
+            )
+        return (self.tokenizer.bos_token_id,), ()
+
+    @property
+    def pad_id(self) -> int:
+        """An id to fill rows with; any does, since nothing that counts sees it."""
+        pad = self.tokenizer.pad_token_id
+        return pad if pad is not None and pad < self.facts.d_vocab else 0
+
+    def weights_hash(self) -> str:
+        """SHA-256 over names, shapes, types and bytes of all parameters, by name."""
+        digest = hashlib.sha256()
+        for name, parameter in sorted(self.module.named_parameters()):
+            digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
+            data = parameter.detach().cpu().contiguous()
+            digest.update(data.view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def config_hash(self) -> str:
+        """SHA-256 of the config, less what says where it came from: the same weights can be run in other ways."""
+        config = self.module.config.to_dict()
+        kept = {name: value for name, value in config.items() if not name.startswith("_") and "version" not in name}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+
+    def tokenizer_hash(self) -> str:
+        """SHA-256 of the tokenizer's definition."""
+        return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
+def _with(on_expert: OnExpert, place: int) -> Callable[[int, Tensor, Tensor], None]:
+    return lambda expert, positions, coefficients: on_expert(place, expert, positions, coefficients)
+
+
+def _added_by_itself(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What a tokenizer puts around a text of its own accord."""
+    own = tokenizer("a", add_special_tokens=False).input_ids
+    whole = tokenizer("a").input_ids
+    for start in range(len(whole) - len(own) + 1):
+        if whole[start : start + len(own)] == own:
+            return tuple(whole[:start]), tuple(whole[start + len(own) :])
+    return (), ()

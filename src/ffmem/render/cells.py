@@ -1,0 +1,55 @@
+"""Cells and tables of them."""
+
+from collections.abc import Iterator
+
+from ffmem.cell import Cell, Trigger
+from ffmem.queries import CellRow
+from ffmem.render.terminal import one_line, tokens, width
+
+
+def cell(found: Cell, n_triggers: int) -> str:
+    """`ffmem cell`."""
+    stats = found.statistics
+    lines = [
+        f"{found.cell}",
+        f"  active at {stats.active_fraction:.2%} of {stats.n_tokens:,} positions; coefficients from "
+        f"{stats.minimum:.4g} to {stats.maximum:.4g}, mean {stats.mean:.4g}, root mean square {stats.mean_square**0.5:.4g}",
+        f"  promotes    {tokens(found.promoted[:12])}",
+        f"  suppresses  {tokens(found.suppressed[:12])}   ({found.projection})",
+    ]
+    return "\n".join([*lines, *triggers(found, n_triggers, width())])
+
+
+def triggers(found: Cell, n: int, width: int) -> Iterator[str]:
+    """Lines with the first triggers of a cell, of each sign."""
+    for sign in (1, -1):
+        shown = [trigger for trigger in found.triggers if trigger.sign == sign and trigger.rank < n]
+        if shown and sign == -1:
+            yield "  negative coefficients:"
+        yield from (trigger_line(trigger, width) for trigger in shown)
+
+
+def trigger_line(trigger: Trigger, width: int) -> str:
+    """One line: coefficient, and the text around the firing token, its end always in sight."""
+    left, token, right = (one_line(part) for part in trigger.marked())
+    room = max(30, width - 12)
+    keep = max(10, room - len(token) - min(len(right), room // 3))
+    left = left if len(left) <= keep else "…" + left[-(keep - 1) :]
+    rest = max(0, room - len(left) - len(token))
+    right = right if len(right) <= rest else right[: max(0, rest - 1)] + "…"
+    return f"  {trigger.coefficient:8.3f}  {left}{token}{right}"
+
+
+def cells(rows: list[CellRow]) -> str:
+    """`ffmem cells`."""
+    head = f"{'cell':>10}  {'active':>7}  {'mean':>9}  {'min':>9}  {'max':>9}  {'fires on':16}  promotes"
+    return "\n".join([head, *(_row(row) for row in rows)])
+
+
+def _row(row: CellRow) -> str:
+    trigger = "-" if row.trigger is None else f"⟨{one_line(row.trigger)}⟩"
+    promoted = " ".join(f"⟨{one_line(token)}⟩" for token in row.promoted)
+    return (
+        f"{row.cell!s:>10}  {row.active_fraction:7.2%}  {row.mean:9.3g}  {row.minimum:9.3g}  {row.maximum:9.3g}  "
+        f"{trigger:16}  {promoted}"
+    )

@@ -1,0 +1,99 @@
+"""What an index is, and what was found when it was checked."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ffmem.index.reader import Index
+from ffmem.queries import Highlight
+from ffmem.render.cells import trigger_line
+from ffmem.render.terminal import tokens, width
+
+if TYPE_CHECKING:
+    from ffmem.index.verify import Verification
+
+
+def summary(index: Index, highlights: list[Highlight]) -> str:
+    """The end of `ffmem index`: what was built, three cells, and what to try next."""
+    counts, folder = index.manifest["counts"], index.folder
+    lines = [
+        "",
+        f"{index.manifest['identity']['model']['name']} over {index.manifest['identity']['corpus']['name']}",
+        f"  layers     {index.n_layers}",
+        f"  cells      {index.n_cells:,} ({index.cells.describe()})",
+        f"  sentences  {counts['n_sentences']:,} indexed; {counts['n_duplicates']:,} repeats counted with their first; "
+        f"{counts['n_sentences_held_out']:,} held out",
+        f"  tokens     {counts['n_tokens']:,} indexed",
+        f"  speed      {_speed(index)}",
+    ]
+    lines += [f"  note       {note}" for note in _notes(counts)]
+    for highlight in highlights:
+        strongest = [trigger for trigger in highlight.cell.triggers[:5] if trigger.sign == 1]
+        lines += ["", f"{highlight.cell.cell}: {highlight.why}", *(trigger_line(one, width()) for one in strongest)]
+        lines += [f"  promotes {tokens(highlight.cell.promoted[:10])}"]
+    example = highlights[0].cell.cell if highlights else "L0.0"
+    last = index.n_layers - 1
+    lines += [
+        "",
+        "Try next:",
+        f"  ffmem info {folder}",
+        f"  ffmem cell {folder} {example}",
+        f"  ffmem cells {folder} --layer {last} --sort max",
+        f"  ffmem verify {folder}",
+    ]
+    return "\n".join(lines)
+
+
+def _speed(index: Index) -> str:
+    from ffmem.index.store import read_run
+
+    run = read_run(index.folder)
+    speeds = [entry["tokens_per_s"] for entry in run["runs"] if entry.get("tokens_per_s")] if run else []
+    return f"{speeds[-1]:,.0f} tokens/s" if speeds else "not recorded"
+
+
+def _notes(counts: dict[str, Any]) -> Iterator[str]:
+    if counts["n_undecodable_bytes"]:
+        yield f"{counts['n_undecodable_bytes']:,} bytes were not UTF-8 and stand as U+FFFD"
+    if counts["n_long_sentences"]:
+        yield f"{counts['n_long_sentences']:,} sentences were longer than the context: cut into {counts['n_windows']:,} windows"
+    if counts["n_documents_empty"]:
+        yield f"{counts['n_documents_empty']:,} documents had no sentence"
+    if counts["stopped_by"]:
+        yield f"the corpus was read up to --{counts['stopped_by'].replace('_', '-')}"
+
+
+def info(found: dict[str, Any]) -> str:
+    """`ffmem info`."""
+    identity, model, counts = found["identity"], found["model"], found["counts"]
+    errors = found["certificate"]["errors"]
+    options = ", ".join(f"{name} {value}" for name, value in identity["options"].items() if value is not None)
+    lines = [
+        f"model        {identity['model']['name']} ({model['family']}, {model['activation']}"
+        f"{', gated' if model['gated'] else ''})",
+        f"cells        {found['n_cells']:,}: {found['cells']}",
+        f"corpus       {identity['corpus']['name']} ({identity['corpus']['kind']})",
+        f"documents    {counts['n_documents']:,}, {counts['n_documents_held_out']:,} of them held out",
+        f"sentences    {counts['n_sentences']:,} indexed, {counts['n_duplicates']:,} repeats, "
+        f"{counts['n_sentences_held_out']:,} held out",
+        f"tokens       {counts['n_tokens']:,} indexed, {counts['n_tokens_held_out']:,} held out",
+        *(f"note         {note}" for note in _notes(counts)),
+        f"projection   {found['projection']}",
+        f"options      {options}",
+        f"certificate  sum of coefficients x values + bias = output: {max(errors['ff_sum_errors']):.1e}; "
+        f"residual + output: {max(errors['residual_errors']):.1e} (largest relative errors)",
+        f"bytes        {found['same_bytes']['why']}",
+        f"size         {found['n_bytes'] / 1e6:,.1f} MB, format {found['format']}, ffmem {identity['ffmem']}",
+    ]
+    return "\n".join(lines)
+
+
+def verification(found: "Verification") -> str:
+    """`ffmem verify`."""
+    lines = [f"{found.n_files} files and {found.n_arrays} arrays checked"]
+    if found.largest_error is not None:
+        bits = "the same bits" if found.same_bytes else f"largest relative difference {found.largest_error:.1e}"
+        lines.append(
+            f"{found.n_triggers:,} triggers and {found.n_comparisons:,} sentence-cell pairs recomputed: {bits}"
+        )
+    lines += [f"WRONG: {problem}" for problem in found.problems] or ["everything is in order"]
+    return "\n".join(lines)

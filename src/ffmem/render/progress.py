@@ -1,0 +1,58 @@
+"""How far a build is, as it goes on."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ffmem.render.terminal import duration
+
+if TYPE_CHECKING:
+    from ffmem.index.build import Progress
+
+_STAGES = {
+    "model": "loading the model",
+    "text": "reading the corpus",
+    "certificate": "measuring the identities",
+    "files": "writing the index",
+    "done": "done",
+}
+
+
+def say(message: str) -> None:
+    """A line of progress."""
+    print(f"checking {message}", file=sys.stderr)
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Callable[["Progress"], None]]:
+    """A listener that shows a build's progress on stderr: a live line on a terminal, a line now and then elsewhere."""
+    if quiet:
+        yield lambda _: None
+        return
+    live = sys.stderr.isatty()
+    shown: dict[str, Any] = {"stage": "", "at": 0.0}
+
+    def listen(now: "Progress") -> None:
+        if now.message:
+            print(("\r\033[K" if live else "") + now.message, file=sys.stderr)
+        if now.stage != shown["stage"] and now.stage in _STAGES:
+            print(("\r\033[K" if live else "") + _STAGES[now.stage], file=sys.stderr)
+            shown["stage"] = now.stage
+        if now.stage == "memories" and time.monotonic() - shown["at"] >= (0.2 if live else 10.0):
+            shown["at"] = time.monotonic()
+            line = _line(now)
+            print("\r\033[K" + line if live else line, file=sys.stderr, end="" if live else "\n", flush=True)
+
+    try:
+        yield listen
+    finally:
+        if live:
+            print("\r\033[K", file=sys.stderr, end="", flush=True)
+
+
+def _line(now: "Progress") -> str:
+    left = "" if now.remaining_s is None else f", {duration(now.remaining_s)} left"
+    share = now.n_tokens / now.n_tokens_all if now.n_tokens_all else 0.0
+    return f"{share:4.0%}  {now.n_tokens:,} of {now.n_tokens_all:,} tokens, {now.tokens_per_s:,.0f} tokens/s{left}"
