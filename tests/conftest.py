@@ -75,12 +75,10 @@ def word_piece_tokenizer() -> object:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
 
 
-def tiny_model(variant: str, d_vocab: int) -> object:
-    """A random model from a config, with norms and biases that are not trivial."""
-    import torch
+def model_from_config(variant: str, d_vocab: int) -> object:
+    """A tiny model as the library initialises it."""
     import transformers as t
 
-    torch.manual_seed(7)
     sizes = {"hidden_size": D_MODEL, "num_hidden_layers": N_LAYERS, "num_attention_heads": 4, "vocab_size": d_vocab}
     sizes |= {"max_position_embeddings": CONTEXT, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
     gated = sizes | {"intermediate_size": D_FF, "num_key_value_heads": 2, "head_dim": 8}
@@ -93,7 +91,7 @@ def tiny_model(variant: str, d_vocab: int) -> object:
     bloom = {name: size for name, size in sizes.items() if name != "max_position_embeddings"}
     window = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
     falcon = sizes | {"ffn_hidden_size": D_FF}
-    made = {
+    made: object = {
         "gpt2": lambda: t.GPT2LMHeadModel(
             t.GPT2Config(n_embd=D_MODEL, n_inner=D_FF, n_layer=N_LAYERS, n_head=4, vocab_size=d_vocab, n_positions=CONTEXT,
                          bos_token_id=0, eos_token_id=0)),
@@ -135,8 +133,17 @@ def tiny_model(variant: str, d_vocab: int) -> object:
         "t5_gated": lambda: t.T5ForConditionalGeneration(t.T5Config(**t5, feed_forward_proj="gated-gelu")),
         "t5_scaled": lambda: t.T5ForConditionalGeneration(t.T5Config(**(t5 | {"tie_word_embeddings": True}))),
     }[variant]()  # fmt: skip
+    return made
+
+
+def tiny_model(variant: str, d_vocab: int) -> object:
+    """A random model from a config, with norms and biases that are not trivial."""
+    import torch
+
+    torch.manual_seed(7)
+    made = model_from_config(variant, d_vocab)
     with torch.no_grad():
-        for name, parameter in made.named_parameters():
+        for name, parameter in made.named_parameters():  # type: ignore[attr-defined]
             if parameter.ndim == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.3)
             elif "embed" in name or "wte" in name:
