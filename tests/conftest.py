@@ -21,7 +21,14 @@ TEXT = (
 D_MODEL, D_FF, N_LAYERS, CONTEXT = 32, 48, 3, 64
 
 FAMILIES = ("gpt2", "opt", "llama", "gpt_neox", "gemma2", "bert", "mixtral", "qwen3_moe", "t5")
-VARIANTS = (*FAMILIES, "gpt_neox_sequential", "opt_post_ln", "llama_biased", "bert_headless", "t5_gated", "t5_scaled")
+VARIANTS = (
+    *FAMILIES,
+    *("gpt_neox_sequential", "opt_post_ln", "llama_biased", "bert_headless", "t5_gated", "t5_scaled"),
+    *("mistral", "qwen2", "qwen3", "gemma3", "gpt_neo", "gptj", "phi"),
+    *("bloom", "bloom_normed_residual"),
+    *("falcon", "falcon_two_norms", "falcon_one_norm", "falcon_sequential", "falcon_alibi"),
+    *("roberta", "roberta_headless"),
+)
 
 
 def byte_level_tokenizer(bos_by_itself: bool) -> object:
@@ -68,12 +75,10 @@ def word_piece_tokenizer() -> object:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
 
 
-def tiny_model(variant: str, d_vocab: int) -> object:
-    """A random model from a config, with norms and biases that are not trivial."""
-    import torch
+def model_from_config(variant: str, d_vocab: int) -> object:
+    """A tiny model as the library initialises it."""
     import transformers as t
 
-    torch.manual_seed(7)
     sizes = {"hidden_size": D_MODEL, "num_hidden_layers": N_LAYERS, "num_attention_heads": 4, "vocab_size": d_vocab}
     sizes |= {"max_position_embeddings": CONTEXT, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
     gated = sizes | {"intermediate_size": D_FF, "num_key_value_heads": 2, "head_dim": 8}
@@ -83,7 +88,10 @@ def tiny_model(variant: str, d_vocab: int) -> object:
     t5 |= {"tie_word_embeddings": False}
     experts = gated | {"num_experts_per_tok": 2}
     opt = sizes | {"ffn_dim": D_FF, "word_embed_proj_dim": D_MODEL}
-    made = {
+    bloom = {name: size for name, size in sizes.items() if name != "max_position_embeddings"}
+    window = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+    falcon = sizes | {"ffn_hidden_size": D_FF}
+    made: object = {
         "gpt2": lambda: t.GPT2LMHeadModel(
             t.GPT2Config(n_embd=D_MODEL, n_inner=D_FF, n_layer=N_LAYERS, n_head=4, vocab_size=d_vocab, n_positions=CONTEXT,
                          bos_token_id=0, eos_token_id=0)),
@@ -95,6 +103,27 @@ def tiny_model(variant: str, d_vocab: int) -> object:
         "gpt_neox": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**wide)),
         "gpt_neox_sequential": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**wide, use_parallel_residual=False)),
         "gemma2": lambda: t.Gemma2ForCausalLM(t.Gemma2Config(**gated, query_pre_attn_scalar=8)),
+        "mistral": lambda: t.MistralForCausalLM(t.MistralConfig(**gated, sliding_window=4)),
+        "qwen2": lambda: t.Qwen2ForCausalLM(t.Qwen2Config(**gated, **window, use_sliding_window=True)),
+        "qwen3": lambda: t.Qwen3ForCausalLM(t.Qwen3Config(**gated)),
+        "gemma3": lambda: t.Gemma3ForCausalLM(t.Gemma3TextConfig(**gated, **window, query_pre_attn_scalar=8)),
+        "gpt_neo": lambda: t.GPTNeoForCausalLM(t.GPTNeoConfig(
+            **wide, window_size=4, attention_types=[[["global"], 1], [["local", "global"], 1]])),
+        "gptj": lambda: t.GPTJForCausalLM(t.GPTJConfig(**sizes, n_inner=D_FF, rotary_dim=4)),
+        "phi": lambda: t.PhiForCausalLM(t.PhiConfig(**wide)),
+        "bloom": lambda: t.BloomForCausalLM(t.BloomConfig(**bloom)),
+        "bloom_normed_residual": lambda: t.BloomForCausalLM(
+            t.BloomConfig(**bloom, apply_residual_connection_post_layernorm=True)),
+        "falcon": lambda: t.FalconForCausalLM(t.FalconConfig(**falcon)),
+        "falcon_two_norms": lambda: t.FalconForCausalLM(
+            t.FalconConfig(**falcon, new_decoder_architecture=True, num_kv_heads=2)),
+        "falcon_one_norm": lambda: t.FalconForCausalLM(
+            t.FalconConfig(**falcon, new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1)),
+        "falcon_sequential": lambda: t.FalconForCausalLM(
+            t.FalconConfig(**falcon, parallel_attn=False, multi_query=False, alibi=True, bias=True)),
+        "falcon_alibi": lambda: t.FalconForCausalLM(t.FalconConfig(**falcon, alibi=True)),
+        "roberta": lambda: t.RobertaForMaskedLM(t.RobertaConfig(**wide)),
+        "roberta_headless": lambda: t.RobertaModel(t.RobertaConfig(**wide)),
         "bert": lambda: t.BertForMaskedLM(t.BertConfig(**(wide | {"pad_token_id": 0}))),
         "bert_headless": lambda: t.BertModel(t.BertConfig(**(wide | {"pad_token_id": 0}))),
         "mixtral": lambda: t.MixtralForCausalLM(t.MixtralConfig(**experts, num_local_experts=4)),
@@ -104,8 +133,17 @@ def tiny_model(variant: str, d_vocab: int) -> object:
         "t5_gated": lambda: t.T5ForConditionalGeneration(t.T5Config(**t5, feed_forward_proj="gated-gelu")),
         "t5_scaled": lambda: t.T5ForConditionalGeneration(t.T5Config(**(t5 | {"tie_word_embeddings": True}))),
     }[variant]()  # fmt: skip
+    return made
+
+
+def tiny_model(variant: str, d_vocab: int) -> object:
+    """A random model from a config, with norms and biases that are not trivial."""
+    import torch
+
+    torch.manual_seed(7)
+    made = model_from_config(variant, d_vocab)
     with torch.no_grad():
-        for name, parameter in made.named_parameters():
+        for name, parameter in made.named_parameters():  # type: ignore[attr-defined]
             if parameter.ndim == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.3)
             elif "embed" in name or "wte" in name:
@@ -125,7 +163,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
             folder = tmp_path_factory.mktemp("models") / variant
             is_bert = variant.startswith("bert")
             tokenizer = (
-                word_piece_tokenizer() if is_bert else byte_level_tokenizer(variant in ("llama", "gemma2", "opt"))
+                word_piece_tokenizer()
+                if is_bert
+                else byte_level_tokenizer(variant in ("llama", "gemma2", "opt", "roberta"))
             )
             tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
             tiny_model(variant, len(tokenizer)).save_pretrained(folder)  # type: ignore[attr-defined,arg-type]

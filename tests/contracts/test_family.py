@@ -10,7 +10,7 @@ from ffmem import ModelError, load_model
 from ffmem.models.identities import measure_identities, relative_error
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
-from tests.conftest import D_FF, D_MODEL, N_LAYERS, VARIANTS
+from tests.conftest import CONTEXT, D_FF, D_MODEL, N_LAYERS, VARIANTS
 
 TOLERANCE = 1e-5
 
@@ -52,8 +52,9 @@ def against(x: torch.Tensor, keys: torch.Tensor, bias: torch.Tensor | None) -> t
 
 def test_facts_and_shapes(model: Transformer) -> None:
     facts = model.facts
-    n_stacks = 2 if model.facts.family == "t5" else 1
-    assert (facts.n_layers, facts.d_model, facts.d_ff) == (n_stacks * N_LAYERS, D_MODEL, D_FF)
+    n_stacks = 2 if facts.family == "t5" else 1
+    d_ff = 4 * D_MODEL if facts.family == "bloom" else D_FF  # BLOOM's config does not choose
+    assert (facts.n_layers, facts.d_model, facts.d_ff) == (n_stacks * N_LAYERS, D_MODEL, d_ff)
     for layer, cells in enumerate(facts.layers):
         keys = [model.gate_keys(layer), model.up_keys(layer)] if facts.gated else [model.keys(layer)]
         assert all(matrix.shape == (cells.n_cells, D_MODEL) for matrix in [*keys, model.values(layer)])
@@ -106,6 +107,20 @@ def routing_weights(model: Transformer, layer: int, x: torch.Tensor) -> torch.Te
     return weights.repeat_interleave(cells.d_ff, dim=-1)
 
 
+def test_keys_are_compared_with_the_norm_that_the_layout_names(model: Transformer) -> None:
+    """x = n(r); n of the layer's input where attention runs in parallel; r itself where the stream is normed already."""
+    token_ids = sample(model)
+    states = trace(model, token_ids, mask_for(model, token_ids))
+    for layer, state in enumerate(states):
+        if layer % N_LAYERS == 0:  # whose input is no other layer's output
+            continue
+        if model.facts.norm_placement in ("post", "shared"):
+            assert torch.equal(state.ff_input, state.residual)
+            continue
+        before = states[layer - 1].layer_output if model.facts.parallel else state.residual
+        assert relative_error(state.ff_input, model.layer(layer).at(model.layout(layer).ff_norm)(before)) < TOLERANCE
+
+
 def test_check_2_projected_final_state_is_the_models_own_logits(model: Transformer) -> None:
     token_ids = sample(model)
     found = measure_identities(model, token_ids, mask_for(model, token_ids))
@@ -156,7 +171,24 @@ def test_check_3_prefixes_batches_and_padding(model: Transformer) -> None:
     assert max(relative_error(p[:, :9], w) for p, w in zip(padded, whole, strict=True)) < TOLERANCE
 
 
-GATED_OR_RELU = [("llama", -4.0), ("llama_biased", -1.0), ("gemma2", -1.0), ("opt", 4.0), ("opt_post_ln", 0.25)]
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_longest_input_is_the_longest_that_runs(variant: str, tiny_folder: Callable[[str], Path]) -> None:
+    model = load_model(tiny_folder(variant))
+    without_limit = variant.startswith(("bloom", "t5")) or variant in ("falcon_alibi", "falcon_sequential")
+    expected = None if without_limit else CONTEXT - 2 if variant.startswith("roberta") else CONTEXT
+    assert model.facts.max_length == expected
+    token_ids = sample(model, batch=1, positions=expected or 2 * CONTEXT)
+    assert model.forward(token_ids, mask_for(model, token_ids)).isfinite().all()
+    if model.facts.family in ("gpt2", "opt", "gpt_neo", "gptj", "bert", "roberta"):  # a table of positions ends there
+        token_ids = sample(model, batch=1, positions=CONTEXT + 1 if expected == CONTEXT else CONTEXT - 1)
+        with pytest.raises((IndexError, RuntimeError)):
+            model.forward(token_ids, mask_for(model, token_ids))
+
+
+GATED_OR_RELU = [
+    *(("llama", -4.0), ("llama_biased", -1.0), ("mistral", -4.0), ("qwen2", 0.25), ("qwen3", -1.0)),
+    *(("gemma2", -1.0), ("gemma3", -4.0), ("opt", 4.0), ("opt_post_ln", 0.25)),
+]
 
 
 @pytest.mark.parametrize(("variant", "factor"), GATED_OR_RELU)
@@ -198,6 +230,9 @@ def test_check_14_folding(model: Transformer) -> None:
         ).sqrt()
         constant = torch.zeros(model.facts.d_vocab)
     logits = model.project(state, "folded") / scale + constant
+    head = model.module.get_output_embeddings()
+    if head.bias is not None:
+        logits = logits + head.bias
     cap = model.layout(-1).softcap
     logits = logits if cap is None else torch.tanh(logits / cap) * cap
     own = model.logits(token_ids, mask_for(model, token_ids))

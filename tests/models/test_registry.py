@@ -50,6 +50,12 @@ def test_each_architecture_has_one_family() -> None:
     assert {family.name for family in FAMILIES} == set(_FILES)
 
 
+def test_each_architecture_is_tried_on_a_tiny_model(tiny_folder: Folder) -> None:
+    tried = {json.loads((tiny_folder(variant) / "config.json").read_text())["architectures"][0] for variant in VARIANTS}
+    without_weights_of_its_own = {"BertForPreTraining"}  # loaded as BertForMaskedLM
+    assert {name for family in FAMILIES for name in family.architectures} == tried | without_weights_of_its_own
+
+
 def test_an_unknown_architecture_lists_those_that_are_known(copy: Path) -> None:
     change_config(copy, architectures=["MambaForCausalLM"])
     with pytest.raises(InputError) as raised:
@@ -189,6 +195,35 @@ def test_quantised_weights_are_refused(copy: Path) -> None:
         load_model(copy)
 
 
+# Configs that change what is computed
+
+
+def test_a_bloom_that_drops_the_bias_of_its_values_is_refused(tiny_folder: Folder, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_folder("bloom"), tmp_path / "bloom"))
+    change_config(folder, pretraining_tp=4)
+    load_model(folder)
+    change_config(folder, slow_but_exact=True)
+    with pytest.raises(InputError) as raised:
+        load_model(folder)
+    assert str(raised.value) == (
+        "slow_but_exact is true in the config of this BLOOM: it multiplies slices of the value matrix, and drops b. "
+        "Expected false, with which the whole matrix is multiplied. "
+        'Write "slow_but_exact": false into its config.json.'
+    )
+
+
+def test_a_gemma_that_sees_to_its_right_is_refused(tiny_folder: Folder, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_folder("gemma3"), tmp_path / "gemma3"))
+    change_config(folder, use_bidirectional_attention=True)
+    with pytest.raises(InputError) as raised:
+        load_model(folder)
+    assert str(raised.value) == (
+        "use_bidirectional_attention is true in the config of this Gemma 3: a position sees those to its right. "
+        "Expected a causal language model, whose triggers are prefixes. "
+        "Take the language model that this encoder was made from."
+    )
+
+
 # Options
 
 
@@ -244,6 +279,7 @@ def test_a_model_is_called_by_its_folder(tiny_folder: Folder) -> None:
         ("opt", ((0,), ()), ((0,), ())),
         ("gemma2", ((0,), ()), ((0,), ())),
         ("bert", ((2,), (3,)), None),
+        ("roberta", ((0,), ()), ((0,), ())),
     ],
 )
 def test_special_tokens(

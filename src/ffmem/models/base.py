@@ -11,8 +11,9 @@ Projection = Literal["raw", "final-norm", "folded"]
 "raw" U h (Geva et al. 2021); "final-norm" U n(h) + b (the model's own logits of a final state; "logit lens");
 "folded" U' h, where U' holds the norm's gain and centring: linear, so contributions add up, up to n's positive scale."""
 
-NormPlacement = Literal["pre", "post", "sandwich"]
-"""Where the norm of a feed-forward layer stands: o = r + FF(n(r)); o = n(r + FF(r)); o = r + n2(FF(n1(r)))."""
+NormPlacement = Literal["pre", "post", "sandwich", "shared"]
+"""Where the norm of a feed-forward layer stands: o = r + FF(n(r)); o = n(r + FF(r)); o = r + n2(FF(n1(r))); and, where
+the stream goes on from the normed state, r = n(h), o = r + FF(r)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Layout:
     experts: str = ""
     """The experts of a mixture: one module of stacked weights. Layers without it are read by the paths above."""
     ff_norm: str = ""
-    """The norm before the feed-forward layer ("pre", "sandwich") or after its residual sum ("post")."""
+    """The norm before the feed-forward layer ("pre", "sandwich", "shared") or after its residual sum ("post")."""
     post_ff_norm: str = ""
     """The norm that the output passes before it is added ("sandwich")."""
     attention: str = ""
@@ -51,14 +52,20 @@ class Layout:
     """What is added to a norm's weight to give its gain."""
     softcap: float | None = None
     """Final logits are softcap * tanh(logits / softcap)."""
-    head_transform: str = ""
-    """A non-linear head before the unembedding, from the model: a masked language model's."""
+    head_transform: Callable[[Any, Any], Any] | None = None
+    """A non-linear head before the unembedding, a masked language model's: from the model and states to states."""
     head_bias: str = ""
     """Output bias, from the model, where the unembedding module does not hold it."""
     stack: str = ""
     """"enc" or "dec" in an encoder-decoder."""
     output_scale: float = 1.0
     """What the final state is multiplied with before the unembedding."""
+
+
+def max_positions(config: Any) -> int:
+    """The longest input in tokens, under the name that all configs with a limit answer to."""
+    limit: int = config.max_position_embeddings
+    return limit
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,11 @@ class Family:
     layout: Callable[[Any], Layout | tuple[Layout, ...]]
     """From the model's config to its layout (of an encoder-decoder: two); most families ignore the config."""
     activation: str
-    """Name of the config's field that names the activation."""
+    """Name of the config's field that names the activation; of the activation itself, where no config chooses."""
     causal: bool = True
     """False where a position sees what is on its right: then a trigger is a position in a sentence, not a prefix."""
+    max_length: Callable[[Any], int | None] = max_positions
+    """From the model's config to its longest input in tokens; None if positions have no limit."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def _layout(config: Any) -> Layout:
         ff_norm="output.LayerNorm",
         attention="attention",
         placement="post",
-        head_transform="" if headless else "cls.predictions.transform",
+        head_transform=None if headless else lambda model, state: model.cls.predictions.transform(state),
     )
 
 

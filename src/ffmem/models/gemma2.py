@@ -1,11 +1,18 @@
-"""Gemma 2: gated cells between two RMSNorms whose gain is 1 + weight; scaled embedding; final logits soft-capped."""
+"""Gemma 2 and 3: gated cells between two RMSNorms whose gain is 1 + weight; scaled embedding; soft-capped logits."""
 
 from typing import Any
 
+from ffmem.errors import InputError
 from ffmem.models.base import Family, Layout
 
 
 def _layout(config: Any) -> Layout:
+    if getattr(config, "use_bidirectional_attention", False):  # Gemma 3 has the field, Gemma 2 has not
+        raise InputError(
+            "use_bidirectional_attention is true in the config of this Gemma 3: a position sees those to its right",
+            "Expected a causal language model, whose triggers are prefixes",
+            "Take the language model that this encoder was made from",
+        )
     return Layout(
         backbone="model",
         layers="layers",
@@ -25,7 +32,7 @@ def _layout(config: Any) -> Layout:
 
 FAMILY = Family(
     name="gemma2",
-    architectures={"Gemma2ForCausalLM": "AutoModelForCausalLM"},
+    architectures={"Gemma2ForCausalLM": "AutoModelForCausalLM", "Gemma3ForCausalLM": "AutoModelForCausalLM"},
     layout=_layout,
     activation="hidden_activation",
 )

@@ -1,4 +1,7 @@
-"""Llama and what is built like it (SmolLM2): gated cells, RMSNorm, rotary positions, no biases."""
+"""Llama and what is built like it (SmolLM2, Mistral, Qwen): gated cells, RMSNorm, rotary positions.
+
+They differ in their attention alone: Qwen 2 has biases there, Qwen 3 norms, Mistral may see a window only.
+"""
 
 from ffmem.models.base import Family, Layout
 
@@ -16,7 +19,12 @@ _LAYOUT = Layout(
 
 FAMILY = Family(
     name="llama",
-    architectures={"LlamaForCausalLM": "AutoModelForCausalLM"},
+    architectures={
+        "LlamaForCausalLM": "AutoModelForCausalLM",
+        "MistralForCausalLM": "AutoModelForCausalLM",
+        "Qwen2ForCausalLM": "AutoModelForCausalLM",
+        "Qwen3ForCausalLM": "AutoModelForCausalLM",
+    },
     layout=lambda config: _LAYOUT,
     activation="hidden_act",
 )

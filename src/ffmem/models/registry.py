@@ -14,7 +14,10 @@ from ffmem.models.sources import model_name, resolve
 from ffmem.models.transformer import Transformer
 from ffmem.options import Dtype
 
-_FILES = ("bert", "gemma2", "gpt2", "gpt_neox", "llama", "mixtral", "opt", "qwen3_moe", "t5")
+_FILES = (
+    *("bert", "bloom", "falcon", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mixtral", "opt", "phi"),
+    *("qwen3_moe", "roberta", "t5"),
+)
 """The files of this folder that hold a FAMILY each; a new family is one file, and its name here."""
 
 FAMILIES: tuple[Family, ...] = tuple(import_module(f"ffmem.models.{name}").FAMILY for name in _FILES)

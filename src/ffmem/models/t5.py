@@ -34,4 +34,5 @@ FAMILY = Family(
     layout=lambda config: (_stack(config, "enc"), _stack(config, "dec")),
     activation="dense_act_fn",
     causal=False,
+    max_length=lambda config: None,
 )

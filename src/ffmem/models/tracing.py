@@ -71,7 +71,7 @@ def _assemble(model: Transformer, layer: int, states: dict[str, Tensor], n_rows:
     layout = model.layout(layer)
     if layout.parallel:
         residual = shaped["layer_input"] + shaped["attention_output"]
-    elif layout.placement == "post":
+    elif layout.placement in ("post", "shared"):
         residual = shaped["ff_input"]
     else:
         residual = shaped["norm_input"]

@@ -83,7 +83,7 @@ class Transformer:
             d_model=first.values().shape[1],
             d_ff=first.cells.d_ff,
             d_vocab=self.unembedding.d_vocab,
-            activation=str(getattr(config, self.family.activation)),
+            activation=str(getattr(config, self.family.activation, self.family.activation)),
             gated=bool(layout.gate_key),
             key_bias=first.key_bias() is not None,
             value_bias=first.value_bias() is not None,
@@ -91,7 +91,7 @@ class Transformer:
             norm_placement=layout.placement,
             parallel=layout.parallel,
             causal=self.family.causal,
-            max_length=getattr(config, "max_position_embeddings", None),
+            max_length=self.family.max_length(config),
             projections=self.unembedding.projections,
             dtype=str(first.values().dtype).removeprefix("torch."),
         )

@@ -75,7 +75,7 @@ class Unembedding:
         if projection != "final-norm":
             return state.float() @ self.matrix(projection).T
         if self._layout.head_transform:
-            hidden = at(self._module, self._layout.head_transform)(state)
+            hidden = self._layout.head_transform(self._module, state)
         else:
             assert self.final_norm is not None
             hidden = self.final_norm(state)
