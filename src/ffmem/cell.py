@@ -7,6 +7,21 @@ from typing import Any
 from ffmem.ids import CellId
 
 
+def mark(text: str, span: tuple[int, int], before: str = "[", after: str = "]") -> tuple[str, str, str]:
+    """A text in three parts around some of its bytes, cut at whole characters, white space left out of the mark."""
+    data = text.encode()
+    start, end = span
+    while start > 0 and data[start] & 0xC0 == 0x80:
+        start -= 1
+    while end < len(data) and data[end] & 0xC0 == 0x80:
+        end += 1
+    token = data[start:end].decode()
+    lead = token[: len(token) - len(token.lstrip())] if token.strip() else ""
+    body = token.strip() or token
+    tail = token[len(lead) + len(body) :]
+    return data[:start].decode() + lead, before + body + after, tail + data[end:].decode()
+
+
 @dataclass(frozen=True)
 class Document:
     """Where a sentence comes from."""
@@ -45,18 +60,8 @@ class Trigger:
     """Where it stands first."""
 
     def marked(self, before: str = "[", after: str = "]") -> tuple[str, str, str]:
-        """The text in three parts around the firing token, cut at whole characters, whitespace left out of the mark."""
-        data = self.text.encode()
-        start, end = self.span
-        while start > 0 and data[start] & 0xC0 == 0x80:
-            start -= 1
-        while end < len(data) and data[end] & 0xC0 == 0x80:
-            end += 1
-        token = data[start:end].decode()
-        lead = token[: len(token) - len(token.lstrip())] if token.strip() else ""
-        body = token.strip() or token
-        tail = token[len(lead) + len(body) :]
-        return data[:start].decode() + lead, before + body + after, tail + data[end:].decode()
+        """The text in three parts around the firing token: see `mark`."""
+        return mark(self.text, self.span, before, after)
 
 
 @dataclass(frozen=True)

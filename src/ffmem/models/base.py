@@ -54,8 +54,6 @@ class Layout:
     """Final logits are softcap * tanh(logits / softcap)."""
     head_transform: Callable[[Any, Any], Any] | None = None
     """A non-linear head before the unembedding, a masked language model's: from the model and states to states."""
-    head_bias: str = ""
-    """Output bias, from the model, where the unembedding module does not hold it."""
     stack: str = ""
     """"enc" or "dec" in an encoder-decoder."""
     output_scale: float = 1.0

@@ -1,7 +1,8 @@
 """Results -> text for people. The only room that knows how things look in a terminal."""
 
+from ffmem.render.activation import activation
 from ffmem.render.cells import cell, cells
 from ffmem.render.index import info, summary, verification
 from ffmem.render.progress import progress, say
 
-__all__ = ["cell", "cells", "info", "progress", "say", "summary", "verification"]
+__all__ = ["activation", "cell", "cells", "info", "progress", "say", "summary", "verification"]

@@ -1,0 +1,1 @@
+"""Questions that need the model itself, each with a frozen result."""

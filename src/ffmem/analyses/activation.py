@@ -1,0 +1,244 @@
+"""Which cells does a text activate most, token by token, and where does an index know them from?"""
+
+import html
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ffmem.cell import mark
+from ffmem.errors import InputError
+from ffmem.ids import CellId
+from ffmem.index.build import longest_input
+from ffmem.index.reader import Index
+from ffmem.index.store import NO_TOKEN
+from ffmem.models.transformer import Transformer
+from ffmem.options import Bos, IndexOptions
+
+Strength = Literal["norm", "coefficient", "share"]
+"""How cells of different layers are compared: "norm": |coefficient| x length of the value, which is what the cell adds
+to the stream (Kobayashi et al. 2020 on attention: a weight is half the story); "coefficient": its size alone, which
+depends on how a model happens to share scale between key and value; "share": the coefficient as a share of the largest
+that the index has seen from this cell, with its sign."""
+
+
+@dataclass(frozen=True)
+class ActiveCell:
+    """A cell at one token."""
+
+    cell: CellId
+    coefficient: float
+    """What multiplies the value here."""
+    norm: float
+    """|coefficient| x length of the value vector."""
+    share: float | None
+    """|coefficient| as a share of the largest of this sign in the index; None without an index, or if it has none."""
+    rank: int | None
+    """How many of the cell's stored triggers of this sign are stronger; None without an index."""
+    trigger: str | None
+    """The cell's best trigger of this sign in the index, its firing token in brackets; None if there is none."""
+    promoted: tuple[str, ...]
+    """The first tokens that this cell promotes with this sign; empty without an index."""
+
+
+@dataclass(frozen=True)
+class ActiveToken:
+    """A token of the text, with the cells that it activates most."""
+
+    token: str
+    position: int
+    cells: tuple[ActiveCell, ...]
+    """Strongest first."""
+
+
+@dataclass(frozen=True)
+class Activation:
+    """The strongest cells of every token of a text."""
+
+    text: str
+    by: Strength
+    tokens: tuple[ActiveToken, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "text": self.text,
+            "by": self.by,
+            "tokens": [
+                {
+                    "token": one.token,
+                    "position": one.position,
+                    "cells": [
+                        found.__dict__ | {"cell": str(found.cell), "promoted": list(found.promoted)}
+                        for found in one.cells
+                    ],
+                }
+                for one in self.tokens
+            ],
+        }
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = "".join(
+            f"<tr><td>{html.escape(one.token)}</td><td>{found.cell}</td><td>{found.coefficient:.4g}</td>"
+            f"<td>{found.norm:.4g}</td><td style='text-align:left'>{html.escape(found.trigger or '')}</td>"
+            f"<td style='text-align:left'>{html.escape(' '.join(found.promoted))}</td></tr>"
+            for one in self.tokens
+            for found in one.cells
+        )
+        head = "".join(
+            f"<th>{name}</th>" for name in ("token", "cell", "coefficient", "norm", "trigger in the index", "promotes")
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def activate(
+    model: Transformer,
+    text: str,
+    *,
+    index: Index | None = None,
+    by: Strength = "norm",
+    layer: str | int | None = None,
+    limit: int = 5,
+    bos: Bos | None = None,
+) -> Activation:
+    """The strongest cells of every token of a text, joined to what an index knows of them.
+
+    Args:
+        model: the model; that of the index, if one is given.
+        text: read as one input, as a sentence of an index is.
+        index: an index of this model.
+        by: how cells are compared: see `Strength`.
+        layer: one layer (``9``, ``L9``, ``dec.L3``), or all of them.
+        limit: cells a token.
+        bos: special tokens: as in the index, or "auto" without one.
+
+    Raises:
+        InputError: the index is of another model, the text is empty or longer than the context, or "share" is asked for
+            without an index.
+
+    Cost: one forward pass; memory of the coefficients of one layer.
+    """
+    if by not in get_args(Strength):
+        raise InputError(f"--by is {by!r}", f"Expected one of: {', '.join(get_args(Strength))}", "Write --by norm")
+    if index is None and by == "share":
+        raise InputError("--by is 'share', and no index is given", "Expected one to compare with", "Add --index DIR")
+    if index is not None:
+        check_model(index, model)
+    options = IndexOptions(**index.manifest["identity"]["options"]) if index else IndexOptions()
+    prefix, suffix = model.special_tokens(bos or options.bos)
+    own = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    check_length(text, len(own.input_ids), longest_input(model, options) - len(prefix) - len(suffix))
+    wanted = set(range(model.facts.n_layers)) if layer is None else {model.cells.parse_layer(layer)}
+    best = _Best(model, index, by, limit, (len(prefix), len(own.input_ids)))
+
+    def on_layer(place: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
+        if place in wanted:
+            best.take(place, coefficients[0])
+
+    device = next(model.module.parameters()).device
+    token_ids = torch.tensor([[*prefix, *own.input_ids, *suffix]], device=device)
+    with torch.inference_mode(), model.watch_coefficients(on_layer):
+        model.forward(token_ids, None if model.facts.causal else torch.ones_like(token_ids))
+    tokens = [
+        ActiveToken(text[start:end], position, tuple(_describe(model, index, *cell) for cell in best.cells(position)))
+        for position, (start, end) in enumerate(own.offset_mapping)
+    ]
+    return Activation(text, by, tuple(tokens))
+
+
+def check_model(index: Index, model: Transformer) -> None:
+    """Refuse an index of another model."""
+    if index.manifest["identity"]["model"]["weights_sha256"] != model.weights_hash():
+        raise InputError(
+            f"{model.facts.name} has other weights than the model that {index.folder} was built from",
+            f"Expected {index.manifest['identity']['model']['name']}",
+            f"Give that model: {index.manifest['identity']['model']['source']}",
+        )
+
+
+def check_length(text: str, n_tokens: int, limit: int) -> None:
+    """Refuse a text that is empty, or longer than a model's context."""
+    if n_tokens == 0:
+        raise InputError(
+            f"the text {text!r} has no token", "Expected some words", 'Write them in quotes: "The capital of"'
+        )
+    if n_tokens > limit:
+        raise InputError(
+            f"the text has {n_tokens} tokens",
+            f"Expected at most {limit}, the context of the model",
+            "Give a shorter text",
+        )
+
+
+class _Best:
+    """The strongest cells of each token over the layers seen so far."""
+
+    def __init__(self, model: Transformer, index: Index | None, by: Strength, limit: int, own: tuple[int, int]) -> None:
+        self._model, self._index, self._by, self._limit = model, index, by, limit
+        self._first, self._n = own
+        self._found: list[list[tuple[float, int, int, float]]] = [[] for _ in range(self._n)]
+
+    def take(self, place: int, coefficients: Float[Tensor, "positions cells"]) -> None:
+        own = coefficients[self._first : self._first + self._n].float()
+        strength = own.abs() * self._scale(place, own)
+        best = strength.topk(min(self._limit, strength.shape[1]), dim=1)
+        chosen = own.gather(1, best.indices)
+        for position, (scores, rows, values) in enumerate(
+            zip(best.values.tolist(), best.indices.tolist(), chosen.tolist(), strict=True)
+        ):
+            here = self._found[position]
+            here += [(-s, place, row, c) for s, row, c in zip(scores, rows, values, strict=True) if s > 0]
+            here.sort()
+            del here[self._limit :]
+
+    def _scale(self, place: int, own: Float[Tensor, "positions cells"]) -> Float[Tensor, "*positions cells"]:
+        if self._by == "norm":
+            lengths: Tensor = self._model.values(place).float().norm(dim=1)
+            return lengths
+        if self._by == "coefficient":
+            return own.new_ones(own.shape[1])
+        assert self._index is not None
+        arrays = self._index.layer(place)
+        high, low = (torch.from_numpy(np.array(a)).to(own.device) for a in (arrays.maximum, arrays.minimum))
+        largest = torch.where(own > 0, high, -low)
+        return torch.where(largest > 0, 1 / largest, 0.0)
+
+    def cells(self, position: int) -> list[tuple[int, int, float]]:
+        return [(place, row, coefficient) for _, place, row, coefficient in self._found[position]]
+
+
+def _describe(model: Transformer, index: Index | None, place: int, row: int, coefficient: float) -> ActiveCell:
+    length = float(model.values(place)[row].float().norm())
+    cell = model.cells.cell_id(place, row)
+    if index is None:
+        return ActiveCell(cell, coefficient, abs(coefficient) * length, None, None, None, ())
+    arrays, negative = index.layer(place), coefficient < 0
+    largest = -float(arrays.minimum[row]) if negative else float(arrays.maximum[row])
+    sign = int(negative)
+    rank, trigger = None, None
+    if sign < index.n_signs:
+        stored, tokens = arrays.trigger_coefficient[row, sign], arrays.trigger_token[row, sign]
+        rank = int((np.abs(stored[tokens != NO_TOKEN]) > abs(coefficient)).sum())
+        trigger = _marked(index, int(tokens[0]))
+    ids = (arrays.suppressed_ids if negative else arrays.promoted_ids)[row, :5]
+    return ActiveCell(
+        cell=cell,
+        coefficient=coefficient,
+        norm=abs(coefficient) * length,
+        share=abs(coefficient) / largest if largest > 0 else None,
+        rank=rank,
+        trigger=trigger,
+        promoted=index.text.token_strings(ids.tolist()),
+    )
+
+
+def _marked(index: Index, token: int) -> str | None:
+    if token == NO_TOKEN:
+        return None
+    sentence_id, position = index.text.locate(token)
+    sentence = index.text.sentence(sentence_id)
+    return "".join(mark(sentence.text, (int(sentence.token_starts[position]), int(sentence.token_ends[position]))))
