@@ -130,7 +130,11 @@ def test_every_token_competes_in_one_window(text: str, size: int, stride: int, l
 
 def test_windows_with_a_stride():
     cut = windows("zzzzzzzzzz", one("zzzzzzzzzz"), 4, 3)
-    assert [(window.start_byte, len(window.text), window.context) for window in cut] == [(0, 4, 0), (3, 4, 1), (6, 4, 1)]
+    assert [(window.start_byte, len(window.text), window.context) for window in cut] == [
+        (0, 4, 0),
+        (3, 4, 1),
+        (6, 4, 1),
+    ]
 
 
 def test_a_stride_within_a_character_begins_with_the_whole_character():
