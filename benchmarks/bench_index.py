@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from ffmem.corpus.documents import open_corpus
+from ffmem.corpus.registry import open_corpus
 from ffmem.index.accumulator import Accumulator
 from ffmem.index.batches import Batch, plan_shards
 from ffmem.index.build import Build, Progress, Request, decide_projection

@@ -4,13 +4,13 @@
 one run to the next without changing a byte of the result.
 """
 
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from ffmem.errors import InputError
 
 PerSentence = Literal["1", "all"]
-Split = Literal["sentences", "lines"]
 Bos = Literal["auto", "yes", "no"]
 Duplicates = Literal["once", "keep"]
 LongSentences = Literal["window", "refuse"]
@@ -26,8 +26,9 @@ class IndexOptions:
     """Trigger examples kept for each cell and sign."""
     per_sentence: PerSentence = "1"
     """"1": a sentence gives a cell at most its best prefix (the official code's rule); "all": every prefix competes."""
-    split: Split = "sentences"
-    """How documents are cut: "sentences" by a sentence splitter, "lines" at line ends."""
+    split: str = "sentences"
+    """How documents are cut: "sentences" by a sentence splitter, "lines" at line ends, "windows:N" every N tokens,
+    "windows:N:STRIDE" into windows of N tokens that begin STRIDE tokens after each other."""
     bos: Bos = "auto"
     """Special tokens at a sentence: "auto" as the tokenizer does by itself, "yes" a BOS before it, "no" none."""
     skip_first: int = 0
@@ -63,6 +64,7 @@ class IndexOptions:
 
     def __post_init__(self) -> None:
         _check_choices(self)
+        parse_split(self.split)
         for name, low in (
             ("top", 1),
             ("promoted", 1),
@@ -108,6 +110,41 @@ class RunOptions:
                 "Expected seconds, 0 or more",
                 "Write --checkpoint-s 60",
             )
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Documents in pieces of equal length."""
+
+    size: int
+    """Tokens of a window."""
+    stride: int
+    """Tokens from the beginning of a window to that of the next."""
+
+
+def parse_split(split: str) -> Windows | None:
+    """The windows that the option ``split`` asks for; None for "sentences" and "lines".
+
+    Raises:
+        InputError: it is none of its forms.
+    """
+    if split in ("sentences", "lines"):
+        return None
+    form = re.fullmatch(r"windows:([1-9][0-9]{0,8})(?::([1-9][0-9]{0,8}))?", split) if isinstance(split, str) else None
+    if form is None:
+        raise InputError(
+            f"--split is {split!r}",
+            "Expected sentences, lines, windows:N or windows:N:STRIDE, with whole numbers of at least 1",
+            "Write --split sentences, or for example --split windows:512:256",
+        )
+    size, stride = int(form[1]), int(form[2] or form[1])
+    if stride > size:
+        raise InputError(
+            f"--split is {split!r}, which would leave out {stride - size:,} tokens between two windows",
+            f"Expected a stride of at most {size:,}, the length of a window",
+            f"Write --split windows:{size}",
+        )
+    return Windows(size, stride)
 
 
 def _flag(name: str) -> str:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffmem.corpus.documents import Corpus, Document, open_corpus
+from ffmem.corpus.documents import Corpus, Document
+from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 
 
@@ -164,18 +165,24 @@ class TestErrors:
         with pytest.raises(InputError) as error:
             open_corpus("wikipedia")
         assert str(error.value) == (
-            "no corpus is called 'wikipedia'. Expected python-docs, or a .txt or .jsonl file. "
+            "no corpus is called 'wikipedia'. Expected python-docs, a file (.txt, .txt.gz, .txt.zst, .jsonl, .jsonl.gz, "
+            ".jsonl.zst, .parquet), a pattern of such files, hf:NAME, or - for standard input. "
             "For example: ffmem index MODEL notes.txt --out DIR."
         )
 
     def test_a_missing_file(self, tmp_path: Path):
-        with pytest.raises(InputError, match=r"x\.txt does not exist\. Expected python-docs, or a \.txt"):
+        with pytest.raises(InputError, match=r"x\.txt does not exist\. Expected python-docs, a file \(\.txt, "):
             open_corpus(str(tmp_path / "x.txt"))
 
     def test_a_folder(self, tmp_path: Path):
         (tmp_path / "x.jsonl").mkdir()
-        with pytest.raises(InputError, match=r"x\.jsonl is a folder\."):
+        with pytest.raises(InputError, match=r"x\.jsonl is a folder\. .* in quotes: '.*x\.jsonl/\*\*/\*\.txt'"):
             open_corpus(str(tmp_path / "x.jsonl"))
+
+    def test_a_file_of_another_kind(self, tmp_path: Path):
+        (tmp_path / "x.pdf").touch()
+        with pytest.raises(InputError, match=r"x\.pdf is of no known kind\. Expected python-docs, a file"):
+            open_corpus(str(tmp_path / "x.pdf"))
 
     @pytest.mark.parametrize("line", ['{"text": ', '{"text": "a"} b', "[" * 100_000, '{"text": ' + "9" * 5000 + "}"])
     def test_a_line_that_is_no_json(self, tmp_path: Path, line: str):
@@ -193,6 +200,6 @@ class TestErrors:
             list(write(tmp_path / "x.jsonl", "{" + value + '"url": "", "body": ""}'))
         assert str(error.value) == (
             f"line 1 of {tmp_path / 'x.jsonl'} has no text in its field 'text'. "
-            "Expected a string there; other fields of this line: body, url. "
+            "Expected a string there; its other fields: body, url. "
             "Name the field that holds the text: --field NAME."
         )

@@ -71,27 +71,28 @@ def test_special_tokens_are_not_added_and_many_are_like_one():
 def test_windows_join_to_the_sentence(text: str, max_tokens: int, lengths: np.ndarray | None):
     tokens = one(text, lengths=lengths)
     cut = windows(text, tokens, max_tokens)
-    assert "".join(piece for _, piece, _ in cut) == text
-    assert np.concatenate([piece.token_ids for _, _, piece in cut]).tolist() == tokens.token_ids.tolist()
+    assert "".join(window.text for window in cut) == text
+    assert np.concatenate([window.tokens.token_ids for window in cut]).tolist() == tokens.token_ids.tolist()
     found, at = [], 0
-    for start_byte, piece, piece_tokens in cut:
-        assert start_byte == at
-        assert 1 <= len(piece_tokens.token_ids) <= max_tokens
-        found += pieces(piece, piece_tokens)
-        at += len(piece.encode())
+    for window in cut:
+        assert window.start_byte == at
+        assert window.context == 0
+        assert 1 <= len(window.tokens.token_ids) <= max_tokens
+        found += pieces(window.text, window.tokens)
+        at += len(window.text.encode())
     assert found == pieces(text, tokens)
 
 
 def test_windows_are_as_long_as_they_may_be():
     tokens = one("zzzzzzzzzz")
-    assert [len(piece.token_ids) for _, _, piece in windows("zzzzzzzzzz", tokens, 4)] == [4, 4, 2]
+    assert [len(window.tokens.token_ids) for window in windows("zzzzzzzzzz", tokens, 4)] == [4, 4, 2]
 
 
 @pytest.mark.parametrize("lengths", [LENGTHS, None])
 def test_windows_do_not_cut_characters(lengths: np.ndarray | None):
     text = "z😀😀z"
     cut = windows(text, one(text, lengths=lengths), 6)
-    assert [piece for _, piece, _ in cut] == ["z😀", "😀z"]
+    assert [window.text for window in cut] == ["z😀", "😀z"]
 
 
 @pytest.mark.parametrize("lengths", [LENGTHS, None])
@@ -100,5 +101,43 @@ def test_a_character_that_does_not_fit(lengths: np.ndarray | None):
         windows("z😀", one("z😀", lengths=lengths), 3)
     assert str(error.value) == (
         "a character at byte 1 of a sentence has more than 3 tokens. "
-        "Expected a longest input that holds a whole character. Choose a larger --max-length."
+        "Expected a longest input that holds a whole character. Choose a larger --max-length, or larger windows."
     )
+
+
+@given(text=TEXTS, size=st.integers(4, 12), stride=st.integers(1, 12), lengths=st.sampled_from([LENGTHS, None]))
+def test_every_token_competes_in_one_window(text: str, size: int, stride: int, lengths: np.ndarray | None):
+    stride = min(stride, size)
+    tokens, data = one(text, lengths=lengths), text.encode()
+    place = 0  # of the first token that has not competed yet
+    starts = []
+    for window in windows(text, tokens, size, stride):
+        ids = window.tokens.token_ids.tolist()
+        first = place - window.context
+        starts.append(first)
+        assert len(ids) <= size
+        assert 0 <= window.context < len(ids)
+        assert ids == tokens.token_ids[first : first + len(ids)].tolist()
+        assert data[window.start_byte :].startswith(window.text.encode())
+        whole = pieces(text, tokens)[first : first + len(ids)]
+        assert pieces(window.text, window.tokens) == whole
+        place = first + len(ids)
+    assert place == len(tokens.token_ids)
+    if text.isascii():  # no character is cut, so nothing moves a window
+        assert starts == list(range(0, len(tokens.token_ids), stride))[: len(starts)]
+        assert starts == [] or starts[-1] + size >= len(tokens.token_ids)
+
+
+def test_windows_with_a_stride():
+    cut = windows("zzzzzzzzzz", one("zzzzzzzzzz"), 4, 3)
+    assert [(window.start_byte, len(window.text), window.context) for window in cut] == [
+        (0, 4, 0),
+        (3, 4, 1),
+        (6, 4, 1),
+    ]
+
+
+def test_a_stride_within_a_character_begins_with_the_whole_character():
+    text = "😀😀zz"  # 4 tokens each, then 2
+    cut = windows(text, one(text), 6, 2)
+    assert [(window.text, window.context) for window in cut] == [("😀", 0), ("😀zz", 0)]

@@ -14,7 +14,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from ffmem.corpus.documents import open_corpus
+from ffmem.corpus.registry import open_corpus
 from ffmem.corpus.sentences import split_sentences
 from ffmem.corpus.tokens import tokenize
 from ffmem.errors import InputError, StoreError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ffmem.corpus.documents import open_corpus
+from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError, StoreError
 from ffmem.index import text_writer
 from ffmem.index.files import disk_errors

@@ -27,11 +27,11 @@ def index(
     model
         A Hugging Face id or folder, a .gguf file, or smollm2.
     corpus
-        python-docs, or a .txt or .jsonl file.
+        python-docs, a .txt, .jsonl or .parquet file, a pattern of files, hf:NAME, or - for standard input.
     out
         Folder of the index.
     field
-        Field of a .jsonl corpus that holds the text; every other field is kept as metadata.
+        Where the rows of a corpus have fields, the one that holds the text; every other is kept as metadata.
     revision
         Revision of a hub model.
     quiet

@@ -6,28 +6,31 @@ from dataclasses import dataclass
 
 from sentencex import get_sentence_boundaries
 
-from ffmem.options import Split
-
 _BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A piece of a document, without white space around it."""
+    """A piece of a document, without white space around it unless it is a window."""
 
     text: str
     start_byte: int
     """Where it begins in the document's UTF-8 bytes."""
 
 
-def split_sentences(text: str, how: Split, language: str = "en") -> Iterator[Sentence]:
+def split_sentences(text: str, how: str, language: str = "en") -> Iterator[Sentence]:
     """The sentences of a document, in order; what lies between them is white space.
 
     Args:
         text: the document.
-        how: "sentences" by the rules of `sentencex`, where a blank line always ends one; "lines" at line ends.
+        how: "sentences" by the rules of `sentencex`, where a blank line always ends one; "lines" at line ends; "windows":
+            one piece, white space included, which is cut when its tokens are known.
         language: whose abbreviations and marks are used.
     """
+    if how == "windows":
+        if text.strip():
+            yield Sentence(text, 0)
+        return
     pieces = text.splitlines(keepends=True) if how == "lines" else _sentence_pieces(text, language)
     at = 0
     for piece in pieces:

@@ -56,36 +56,70 @@ def _byte_of_character(text: str) -> UInt32[np.ndarray, " n_characters_and_one"]
     return np.concatenate(([0], widths.cumsum())).astype(np.uint32)
 
 
-def windows(text: str, tokens: TokenizedSentence, max_tokens: int) -> list[tuple[int, str, TokenizedSentence]]:
-    """A long sentence in consecutive pieces of at most ``max_tokens`` tokens, cut between characters.
+@dataclass(frozen=True)
+class Window:
+    """A piece of a text that goes through a model by itself."""
 
-    Returns:
-        For each piece the byte where it begins in the sentence, its text and its tokens.
+    start_byte: int
+    """Where it begins in the text."""
+    text: str
+    tokens: TokenizedSentence
+    context: int = 0
+    """Its first tokens that an earlier window has too: they are context only."""
+
+
+def windows(text: str, tokens: TokenizedSentence, size: int, stride: int | None = None) -> list[Window]:
+    """A text in pieces of at most ``size`` tokens, cut between characters.
+
+    Args:
+        text: the text.
+        tokens: its tokens.
+        size: most tokens of a window.
+        stride: tokens from the beginning of a window to that of the next, fewer where a character would be cut; by
+            default ``size``, so that windows follow one another. Every token is in one window that has it not as context.
 
     Raises:
-        InputError: one character alone has more tokens than that.
+        InputError: one character alone has more tokens than ``size``.
     """
     data = text.encode()
+    n = len(tokens.token_ids)
     found = []
-    first, n = 0, len(tokens.token_ids)
-    while first < n:
-        end = min(first + max_tokens, n)
+    first = covered = 0
+    while covered < n:
+        end = min(first + size, n)
         while end > first and end < n and _splits_character(data, tokens, end):
             end -= 1
         if end == first:
             raise InputError(
-                f"a character at byte {int(tokens.starts[first])} of a sentence has more than {max_tokens} tokens",
+                f"a character at byte {int(tokens.starts[first])} of a sentence has more than {size} tokens",
                 "Expected a longest input that holds a whole character",
-                "Choose a larger --max-length",
+                "Choose a larger --max-length, or larger windows",
             )
-        start_byte = int(tokens.starts[first]) if first else 0
-        end_byte = int(tokens.starts[end]) if end < n else len(data)
-        piece = TokenizedSentence(
-            tokens.token_ids[first:end], tokens.starts[first:end] - start_byte, tokens.ends[first:end] - start_byte
-        )
-        found.append((start_byte, data[start_byte:end_byte].decode(), piece))
-        first = end
+        if end > covered:
+            found.append(_window(data, tokens, first, end, covered - first))
+            covered = end
+        first = _next_start(data, tokens, first, min(first + (stride or size), covered))
     return found
+
+
+def _window(data: bytes, tokens: TokenizedSentence, first: int, end: int, context: int) -> Window:
+    start_byte = int(tokens.starts[first]) if first else 0
+    end_byte = int(tokens.starts[end]) if end < len(tokens.starts) else len(data)
+    own = TokenizedSentence(
+        tokens.token_ids[first:end], tokens.starts[first:end] - start_byte, tokens.ends[first:end] - start_byte
+    )
+    return Window(start_byte, data[start_byte:end_byte].decode(), own, context)
+
+
+def _next_start(data: bytes, tokens: TokenizedSentence, first: int, wanted: int) -> int:
+    """The last token up to ``wanted`` that begins a character, but after ``first``: else the first one after it."""
+    for place in range(wanted, first, -1):
+        if place == len(tokens.starts) or not _splits_character(data, tokens, place):
+            return place
+    place = wanted + 1
+    while place < len(tokens.starts) and _splits_character(data, tokens, place):
+        place += 1
+    return place
 
 
 def _splits_character(data: bytes, tokens: TokenizedSentence, place: int) -> bool:

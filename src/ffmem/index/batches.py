@@ -79,7 +79,13 @@ def plan_shards(sentence_start: UInt64[np.ndarray, "n_offsets"], n_sentences: in
     return shards
 
 
-def plan_batches(shard: Shard, lengths: Int64[np.ndarray, "n"], n_special: int, batch_tokens: int) -> Iterator[Batch]:
+def plan_batches(
+    shard: Shard,
+    lengths: Int64[np.ndarray, "n"],
+    n_special: int,
+    batch_tokens: int,
+    context: Int64[np.ndarray, "n"] | None = None,
+) -> Iterator[Batch]:
     """The batches of a shard, longest sentences first.
 
     Args:
@@ -87,12 +93,15 @@ def plan_batches(shard: Shard, lengths: Int64[np.ndarray, "n"], n_special: int, 
         lengths: own tokens of each sentence of the shard, in order of id.
         n_special: special tokens added to each sentence.
         batch_tokens: most tokens of a batch, padding and special tokens included (a longer sentence goes alone).
+        context: how many tokens at the start of each sentence do not compete, by default none; sentences that differ in
+            that share no batch, so that a batch has one first competing position.
 
     Returns:
         Batches that hold each sentence once; at most MAX_WASTE of a batch's tokens is padding.
     """
-    order = np.argsort(-lengths, kind="stable")
-    sorted_lengths = lengths[order].tolist()
+    starts = np.zeros_like(lengths) if context is None else context
+    order = np.lexsort((-lengths, starts))
+    sorted_lengths, sorted_starts = lengths[order].tolist(), starts[order].tolist()
     begin = 0
     while begin < len(order):
         width = sorted_lengths[begin] + n_special
@@ -101,6 +110,8 @@ def plan_batches(shard: Shard, lengths: Int64[np.ndarray, "n"], n_special: int, 
             rows = end - begin + 1
             used += sorted_lengths[end] + n_special
             padded = rows * width
+            if sorted_starts[end] != sorted_starts[begin]:
+                break
             if rows > 1 and (padded > batch_tokens or padded - used > MAX_WASTE * padded):
                 break
             end += 1

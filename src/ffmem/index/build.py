@@ -17,7 +17,8 @@ from typing import Any
 import filelock
 import torch
 
-from ffmem.corpus.documents import Corpus, open_corpus
+from ffmem.corpus.documents import Corpus
+from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError, StoreError
 from ffmem.index.accumulator import read_covered
 from ffmem.index.batches import plan_shards
@@ -85,11 +86,11 @@ def build_index(
 
     Args:
         model: a Hugging Face id or folder, a ``.gguf`` file, or ``smollm2``.
-        corpus: ``python-docs``, or a ``.txt`` or ``.jsonl`` file.
+        corpus: ``python-docs``, a file, a pattern of files, ``hf:NAME``, or ``-``: see docs/reference/corpora.md.
         out: folder of the index; made if it is not there.
         options: what the index is to contain.
         run: how to go about it.
-        field: the field of a ``.jsonl`` corpus that holds the text.
+        field: where the rows of a corpus have fields, the one that holds the text.
         revision: revision of a hub model.
         progress: called now and then with how far it is.
 
@@ -152,6 +153,7 @@ class Build:
         model = load_model(
             self._request.model, dtype=options.dtype, device=options.device, revision=self._request.revision
         )
+        self._settle_corpus()
         identity = identify(model, self._request)
         if self._paths.manifest.exists():
             check_same(self._paths, identity, read_manifest(self._paths.folder)["identity"])
@@ -175,13 +177,19 @@ class Build:
         shutil.rmtree(self._paths.work)
         self._listen(Progress("done"))
 
-    def _begin(self, identity: dict[str, Any]) -> None:
-        """Take the folder, or go on with the build that has it."""
-        job = self._paths.work / "job.json"
-        if job.exists():
-            check_same(self._paths, identity, json.loads(job.read_bytes()))
-            self._listen(Progress("model", message="going on with the build that was stopped"))
-            return
+    def _settle_corpus(self) -> None:
+        """Let a corpus that can be read but once keep itself in the work folder of a new build."""
+        job, folder, begun = self._paths.work / "job.json", self._paths.folder, None
+        if self._paths.manifest.exists():
+            begun = read_manifest(folder)["identity"]["corpus"]
+        elif job.exists():
+            begun = json.loads(job.read_bytes())["corpus"]
+        else:
+            self._check_free()
+        with disk_errors(self._paths.work):
+            self._request.corpus.settle(self._paths.work, begun)
+
+    def _check_free(self) -> None:
         others = sorted(p.name for p in self._paths.folder.iterdir() if p.name not in {"lock", "work"})
         if others:
             raise InputError(
@@ -189,9 +197,16 @@ class Build:
                 "Expected a new or empty folder, or one with the index to go on with",
                 "Choose another folder with --out",
             )
+
+    def _begin(self, identity: dict[str, Any]) -> None:
+        """Take the folder, or go on with the build that has it."""
+        job = self._paths.work / "job.json"
+        if job.exists():
+            check_same(self._paths, identity, json.loads(job.read_bytes()))
+            self._listen(Progress("model", message="going on with the build that was stopped"))
+            return
         with disk_errors(self._paths.work):
-            shutil.rmtree(self._paths.work, ignore_errors=True)
-            self._paths.work.mkdir()
+            self._paths.work.mkdir(exist_ok=True)  # the corpus may have been there before
         write_json(job, identity)
 
     def _write_text(self, model: Transformer) -> dict[str, Any]:

@@ -79,6 +79,10 @@ class TextReader:
         n_tokens = {len(self.token_id), len(self._token_start), len(self._token_end)}
         if len(self.sentence_start) == 0 or n_tokens != {int(self.sentence_start[-1])}:
             raise _damaged(tokens, "its arrays disagree about the number of tokens")
+        self.context: np.ndarray | None = arrays.get("context")
+        """How many of each sentence's first tokens only stand before others; None if none does anywhere."""
+        if self.context is not None and len(self.context) != self.n_all_sentences:
+            raise _damaged(tokens, "its arrays disagree about the number of sentences")
         self._connection = _open_database(self._path)
         self._lock = threading.Lock()  # one connection serves all threads: a look-up takes microseconds
         weakref.finalize(self, self._connection.close)  # Python 3.13 warns of connections that nobody closes

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,17 +16,19 @@ from tokenizers import Tokenizer
 
 from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.sentences import Sentence, split_sentences
-from ffmem.corpus.tokens import TokenizedSentence, tokenize, windows
+from ffmem.corpus.tokens import TokenizedSentence, Window, tokenize, windows
 from ffmem.errors import InputError
 from ffmem.index.files import sync_folder
 from ffmem.index.token_spool import TokenSpool, write_tokens
-from ffmem.options import IndexOptions
+from ffmem.options import IndexOptions, Windows, parse_split
 
 TOKEN_LIMIT = 2**32 - 1
 """Most tokens of an index, held-out ones included: token indices are stored in 32 bits, one value means "none"."""
 
 _SENTENCES_AT_ONCE = 1000
 """About how many go to the tokenizer in one call."""
+_CHARACTERS_AT_ONCE = 1 << 20
+"""How long the documents are together, but for the last, that go there in one call."""
 
 
 @dataclass
@@ -47,6 +49,8 @@ class TextCounts:
     n_tokens: int = 0
     """Tokens of indexed sentences."""
     n_tokens_held_out: int = 0
+    n_context_tokens: int = 0
+    """Of the tokens of indexed sentences, those that only stand before others: an earlier window has them."""
     n_undecodable_bytes: int = 0
     """Bytes of the corpus that were no UTF-8; each stands as U+FFFD."""
     n_long_sentences: int = 0
@@ -93,12 +97,13 @@ def write_text(
     """Write ``text.sqlite`` and ``tokens.safetensors`` into a folder; a pure function of source and options.
 
     Raises:
-        InputError: the corpus is empty, nothing is left to index, a sentence is too long and shall not be cut, or there
-            are more tokens than an index can hold.
+        InputError: the corpus is empty, nothing is left to index, a sentence is too long and shall not be cut, windows
+            are longer than the context, or there are more tokens than an index can hold.
 
     Cost: memory does not grow with the corpus: repeats are found through a table on disk.
     """
     counts = TextCounts()
+    _check_windows(parse_split(options.split), source.max_tokens)
     with _sqlite_disk_errors(folder), _Spool(folder, source.vocabulary) as spool:
         for batch in _batches(source.corpus, options):
             if not _add_documents(batch, source, options, spool, counts):
@@ -124,14 +129,16 @@ def _sqlite_disk_errors(folder: Path) -> Iterator[None]:
 def _batches(corpus: Corpus, options: IndexOptions) -> Iterator[list[_SplitDocument]]:
     """Documents that together have about as many sentences as the tokenizer takes at once."""
     batch: list[_SplitDocument] = []
-    n_sentences = 0
+    n_sentences = n_characters = 0
+    how = "windows" if parse_split(options.split) else options.split
     for number, document in enumerate(corpus):
-        sentences = list(split_sentences(document.text, options.split))
+        sentences = list(split_sentences(document.text, how))
         batch.append(_SplitDocument(number, document, sentences, corpus.n_undecodable_bytes))
         n_sentences += max(1, len(sentences))
-        if n_sentences >= _SENTENCES_AT_ONCE:
+        n_characters += len(document.text)
+        if n_sentences >= _SENTENCES_AT_ONCE or n_characters >= _CHARACTERS_AT_ONCE:
             yield batch
-            batch, n_sentences = [], 0
+            batch, n_sentences, n_characters = [], 0, 0
     if batch:
         yield batch
 
@@ -149,6 +156,7 @@ def _add_documents(
     """Add the sentences of some documents; False when a limit is reached."""
     texts = [sentence.text for split in batch for sentence in split.sentences]
     tokenized = iter(tokenize(source.tokenizer, texts, source.byte_length_array))
+    fixed = parse_split(options.split)
     for split in batch:
         held_out = is_held_out(split.document.text, options)
         spool.add_document(split.number, split.document, held_out)
@@ -158,12 +166,21 @@ def _add_documents(
         counts.n_undecodable_bytes = split.n_undecodable_bytes
         for sentence in split.sentences:
             own = next(tokenized)
-            if options.long_sentences == "refuse":
+            if options.long_sentences == "refuse" and not fixed:
                 _check_length(split.document, len(own.token_ids), source.max_tokens)
-            for piece, tokens in _pieces(sentence, own, source.max_tokens, counts):
-                if not _add_sentence(spool, split.number, piece, tokens, held_out, options, counts):
+            for piece in _pieces(sentence, own, source.max_tokens, fixed, counts):
+                if not _add_sentence(spool, split.number, piece, held_out, options, counts):
                     return False
     return True
+
+
+def _check_windows(asked: Windows | None, max_tokens: int) -> None:
+    if asked and asked.size > max_tokens:
+        raise InputError(
+            f"--split asks for windows of {asked.size:,} tokens, longer than the context",
+            f"Expected at most {max_tokens:,} own tokens a window",
+            f"Write --split windows:{max_tokens}",
+        )
 
 
 def _check_length(document: Document, n_tokens: int, max_tokens: int) -> None:
@@ -176,34 +193,35 @@ def _check_length(document: Document, n_tokens: int, max_tokens: int) -> None:
 
 
 def _pieces(
-    sentence: Sentence, tokens: TokenizedSentence, max_tokens: int, counts: TextCounts
-) -> Iterator[tuple[Sentence, TokenizedSentence]]:
-    """The sentence, or its windows if it is too long."""
+    sentence: Sentence, tokens: TokenizedSentence, max_tokens: int, fixed: Windows | None, counts: TextCounts
+) -> Iterator[Window]:
+    """The sentence, or its windows if they are asked for or it is too long; each with its place in the document."""
     n = len(tokens.token_ids)
     if n == 0:
         counts.n_empty_sentences += 1
+    elif fixed:
+        yield from windows(sentence.text, tokens, fixed.size, fixed.stride)
     elif n <= max_tokens:
-        yield sentence, tokens
+        yield Window(sentence.start_byte, sentence.text, tokens)
     else:
         cut = windows(sentence.text, tokens, max_tokens)
         counts.n_long_sentences += 1
         counts.n_windows += len(cut)
-        for start_byte, text, piece in cut:
-            yield Sentence(text, sentence.start_byte + start_byte), piece
+        for piece in cut:
+            yield replace(piece, start_byte=sentence.start_byte + piece.start_byte)
 
 
 def _add_sentence(
     spool: "_Spool",
     document_id: int,
-    sentence: Sentence,
-    tokens: TokenizedSentence,
+    piece: Window,
     held_out: bool,
     options: IndexOptions,
     counts: TextCounts,
 ) -> bool:
     """Add one sentence, or count it with its first; False when a limit is reached."""
-    n = len(tokens.token_ids)
-    if options.duplicates == "once" and spool.count_again(sentence.text, held_out):
+    n = len(piece.tokens.token_ids)
+    if options.duplicates == "once" and spool.count_again(piece, held_out):
         counts.n_duplicates += not held_out
         return True
     if held_out:
@@ -218,13 +236,14 @@ def _add_sentence(
             return False
         counts.n_sentences += 1
         counts.n_tokens += n
+        counts.n_context_tokens += piece.context
     if counts.n_tokens + counts.n_tokens_held_out >= TOKEN_LIMIT:
         raise InputError(
             f"the corpus has more than {TOKEN_LIMIT - 1:,} tokens",
             "Expected fewer: token indices are stored in 32 bits",
             "Build several indexes, each over a part of it, or stop earlier with --max-tokens",
         )
-    spool.add_sentence(document_id, sentence, tokens, held_out)
+    spool.add_sentence(document_id, piece, held_out)
     return True
 
 
@@ -262,7 +281,7 @@ class _Spool:
                 start_byte INTEGER NOT NULL, text TEXT NOT NULL, n_occurrences INTEGER NOT NULL,
                 also_indexed INTEGER NOT NULL);
             CREATE TABLE vocabulary(token_id INTEGER PRIMARY KEY, token TEXT NOT NULL);
-            CREATE TEMP TABLE held_out AS SELECT * FROM sentences;
+            CREATE TEMP TABLE held_out AS SELECT *, x'' AS indexed_hash FROM sentences;
             """
         )
         self._seen.executescript(
@@ -283,19 +302,21 @@ class _Spool:
         row = (number, document.name, metadata, int(held_out), len(document.text.encode()))
         self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", row)
 
-    def count_again(self, text: str, held_out: bool) -> bool:
+    def count_again(self, piece: Window, held_out: bool) -> bool:
         """Count a sentence that is already there; False if it is not."""
-        updated = self._seen.execute("UPDATE seen SET n = n + 1 WHERE hash = ?", (_hash(text, held_out),))
+        updated = self._seen.execute("UPDATE seen SET n = n + 1 WHERE hash = ?", (_hash(piece, held_out),))
         return updated.rowcount == 1
 
-    def add_sentence(self, document_id: int, sentence: Sentence, tokens: TokenizedSentence, held_out: bool) -> None:
+    def add_sentence(self, document_id: int, piece: Window, held_out: bool) -> None:
         part = self._parts[held_out]
-        table = "temp.held_out" if held_out else "main.sentences"
-        row = (part.n_sentences, document_id, sentence.start_byte, sentence.text)
-        self._db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, 1, 0)", row)
-        seen = (_hash(sentence.text, held_out), part.n_sentences)
+        row = (part.n_sentences, document_id, piece.start_byte, piece.text)
+        if held_out:
+            self._db.execute("INSERT INTO temp.held_out VALUES (?, ?, ?, ?, 1, 0, ?)", (*row, _hash(piece, False)))
+        else:
+            self._db.execute("INSERT INTO main.sentences VALUES (?, ?, ?, ?, 1, 0)", row)
+        seen = (_hash(piece, held_out), part.n_sentences)
         self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, 1)", seen)
-        part.add(tokens)
+        part.add(piece.tokens, piece.context)
 
     def finish(self, n_indexed: int) -> int:
         """Put everything in its final form; return how many held-out sentences are also indexed."""
@@ -309,8 +330,8 @@ class _Spool:
             self._db.executemany(
                 "UPDATE sentences SET n_occurrences = ? WHERE id = ?", ((n, number + first) for n, number in repeats)
             )
-        held_out = self._db.execute("SELECT id, text FROM temp.held_out ORDER BY id")
-        twins = ((number + n_indexed,) for number, text in held_out if self._is_indexed(text))
+        held_out = self._db.execute("SELECT id, indexed_hash FROM temp.held_out ORDER BY id")
+        twins = ((number + n_indexed,) for number, key in held_out if self._is_indexed(key))
         n_twins = self._db.executemany("UPDATE main.sentences SET also_indexed = 1 WHERE id = ?", twins).rowcount
         self._db.executemany("INSERT INTO vocabulary VALUES (?, ?)", enumerate(self._vocabulary))
         self._db.executescript(
@@ -332,8 +353,8 @@ class _Spool:
         sync_folder(self._folder)
         return n_twins
 
-    def _is_indexed(self, text: str) -> bool:
-        found = self._seen.execute("SELECT 1 FROM seen WHERE hash = ?", (_hash(text, held_out=False),))
+    def _is_indexed(self, key: bytes) -> bool:
+        found = self._seen.execute("SELECT 1 FROM seen WHERE hash = ?", (key,))
         return found.fetchone() is not None
 
 
@@ -346,5 +367,8 @@ def _open_database(path: Path) -> sqlite3.Connection:
 _INDEXED, _HELD_OUT = b"\0", b"\1"
 
 
-def _hash(text: str, held_out: bool) -> bytes:
-    return (_HELD_OUT if held_out else _INDEXED) + hashlib.blake2b(text.encode(), digest_size=16).digest()
+def _hash(piece: Window, held_out: bool) -> bytes:
+    """The same for equal texts of which the same part competes."""
+    key = piece.context.to_bytes(4, "little")
+    digest = hashlib.blake2b(piece.text.encode(), digest_size=16, key=key).digest()
+    return (_HELD_OUT if held_out else _INDEXED) + digest

@@ -21,21 +21,24 @@ class TokenSpool:
     """
 
     def __init__(self, prefix: Path) -> None:
-        self._paths = [prefix.with_name(f"{prefix.name}-{name}.spool") for name in (*_FIELDS, "length")]
+        self._paths = [prefix.with_name(f"{prefix.name}-{name}.spool") for name in (*_FIELDS, "length", "context")]
         self._files: list[BinaryIO] = [path.open("wb+") for path in self._paths]
         self.n_sentences = 0
         self.n_tokens = 0
+        self.n_context_tokens = 0
 
-    def add(self, tokens: TokenizedSentence) -> None:
-        """Append the tokens of one more sentence."""
+    def add(self, tokens: TokenizedSentence, context: int = 0) -> None:
+        """Append the tokens of one more sentence, the first of which are only context."""
         self.n_sentences += 1
         self.n_tokens += len(tokens.token_ids)
         for file, array in zip(self._files, (tokens.token_ids, tokens.starts, tokens.ends), strict=False):
             file.write(array.astype("<u4", copy=False).tobytes())
         self._files[3].write(len(tokens.token_ids).to_bytes(4, "little"))
+        self._files[4].write(context.to_bytes(4, "little"))
+        self.n_context_tokens += context
 
     def chunks(self, i: int) -> Iterator[np.ndarray]:
-        """One of the files, piece by piece; 3 is the lengths of the sentences."""
+        """One of the files, piece by piece; 3 is the lengths of the sentences, 4 their context."""
         self._files[i].seek(0)
         while data := self._files[i].read(_COPY_BYTES):
             yield np.frombuffer(data, dtype="<u4")
@@ -62,6 +65,8 @@ def write_tokens(path: Path, parts: Sequence[TokenSpool]) -> None:
     end = 0
     wide = [any(chunk.max() >= 2**16 for part in parts for chunk in part.chunks(i)) for i in range(3)]
     layout = [("sentence_start", "U64", 8, n_sentences + 1)]
+    if any(part.n_context_tokens for part in parts):
+        layout.append(("context", "U32", 4, n_sentences))
     layout += [(name, "U32", 4, n_tokens) for name, w in zip(_FIELDS, wide, strict=True) if w]
     layout += [(name, "U16", 2, n_tokens) for name, w in zip(_FIELDS, wide, strict=True) if not w]
     for name, dtype, width, n in layout:
@@ -80,5 +85,5 @@ def write_tokens(path: Path, parts: Sequence[TokenSpool]) -> None:
                 total = starts[-1]
         for name, dtype, _, _ in layout[1:]:
             for part in parts:
-                for chunk in part.chunks(_FIELDS.index(name)):
+                for chunk in part.chunks(4 if name == "context" else _FIELDS.index(name)):
                     file.write(chunk.astype("<u4" if dtype == "U32" else "<u2").tobytes())

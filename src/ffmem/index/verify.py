@@ -144,6 +144,9 @@ def _wrong_text(index: Index) -> Iterator[str]:
     counts = index.manifest["counts"]
     if index.text.n_sentences != counts["n_sentences"]:
         yield f"the text has {index.text.n_sentences:,} indexed sentences, not {counts['n_sentences']:,}"
+    context = index.text.context
+    if context is not None and (context >= np.diff(index.text.sentence_start)).any():
+        yield "a sentence of the text has more context than tokens"
     problem = index.text.integrity_problem()
     if problem:
         yield problem
@@ -178,12 +181,12 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
         shards = plan_shards(index.text.sentence_start, index.text.n_sentences, options.shard_tokens)
         batches = [batch for shard in shards for batch in text.batches(shard)]
         drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
-        tally = _Tally(index, options)
+        tally = _Tally(index)
         for number in sorted(drawn.tolist()):
             for sentence_id, layers in zip(
                 batches[number].sentence_ids, text.coefficients(batches[number]), strict=True
             ):
-                tally.check(sentence_id, layers)
+                tally.check(sentence_id, layers, text.first_competing(sentence_id))
         identities = certify(loaded, folder, options)["errors"]
     promise = index.manifest["same_bytes"]
     if promise["holds"] and promise["processor"] == processor() and not tally.same_bytes:
@@ -203,16 +206,15 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
 class _Tally:
     """Compares recomputed sentences with the stored lists."""
 
-    def __init__(self, index: Index, options: IndexOptions) -> None:
-        self._index, self._options = index, options
+    def __init__(self, index: Index) -> None:
+        self._index = index
         self.n_triggers = self.n_comparisons = 0
         self.largest_error, self.same_bytes = 0.0, True
         self.problems: list[str] = []
 
-    def check(self, sentence_id: int, layers: list[np.ndarray]) -> None:
-        """Take the coefficients of one sentence, (own tokens, d_ff) for each layer."""
+    def check(self, sentence_id: int, layers: list[np.ndarray], skip: int) -> None:
+        """Take the coefficients of one sentence, (own tokens, d_ff) for each layer; the first ``skip`` do not compete."""
         first, _ = self._index.text.sentence_range(sentence_id)
-        skip = self._options.skip_first
         for layer, coefficients in enumerate(layers):
             if len(coefficients) <= skip:
                 continue

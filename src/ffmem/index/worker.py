@@ -234,7 +234,10 @@ class ShardText:
         """The batches of a shard."""
         starts = self._arrays["sentence_start"][shard.first_sentence : shard.end_sentence + 1].astype(np.int64)
         n_special = len(self._prefix) + len(self._suffix)
-        return plan_batches(shard, np.diff(starts), n_special, self.options.batch_tokens)
+        context = self._arrays.get("context")
+        if context is not None:
+            context = context[shard.first_sentence : shard.end_sentence].astype(np.int64)
+        return plan_batches(shard, np.diff(starts), n_special, self.options.batch_tokens, context)
 
     def width(self, batch: Batch) -> int:
         """Positions of a batch, special tokens included."""
@@ -259,11 +262,16 @@ class ShardText:
 
     def places(self, batch: Batch) -> Places:
         """Which positions of a batch compete: the sentences' own tokens after the first few."""
-        skip = self.options.skip_first
+        skip = self.first_competing(batch.sentence_ids[0])  # the same for all
         lengths = np.repeat([run.length for run in batch.runs], [run.stop - run.start for run in batch.runs])
         starts = self._arrays["sentence_start"][np.array(batch.sentence_ids)].astype(np.int64)
         tokens = (starts + skip)[:, None] + np.arange(max(batch.max_length - skip, 0))
         return Places(len(self._prefix) + skip, lengths - skip, tokens)
+
+    def first_competing(self, sentence_id: int) -> int:
+        """The first position of a sentence that competes."""
+        context = self._arrays.get("context")
+        return max(self.options.skip_first, 0 if context is None else int(context[sentence_id]))
 
     def coefficients(self, batch: Batch) -> list[list[np.ndarray]]:
         """Coefficients of every layer at the sentences' own positions: [row][layer] -> (own tokens, d_ff), float32."""
@@ -283,9 +291,10 @@ class ShardText:
     def first_not_finite(self, batch: Batch, layer: int, index: int) -> tuple[int, int] | None:
         """(sentence id, position) of the first coefficient of a cell that is NaN or infinite in this batch."""
         for sentence_id, layers in zip(batch.sentence_ids, self.coefficients(batch), strict=True):
-            bad = ~np.isfinite(layers[layer][self.options.skip_first :, index])
+            skip = self.first_competing(sentence_id)
+            bad = ~np.isfinite(layers[layer][skip:, index])
             if bad.any():
-                return sentence_id, int(bad.argmax()) + self.options.skip_first
+                return sentence_id, int(bad.argmax()) + skip
         return None
 
 

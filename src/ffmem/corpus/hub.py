@@ -1,0 +1,95 @@
+"""Data sets of the Hugging Face hub, streamed."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from ffmem.corpus.documents import Corpus, Document, as_json, document_of
+from ffmem.corpus.extras import extra_module
+from ffmem.errors import InputError
+
+PREFIX = "hf:"
+
+
+class HubDataset(Corpus):
+    """A data set of the hub, or a folder of files like one: a document a row.
+
+    Args:
+        name: ``hf:NAME[:CONFIG][:SPLIT][:FIELD]``; parts may be left empty. The split is ``train`` unless named.
+        text_field: the field that holds the text, unless the name names one.
+
+    Cost: rows are streamed. Without a revision, `identity` reads all of them once.
+    """
+
+    kind = "hub"
+
+    def __init__(self, name: str, text_field: str) -> None:
+        super().__init__()
+        self.name = name
+        parts = name.removeprefix(PREFIX).split(":")
+        if len(parts) > 4 or not parts[0]:
+            raise InputError(
+                f"{name!r} names no data set",
+                "Expected hf:NAME[:CONFIG][:SPLIT][:FIELD]",
+                "For example: ffmem index MODEL hf:wikitext:wikitext-2-raw-v1:validation --out DIR",
+            )
+        self._dataset, config, split, field = (*parts, "", "", "")[:4]
+        self._config, self._split, self.text_field = config or None, split or "train", field or text_field
+
+    def identity(self) -> dict[str, Any]:
+        """See Corpus.identity. With the commit of a data set on the hub, else a hash over the rows as they are read."""
+        parts = {"dataset": self._dataset, "config": self._config, "split": self._split, "field": self.text_field}
+        revision = self._revision()
+        decided = {"revision": revision} if revision else {"sha256": self.content_hash()}
+        return {"kind": self.kind, "name": self.name} | parts | decided
+
+    def __iter__(self) -> Iterator[Document]:
+        self.n_undecodable_bytes = 0
+        number = 0
+        try:
+            dataset = self._builder.as_streaming_dataset(split=self._split)
+            if dataset.features:
+                dataset = dataset.select_columns(
+                    [name for name, kind in dataset.features.items() if not _is_bytes(kind)]
+                )
+            for number, row in enumerate(dataset, start=1):
+                yield document_of(as_json(row), self.text_field, f"row {number} of {self.name}", f"row {number}")
+        except self._errors as error:
+            raise self._unreadable(error, f" after row {number}" if number else "") from error
+
+    @cached_property
+    def _library(self) -> Any:
+        return extra_module("datasets", "datasets", self.name)
+
+    @property
+    def _errors(self) -> tuple[type[Exception], ...]:
+        # what the library and the hub raise: offline, no such name, configuration or split, files it cannot read
+        return (OSError, ValueError, self._library.exceptions.DatasetsError)
+
+    @cached_property
+    def _builder(self) -> Any:
+        library = self._library
+        try:
+            return library.load_dataset_builder(self._dataset, self._config)
+        except self._errors as error:
+            raise self._unreadable(error, "") from error
+
+    def _revision(self) -> str | None:
+        """The commit whose files are read, where they all come from the hub."""
+        files = (self._builder.config.data_files or {}).get(self._split)
+        origins = files.origin_metadata if files else []
+        # files of the hub come from (repository, commit); others have one part: a time, or an HTTP tag
+        commits = {origin[1] if len(origin) == 2 else None for origin in origins}
+        return commits.pop() if len(commits) == 1 else None
+
+    def _unreadable(self, error: Exception, where: str) -> InputError:
+        return InputError(
+            f"the data set {self.name} cannot be read{where}: {str(error).strip().splitlines()[0]}",
+            "Expected hf:NAME[:CONFIG][:SPLIT][:FIELD], a data set on the Hugging Face hub or a folder of files",
+            "Check name, config and split; without a network, fetch its files elsewhere and give their folder: hf:FOLDER",
+        )
+
+
+def _is_bytes(feature: Any) -> bool:
+    """Whether a column holds images, sounds or other bytes, which would be decoded for nothing."""
+    return hasattr(feature, "decode_example") or getattr(feature, "dtype", None) in ("binary", "large_binary")

@@ -1,0 +1,107 @@
+"""Standard input, which can be read but once: kept in a file until the index is finished."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from ffmem.corpus.documents import Corpus, Document
+from ffmem.corpus.files import JsonLines, TextFile
+from ffmem.errors import InputError
+
+_CHUNK = 1 << 20
+
+
+class StandardInput(Corpus):
+    """Text or JSON lines from standard input.
+
+    JSON lines if the first line that is not blank is a JSON object, or if another field than ``text`` was asked for;
+    otherwise text, a document a paragraph.
+    """
+
+    kind = "stdin"
+    name = "-"
+
+    def __init__(self, text_field: str) -> None:
+        super().__init__()
+        self._field = text_field
+        self._path = Path()
+        self._identity: dict[str, Any] = {}
+
+    def settle(self, folder: Path, begun: dict[str, Any] | None) -> None:
+        """See Corpus.settle: keeps the input, or goes on with what an earlier run kept.
+
+        A build that has begun needs no input any more. If there is some, it must be the same: its hash is taken.
+
+        Raises:
+            InputError: there is nothing to read.
+        """
+        self._path = folder / "stdin"
+        source = _waiting_input()
+        first = source.read(_CHUNK) if source else b""
+        if begun is not None:
+            given = {"sha256": _copy(first, source, None)} if source and first else {}
+            own = {"kind": self.kind, "name": self.name}
+            self._identity = begun | own | given | self._format(begun.get("format") == "jsonl")
+            return
+        if source and first:
+            folder.mkdir(exist_ok=True)
+            half = folder / ".stdin.tmp"
+            with half.open("wb") as file:
+                _copy(first, source, file)
+                file.flush()
+                os.fsync(file.fileno())
+            half.replace(self._path)
+        elif not self._path.exists():
+            raise InputError(
+                "standard input is empty",
+                "Expected text there, or JSON lines, for the corpus -",
+                "For example: zcat notes.txt.gz | ffmem index MODEL - --out DIR",
+            )
+        kept = TextFile(self._path).identity() | {"kind": self.kind, "name": self.name}
+        self._identity = kept | self._format(_begins_with_object(self._path))
+
+    def _format(self, is_object: bool) -> dict[str, Any]:
+        if is_object or self._field != "text":
+            return {"format": "jsonl", "field": self._field}
+        return {"format": "text"}
+
+    def identity(self) -> dict[str, Any]:
+        """See Corpus.identity."""
+        return self._identity
+
+    def __iter__(self) -> Iterator[Document]:
+        is_jsonl = self._identity["format"] == "jsonl"
+        file = JsonLines(self._path, self._field) if is_jsonl else TextFile(self._path)
+        for document in file:
+            self.n_undecodable_bytes = file.n_undecodable_bytes
+            yield document
+
+
+def _waiting_input() -> IO[bytes] | None:
+    """Standard input, unless there is none or someone would have to type it."""
+    return None if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer
+
+
+def _copy(first: bytes, source: IO[bytes], target: IO[bytes] | None) -> str:
+    """Read to the end; return the SHA-256."""
+    digest = hashlib.sha256()
+    data = first
+    while data:
+        digest.update(data)
+        if target:
+            target.write(data)
+        data = source.read(_CHUNK)
+    return digest.hexdigest()
+
+
+def _begins_with_object(path: Path) -> bool:
+    with path.open("rb") as file:
+        line = next((line for line in file if line.strip()), b"")
+    try:
+        return isinstance(json.loads(line.decode("utf-8-sig", errors="replace")), dict)
+    except (ValueError, RecursionError):
+        return False
