@@ -44,7 +44,7 @@ def index(
     Parameters
     ----------
     model
-        A Hugging Face id or folder, a .gguf file, or smollm2.
+        A Hugging Face id (or id@revision) or folder, a .gguf file, smollm2 or minilm.
     corpus
         python-docs, or a .txt or .jsonl file.
     out

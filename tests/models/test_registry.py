@@ -183,12 +183,6 @@ def test_a_layer_more_than_the_weights_have(copy: Path) -> None:
         load_model(copy)
 
 
-def test_quantised_weights_are_refused(copy: Path) -> None:
-    change_config(copy, quantization_config={"quant_method": "fp8"})
-    with pytest.raises(InputError, match=r"quantised \(fp8\), so its values are no plain numbers\. .* made from\."):
-        load_model(copy)
-
-
 # Options
 
 
