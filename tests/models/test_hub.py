@@ -89,7 +89,9 @@ def test_a_model_is_downloaded_once_and_found_offline(
     assert client.load("a/b", whole=True, HF_HUB_OFFLINE="1") == first
 
 
-@pytest.mark.parametrize(("model", "revision"), [("a/b", "next"), ("a/b", SECOND), ("a/b@next", ""), (f"a/b@{SECOND}", "")])
+@pytest.mark.parametrize(
+    ("model", "revision"), [("a/b", "next"), ("a/b", SECOND), ("a/b@next", ""), (f"a/b@{SECOND}", "")]
+)
 def test_a_branch_or_a_commit(model: str, revision: str, client: Client, tiny_folder: Folder) -> None:
     found = client.load(model, revision, whole=True)
     assert Path(found["folder"]).name == SECOND

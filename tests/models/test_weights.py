@@ -100,7 +100,7 @@ def test_scales_that_are_packed_themselves(tiny_folder: Folder, tmp_path: Path) 
     save_quantised(tiny_folder("llama"), tmp_path / "packed", load_in_4bit=True, bnb_4bit_use_double_quant=True)
     model, plain = load_model(tmp_path / "packed"), load_model(tiny_folder("llama"))
     assert max(measure_identities(model, *sample(model)).ff_sum_errors) < 1e-5
-    assert relative_error(model.values(1), plain.values(1)) < 0.3
+    assert relative_error(model.values(1), plain.values(1)) < 0.25
 
 
 def save_quantised(folder: Path, target: Path, **bits: object) -> None:
@@ -117,20 +117,20 @@ def save_quantised(folder: Path, target: Path, **bits: object) -> None:
 def test_an_index_of_quantised_weights(
     quantize: Quantize, dtype: str, tiny_folder: Folder, corpus: Path, tmp_path: Path
 ) -> None:
-    options = IndexOptions(top=7, promoted=10, max_tokens=2000, quantize=quantize, dtype=dtype)  # type: ignore[arg-type]
+    options = IndexOptions(top=7, promoted=10, max_tokens=2000, batch_tokens=200, quantize=quantize, dtype=dtype)  # type: ignore[arg-type]
     index = ffmem.build_index(
         tiny_folder("llama"), corpus, tmp_path / "index", options=options, run=RunOptions(workers=0)
     )
     assert index.manifest["identity"]["options"]["quantize"] == quantize
     assert index.manifest["model"]["dtype"] == dtype
-    found = verify_index(index, n_batches=2)
+    found = verify_index(index, n_batches=10)
     assert found.problems == () and found.same_bytes and found.n_triggers > 100
     with pytest.raises(InputError, match=r"--quantize is '.bit' there and 'no' here"):
         ffmem.build_index(
             tiny_folder("llama"),
             corpus,
             tmp_path / "index",
-            options=IndexOptions(top=7, promoted=10, max_tokens=2000, dtype=dtype),  # type: ignore[arg-type]
+            options=IndexOptions(top=7, promoted=10, max_tokens=2000, batch_tokens=200, dtype=dtype),  # type: ignore[arg-type]
         )
 
 

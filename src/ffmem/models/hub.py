@@ -83,7 +83,7 @@ def _needed(files: list[str], model: str) -> list[str]:
         raise InputError(
             f"the hub model {model} has no weights in safetensors (it has {', '.join(pickled[:2]) or 'none at all'})",
             f"Expected {_WEIGHTS}: other files can run code when they are read, or are of other libraries",
-            "If you trust it, convert it once, then index that folder: python -c \"import transformers as t; "
+            'If you trust it, convert it once, then index that folder: python -c "import transformers as t; '
             f"[c.from_pretrained('{model}').save_pretrained('FOLDER') for c in (t.AutoModelForCausalLM, "
             't.AutoTokenizer)]"',
         )
