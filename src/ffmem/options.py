@@ -15,6 +15,7 @@ Bos = Literal["auto", "yes", "no"]
 Duplicates = Literal["once", "keep"]
 LongSentences = Literal["window", "refuse"]
 Dtype = Literal["float32", "bfloat16", "float16"]
+Quantize = Literal["no", "8bit", "4bit"]
 ProjectionChoice = Literal["auto", "raw", "final-norm", "folded"]
 
 
@@ -51,6 +52,8 @@ class IndexOptions:
     """Tokens kept at each end of a value's scores."""
     dtype: Dtype = "float32"
     """Number type of the model's forward pass; statistics and scores are always float32 or better."""
+    quantize: Quantize = "no"
+    """How plain weights are kept: "no" as they are, "8bit" or "4bit" packed by bitsandbytes (extra quantized)."""
     device: str = "cpu"
     """Where the model runs: "cpu", "cuda", "cuda:1", ..."""
     threads: int = 1

@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import ByT5Tokenizer
 
-from ffmem import InputError, ModelError, load_model
+from ffmem import IndexOptions, InputError, ModelError, RunOptions, build_index, load_model
+from ffmem.index.certificate import TOLERANCE
+from ffmem.index.verify import verify_index
 from ffmem.models.registry import _FILES, FAMILIES
 from ffmem.options import Dtype
 from tests.conftest import D_FF, D_MODEL, VARIANTS
@@ -189,12 +191,6 @@ def test_a_layer_more_than_the_weights_have(copy: Path) -> None:
         load_model(copy)
 
 
-def test_quantised_weights_are_refused(copy: Path) -> None:
-    change_config(copy, quantization_config={"quant_method": "fp8"})
-    with pytest.raises(InputError, match=r"quantised \(fp8\), so its values are no plain numbers\. .* made from\."):
-        load_model(copy)
-
-
 # Configs that change what is computed
 
 
@@ -351,3 +347,28 @@ def test_the_hash_of_the_tokenizer_changes_with_it(copy: Path) -> None:
     before = model.tokenizer_hash()
     model.tokenizer.add_tokens(["one-more"])
     assert model.tokenizer_hash() != before
+
+
+# Number types and devices
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_an_index_in_half_precision(dtype: Dtype, tiny_folder: Folder, corpus: Path, tmp_path: Path) -> None:
+    options = IndexOptions(top=7, promoted=10, max_tokens=2000, batch_tokens=200, dtype=dtype)
+    index = build_index(tiny_folder("llama"), corpus, tmp_path / "index", options=options, run=RunOptions(workers=0))
+    assert index.manifest["model"]["dtype"] == dtype
+    errors = index.manifest["certificate"]["errors"]
+    assert 1e-6 < max(errors["ff_sum_errors"]) < TOLERANCE[dtype]  # it was not float32 after all
+    found = verify_index(index, n_batches=10)
+    assert found.problems == () and found.same_bytes and found.n_triggers > 100
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "no-such-device"])
+def test_a_device_that_is_not_there(device: str, tiny_folder: Folder, corpus: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU, so there is nothing to refuse")
+    with pytest.raises(InputError) as raised:
+        build_index(tiny_folder("llama"), corpus, tmp_path / "index", options=IndexOptions(device=device))
+    assert raised.value.got.startswith(f"--device is {device!r}, which cannot be used here: ")
+    assert raised.value.expected == "Expected cpu (torch sees no GPU on this machine)"
+    assert raised.value.mend == "Write --device cpu"

@@ -11,11 +11,9 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
 
-import huggingface_hub
 import pytest
 import torch
 import transformers
-from huggingface_hub import errors as hub_errors
 from safetensors import SafetensorError
 
 from ffmem import InputError, load_model
@@ -105,49 +103,9 @@ def test_without_the_hub(offline: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["no such model", "a/b/c", "./missing/folder", "-x"])
 def test_a_name_that_no_hub_model_can_have(name: str) -> None:
     with pytest.raises(
-        InputError, match=r"neither a file nor a folder here, nor can a hub id look like that\. .* or smollm2\."
+        InputError, match=r"neither a file nor a folder here, nor can a hub id look like that\. .* smollm2 or minilm\."
     ):
         resolve(name)
-
-
-RESPONSE = SimpleNamespace(headers={}, request=None, status_code=404)
-HUB_ERRORS = {
-    "gated": (hub_errors.GatedRepoError, r"is gated.* Accept them on the model's page, then run: hf auth login\."),
-    "revision": (hub_errors.RevisionNotFoundError, r"has no revision 'v9'\. .* Leave --revision out"),
-    "unknown": (
-        hub_errors.RepositoryNotFoundError,
-        r"there is no model 'a/b'.* for a private model run: hf auth login\.",
-    ),
-    "other": (hub_errors.HfHubHTTPError, r"the hub cannot be reached"),
-}
-
-
-@pytest.mark.parametrize(("raised", "message"), HUB_ERRORS.values(), ids=HUB_ERRORS)
-def test_what_the_hub_refuses(
-    raised: type[hub_errors.HfHubHTTPError], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(model: str, **named: object) -> str:
-        assert (model, named["revision"]) == ("a/b", "v9")
-        raise raised("refused", response=RESPONSE)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(InputError, match=message):
-        resolve("a/b", "v9")
-
-
-def test_what_is_taken_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, object] = {}
-
-    def download(model: str, **named: object) -> str:
-        asked.update(named, model=model)
-        return str(tmp_path)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    assert resolve("a/b", "main") == tmp_path
-    assert (asked["model"], asked["revision"]) == ("a/b", "main")
-    patterns = asked["allow_patterns"]
-    assert isinstance(patterns, list) and "*.safetensors" in patterns
-    assert not {"*.bin", "*.pt", "*.pkl", "*"} & set(patterns)  # nothing that is unpickled
 
 
 # GGUF
@@ -342,3 +300,62 @@ def test_a_gguf_file_that_was_not_downloaded_to_its_end(smollm2_cache: Path, tmp
     with pytest.raises(InputError, match=r"m\.gguf cannot be read as a GGUF model: .* Download it again"):
         resolve(str(tmp_path / "m.gguf"))
     assert [path.name for path in (cache / "models").iterdir() if path.suffix != ".lock"] == []
+
+
+# Conversion
+
+
+def write_gguf(path: Path, architecture: str) -> None:
+    """A tiny random model as a GGUF file of this architecture."""
+    import gguf
+    import numpy as np
+
+    d_model, d_ff, tokens = 32, 64, ["<s>", *(chr(97 + n) for n in range(26)), "ab", "cd"]
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_context_length(64)
+    writer.add_embedding_length(d_model)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(d_ff)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(4)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3] + [1] * (len(tokens) - 1))
+    writer.add_token_merges(["a b", "c d"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+    shapes = {"token_embd": (len(tokens), d_model), "output_norm": (d_model,), "output": (len(tokens), d_model)}
+    block = {f"attn_{name}": (d_model, d_model) for name in ("q", "k", "v", "output")}
+    block |= {"attn_norm": (d_model,), "ffn_norm": (d_model,)}
+    block |= {"ffn_gate": (d_ff, d_model), "ffn_up": (d_ff, d_model), "ffn_down": (d_model, d_ff)}
+    shapes |= {f"blk.0.{name}": shape for name, shape in block.items()}
+    random = np.random.default_rng(0)
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", random.normal(size=shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_conversion_says_one_thing(tmp_path: Path) -> None:
+    pytest.importorskip("gguf", reason="the extra gguf is not installed, and without it no GGUF file is read")
+    write_gguf(tmp_path / "m.gguf", "llama")
+    script = "import sys, logging, ffmem; logging.basicConfig(format='%(message)s'); print(ffmem.load_model(sys.argv[1]).facts.d_ff)"
+    command = [sys.executable, "-c", script, str(tmp_path / "m.gguf")]
+    environment = os.environ | {"FFMEM_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout == "64\n", done.stderr
+    assert done.stderr == "converting m.gguf to safetensors, once (about a minute) ...\n"  # no bars of other libraries
+
+
+def test_a_gguf_file_of_an_architecture_that_cannot_be_converted(tmp_path: Path, cache: Path) -> None:
+    pytest.importorskip("gguf", reason="the extra gguf is not installed, and without it no GGUF file is read")
+    write_gguf(tmp_path / "m.gguf", "rwkv6")
+    with pytest.raises(InputError) as raised:
+        resolve(str(tmp_path / "m.gguf"))
+    assert "holds a model of an architecture that transformers cannot convert: " in raised.value.got
+    assert "rwkv6" in raised.value.got
+    assert raised.value.mend == "Take the original model, with its weights in safetensors"

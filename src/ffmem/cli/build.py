@@ -25,7 +25,7 @@ def index(
     Parameters
     ----------
     model
-        A Hugging Face id or folder, a .gguf file, or smollm2.
+        A Hugging Face id (or id@revision) or folder, a .gguf file, smollm2 or minilm.
     corpus
         python-docs, a .txt, .jsonl or .parquet file, a pattern of files, hf:NAME, or - for standard input.
     out

@@ -26,7 +26,7 @@ def activate(
     Parameters
     ----------
     model
-        A Hugging Face id or folder, a .gguf file, or smollm2.
+        A Hugging Face id (or id@revision) or folder, a .gguf file, smollm2 or minilm.
     text
         Words in quotes.
     index

@@ -85,7 +85,7 @@ def build_index(
     The same call again resumes a build that was stopped, and opens one that is finished.
 
     Args:
-        model: a Hugging Face id or folder, a ``.gguf`` file, or ``smollm2``.
+        model: a Hugging Face id or folder, a ``.gguf`` file, ``smollm2`` or ``minilm``.
         corpus: ``python-docs``, a file, a pattern of files, ``hf:NAME``, or ``-``: see docs/reference/corpora.md.
         out: folder of the index; made if it is not there.
         options: what the index is to contain.
@@ -151,7 +151,11 @@ class Build:
         options = self._request.options
         check_device(options.device)
         model = load_model(
-            self._request.model, dtype=options.dtype, device=options.device, revision=self._request.revision
+            self._request.model,
+            dtype=options.dtype,
+            device=options.device,
+            revision=self._request.revision,
+            quantize=options.quantize,
         )
         self._settle_corpus()
         identity = identify(model, self._request)

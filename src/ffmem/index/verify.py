@@ -169,7 +169,13 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
     source = model or identity["model"]["source"]
     with torch_threads_kept():
         torch.set_num_threads(options.threads)
-        loaded = load_model(source, dtype=options.dtype, device=options.device, revision=identity["model"]["revision"])
+        loaded = load_model(
+            source,
+            dtype=options.dtype,
+            device=options.device,
+            revision=identity["model"]["revision"],
+            quantize=options.quantize,
+        )
         if loaded.weights_hash() != identity["model"]["weights_sha256"]:
             raise InputError(
                 f"the model at {source} has other weights than the one that {index.folder} was built from",

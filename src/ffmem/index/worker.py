@@ -84,7 +84,14 @@ class IndexJob:
     def start(self, slot: int) -> "IndexWorker":
         """A worker that goes on from the state file of this slot, if there is one."""
         torch.set_num_threads(self.options.threads)
-        model = load_model(self.model, dtype=self.options.dtype, device=self.options.device, revision=self.revision)
+        options = self.options
+        model = load_model(
+            self.model,
+            dtype=options.dtype,
+            device=options.device,
+            revision=self.revision,
+            quantize=options.quantize,
+        )
         return IndexWorker(self, slot, model)
 
 

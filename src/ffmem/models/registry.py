@@ -12,7 +12,8 @@ from ffmem.models.base import Family
 from ffmem.models.quiet import quiet
 from ffmem.models.sources import model_name, resolve
 from ffmem.models.transformer import Transformer
-from ffmem.options import Dtype
+from ffmem.models.weights import packing, take_packed_weights
+from ffmem.options import Dtype, Quantize
 
 _FILES = (
     *("bert", "bloom", "falcon", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mixtral", "opt", "phi"),
@@ -26,27 +27,34 @@ _BY_ARCHITECTURE = {architecture: family for family in FAMILIES for architecture
 
 
 def load_model(
-    model: str | Path, *, dtype: Dtype = "float32", device: str = "cpu", revision: str | None = None
+    model: str | Path,
+    *,
+    dtype: Dtype = "float32",
+    device: str = "cpu",
+    revision: str | None = None,
+    quantize: Quantize = "no",
 ) -> Transformer:
     """A model seen as layers of keys and values, in eval mode, without gradients.
 
     Args:
-        model: a Hugging Face id or folder, a ``.gguf`` file, or ``smollm2``.
+        model: a Hugging Face id or folder, a ``.gguf`` file, ``smollm2`` or ``minilm``.
         dtype: number type of its weights. Weights stored as float32 stay memory-mapped, so that processes share them.
         device: where it is to be: "cpu", "cuda", ...
         revision: of a hub model.
+        quantize: pack plain weights into 8 or 4 bits. Keys and values are then what the packed weights stand for.
 
     Raises:
         InputError: it is not to be had, or its architecture is not known; the message lists those that are.
         ModelError: its files lack weights, or have shapes that its family cannot have.
     """
-    if dtype not in get_args(Dtype):
-        raise InputError(f"dtype is {dtype!r}", f"Expected one of: {', '.join(get_args(Dtype))}", "Use float32")
+    for name, value, choices in (("dtype", dtype, get_args(Dtype)), ("quantize", quantize, get_args(Quantize))):
+        if value not in choices:
+            raise InputError(f"{name} is {value!r}", f"Expected one of: {', '.join(choices)}", f"Use {choices[0]}")
     folder = resolve(str(model), revision)
     with quiet():
         config = _read(transformers.AutoConfig, folder, "config.json")
         architecture, family = _family_of(config, str(model))
-        _refuse_packed_weights(config, str(model))
+        packed = packing(config, str(model), quantize, device)
         tokenizer = _read(transformers.AutoTokenizer, folder, "the tokenizer")
         if not getattr(tokenizer, "is_fast", False):
             raise InputError(
@@ -57,12 +65,15 @@ def load_model(
         # settings for a batch of its author's, which would cut sentences, and which a call may or may not reset
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
-        module = _read_weights(family.architectures[architecture], folder, dtype)
+        module = _read_weights(family.architectures[architecture], folder, dtype, packed)
     if hasattr(config, "_experts_implementation"):
-        module.set_experts_implementation(
-            "eager"
-        )  # the loop that `MixtureLayer` repeats, so that a watch changes no bit
-    module = module.eval().requires_grad_(False).to(device)
+        # the loop that `MixtureLayer` repeats, so that a watch changes no bit
+        module.set_experts_implementation("eager")
+    if packed:  # it is where it is to be, and transformers would refuse to move it
+        take_packed_weights(module, getattr(torch, dtype))
+    else:
+        module = module.to(device)
+    module = module.eval().requires_grad_(False)
     return Transformer(model_name(str(model)), family, module, tokenizer)
 
 
@@ -78,17 +89,6 @@ def _family_of(config: Any, model: str) -> tuple[str, Family]:
     )
 
 
-def _refuse_packed_weights(config: Any, model: str) -> None:
-    packing = getattr(config, "quantization_config", None)
-    if packing is not None:
-        method = packing.get("quant_method") if isinstance(packing, dict) else packing.quant_method
-        raise InputError(
-            f"the weights of {model} are quantised ({method}), so its values are no plain numbers",
-            "Expected float32, bfloat16 or float16 weights, or a .gguf file",
-            "Take the model that this one was made from",
-        )
-
-
 def _read(auto_class: Any, folder: Path, what: str) -> Any:
     try:
         return auto_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -100,10 +100,15 @@ def _read(auto_class: Any, folder: Path, what: str) -> Any:
         ) from error
 
 
-def _read_weights(auto_class: str, folder: Path, dtype: Dtype) -> Any:
+def _read_weights(auto_class: str, folder: Path, dtype: Dtype, packed: dict[str, Any]) -> Any:
     try:
         module, report = getattr(transformers, auto_class).from_pretrained(
-            folder, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True, use_safetensors=True
+            folder,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            output_loading_info=True,
+            use_safetensors=True,
+            **packed,
         )
     except Exception as error:  # as above
         raise ModelError(

