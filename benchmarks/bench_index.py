@@ -24,9 +24,10 @@ import torch
 from ffmem.corpus.registry import open_corpus
 from ffmem.index.accumulator import Accumulator
 from ffmem.index.batches import Batch, plan_shards
-from ffmem.index.build import Build, Progress, Request, decide_projection
+from ffmem.index.build import Build, Progress, Request
 from ffmem.index.files import map_arrays
 from ffmem.index.finish import write_index
+from ffmem.index.identity import decide_projection
 from ffmem.index.promoted import promoted_tokens
 from ffmem.index.store import StorePaths
 from ffmem.index.topk import unpack
@@ -146,7 +147,7 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
     worker = IndexWorker(job, 0, model)
     text = ShardText(paths.work / "text", model, options)
     starts = map_arrays(paths.work / "text" / "tokens.safetensors")["sentence_start"]
-    shards = plan_shards(starts, counts["n_sentences"], options.shard_tokens)
+    shards = plan_shards(starts, counts["n_sentences_by_corpus"], options.shard_tokens)
     seconds: dict[str, float] = defaultdict(float)
     n_padded = n_tokens = 0
     number = 0

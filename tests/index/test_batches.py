@@ -12,7 +12,7 @@ lengths_lists = st.lists(st.integers(1, 300), min_size=1, max_size=200)
 @given(lengths_lists, st.integers(1, 2000))
 def test_shards_cover_every_sentence_once_in_order(lengths: list[int], shard_tokens: int) -> None:
     starts = np.concatenate(([0], np.cumsum(lengths))).astype(np.uint64)
-    shards = plan_shards(starts, len(lengths), shard_tokens)
+    shards = plan_shards(starts, [len(lengths)], shard_tokens)
     assert [i for shard in shards for i in range(shard.first_sentence, shard.end_sentence)] == list(range(len(lengths)))
     assert [shard.shard_id for shard in shards] == list(range(len(shards)))
     for shard in shards:
@@ -24,7 +24,7 @@ def test_shards_cover_every_sentence_once_in_order(lengths: list[int], shard_tok
 
 def test_held_out_sentences_are_in_no_shard() -> None:
     starts = np.array([0, 5, 9, 20, 30], dtype=np.uint64)
-    assert plan_shards(starts, 2, 100) == [Shard(0, 0, 2, 9)]
+    assert plan_shards(starts, [2], 100) == [Shard(0, 0, 2, 9)]
 
 
 @given(lengths_lists, st.integers(0, 2), st.integers(50, 2000))

@@ -12,9 +12,9 @@ import torch
 
 import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
-from ffmem.index.build import adopt_states, locked
+from ffmem.index.build import adopt_states
 from ffmem.index.histogram import histogram_edges
-from ffmem.index.store import NO_TOKEN
+from ffmem.index.store import NO_TOKEN, locked
 from ffmem.index.worker import IndexJob
 from tests.conftest import FAMILIES
 

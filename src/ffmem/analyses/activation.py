@@ -12,7 +12,7 @@ from torch import Tensor
 from ffmem.cell import mark
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.build import longest_input
+from ffmem.index.identity import longest_input
 from ffmem.index.reader import Index
 from ffmem.index.store import NO_TOKEN
 from ffmem.models.transformer import Transformer

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from ffmem import queries, render
-from ffmem.cli.app import FLAT, app
+from ffmem.cli.app import FLAT, Json, app, show
 from ffmem.options import IndexOptions, RunOptions
 
 
@@ -12,10 +12,11 @@ def index(
     model: str,
     corpus: str,
     /,
-    *,
+    *more: str,
     out: str,
     field: str = "text",
     revision: str | None = None,
+    extend: str | None = None,
     options: Annotated[IndexOptions, FLAT] = IndexOptions(),  # noqa: B008 (frozen)
     run: Annotated[RunOptions, FLAT] = RunOptions(),  # noqa: B008 (frozen)
     quiet: bool = False,
@@ -28,8 +29,13 @@ def index(
         A Hugging Face id (or id@revision) or folder, a .gguf file, smollm2 or minilm.
     corpus
         python-docs, a .txt, .jsonl or .parquet file, a pattern of files, hf:NAME, or - for standard input.
+    more
+        Further corpora, read one after the other.
     out
         Folder of the index.
+    extend
+        An index to go on from: --out becomes the index of its corpora and these, as if all had been read at once; it stays
+        as it is.
     field
         Where the rows of a corpus have fields, the one that holds the text; every other is kept as metadata.
     revision
@@ -41,7 +47,36 @@ def index(
 
     with render.progress(quiet) as listen:
         built = build_index(
-            model, corpus, out, options=options, run=run, field=field, revision=revision, progress=listen
+            model,
+            [corpus, *more],
+            out,
+            options=options,
+            run=run,
+            field=field,
+            revision=revision,
+            extend=extend,
+            progress=listen,
         )
     if not quiet:
         print(render.summary(built, queries.highlights(built)))
+
+
+@app.command
+def merge(first: str, second: str, /, *, out: str, json: Json = False) -> None:
+    """The index over the corpora of two indexes of one model. The order of the two does not matter.
+
+    Parameters
+    ----------
+    first
+        An index.
+    second
+        Another one, of the same model with the same options, over another corpus.
+    out
+        Folder of the merged index.
+    json
+        Print one JSON document.
+    """
+    from ffmem.index.merge import merge_indexes
+
+    merged = merge_indexes(first, second, out, progress=None if json else render.merging)
+    show(queries.info(merged) if json else render.info(queries.info(merged)))

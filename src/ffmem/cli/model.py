@@ -51,7 +51,7 @@ def activate(
 
     from ffmem.analyses.activation import Strength
     from ffmem.analyses.activation import activate as find
-    from ffmem.index.build import check_device
+    from ffmem.index.identity import check_device
 
     if by not in get_args(Strength):
         raise InputError(f"--by is {by!r}", f"Expected one of: {', '.join(get_args(Strength))}", "Write --by norm")

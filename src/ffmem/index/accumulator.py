@@ -5,7 +5,7 @@ Merging two is associative and commutative, bit for bit.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,7 @@ class Accumulator:
                     group.load({name: parts[name][number] for name in FIELDS})
 
 
-def save_state(path: Path, layers: Sequence[Mapping[str, np.ndarray]], job: str, covered: set[int]) -> None:
+def save_state(path: Path, layers: Iterable[Mapping[str, np.ndarray]], job: str, covered: set[int]) -> None:
     """Write the arrays of all layers (see layers.FIELDS) as a state that covers some shards of a job, atomically."""
     arrays = {f"L{i}.{name}": array for i, layer in enumerate(layers) for name, array in layer.items()}
     atomic_write(path, save(arrays, metadata={"job": job, "covered": json.dumps(sorted(covered))}))

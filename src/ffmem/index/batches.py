@@ -4,7 +4,7 @@ Float products depend on the shape of the batch they are computed in, so this is
 computed it. Knows no model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,22 +60,27 @@ class Batch:
         return sum((run.stop - run.start) * run.length for run in self.runs)
 
 
-def plan_shards(sentence_start: UInt64[np.ndarray, "n_offsets"], n_sentences: int, shard_tokens: int) -> list[Shard]:
-    """Cut sentences 0 .. n_sentences - 1 into shards of about ``shard_tokens`` tokens, in order.
+def plan_shards(
+    sentence_start: UInt64[np.ndarray, "n_offsets"], n_sentences_by_corpus: Sequence[int], shard_tokens: int
+) -> list[Shard]:
+    """Cut the indexed sentences into shards of about ``shard_tokens`` tokens, in order.
 
     Args:
         sentence_start: index of the first token of each sentence, and one entry after the last.
-        n_sentences: how many sentences to cut up.
+        n_sentences_by_corpus: how many sentences each corpus has; a shard ends with its corpus, so that the shards of an
+            index stay the same when another corpus is added.
         shard_tokens: a shard ends with the sentence in which it reaches this many tokens.
     """
     shards: list[Shard] = []
-    first = 0
-    while first < n_sentences:
-        start = int(sentence_start[first])
-        target = np.searchsorted(sentence_start[: n_sentences + 1], np.uint64(start + shard_tokens))
-        end = int(np.clip(target, first + 1, n_sentences))
-        shards.append(Shard(len(shards), first, end, int(sentence_start[end]) - start))
-        first = end
+    first = last = 0
+    for n_sentences in n_sentences_by_corpus:
+        last += n_sentences
+        while first < last:
+            start = int(sentence_start[first])
+            target = np.searchsorted(sentence_start[: last + 1], np.uint64(start + shard_tokens))
+            end = int(np.clip(target, first + 1, last))
+            shards.append(Shard(len(shards), first, end, int(sentence_start[end]) - start))
+            first = end
     return shards
 
 

@@ -1,34 +1,42 @@
 """Model x corpus -> index: the whole build, which resumes wherever it was stopped."""
 
 import copy
-import hashlib
 import json
 import os
-import platform
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import filelock
 import torch
 
 from ffmem.corpus.documents import Corpus
 from ffmem.corpus.registry import open_corpus
-from ffmem.errors import InputError, StoreError
-from ffmem.index.accumulator import read_covered
+from ffmem.errors import InputError
+from ffmem.index.accumulator import read_covered, save_state
 from ffmem.index.batches import plan_shards
 from ffmem.index.certificate import certify
 from ffmem.index.executors import Event, Executor, InProcessExecutor, ProcessExecutor, state_path
 from ffmem.index.files import disk_errors, map_arrays, write_json
 from ffmem.index.finish import write_index, write_manifest
+from ffmem.index.identity import (
+    check_device,
+    check_same,
+    corpora_of,
+    decide_projection,
+    describe,
+    hash_of,
+    identify,
+    longest_input,
+)
+from ffmem.index.inherit import check_extendable, copy_promoted, states_of, text_of
 from ffmem.index.reader import Index, open_index
 from ffmem.index.runlog import RunLog
-from ffmem.index.store import FORMAT, StorePaths, read_manifest
+from ffmem.index.store import StorePaths, locked, read_manifest
 from ffmem.index.text_writer import TextSource, write_text
 from ffmem.index.worker import (
     IndexJob,
@@ -38,12 +46,10 @@ from ffmem.index.worker import (
     promoted_path,
     torch_threads_kept,
 )
-from ffmem.models.base import Projection
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display, is_byte_level, token_bytes
 from ffmem.options import IndexOptions, RunOptions
-from ffmem.version import __version__
 
 
 @dataclass(frozen=True)
@@ -71,13 +77,14 @@ Listener = Callable[[Progress], None]
 
 def build_index(
     model: str | Path,
-    corpus: str | Path,
+    corpus: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     options: IndexOptions | None = None,
     run: RunOptions | None = None,
     field: str = "text",
     revision: str | None = None,
+    extend: str | Path | None = None,
     progress: Listener | None = None,
 ) -> Index:
     """Index every feed-forward cell of a model over a corpus, and open the index.
@@ -86,12 +93,15 @@ def build_index(
 
     Args:
         model: a Hugging Face id or folder, a ``.gguf`` file, ``smollm2`` or ``minilm``.
-        corpus: ``python-docs``, a file, a pattern of files, ``hf:NAME``, or ``-``: see docs/reference/corpora.md.
+        corpus: ``python-docs``, a file, a pattern of files, ``hf:NAME``, or ``-``: see docs/reference/corpora.md; or several
+            of them, which are read one after the other.
         out: folder of the index; made if it is not there.
         options: what the index is to contain.
         run: how to go about it.
         field: where the rows of a corpus have fields, the one that holds the text.
         revision: revision of a hub model.
+        extend: a finished index of this model with these options, which stays as it is: ``out`` becomes the index of its
+            corpora and these, as if all had been read at once, and only the new text goes through the model.
         progress: called now and then with how far it is.
 
     Raises:
@@ -102,7 +112,14 @@ def build_index(
     Cost: memory beside the model is bounded by workers x cells x top and one batch a worker, whatever the corpus.
     """
     folder = Path(out)
-    request = Request(str(model), revision, open_corpus(str(corpus), field), options or IndexOptions())
+    names = [corpus] if isinstance(corpus, str | Path) else corpus
+    request = Request(
+        model=str(model),
+        revision=revision,
+        corpora=tuple(open_corpus(str(name), field) for name in names),
+        options=options or IndexOptions(),
+        base=None if extend is None else open_index(extend),
+    )
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder), torch_threads_kept():
@@ -117,26 +134,10 @@ class Request:
 
     model: str
     revision: str | None
-    corpus: Corpus
+    corpora: tuple[Corpus, ...]
     options: IndexOptions
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the operating system drops if this process dies."""
-    lock = filelock.FileLock(StorePaths(folder).lock, timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise StoreError(
-            f"{folder} is in use by another `ffmem index`",
-            "Expected to be the only one who builds there",
-            "Wait until it has finished, or choose another folder with --out",
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    base: Index | None = None
+    """A finished index that these corpora continue."""
 
 
 class Build:
@@ -157,8 +158,7 @@ class Build:
             revision=self._request.revision,
             quantize=options.quantize,
         )
-        self._settle_corpus()
-        identity = identify(model, self._request)
+        identity = self._identify(model)
         if self._paths.manifest.exists():
             check_same(self._paths, identity, read_manifest(self._paths.folder)["identity"])
             shutil.rmtree(self._paths.work, ignore_errors=True)  # a run that was stopped while it cleaned up
@@ -181,17 +181,26 @@ class Build:
         shutil.rmtree(self._paths.work)
         self._listen(Progress("done"))
 
-    def _settle_corpus(self) -> None:
-        """Let a corpus that can be read but once keep itself in the work folder of a new build."""
-        job, folder, begun = self._paths.work / "job.json", self._paths.folder, None
+    def _identify(self, model: Transformer) -> dict[str, Any]:
+        """The identity of what is asked for; corpora that can be read but once keep themselves in the work folder."""
+        job, folder, begun = self._paths.work / "job.json", self._paths.folder, []
         if self._paths.manifest.exists():
-            begun = read_manifest(folder)["identity"]["corpus"]
+            begun = corpora_of(read_manifest(folder)["identity"])
         elif job.exists():
-            begun = json.loads(job.read_bytes())["corpus"]
+            begun = corpora_of(json.loads(job.read_bytes()))
         else:
             self._check_free()
-        with disk_errors(self._paths.work):
-            self._request.corpus.settle(self._paths.work, begun)
+        base, request = self._request.base, self._request
+        earlier = [] if base is None else corpora_of(base.manifest["identity"])
+        for corpus, known in zip_longest(request.corpora, begun[len(earlier) :]):
+            if corpus is not None:
+                with disk_errors(self._paths.work):
+                    corpus.settle(self._paths.work, known)
+        corpora = earlier + [corpus.identity() for corpus in request.corpora]
+        identity = identify(model, request.model, request.revision, corpora, request.options)
+        if base is not None:
+            check_extendable(base, identity)
+        return identity
 
     def _check_free(self) -> None:
         others = sorted(p.name for p in self._paths.folder.iterdir() if p.name not in {"lock", "work"})
@@ -227,6 +236,17 @@ class Build:
             write_json(done, asdict(counts))
         return dict(json.loads(done.read_bytes()))
 
+    def _take_base(self, base: Index, job: IndexJob) -> None:
+        """Start from what an index that is extended has found."""
+        done = self._paths.work / "base.json"
+        if not done.exists():
+            n_sentences = base.manifest["counts"]["n_sentences_by_corpus"]
+            shards = plan_shards(base.text.sentence_start, n_sentences, job.options.shard_tokens)
+            covered = {shard.shard_id for shard in shards}
+            save_state(state_path(job.folder, "base", 0), states_of(base), job.job_hash, covered)
+            copy_promoted(base, job.folder)
+            write_json(done, {"shards": len(shards)})
+
     def _certify(self, model: Transformer) -> dict[str, Any]:
         done = self._paths.work / "certificate.json"
         if not done.exists():
@@ -239,7 +259,7 @@ class Build:
         options, work = self._request.options, self._paths.work
         counts = json.loads((work / "text.json").read_bytes())
         starts = map_arrays(work / "text" / "tokens.safetensors")["sentence_start"]
-        shards = plan_shards(starts, counts["n_sentences"], options.shard_tokens)
+        shards = plan_shards(starts, counts["n_sentences_by_corpus"], options.shard_tokens)
         job = IndexJob(
             folder=work,
             model=self._request.model,
@@ -250,6 +270,8 @@ class Build:
             job_hash=hash_of(identity),
             checkpoint_s=float(self._run.checkpoint_s),
         )
+        if self._request.base is not None:
+            self._take_base(self._request.base, job)
         covered = adopt_states(work, job)
         tasks: list[ScanShard | ProjectLayer] = [ScanShard(s) for s in shards if s.shard_id not in covered]
         layers = range(model.facts.n_layers)
@@ -331,100 +353,6 @@ def make_executor(options: IndexOptions, run: RunOptions) -> Executor:
     return ProcessExecutor(workers) if workers else InProcessExecutor()
 
 
-def identify(model: Transformer, request: Request) -> dict[str, Any]:
-    """What decides the content of an index; two builds with equal identities are equal."""
-    return {
-        "ffmem": __version__,
-        "format": FORMAT,
-        "model": {
-            "name": model.facts.name,
-            "source": request.model,
-            "revision": request.revision,
-            "weights_sha256": model.weights_hash(),
-            "config_sha256": model.config_hash(),
-            "tokenizer_sha256": model.tokenizer_hash(),
-        },
-        "corpus": request.corpus.identity(),
-        "options": request.options.to_json(),
-    }
-
-
-_NOT_COMPARED = {"model.source", "model.name", "corpus.name"}  # the same thing may lie elsewhere
-
-
-def check_same(paths: StorePaths, asked: dict[str, Any], found: dict[str, Any]) -> None:
-    """Refuse to go on with, or open, an index of something else; the message names each difference."""
-    left, right = dict(_flat(found)), dict(_flat(asked))
-    names = [n for n in right if n not in _NOT_COMPARED and left.get(n) != right[n]]
-    if names:
-        differences = "; ".join(f"{_readable(n)} is {left.get(n)!r} there and {right[n]!r} here" for n in names)
-        raise InputError(
-            f"{paths.folder} holds an index of something else: {differences}",
-            "Expected the same model, corpus and options as the build that began it",
-            "Choose another folder with --out, or give the same arguments to go on with that one",
-        )
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, item in value.items():
-        if isinstance(item, dict):
-            yield from _flat(item, f"{prefix}{name}.")
-        else:
-            yield prefix + name, item
-
-
-def _readable(name: str) -> str:
-    return "--" + name[8:].replace("_", "-") if name.startswith("options.") else name
-
-
-def describe(model: Transformer, identity: dict[str, Any], options: IndexOptions) -> dict[str, Any]:
-    """All of the manifest that is known before the pass."""
-    prefix, suffix = model.special_tokens(options.bos)
-    exact = options.device == "cpu" and options.threads == 1
-    return {
-        "format": FORMAT,
-        "identity": identity,
-        "model": asdict(model.facts),
-        "projection": decide_projection(model, options),
-        "layer_projections": [
-            model.projection_of(layer, decide_projection(model, options)) for layer in range(model.facts.n_layers)
-        ],
-        "special_tokens": {"prefix": list(prefix), "suffix": list(suffix)},
-        "same_bytes": {
-            "holds": exact,
-            "processor": processor(),
-            "why": f"one thread a worker on a CPU ({processor()}): the same bytes on any machine with this processor"
-            if exact
-            else f"device {options.device}, {options.threads} threads: another build is equal to rounding only",
-        },
-    }
-
-
-def processor() -> str:
-    """Name of this machine's processor, as far as it can be had; float results depend on it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def decide_projection(model: Transformer, options: IndexOptions) -> Projection:
-    """The projection of values: "auto" is "folded" where there is a final norm to fold, else "raw"."""
-    available = model.facts.projections
-    if options.projection == "auto":
-        return "folded" if "folded" in available else "raw"
-    if options.projection not in available:
-        raise InputError(
-            f"--projection is {options.projection!r}, which {model.facts.name} does not have",
-            f"Expected auto or one of: {', '.join(available)}",
-            "Leave --projection out",
-        )
-    return options.projection
-
-
 def text_source(model: Transformer, request: Request) -> TextSource:
     """What turns the corpus into this model's tokens."""
     tokenizer = copy.deepcopy(model.tokenizer.backend_tokenizer)
@@ -433,38 +361,10 @@ def text_source(model: Transformer, request: Request) -> TextSource:
     vocabulary = token_bytes(model.tokenizer, model.facts.d_vocab)
     prefix, suffix = model.special_tokens(request.options.bos)
     return TextSource(
-        corpus=request.corpus,
+        corpora=request.corpora,
         tokenizer=tokenizer,
         byte_lengths=[len(token) for token in vocabulary] if is_byte_level(model.tokenizer) else None,
         vocabulary=[display(token) for token in vocabulary],
         max_tokens=longest_input(model, request.options) - len(prefix) - len(suffix),
+        base=None if request.base is None else text_of(request.base),
     )
-
-
-def longest_input(model: Transformer, options: IndexOptions) -> int:
-    """Most tokens of one input, special tokens included."""
-    context = model.facts.max_length
-    if options.max_length is not None and context is not None and options.max_length > context:
-        raise InputError(
-            f"--max-length is {options.max_length}, but the context of {model.facts.name} is {context} tokens",
-            f"Expected at most {context}",
-            "Leave --max-length out to use the whole context",
-        )
-    return options.max_length or context or 2**31 - 1
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that is not there."""
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"--device is {device!r}, which cannot be used here: {str(error).splitlines()[0]}",
-            f"Expected cpu{' or cuda' if torch.cuda.is_available() else ' (torch sees no GPU on this machine)'}",
-            "Write --device cpu",
-        ) from error
-
-
-def hash_of(value: dict[str, Any]) -> str:
-    """SHA-256 of a JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -46,7 +46,7 @@ def certify(model: Transformer, text: Path, options: IndexOptions) -> dict[str, 
         for batch in shard_text.batches(Shard(0, sentence, sentence + 1, int(lengths[sentence])))
     ]
     measured = [asdict(measure_identities(model, *shard_text.inputs(batch))) for batch in batches]
-    worst = {name: _largest([one[name] for one in measured]) for name in measured[0]}
+    worst = worst_of(measured)
     _check(worst, model, options)
     return {
         "errors": worst,
@@ -59,6 +59,11 @@ def certify(model: Transformer, text: Path, options: IndexOptions) -> dict[str, 
         "transformers": transformers.__version__,
         "python": platform.python_version(),
     }
+
+
+def worst_of(measured: list[dict[str, Any]]) -> dict[str, Any]:
+    """The largest of several measurements of the same errors."""
+    return {name: _largest([one[name] for one in measured]) for name in measured[0]}
 
 
 def _largest(values: list[Any]) -> Any:

@@ -4,11 +4,14 @@ docs/design/store-format.md is normative.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 
 from ffmem.errors import StoreError
@@ -54,6 +57,24 @@ class StorePaths:
     def run(self) -> Path:
         """What may differ between builds of the same index: times, workers, resumes."""
         return self.folder / "run.json"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the operating system drops if this process dies."""
+    lock = filelock.FileLock(StorePaths(folder).lock, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise StoreError(
+            f"{folder} is in use by another `ffmem index`",
+            "Expected to be the only one who builds there",
+            "Wait until it has finished, or choose another folder with --out",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def layer_path(index_folder: Path, cells: LayerCells) -> Path:
@@ -163,6 +184,8 @@ LAYER_ARRAYS: dict[str, tuple[str, str]] = {
     "suppressed_scores": ("<f4", "cells k"),
 }
 """Name -> (dtype, axes) of every array of a layer file."""
+PROMOTED_ARRAYS = ("promoted_ids", "promoted_scores", "suppressed_ids", "suppressed_scores")
+"""Those of them that come from the values alone."""
 
 
 def total_of(parts: np.ndarray) -> np.ndarray:

@@ -1,13 +1,13 @@
 """Corpus -> the text side of a store, streaming: documents, sentences, tokens. Knows no model."""
 
+import copy
 import errno
 import hashlib
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,8 +18,7 @@ from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.sentences import Sentence, split_sentences
 from ffmem.corpus.tokens import TokenizedSentence, Window, tokenize, windows
 from ffmem.errors import InputError
-from ffmem.index.files import sync_folder
-from ffmem.index.token_spool import TokenSpool, write_tokens
+from ffmem.index.text_spool import TextSpool
 from ffmem.options import IndexOptions, Windows, parse_split
 
 TOKEN_LIMIT = 2**32 - 1
@@ -61,13 +60,17 @@ class TextCounts:
     """Sentences without a token."""
     stopped_by: str | None = None
     """"max_sentences" or "max_tokens" if the corpus was not read to its end."""
+    n_sentences_by_corpus: list[int] = field(default_factory=list)
+    """Indexed sentences that each corpus gave; shards do not reach from one into the next."""
+    n_sentences_shared: int = 0
+    """Indexed sentences of merged indexes that an earlier one of them holds too; both are kept."""
 
 
 @dataclass(frozen=True)
 class TextSource:
     """What turns a corpus into tokens."""
 
-    corpus: Corpus
+    corpora: Sequence[Corpus]
     tokenizer: Tokenizer
     byte_lengths: Sequence[int] | None
     """Bytes of each token of a byte-level vocabulary, else None."""
@@ -75,11 +78,22 @@ class TextSource:
     """Each token as text."""
     max_tokens: int
     """Most own tokens of one input."""
+    base: "TextBase | None" = None
+    """A finished text that these corpora continue."""
 
     @cached_property
     def byte_length_array(self) -> np.ndarray | None:
         """`byte_lengths` as int64, (d_vocab,)."""
         return None if self.byte_lengths is None else np.array(self.byte_lengths, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class TextBase:
+    """A finished text."""
+
+    folder: Path
+    """With its ``text.sqlite`` and ``tokens.safetensors``."""
+    counts: TextCounts
 
 
 @dataclass(frozen=True)
@@ -102,17 +116,37 @@ def write_text(
 
     Cost: memory does not grow with the corpus: repeats are found through a table on disk.
     """
-    counts = TextCounts()
     _check_windows(parse_split(options.split), source.max_tokens)
-    with _sqlite_disk_errors(folder), _Spool(folder, source.vocabulary) as spool:
-        for batch in _batches(source.corpus, options):
-            if not _add_documents(batch, source, options, spool, counts):
-                break
-            if progress is not None:
-                progress(counts)
-        _check_something_is_left(source.corpus, counts)
+    with _sqlite_disk_errors(folder), TextSpool(folder, source.vocabulary) as spool:
+        counts = TextCounts()
+        if source.base is not None:
+            counts = copy.deepcopy(source.base.counts)
+            spool.take(source.base.folder, counts.n_sentences)
+        for corpus in source.corpora:
+            n_before, n_bad = counts.n_sentences, counts.n_undecodable_bytes
+            if counts.stopped_by is None:
+                _read(corpus, source, options, spool, counts, progress)
+            counts.n_undecodable_bytes += n_bad
+            counts.n_sentences_by_corpus.append(counts.n_sentences - n_before)
+        _check_something_is_left(", ".join(corpus.name for corpus in source.corpora), counts)
         counts.n_held_out_also_indexed = spool.finish(counts.n_sentences)
     return counts
+
+
+def _read(
+    corpus: Corpus,
+    source: TextSource,
+    options: IndexOptions,
+    spool: TextSpool,
+    counts: TextCounts,
+    progress: Callable[[TextCounts], None] | None,
+) -> None:
+    """Add one corpus, up to its end or to a limit."""
+    for batch in _batches(corpus, options, counts.n_documents):
+        if not _add_documents(batch, source, options, spool, counts):
+            break
+        if progress is not None:
+            progress(counts)
 
 
 @contextmanager
@@ -126,12 +160,12 @@ def _sqlite_disk_errors(folder: Path) -> Iterator[None]:
         raise
 
 
-def _batches(corpus: Corpus, options: IndexOptions) -> Iterator[list[_SplitDocument]]:
+def _batches(corpus: Corpus, options: IndexOptions, first_number: int) -> Iterator[list[_SplitDocument]]:
     """Documents that together have about as many sentences as the tokenizer takes at once."""
     batch: list[_SplitDocument] = []
     n_sentences = n_characters = 0
     how = "windows" if parse_split(options.split) else options.split
-    for number, document in enumerate(corpus):
+    for number, document in enumerate(corpus, start=first_number):
         sentences = list(split_sentences(document.text, how))
         batch.append(_SplitDocument(number, document, sentences, corpus.n_undecodable_bytes))
         n_sentences += max(1, len(sentences))
@@ -151,7 +185,7 @@ def is_held_out(text: str, options: IndexOptions) -> bool:
 
 
 def _add_documents(
-    batch: list[_SplitDocument], source: TextSource, options: IndexOptions, spool: "_Spool", counts: TextCounts
+    batch: list[_SplitDocument], source: TextSource, options: IndexOptions, spool: TextSpool, counts: TextCounts
 ) -> bool:
     """Add the sentences of some documents; False when a limit is reached."""
     texts = [sentence.text for split in batch for sentence in split.sentences]
@@ -212,7 +246,7 @@ def _pieces(
 
 
 def _add_sentence(
-    spool: "_Spool",
+    spool: TextSpool,
     document_id: int,
     piece: Window,
     held_out: bool,
@@ -247,128 +281,16 @@ def _add_sentence(
     return True
 
 
-def _check_something_is_left(corpus: Corpus, counts: TextCounts) -> None:
+def _check_something_is_left(name: str, counts: TextCounts) -> None:
     if counts.n_documents == 0:
         raise InputError(
-            f"the corpus {corpus.name} is empty", "Expected at least one document with text", "Give another corpus"
+            f"the corpus {name} is empty", "Expected at least one document with text", "Give another corpus"
         )
     if counts.n_sentences == 0:
-        told = ", ".join(f"{f.name} {getattr(counts, f.name)}" for f in fields(counts) if getattr(counts, f.name))
+        numbers = {f.name: getattr(counts, f.name) for f in fields(counts)}
+        told = ", ".join(f"{name} {n}" for name, n in numbers.items() if n and not isinstance(n, list))
         raise InputError(
-            f"no sentence of {corpus.name} is left to index ({told})",
+            f"no sentence of {name} is left to index ({told})",
             "Expected at least one sentence that is not held out",
             "Lower --holdout, raise --max-sentences or --max-tokens, or give more text",
         )
-
-
-class _Spool:
-    """Writes rows and token arrays as they come; held-out ones apart, to follow the indexed ones in the end."""
-
-    def __init__(self, folder: Path, vocabulary: Sequence[str]) -> None:
-        self._folder = folder
-        self._vocabulary = vocabulary
-        self._parts = (TokenSpool(folder / "indexed"), TokenSpool(folder / "held-out"))
-        # An unfinished folder is simply written anew, so neither database needs a journal.
-        self._db = _open_database(folder / "text.sqlite")
-        self._seen = _open_database(folder / "seen.sqlite")
-        self._db.executescript(
-            """
-            CREATE TABLE documents(
-                id INTEGER PRIMARY KEY, name TEXT NOT NULL, metadata TEXT NOT NULL, held_out INTEGER NOT NULL,
-                n_bytes INTEGER NOT NULL);
-            CREATE TABLE sentences(
-                id INTEGER PRIMARY KEY, document_id INTEGER NOT NULL REFERENCES documents(id),
-                start_byte INTEGER NOT NULL, text TEXT NOT NULL, n_occurrences INTEGER NOT NULL,
-                also_indexed INTEGER NOT NULL);
-            CREATE TABLE vocabulary(token_id INTEGER PRIMARY KEY, token TEXT NOT NULL);
-            CREATE TEMP TABLE held_out AS SELECT *, x'' AS indexed_hash FROM sentences;
-            """
-        )
-        self._seen.executescript(
-            "CREATE TABLE seen(hash BLOB PRIMARY KEY, id INTEGER NOT NULL, n INTEGER NOT NULL) WITHOUT ROWID;"
-        )
-
-    def __enter__(self) -> "_Spool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for part in self._parts:
-            part.close()
-        self._db.close()
-        self._seen.close()
-
-    def add_document(self, number: int, document: Document, held_out: bool) -> None:
-        metadata = json.dumps(document.metadata, ensure_ascii=False)
-        row = (number, document.name, metadata, int(held_out), len(document.text.encode()))
-        self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", row)
-
-    def count_again(self, piece: Window, held_out: bool) -> bool:
-        """Count a sentence that is already there; False if it is not."""
-        updated = self._seen.execute("UPDATE seen SET n = n + 1 WHERE hash = ?", (_hash(piece, held_out),))
-        return updated.rowcount == 1
-
-    def add_sentence(self, document_id: int, piece: Window, held_out: bool) -> None:
-        part = self._parts[held_out]
-        row = (part.n_sentences, document_id, piece.start_byte, piece.text)
-        if held_out:
-            self._db.execute("INSERT INTO temp.held_out VALUES (?, ?, ?, ?, 1, 0, ?)", (*row, _hash(piece, False)))
-        else:
-            self._db.execute("INSERT INTO main.sentences VALUES (?, ?, ?, ?, 1, 0)", row)
-        seen = (_hash(piece, held_out), part.n_sentences)
-        self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, 1)", seen)
-        part.add(piece.tokens, piece.context)
-
-    def finish(self, n_indexed: int) -> int:
-        """Put everything in its final form; return how many held-out sentences are also indexed."""
-        self._db.execute(
-            "INSERT INTO main.sentences "
-            "SELECT id + ?, document_id, start_byte, text, 1, 0 FROM temp.held_out ORDER BY id",
-            (n_indexed,),
-        )
-        for marker, first in ((_INDEXED, 0), (_HELD_OUT, n_indexed)):
-            repeats = self._seen.execute("SELECT n, id FROM seen WHERE n > 1 AND substr(hash, 1, 1) = ?", (marker,))
-            self._db.executemany(
-                "UPDATE sentences SET n_occurrences = ? WHERE id = ?", ((n, number + first) for n, number in repeats)
-            )
-        held_out = self._db.execute("SELECT id, indexed_hash FROM temp.held_out ORDER BY id")
-        twins = ((number + n_indexed,) for number, key in held_out if self._is_indexed(key))
-        n_twins = self._db.executemany("UPDATE main.sentences SET also_indexed = 1 WHERE id = ?", twins).rowcount
-        self._db.executemany("INSERT INTO vocabulary VALUES (?, ?)", enumerate(self._vocabulary))
-        self._db.executescript(
-            """
-            CREATE INDEX sentences_document ON sentences(document_id);
-            CREATE INDEX vocabulary_token ON vocabulary(token);
-            """
-        )
-        self._db.commit()
-        self._db.close()
-        self._seen.close()
-        (self._folder / "seen.sqlite").unlink()
-        write_tokens(self._folder / "tokens.safetensors", self._parts)
-        for part in self._parts:
-            part.remove()
-        for name in ("text.sqlite", "tokens.safetensors"):
-            with (self._folder / name).open("rb+") as file:
-                os.fsync(file.fileno())
-        sync_folder(self._folder)
-        return n_twins
-
-    def _is_indexed(self, key: bytes) -> bool:
-        found = self._seen.execute("SELECT 1 FROM seen WHERE hash = ?", (key,))
-        return found.fetchone() is not None
-
-
-def _open_database(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path)
-    connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
-    return connection
-
-
-_INDEXED, _HELD_OUT = b"\0", b"\1"
-
-
-def _hash(piece: Window, held_out: bool) -> bytes:
-    """The same for equal texts of which the same part competes."""
-    key = piece.context.to_bytes(4, "little")
-    digest = hashlib.blake2b(piece.text.encode(), digest_size=16, key=key).digest()
-    return (_HELD_OUT if held_out else _INDEXED) + digest

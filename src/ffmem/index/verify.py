@@ -158,8 +158,8 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
     import torch
 
     from ffmem.index.batches import plan_shards
-    from ffmem.index.build import processor
     from ffmem.index.certificate import certify
+    from ffmem.index.identity import processor
     from ffmem.index.store import StorePaths
     from ffmem.index.worker import ShardText, torch_threads_kept
     from ffmem.models.registry import load_model
@@ -184,7 +184,9 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
             )
         folder = StorePaths(index.folder).index
         text = ShardText(folder, loaded, options)
-        shards = plan_shards(index.text.sentence_start, index.text.n_sentences, options.shard_tokens)
+        shards = plan_shards(
+            index.text.sentence_start, index.manifest["counts"]["n_sentences_by_corpus"], options.shard_tokens
+        )
         batches = [batch for shard in shards for batch in text.batches(shard)]
         drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
         tally = _Tally(index)

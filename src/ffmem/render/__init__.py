@@ -3,6 +3,6 @@
 from ffmem.render.activation import activation
 from ffmem.render.cells import cell, cells
 from ffmem.render.index import info, summary, verification
-from ffmem.render.progress import progress, say
+from ffmem.render.progress import merging, progress, say
 
-__all__ = ["activation", "cell", "cells", "info", "progress", "say", "summary", "verification"]
+__all__ = ["activation", "cell", "cells", "info", "merging", "progress", "say", "summary", "verification"]

@@ -1,0 +1,165 @@
+"""What decides the content of an index, and what is told of it before a pass: identities, and the manifest's facts."""
+
+import hashlib
+import json
+import platform
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ffmem.errors import InputError
+from ffmem.index.store import FORMAT, StorePaths
+from ffmem.models.base import Projection
+from ffmem.models.transformer import Transformer
+from ffmem.options import IndexOptions
+from ffmem.version import __version__
+
+
+def identify(
+    model: Transformer, source: str, revision: str | None, corpora: Sequence[dict[str, Any]], options: IndexOptions
+) -> dict[str, Any]:
+    """What decides the content of an index; two builds with equal identities are equal."""
+    return {
+        "ffmem": __version__,
+        "format": FORMAT,
+        "model": {
+            "name": model.facts.name,
+            "source": source,
+            "revision": revision,
+            "weights_sha256": model.weights_hash(),
+            "config_sha256": model.config_hash(),
+            "tokenizer_sha256": model.tokenizer_hash(),
+        },
+        "corpus": join_corpora(corpora),
+        "options": options.to_json(),
+    }
+
+
+def join_corpora(corpora: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The identity of a corpus, or of several one after the other."""
+    if len(corpora) == 1:
+        return corpora[0]
+    return {"kind": "several", "name": " + ".join(one["name"] for one in corpora), "corpora": list(corpora)}
+
+
+def corpora_of(identity: dict[str, Any]) -> list[dict[str, Any]]:
+    """The identities of the corpora of an index, in their order."""
+    corpus = identity["corpus"]
+    return list(corpus["corpora"]) if corpus["kind"] == "several" else [corpus]
+
+
+_NOT_COMPARED = re.compile(r"model\.(source|name)|corpus(\.corpora\.\d+)?\.name")
+"""The same thing may lie elsewhere."""
+
+
+def differences(found: dict[str, Any], asked: dict[str, Any]) -> str:
+    """In which words two identities differ, "" if they do not."""
+    left, right = dict(_flat(found)), dict(_flat(asked))
+    names = [n for n in {**right, **left} if not _NOT_COMPARED.fullmatch(n) and left.get(n) != right.get(n)]
+    return "; ".join(f"{_readable(n)} is {left.get(n)!r} there and {right.get(n)!r} here" for n in names)
+
+
+def check_same(paths: StorePaths, asked: dict[str, Any], found: dict[str, Any]) -> None:
+    """Refuse to go on with, or open, an index of something else; the message names each difference."""
+    told = differences(found, asked)
+    if told:
+        raise InputError(
+            f"{paths.folder} holds an index of something else: {told}",
+            "Expected the same model, corpus and options as the build that began it",
+            "Choose another folder with --out, or give the same arguments to go on with that one",
+        )
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, item in value.items():
+        if isinstance(item, dict):
+            yield from _flat(item, f"{prefix}{name}.")
+        elif isinstance(item, list):
+            yield from _flat({str(number): one for number, one in enumerate(item)}, f"{prefix}{name}.")
+        else:
+            yield prefix + name, item
+
+
+def _readable(name: str) -> str:
+    return "--" + name[8:].replace("_", "-") if name.startswith("options.") else name
+
+
+def describe(model: Transformer, identity: dict[str, Any], options: IndexOptions) -> dict[str, Any]:
+    """All of the manifest that is known before the pass."""
+    prefix, suffix = model.special_tokens(options.bos)
+    exact = options.device == "cpu" and options.threads == 1
+    return {
+        "format": FORMAT,
+        "identity": identity,
+        "model": asdict(model.facts),
+        "projection": decide_projection(model, options),
+        "layer_projections": [
+            model.projection_of(layer, decide_projection(model, options)) for layer in range(model.facts.n_layers)
+        ],
+        "special_tokens": {"prefix": list(prefix), "suffix": list(suffix)},
+        "same_bytes": {
+            "holds": exact,
+            "processor": processor(),
+            "why": f"one thread a worker on a CPU ({processor()}): the same bytes on any machine with this processor"
+            if exact
+            else f"device {options.device}, {options.threads} threads: another build is equal to rounding only",
+        },
+    }
+
+
+def processor() -> str:
+    """Name of this machine's processor, as far as it can be had; float results depend on it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def decide_projection(model: Transformer, options: IndexOptions) -> Projection:
+    """The projection of values: "auto" is "folded" where there is a final norm to fold, else "raw"."""
+    available = model.facts.projections
+    if options.projection == "auto":
+        return "folded" if "folded" in available else "raw"
+    if options.projection not in available:
+        raise InputError(
+            f"--projection is {options.projection!r}, which {model.facts.name} does not have",
+            f"Expected auto or one of: {', '.join(available)}",
+            "Leave --projection out",
+        )
+    return options.projection
+
+
+def longest_input(model: Transformer, options: IndexOptions) -> int:
+    """Most tokens of one input, special tokens included."""
+    context = model.facts.max_length
+    if options.max_length is not None and context is not None and options.max_length > context:
+        raise InputError(
+            f"--max-length is {options.max_length}, but the context of {model.facts.name} is {context} tokens",
+            f"Expected at most {context}",
+            "Leave --max-length out to use the whole context",
+        )
+    return options.max_length or context or 2**31 - 1
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"--device is {device!r}, which cannot be used here: {str(error).splitlines()[0]}",
+            f"Expected cpu{' or cuda' if torch.cuda.is_available() else ' (torch sees no GPU on this machine)'}",
+            "Write --device cpu",
+        ) from error
+
+
+def hash_of(value: dict[str, Any]) -> str:
+    """SHA-256 of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,78 @@
+"""What a finished index hands on to one that is made from it: its state, its text, its promoted tokens."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from ffmem.errors import InputError
+from ffmem.index.files import atomic_write
+from ffmem.index.identity import differences
+from ffmem.index.reader import Index
+from ffmem.index.store import NO_TOKEN, PROMOTED_ARRAYS, StorePaths
+from ffmem.index.text_writer import TextBase, TextCounts
+from ffmem.index.worker import promoted_path
+
+_LOWER_HALF = 2**32 - 1
+
+
+def states_of(index: Index, token_offset: int = 0) -> Iterator[dict[str, np.ndarray]]:
+    """The state of each layer that its stored arrays were made from: see layers.FIELDS.
+
+    Args:
+        index: a finished index.
+        token_offset: how far its tokens are moved.
+    """
+    for layer in range(index.n_layers):
+        arrays = index.layer(layer)
+        bits = np.abs(arrays.trigger_coefficient).view(np.int32).astype(np.int64)
+        tokens = arrays.trigger_token.astype(np.int64)
+        keys = (bits << 32) | (_LOWER_HALF - (tokens + token_offset))
+        keys[tokens == NO_TOKEN] = 0
+        yield {
+            "keys": np.ascontiguousarray(keys.transpose(1, 0, 2)),
+            "histogram": np.ascontiguousarray(arrays.histogram.transpose(1, 2, 0)).astype(np.int32),
+            **{
+                name: np.array(getattr(arrays, name))
+                for name in ("sum", "square_sum", "n_active", "minimum", "maximum", "counts")
+            },
+        }
+
+
+def copy_promoted(index: Index, work: Path) -> None:
+    """Put the promoted tokens of an index where a build keeps those that it has found."""
+    for layer in range(index.n_layers):
+        arrays = index.layer(layer)
+        atomic_write(promoted_path(work, layer), save({n: np.array(getattr(arrays, n)) for n in PROMOTED_ARRAYS}))
+
+
+def text_of(index: Index) -> TextBase:
+    """The text of an index, to be continued."""
+    known = {field.name for field in fields(TextCounts)}
+    counts = {name: value for name, value in index.manifest["counts"].items() if name in known}
+    return TextBase(StorePaths(index.folder).index, TextCounts(**counts))
+
+
+def check_extendable(base: Index, asked: dict[str, Any]) -> None:
+    """Refuse to extend an index of another model or with other options, or one that stopped at a limit."""
+    told = differences(
+        {name: value for name, value in base.manifest["identity"].items() if name != "corpus"},
+        {name: value for name, value in asked.items() if name != "corpus"},
+    )
+    if told:
+        raise InputError(
+            f"{base.folder} cannot be extended with what is asked for here: {told}",
+            "Expected the same model and options",
+            f"Give the options that `ffmem info {base.folder}` shows",
+        )
+    stopped_by = base.manifest["counts"]["stopped_by"]
+    if stopped_by is not None:
+        flag = "--" + stopped_by.replace("_", "-")
+        raise InputError(
+            f"{base.folder} stopped at {flag}, so that no text can follow it",
+            "Expected an index of whole corpora",
+            f"Build it without {flag}, then extend that one",
+        )
