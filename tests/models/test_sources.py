@@ -343,7 +343,7 @@ def write_gguf(path: Path, architecture: str) -> None:
 def test_a_conversion_says_one_thing(tmp_path: Path) -> None:
     pytest.importorskip("gguf", reason="the extra gguf is not installed, and without it no GGUF file is read")
     write_gguf(tmp_path / "m.gguf", "llama")
-    script = "import sys, logging, ffmem; logging.basicConfig(format='%(message)s'); print(ffmem.load_model(sys.argv[1]).facts.d_ff)"
+    script = "import sys, ffmem; print(ffmem.load_model(sys.argv[1]).facts.d_ff)"
     command = [sys.executable, "-c", script, str(tmp_path / "m.gguf")]
     environment = os.environ | {"FFMEM_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)

@@ -53,10 +53,9 @@ def test_8_bits_are_the_nearest_of_255_steps_a_row(tiny_folder: Folder) -> None:
 @needs_bitsandbytes
 def test_4_bits_are_the_nearest_in_the_table_of_normal_floats(tiny_folder: Folder) -> None:
     # Dettmers et al. 2023, appendix E
-    table = torch.tensor(
-        [-1.0, -0.6961928, -0.52507305, -0.39491749, -0.28444138, -0.18477343, -0.09105004, 0.0]
-        + [0.0795803, 0.1609302, 0.2461123, 0.33791524, 0.44070983, 0.5626170, 0.72295684, 1.0]
-    )
+    below = [-1.0, -0.6961928, -0.52507305, -0.39491749, -0.28444138, -0.18477343, -0.09105004]
+    above = [0.0795803, 0.1609302, 0.2461123, 0.33791524, 0.44070983, 0.5626170, 0.72295684, 1.0]
+    table = torch.tensor([*below, 0.0, *above])
     plain, packed = load_model(tiny_folder("llama")), load_model(tiny_folder("llama"), quantize="4bit")
     for whole, found in zip(linear_maps(plain), linear_maps(packed), strict=True):
         blocks = whole.reshape(-1, 64)

@@ -86,11 +86,11 @@ class Linear4Bit(PackedLinear):
 def take_packed_weights(module: nn.Module, dtype: torch.dtype) -> None:
     """Put a PackedLinear in the place of each linear map of bitsandbytes in a model."""
     for path, part in list(module.named_modules()):
-        kind, weight, bias = type(part).__name__, getattr(part, "weight", None), getattr(part, "bias", None)
-        if kind == "Linear8bitLt":
-            module.set_submodule(path, Linear8Bit(weight.data, weight.SCB, bias, dtype))
-        elif kind == "Linear4bit":
-            module.set_submodule(path, Linear4Bit(weight.data, weight.quant_state, bias, dtype))
+        found: Any = part
+        if type(part).__name__ == "Linear8bitLt":
+            module.set_submodule(path, Linear8Bit(found.weight.data, found.weight.SCB, found.bias, dtype))
+        elif type(part).__name__ == "Linear4bit":
+            module.set_submodule(path, Linear4Bit(found.weight.data, found.weight.quant_state, found.bias, dtype))
 
 
 def packing(config: Any, model: str, quantize: Quantize, device: str) -> dict[str, Any]:
