@@ -8,6 +8,7 @@ import pytest
 
 import ffmem
 from ffmem import errors
+from ffmem.corpus.registry import FILE_KINDS, OTHER_KINDS
 from ffmem.models.registry import FAMILIES
 from ffmem.options import IndexOptions, RunOptions
 
@@ -48,6 +49,18 @@ def test_every_family_is_documented() -> None:
         assert f"## `{family.name}`" in text
         for architecture in family.architectures:
             assert architecture in text
+
+
+def test_every_kind_of_corpus_is_documented() -> None:
+    text = (DOCS / "reference" / "corpora.md").read_text()
+    kinds = dict(OTHER_KINDS) | {kind.name: f"FILE{kind.suffix}" for kind in FILE_KINDS}
+    sections = dict(re.findall(r"^## `(\S+)`\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    assert sections.keys() == kinds.keys()
+    for name, typed in kinds.items():
+        assert sections[name].lstrip().startswith(f"`{typed}`"), name
+    for kind in FILE_KINDS:
+        for suffix in kind.suffixes:
+            assert f"{suffix}`" in sections[kind.name], suffix
 
 
 @pytest.mark.parametrize("page", sorted([*DOCS.rglob("*.md"), ROOT / "README.md"]), ids=lambda p: p.name)

@@ -28,8 +28,7 @@ class IndexOptions:
     per_sentence: PerSentence = "1"
     """"1": a sentence gives a cell at most its best prefix (the official code's rule); "all": every prefix competes."""
     split: str = "sentences"
-    """How documents are cut: "sentences" by a sentence splitter, "lines" at line ends, "windows:N" every N tokens,
-    "windows:N:STRIDE" into windows of N tokens that begin STRIDE tokens after each other."""
+    """How documents are cut: "sentences", "lines", or "windows:N[:STRIDE]" of N tokens, begun every STRIDE (or N) tokens."""
     bos: Bos = "auto"
     """Special tokens at a sentence: "auto" as the tokenizer does by itself, "yes" a BOS before it, "no" none."""
     skip_first: int = 0

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError, StoreError
@@ -84,3 +85,20 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert error.value.errno == errno.ENOSPC
     with pytest.raises(StoreError, match="no space left while writing"), disk_errors(tmp_path):
         raise error.value
+
+
+def test_equal_windows_are_one_if_as_much_of_them_competes(tmp_path: Path):
+    options = IndexOptions(holdout=0, split="windows:10:5")
+    counts = write(tmp_path, [b"z" * 24, b"z" * 10], options)
+    found = rows(tmp_path, "SELECT start_byte, length(text), n_occurrences FROM sentences ORDER BY id")
+    assert found == [(0, 10, 2), (5, 10, 2), (15, 9, 1)]
+    assert load_file(tmp_path / "text" / "tokens.safetensors")["context"].tolist() == [0, 5, 5]
+    assert (counts.n_tokens, counts.n_context_tokens, counts.n_duplicates) == (29, 10, 2)
+
+
+def test_windows_are_not_stripped_but_white_space_is_no_window(tmp_path: Path):
+    write(tmp_path, [b"  z z  ", b"\x0b \xe2\x80\xa8"], IndexOptions(holdout=0, split="windows:4"))
+    assert rows(tmp_path, "SELECT document_id, start_byte, text FROM sentences ORDER BY id") == [
+        (0, 0, "  z "),
+        (0, 4, "z  "),
+    ]
