@@ -18,7 +18,7 @@ from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.sentences import Sentence, split_sentences
 from ffmem.corpus.tokens import TokenizedSentence, tokenize, windows
 from ffmem.errors import InputError
-from ffmem.index.files import sync_folder
+from ffmem.index.files import atomic_write, sync_folder
 from ffmem.index.token_spool import TokenSpool, write_tokens
 from ffmem.options import IndexOptions
 
@@ -90,7 +90,7 @@ class _SplitDocument:
 def write_text(
     folder: Path, source: TextSource, options: IndexOptions, progress: Callable[[TextCounts], None] | None = None
 ) -> TextCounts:
-    """Write ``text.sqlite`` and ``tokens.safetensors`` into a folder; a pure function of source and options.
+    """Write ``text.sqlite``, ``tokens.safetensors`` and ``tokenizer.json`` into a folder: a function of its arguments alone.
 
     Raises:
         InputError: the corpus is empty, nothing is left to index, a sentence is too long and shall not be cut, or there
@@ -107,6 +107,7 @@ def write_text(
                 progress(counts)
         _check_something_is_left(source.corpus, counts)
         counts.n_held_out_also_indexed = spool.finish(counts.n_sentences)
+    atomic_write(folder / "tokenizer.json", source.tokenizer.to_str().encode())
     return counts
 
 
@@ -317,6 +318,10 @@ class _Spool:
             """
             CREATE INDEX sentences_document ON sentences(document_id);
             CREATE INDEX vocabulary_token ON vocabulary(token);
+            CREATE VIRTUAL TABLE sentences_fts USING fts5(
+                text, content = 'sentences', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 0');
+            INSERT INTO sentences_fts(sentences_fts) VALUES ('rebuild');
+            INSERT INTO sentences_fts(sentences_fts) VALUES ('optimize');
             """
         )
         self._db.commit()
