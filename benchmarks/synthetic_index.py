@@ -68,6 +68,7 @@ class ZipfCorpus(Corpus):
         self._n_sentences, self._seed = n_sentences, seed
 
     def identity(self) -> dict[str, Any]:
+        """See Corpus.identity."""
         return {"kind": self.kind, "name": self.name, "sha256": f"seed {self._seed}, {self._n_sentences} sentences"}
 
     def __iter__(self) -> Iterator[Document]:
@@ -94,10 +95,11 @@ def make_tokenizer(seed: int) -> tuple[Tokenizer, list[str]]:
 def layer_arrays(
     rng: np.random.Generator, n_cells: int, n_signs: int, options: IndexOptions, counts: TextCounts, d_vocab: int
 ) -> dict[str, np.ndarray]:
-    """One layer: coefficients fall, every list is full, no token is twice among the promoted ones."""
+    """One layer: coefficients fall, every list is full, and nothing stands twice in one."""
     shape = (n_cells, n_signs, options.top)
     magnitudes = -np.sort(-rng.exponential(1.0, shape).astype(np.float32) - np.float32(0.01), axis=2)
-    tokens = rng.integers(0, counts.n_tokens, shape, dtype=np.uint32)
+    steps = rng.integers(1, max(2, counts.n_tokens // options.top), shape, dtype=np.uint32).cumsum(2)
+    tokens = ((rng.integers(0, counts.n_tokens, (n_cells, n_signs, 1)) + steps) % counts.n_tokens).astype(np.uint32)
     histogram = np.zeros((n_cells, n_signs, 64), dtype=np.uint32)
     histogram[:, :, 30] = counts.n_sentences
     k = min(options.promoted, d_vocab)

@@ -167,14 +167,13 @@ def _measure(left: LayerArrays, right: LayerArrays, tokens: _Tokens, d_ff: int) 
     sides = (left, right)
     by_sign = []
     for number in range(left.trigger_token.shape[1]):
-        lists = [tokens.lists(arrays.trigger_token[:, number], side) for side, arrays in enumerate(sides)]
-        by_sign.append(rank_biased_overlap(*lists))
+        first, second = (tokens.lists(arrays.trigger_token[:, number], side) for side, arrays in enumerate(sides))
+        by_sign.append(rank_biased_overlap(first, second))
     overlaps = np.stack(by_sign)
     n_known = (~np.isnan(overlaps)).sum(0)  # a sign whose lists are both empty says nothing
     triggers = np.where(n_known > 0, np.nansum(overlaps, axis=0) / np.maximum(n_known, 1), 1.0)
-    promoted = rank_biased_overlap(
-        *(tokens.comparable(np.asarray(arrays.promoted_ids), side) for side, arrays in enumerate(sides))
-    )
+    first, second = (tokens.comparable(np.asarray(arrays.promoted_ids), side) for side, arrays in enumerate(sides))
+    promoted = rank_biased_overlap(first, second)
     (p1, m1, v1), (p2, m2, v2) = (_moments(arrays, d_ff) for arrays in sides)
     active, mean = _standardised(p1, p2, p1 * (1 - p1), p2 * (1 - p2)), _standardised(m1, m2, v1, v2)
     return triggers, promoted, active, mean, p1, p2, m1, m2

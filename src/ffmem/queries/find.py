@@ -137,7 +137,8 @@ def _marked_tokens(
         ids, note = matching_sentences(index, trigger, time_limit_s)
         sentences = np.zeros(text.n_all_sentences, dtype=bool)
         sentences[ids] = True
-        marks[:-1] = np.repeat(sentences, np.diff(text.sentence_start.astype(np.int64)))
+        lengths: np.ndarray = np.diff(text.sentence_start.astype(np.int64))
+        marks[:-1] = np.repeat(sentences, lengths)
     if fires_on is not None:
         marks[:-1] &= text.token_id == token_id(index, fires_on)
     if next_token is not None:

@@ -61,7 +61,7 @@ def _shared_by_depth(left: np.ndarray, right: np.ndarray, depth: int) -> np.ndar
         keys.append(row * n_items + items[row, rank].astype(np.int64))
         rows.append(row)
         ranks.append(rank)
-    _, i, j = np.intersect1d(*keys, assume_unique=True, return_indices=True)
+    _, i, j = np.intersect1d(keys[0], keys[1], assume_unique=True, return_indices=True)
     cells = rows[0][i] * depth + np.maximum(ranks[0][i], ranks[1][j])
     counts: np.ndarray = np.bincount(cells, minlength=len(left) * depth).reshape(len(left), depth)
     return counts.cumsum(1)

@@ -25,6 +25,7 @@ _AT_ONCE = 10_000
 """Sentences read at a time for a regular expression."""
 
 Spans = tuple[tuple[int, int], ...]
+_Hit = tuple[int, float | None, Spans]
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def search(
         raise InputError(f"syntax is {syntax!r}", f"Expected one of: {', '.join(get_args(Syntax))}", 'Write "words"')
     if syntax == "regex":
         scan = scan_sentences(index, text, max(limit, 0), time_limit_s)
-        hits = [(number, None, found, spans) for number, found, spans in scan.found]
+        hits: list[_Hit] = [(number, None, spans) for number, _, spans in scan.found]
         return _result(index, hits, len(hits), scan.n_searched, scan.note, with_cells)
     query = full_text_query(text) if syntax == "words" else storable(text)
     ids = index.text.matching(query, _RANKED + 1)
@@ -121,9 +122,8 @@ def search(
     if len(ids) > _RANKED:
         last = int(ids[_RANKED - 1])
         note = f"More than {_RANKED:,} sentences match: the best of the first {_RANKED:,} are shown. Add words."
-    ranked = [
-        (number, score, *_unmark(found)) for number, score, found in index.text.ranked(query, last, max(limit, 0))
-    ]
+    best = index.text.ranked(query, last, max(limit, 0))
+    ranked: list[_Hit] = [(number, score, _unmark(found)) for number, score, found in best]
     return _result(index, ranked, len(ids), index.text.n_all_sentences, note, with_cells)
 
 
@@ -151,12 +151,12 @@ def full_text_query(text: str) -> str:
     return " ".join(f'"{phrase or word}"' for phrase, word in parts)
 
 
-def _unmark(text: str) -> tuple[str, Spans]:
-    """A text without the marks that SQLite put into it, and where they were."""
+def _unmark(text: str) -> Spans:
+    """Where the parts between the marks lie in the text without marks."""
     start, end = MARKS
     pieces = re.split(f"[{start}{end}]", text)
     ends = np.cumsum([len(piece) for piece in pieces]).tolist()
-    return "".join(pieces), tuple(zip(ends[0:-1:2], ends[1::2], strict=False))
+    return tuple(zip(ends[0:-1:2], ends[1::2], strict=False))
 
 
 @dataclass(frozen=True)
@@ -227,15 +227,15 @@ def required_literal(pattern: str) -> str:
 
 def _result(
     index: Index,
-    found: list[tuple[int, float | None, str, Spans]],
+    found: list[_Hit],
     n_matches: int,
     n_searched: int,
     note: str,
     with_cells: bool,
 ) -> SearchResult:
-    counts = n_cells_of_sentences(index, np.array([number for number, *_ in found], dtype=np.int64))
+    counts = n_cells_of_sentences(index, np.array([number for number, _, _ in found], dtype=np.int64))
     hits = []
-    for (number, score, _, spans), n_cells in zip(found, counts.tolist(), strict=True):
+    for (number, score, spans), n_cells in zip(found, counts.tolist(), strict=True):
         row = index.text.sentence(number)
         document = index.text.document(row.document_id)
         hits.append(

@@ -1,7 +1,21 @@
 """Results -> text for people. The only room that knows how things look in a terminal."""
 
+from ffmem.render.ask import diff, found, promoting, search, similar
 from ffmem.render.cells import cell, cells
 from ffmem.render.index import info, summary, verification
 from ffmem.render.progress import progress, say
 
-__all__ = ["cell", "cells", "info", "progress", "say", "summary", "verification"]
+__all__ = [
+    "cell",
+    "cells",
+    "diff",
+    "found",
+    "info",
+    "progress",
+    "promoting",
+    "say",
+    "search",
+    "similar",
+    "summary",
+    "verification",
+]
