@@ -63,6 +63,11 @@ class Trigger:
         """The text in three parts around the firing token: see `mark`."""
         return mark(self.text, self.span, before, after)
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        document = dict(self.document.__dict__)
+        return self.__dict__ | {"tokens": list(self.tokens), "span": list(self.span), "document": document}
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -119,7 +124,7 @@ class Cell:
             "layer": self.cell.layer,
             "index": self.cell.index,
             "statistics": self.statistics.to_json(),
-            "triggers": [_trigger_json(trigger) for trigger in self.triggers],
+            "triggers": [trigger.to_json() for trigger in self.triggers],
             "projection": self.projection,
             "promoted": [dict(token.__dict__) for token in self.promoted],
             "suppressed": [dict(token.__dict__) for token in self.suppressed],
@@ -137,15 +142,6 @@ class Cell:
             f"<table><thead><tr><th>coefficient</th><th>trigger</th><th>next</th><th>document</th></tr></thead>"
             f"<tbody>{rows}</tbody></table>"
         )
-
-
-def _trigger_json(trigger: Trigger) -> dict[str, Any]:
-    document = trigger.document
-    return trigger.__dict__ | {
-        "tokens": list(trigger.tokens),
-        "span": list(trigger.span),
-        "document": {"document_id": document.document_id, "name": document.name, "metadata": document.metadata},
-    }
 
 
 def _token_list(tokens: tuple[PromotedToken, ...], n: int = 10) -> str:

@@ -38,7 +38,7 @@ def renew_manifest(folder: Path) -> None:
 
 def test_a_sound_index_has_no_problems(copy: Path) -> None:
     found = verify_index(open_index(copy), with_model=False)
-    assert found.problems == () and found.n_files == 2 + open_index(copy).n_layers
+    assert found.problems == () and found.n_files == 3 + open_index(copy).n_layers
 
 
 def test_no_index(tmp_path: Path) -> None:

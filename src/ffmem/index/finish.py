@@ -32,7 +32,7 @@ def write_index(paths: StorePaths, states: Sequence[Path], shape: Shape) -> None
             arrays = layer_arrays(merge_layers(states, layer))
             arrays |= load_file(promoted_path(paths.work, layer))
             atomic_write(layer_path(building, cells), save(arrays))
-        for name in ("text.sqlite", "tokens.safetensors"):
+        for name in ("text.sqlite", "tokenizer.json", "tokens.safetensors"):
             _link_or_copy(paths.work / "text" / name, building / name)
         sync_folder(building)
         os.replace(building, paths.index)

@@ -59,6 +59,7 @@ def merge_indexes(
             (paths.work / "text").mkdir(parents=True)
         say("text")
         counts = _merge_text(pair, paths.work / "text")
+        shutil.copyfile(StorePaths(pair[0].folder).index / "tokenizer.json", paths.work / "text" / "tokenizer.json")
         say("memories")
         states = _save_states(pair, paths.work)
         copy_promoted(pair[0], paths.work)

@@ -126,9 +126,10 @@ class Index:
             for rank, (coefficient, token) in enumerate(zip(best, best_tokens, strict=True)):
                 if token == NO_TOKEN:
                     break
-                yield self._trigger(sign, rank, coefficient, token)
+                yield self.trigger(sign, rank, coefficient, token)
 
-    def _trigger(self, sign: int, rank: int, coefficient: float, token: int) -> Trigger:
+    def trigger(self, sign: int, rank: int, coefficient: float, token: int) -> Trigger:
+        """A slot of a trigger list, with the text that its token index stands for."""
         sentence_id, position = self.text.locate(token)
         sentence = self.text.sentence(sentence_id)
         document = self.text.document(sentence.document_id)

@@ -19,6 +19,9 @@ import numpy as np
 from ffmem.errors import InputError, StoreError
 from ffmem.index.files import map_arrays
 
+MARKS = ("\x02", "\x03")
+"""Around the parts of a sentence that match a full-text query."""
+
 
 @dataclass(frozen=True)
 class SentenceRow:
@@ -135,6 +138,69 @@ class TextReader:
         """Ids of the vocabulary's tokens with exactly this text, in ascending order; empty if there is none."""
         found = self._execute("SELECT token_id FROM vocabulary WHERE token = ? ORDER BY token_id", token)
         return tuple(row[0] for row in found)
+
+    @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Each token as text, by id."""
+        return tuple(row[0] for row in self._execute("SELECT token FROM vocabulary ORDER BY token_id"))
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ids of a text's own tokens, by the tokenizer of the model."""
+        from tokenizers import Tokenizer  # looking up a cell does not need it
+
+        try:
+            tokenizer = Tokenizer.from_file(str(self._path.with_name("tokenizer.json")))
+        except Exception as error:  # the library raises nothing more special
+            raise _damaged(self._path.with_name("tokenizer.json"), str(error)) from error
+        return list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def matching(self, query: str, limit: int = -1) -> np.ndarray:
+        """Ids of sentences that match a full-text query, ascending.
+
+        Args:
+            query: in the syntax of SQLite's FTS5.
+            limit: at most this many, the first ones; -1: all.
+
+        Raises:
+            InputError: not that syntax.
+        """
+        sql = "SELECT rowid FROM sentences_fts WHERE sentences_fts MATCH ? ORDER BY rowid LIMIT ?"
+        return np.array(self._match(sql, query, limit), dtype=np.int64).reshape(-1)
+
+    def ranked(self, query: str, last: int, limit: int) -> list[tuple[int, float, str]]:
+        """(sentence id, BM25 score, text with marks) of the best matches up to a sentence; best first, equals by id.
+
+        The marks are `MARKS`, around each part that matches; a larger score is better.
+        """
+        sql = (
+            f"SELECT rowid, -bm25(sentences_fts) AS score, highlight(sentences_fts, 0, '{MARKS[0]}', '{MARKS[1]}') "
+            "FROM sentences_fts WHERE sentences_fts MATCH ? AND rowid <= ? ORDER BY score DESC, rowid LIMIT ?"
+        )
+        return self._match(sql, query, last, limit)
+
+    def texts(self, first: int, end: int, containing: str = "") -> list[tuple[int, str]]:
+        """(sentence id, text) of the sentences from ``first`` up to ``end`` that contain a string."""
+        sql = "SELECT id, text FROM sentences WHERE id >= ? AND id < ? AND instr(text, ?) ORDER BY id"
+        return self._execute(sql, first, end, containing)
+
+    def _match(self, sql: str, query: str, *values: int) -> list[Any]:
+        with self._lock:
+            try:
+                return self._connection.execute(sql, (query, *values)).fetchall()
+            except sqlite3.OperationalError as error:
+                if "no such table" in str(error):
+                    raise StoreError(
+                        f"{self._path} has no full-text table",
+                        "Expected an index built by a version of ffmem that can search",
+                        "Rebuild the index, or search with --regex",
+                    ) from error
+                raise InputError(
+                    f"the full-text query {query!r} is not understood: {error}",
+                    'Expected FTS5 syntax, such as: fox OR hound*, "brown fox", NEAR(fox dog, 5)',
+                    "Leave --raw out to search for plain words",
+                ) from error
+            except sqlite3.DatabaseError as error:
+                raise _damaged(self._path, str(error)) from error
 
     def sentence_range(self, sentence_id: int) -> tuple[int, int]:
         """Token indices of a sentence: the first, and the one after the last.

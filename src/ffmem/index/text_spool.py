@@ -127,6 +127,10 @@ class TextSpool:
             """
             CREATE INDEX sentences_document ON sentences(document_id);
             CREATE INDEX vocabulary_token ON vocabulary(token);
+            CREATE VIRTUAL TABLE sentences_fts USING fts5(
+                text, content = 'sentences', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 0');
+            INSERT INTO sentences_fts(sentences_fts) VALUES ('rebuild');
+            INSERT INTO sentences_fts(sentences_fts) VALUES ('optimize');
             """
         )
         self._db.commit()

@@ -18,6 +18,7 @@ from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.sentences import Sentence, split_sentences
 from ffmem.corpus.tokens import TokenizedSentence, Window, tokenize, windows
 from ffmem.errors import InputError
+from ffmem.index.files import atomic_write
 from ffmem.index.text_spool import TextSpool
 from ffmem.options import IndexOptions, Windows, parse_split
 
@@ -108,7 +109,7 @@ class _SplitDocument:
 def write_text(
     folder: Path, source: TextSource, options: IndexOptions, progress: Callable[[TextCounts], None] | None = None
 ) -> TextCounts:
-    """Write ``text.sqlite`` and ``tokens.safetensors`` into a folder; a pure function of source and options.
+    """Write ``text.sqlite``, ``tokens.safetensors`` and ``tokenizer.json`` into a folder: a function of its arguments alone.
 
     Raises:
         InputError: the corpus is empty, nothing is left to index, a sentence is too long and shall not be cut, windows
@@ -130,6 +131,7 @@ def write_text(
             counts.n_sentences_by_corpus.append(counts.n_sentences - n_before)
         _check_something_is_left(", ".join(corpus.name for corpus in source.corpora), counts)
         counts.n_held_out_also_indexed = spool.finish(counts.n_sentences)
+    atomic_write(folder / "tokenizer.json", source.tokenizer.to_str().encode())
     return counts
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from ffmem.index.files import sha256_of
 from ffmem.index.reader import Index
 from ffmem.index.store import LAYER_ARRAYS, NO_TOKEN
 from ffmem.options import IndexOptions
+
+if TYPE_CHECKING:
+    from ffmem.models.transformer import Transformer
 
 ROUNDING = 1e-4
 """Largest difference between stored and recomputed coefficients, as a share of the cell's largest."""
@@ -162,26 +165,11 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
     from ffmem.index.identity import processor
     from ffmem.index.store import StorePaths
     from ffmem.index.worker import ShardText, torch_threads_kept
-    from ffmem.models.registry import load_model
 
-    identity = index.manifest["identity"]
-    options = IndexOptions(**identity["options"])
-    source = model or identity["model"]["source"]
+    options = IndexOptions(**index.manifest["identity"]["options"])
     with torch_threads_kept():
         torch.set_num_threads(options.threads)
-        loaded = load_model(
-            source,
-            dtype=options.dtype,
-            device=options.device,
-            revision=identity["model"]["revision"],
-            quantize=options.quantize,
-        )
-        if loaded.weights_hash() != identity["model"]["weights_sha256"]:
-            raise InputError(
-                f"the model at {source} has other weights than the one that {index.folder} was built from",
-                f"Expected weights with SHA-256 {identity['model']['weights_sha256'][:16]}...",
-                "Say where that model is: ffmem verify DIR --model FOLDER",
-            )
+        loaded = load_indexed_model(index, model, options.device)
         folder = StorePaths(index.folder).index
         text = ShardText(folder, loaded, options)
         shards = plan_shards(
@@ -209,6 +197,38 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
         "same_bytes": tally.same_bytes,
         "identities": identities,
     }, tally.problems
+
+
+def load_indexed_model(index: Index, source: str | None = None, device: str = "cpu") -> "Transformer":
+    """The model that an index was built from.
+
+    Args:
+        index: an opened index.
+        source: where the model is now, if not where it was.
+        device: where to put it.
+
+    Raises:
+        InputError: the model is not to be had, or has other weights.
+    """
+    from ffmem.models.registry import load_model
+
+    identity = index.manifest["identity"]
+    source = source or str(identity["model"]["source"])
+    options = IndexOptions(**identity["options"])
+    loaded = load_model(
+        source,
+        dtype=options.dtype,
+        device=device,
+        revision=identity["model"]["revision"],
+        quantize=options.quantize,
+    )
+    if loaded.weights_hash() != identity["model"]["weights_sha256"]:
+        raise InputError(
+            f"the model at {source} has other weights than the one that {index.folder} was built from",
+            f"Expected weights with SHA-256 {identity['model']['weights_sha256'][:16]}...",
+            "Say where that model is: --model FOLDER",
+        )
+    return loaded
 
 
 class _Tally:

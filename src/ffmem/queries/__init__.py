@@ -1,6 +1,39 @@
 """One function for each question a user asks of an index; the command line, servers and notebooks go through these."""
 
+from ffmem.queries.diff import CellDiff, Change, Diff, diff
+from ffmem.queries.find import FindSort, Found, FoundCell, find
 from ffmem.queries.highlights import Highlight, highlights
+from ffmem.queries.promotes import Promoting, PromotingCell, promotes
+from ffmem.queries.search import SearchResult, SentenceHit, Syntax, marked, search
+from ffmem.queries.similar import Likeness, Similar, SimilarCell, similar
 from ffmem.queries.table import CellRow, SortKey, cell, cells, info
 
-__all__ = ["CellRow", "Highlight", "SortKey", "cell", "cells", "highlights", "info"]
+__all__ = [
+    "CellDiff",
+    "CellRow",
+    "Change",
+    "Diff",
+    "FindSort",
+    "Found",
+    "FoundCell",
+    "Highlight",
+    "Likeness",
+    "Promoting",
+    "PromotingCell",
+    "SearchResult",
+    "SentenceHit",
+    "Similar",
+    "SimilarCell",
+    "SortKey",
+    "Syntax",
+    "cell",
+    "cells",
+    "diff",
+    "find",
+    "highlights",
+    "info",
+    "marked",
+    "promotes",
+    "search",
+    "similar",
+]

@@ -1,8 +1,24 @@
 """Results -> text for people. The only room that knows how things look in a terminal."""
 
 from ffmem.render.activation import activation
+from ffmem.render.ask import diff, found, promoting, search, similar
 from ffmem.render.cells import cell, cells
 from ffmem.render.index import info, summary, verification
 from ffmem.render.progress import merging, progress, say
 
-__all__ = ["activation", "cell", "cells", "info", "merging", "progress", "say", "summary", "verification"]
+__all__ = [
+    "activation",
+    "cell",
+    "cells",
+    "diff",
+    "found",
+    "info",
+    "merging",
+    "progress",
+    "promoting",
+    "say",
+    "search",
+    "similar",
+    "summary",
+    "verification",
+]

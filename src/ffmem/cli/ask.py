@@ -1,0 +1,233 @@
+"""Commands that ask all cells of an index at once."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+import ffmem
+from ffmem import queries, render
+from ffmem.cli.app import Json, app, show
+from ffmem.errors import InputError
+
+if TYPE_CHECKING:
+    from ffmem.index.reader import Index
+    from ffmem.models.transformer import Transformer
+
+
+@app.command
+def search(
+    folder: str,
+    text: str,
+    /,
+    *,
+    regex: bool = False,
+    raw: bool = False,
+    cells: bool = False,
+    limit: int = 20,
+    time_limit: float = 10.0,
+    json: Json = False,
+) -> None:
+    """Find sentences by their text, held-out ones too, and how many cells each of them triggers.
+
+    Parameters
+    ----------
+    folder
+        An index.
+    text
+        Words that a sentence must have, in any order; words in double quotes stand together.
+    regex
+        The text is a regular expression.
+    raw
+        The text is a query in the syntax of SQLite's FTS5.
+    cells
+        List these cells.
+    limit
+        At most this many sentences: the best, or with --regex the first.
+    time_limit
+        Seconds that a regular expression may take.
+    json
+        Print one JSON document.
+    """
+    if regex and raw:
+        raise InputError("both --regex and --raw are given", "Expected at most one of them", "Leave one out")
+    syntax: queries.Syntax = "regex" if regex else "raw" if raw else "words"
+    found = queries.search(
+        ffmem.open_index(folder), text, syntax=syntax, with_cells=cells, limit=limit, time_limit_s=time_limit
+    )
+    show(found.to_json() if json else render.search(found))
+
+
+@app.command
+def promotes(
+    folder: str,
+    token: str,
+    /,
+    *,
+    suppressed: bool = False,
+    layer: str | None = None,
+    model: str | None = None,
+    limit: int = 20,
+    json: Json = False,
+) -> None:
+    """Find the cells whose values promote a token most, by its rank among the tokens stored for each cell.
+
+    Parameters
+    ----------
+    folder
+        An index.
+    token
+        Exactly one token of the vocabulary, spaces included: " January".
+    suppressed
+        Find the cells that suppress it most.
+    layer
+        Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).
+    model
+        Where the model of the index is: rank all cells by their score, with the token's rank over the vocabulary.
+    limit
+        At most this many cells.
+    json
+        Print one JSON document.
+    """
+    index = ffmem.open_index(folder)
+    found = queries.promotes(index, token, suppressed=suppressed, layer=layer, limit=limit, model=_load(index, model))
+    show(found.to_json() if json else render.promoting(found))
+
+
+@app.command
+def find(
+    folder: str,
+    /,
+    *,
+    trigger: str | None = None,
+    fires_on: str | None = None,
+    next_token: Annotated[str | None, Parameter(name="--next")] = None,
+    promotes: str | None = None,
+    layer: str | None = None,
+    min_active: float | None = None,
+    max_active: float | None = None,
+    sort: queries.FindSort = "auto",
+    limit: int = 20,
+    triggers: int = 3,
+    time_limit: float = 10.0,
+    json: Json = False,
+) -> None:
+    """Find cells by what triggers them and what they promote. Every condition must hold, on one and the same trigger.
+
+    Parameters
+    ----------
+    folder
+        An index.
+    trigger
+        Words in a trigger's sentence, or /a regular expression/.
+    fires_on
+        The token that it fires on, spaces included.
+    next_token
+        The token that follows.
+    promotes
+        A token among those that the cell promotes most.
+    layer
+        Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).
+    min_active
+        Least share of positions at which the cell is active.
+    max_active
+        Largest share of positions at which the cell is active.
+    sort
+        promotes: by rank of the promoted token; triggers: most matching ones first; coefficient: strongest match first;
+        active: most active first; index: as they stand; auto: the first of these that was asked about.
+    limit
+        At most this many cells.
+    triggers
+        How many triggers of each to show.
+    time_limit
+        Seconds that a regular expression may take.
+    json
+        Print one JSON document.
+    """
+    found = queries.find(
+        ffmem.open_index(folder),
+        trigger=trigger,
+        fires_on=fires_on,
+        next_token=next_token,
+        promotes=promotes,
+        layer=layer,
+        min_active=min_active,
+        max_active=max_active,
+        sort=sort,
+        limit=limit,
+        n_triggers=triggers,
+        time_limit_s=time_limit,
+    )
+    show(found.to_json() if json else render.found(found))
+
+
+@app.command
+def similar(
+    folder: str,
+    cell_id: str,
+    /,
+    *,
+    by: queries.Likeness = "triggers",
+    model: str | None = None,
+    limit: int = 20,
+    json: Json = False,
+) -> None:
+    """Find the cells nearest to a cell.
+
+    Parameters
+    ----------
+    folder
+        An index.
+    cell_id
+        For example L9.2997.
+    by
+        Shared triggers, promoted tokens, or with --model the cosine of a vector.
+    model
+        Where the model of the index is.
+    limit
+        At most this many cells.
+    json
+        Print one JSON document.
+    """
+    index = ffmem.open_index(folder)
+    found = queries.similar(index, cell_id, by=by, limit=limit, model=_load(index, model))
+    show(found.to_json() if json else render.similar(found))
+
+
+@app.command
+def diff(
+    left: str,
+    right: str,
+    /,
+    *,
+    by: queries.Change = "triggers",
+    layer: str | None = None,
+    limit: int = 20,
+    json: Json = False,
+) -> None:
+    """Find the cells that differ most between two indexes: one model over two corpora, or two checkpoints.
+
+    Parameters
+    ----------
+    left
+        An index.
+    right
+        An index of a model with the same layers.
+    by
+        What must differ: the trigger lists, the promoted tokens, the active fraction or the mean coefficient.
+    layer
+        Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).
+    limit
+        At most this many cells.
+    json
+        Print one JSON document.
+    """
+    found = queries.diff(ffmem.open_index(left), ffmem.open_index(right), by=by, layer=layer, limit=limit)
+    show(found.to_json() if json else render.diff(found))
+
+
+def _load(index: "Index", model: str | None) -> "Transformer | None":
+    if model is None:
+        return None
+    from ffmem.index.verify import load_indexed_model
+
+    return load_indexed_model(index, model)

@@ -1,0 +1,89 @@
+"""What a user writes for a token or for some layers -> numbers."""
+
+import re
+
+from ffmem.errors import InputError
+from ffmem.index.reader import Index
+
+
+def token_id(index: Index, token: str) -> int:
+    """The id of the one token of the vocabulary with exactly this text.
+
+    Args:
+        index: an opened index.
+        token: its text, spaces included (`` January``); or ``id:314``, for tokens that share their text with others.
+
+    Raises:
+        InputError: it is no token; the message shows the tokens that it consists of.
+    """
+    token = storable(token)
+    by_id = re.fullmatch(r"id:(\d{1,9})", token, re.ASCII)
+    d_vocab = len(index.text.vocabulary)
+    if by_id is not None and int(by_id[1]) < d_vocab:
+        return int(by_id[1])
+    found = index.text.token_ids_of(token)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f"{len(found)} tokens have the text {token!r}",
+            f"Expected one of: {', '.join(f'id:{one}' for one in found)}",
+            f"Write id:{found[0]}",
+        )
+    raise InputError(
+        f"{token!r} is not one token: the model's tokenizer makes {_pieces(index, token)} of it",
+        f"Expected exactly one of the {d_vocab:,} tokens of the vocabulary, with its spaces",
+        f"Write {_suggestion(index, token)!r}",
+    )
+
+
+def _pieces(index: Index, text: str) -> str:
+    return " ".join(f"⟨{piece}⟩" for piece in index.text.token_strings(index.text.tokenize(text))) or "nothing"
+
+
+def _suggestion(index: Index, text: str) -> str:
+    """The same with a space before it, if that is a token, or the first piece."""
+    candidates = [" " + text, text.strip(), *index.text.token_strings(index.text.tokenize(text))]
+    return next((one for one in candidates if index.text.token_ids_of(one)), "id:0")
+
+
+def storable(text: str) -> str:
+    """Text from a command line in a form that SQLite takes: bytes that are no UTF-8 become ``?``, NUL a space."""
+    return text.encode(errors="replace").decode().replace("\0", " ")
+
+
+def places(index: Index, layer: str | int | None) -> range:
+    """The layers that a text names, by their places.
+
+    Args:
+        index: an opened index.
+        layer: a place (``9``) or a name (``L9``, ``dec.L3``); a range of them without its end, as in Python (``10:``,
+            ``:5``, ``3:7``); None for all.
+
+    Raises:
+        InputError: no such layer, or an empty range.
+    """
+    if layer is None:
+        return range(index.n_layers)
+    first, colon, end = str(layer).partition(":")
+    if not colon:
+        place = _place(index, first, index.n_layers - 1)
+        return range(place, place + 1)
+    found = range(
+        _place(index, first, index.n_layers) if first.strip() else 0,
+        _place(index, end, index.n_layers) if end.strip() else index.n_layers,
+    )
+    if not found:
+        raise InputError(
+            f"the layers {layer} are none",
+            f"Expected a range within 0:{index.n_layers}, whose end is left out",
+            f"Write --layer 0:{index.n_layers}",
+        )
+    return found
+
+
+def _place(index: Index, text: str, largest: int) -> int:
+    text = text.strip()
+    if re.fullmatch(r"\d{1,9}", text, re.ASCII) and int(text) <= largest:
+        return int(text)
+    return index.cells.parse_layer(text)

@@ -1,0 +1,180 @@
+"""The cells whose values promote, or suppress, a token most."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ffmem.cell import PromotedToken
+from ffmem.ids import CellId
+from ffmem.index.reader import Index
+from ffmem.queries.names import places, token_id
+from ffmem.queries.notebook import table
+
+if TYPE_CHECKING:
+    from ffmem.models.transformer import Transformer
+
+_ROWS = 256
+"""Values that are scored over the whole vocabulary at a time."""
+
+
+@dataclass(frozen=True)
+class PromotingCell:
+    """A cell that promotes, or suppresses, a token."""
+
+    cell: CellId
+    rank: int | None
+    """Of the token in the cell's stored list, from 0; None if it is not there."""
+    logit: float
+    """Score of the token under the index's projection: a contribution, up to a positive factor, not a probability."""
+    true_rank: int | None
+    """Rank over the whole vocabulary, from 0; None without the model."""
+    promoted: tuple[str, ...]
+    """The three tokens at this end of the value's scores."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return self.__dict__ | {"cell": str(self.cell), "promoted": list(self.promoted)}
+
+
+@dataclass(frozen=True)
+class Promoting:
+    """A token, and the cells that promote or suppress it most."""
+
+    token: PromotedToken
+    """The token; its logit is that of the first cell."""
+    suppressed: bool
+    n_cells: int
+    """Cells that have the token in their stored list."""
+    rows: tuple[PromotingCell, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        token = {"token": self.token.token, "token_id": self.token.token_id}
+        return self.__dict__ | {"token": token, "rows": [row.to_json() for row in self.rows]}
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        caption = f"{self.n_cells:,} cells {'suppress' if self.suppressed else 'promote'} {self.token.token!r}"
+        rows = [
+            (str(row.cell), str(row.rank), f"{row.logit:.4g}", str(row.true_rank), " ".join(row.promoted))
+            for row in self.rows
+        ]
+        return table(caption, ("cell", "rank", "logit", "true rank", "first tokens"), rows)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Rows of one layer, with the rank of the token (-1: not in the list) and its score."""
+
+    place: int
+    rows: np.ndarray
+    ranks: np.ndarray
+    scores: np.ndarray
+
+
+def promotes(
+    index: Index,
+    token: str,
+    *,
+    suppressed: bool = False,
+    layer: str | int | None = None,
+    limit: int = 20,
+    model: "Transformer | None" = None,
+) -> Promoting:
+    """The cells that promote a token most.
+
+    Args:
+        index: an opened index.
+        token: exactly one token of the vocabulary, spaces included: `` January``.
+        suppressed: ask for the other end of the scores.
+        layer: a layer, or a range of them such as ``10:``.
+        limit: at most this many cells.
+        model: the model of the index. Without it, cells that have the token in their stored list, by its rank there,
+            then its score, then cell id. With it, all cells by the score itself, and its rank over the vocabulary.
+
+    Raises:
+        InputError: not one token, or no such layer.
+
+    Cost: without the model a scan of the stored ids; with it one product of each value with one vector, and of the
+        cells shown with the vocabulary, never cells x d_vocab.
+    """
+    number, sign = token_id(index, token), -1 if suppressed else 1
+    stored = list(_stored(index, number, places(index, layer), suppressed))
+    n_cells = sum(len(part.rows) for part in stored)
+    if model is None:
+        best = _best(stored, limit, lambda part: (part.ranks, -sign * part.scores))
+    else:
+        scored = _scored(index, model, number, stored)
+        best = _best(scored, limit, lambda part: (-sign * part.scores,))
+    true = [(None, score) for *_, score in best] if model is None else _true_ranks(index, model, number, best, sign)
+    rows = tuple(
+        PromotingCell(
+            cell=index.cells.cell_id(place, row),
+            rank=None if rank < 0 else rank,
+            logit=score,
+            true_rank=true_rank,
+            promoted=index.text.token_strings(_ids(index, place, suppressed)[row, :3].tolist()),
+        )
+        for (place, row, rank, _), (true_rank, score) in zip(best, true, strict=True)
+    )
+    told = PromotedToken(index.text.vocabulary[number], number, rows[0].logit if rows else 0.0)
+    return Promoting(told, suppressed, n_cells, rows)
+
+
+def _ids(index: Index, place: int, suppressed: bool) -> np.ndarray:
+    arrays = index.layer(place)
+    return np.asarray(arrays.suppressed_ids if suppressed else arrays.promoted_ids)
+
+
+def _stored(index: Index, number: int, layers: range, suppressed: bool) -> Iterator[_Found]:
+    for place in layers:
+        arrays, ids = index.layer(place), _ids(index, place, suppressed)
+        rows, ranks = np.divmod(np.flatnonzero(ids.reshape(-1) == number), ids.shape[1])
+        scores = arrays.suppressed_scores if suppressed else arrays.promoted_scores
+        yield _Found(place, rows, ranks, scores[rows, ranks])
+
+
+def _scored(index: Index, model: "Transformer", number: int, stored: list[_Found]) -> Iterator[_Found]:
+    """Every cell of these layers, by its value itself."""
+    vectors: dict[str, Any] = {}
+    for part in stored:
+        projection = index.manifest["layer_projections"][part.place]
+        if projection not in vectors:
+            vectors[projection] = model.projection_matrix(projection)[number].clone()
+        scores = (model.value_rows(part.place) @ vectors[projection]).cpu().numpy()
+        ranks = np.full(len(scores), -1)
+        ranks[part.rows] = part.ranks
+        yield _Found(part.place, np.arange(len(scores)), ranks, scores)
+
+
+def _best(parts: Any, limit: int, keys_of: Any) -> list[tuple[int, int, int, float]]:
+    """(place, row, rank, score) of the first cells by the keys, then by place and row."""
+    found: list[tuple[Any, ...]] = []
+    for part in parts:
+        keys = keys_of(part)
+        order = np.lexsort((part.rows, *reversed(keys)))[: max(limit, 0)]
+        values = (part.rows[order], part.ranks[order], part.scores[order], *(key[order] for key in keys))
+        for row, rank, score, *sort_key in zip(*(value.tolist() for value in values), strict=True):
+            found.append(((*sort_key, part.place, row), (part.place, row, rank, score)))
+    return [one for _, one in sorted(found)[: max(limit, 0)]]
+
+
+def _true_ranks(
+    index: Index, model: "Transformer", number: int, best: list[tuple[int, int, int, float]], sign: int
+) -> list[tuple[int, float]]:
+    """Rank over the whole vocabulary and score of the token for each cell, equal scores by token id."""
+    found: dict[tuple[int, int], tuple[int, float]] = {}
+    for place in sorted({place for place, *_ in best}):
+        matrix = model.projection_matrix(index.manifest["layer_projections"][place])
+        rows = [row for own_place, row, *_ in best if own_place == place]
+        values = model.value_rows(place)
+        for first in range(0, len(rows), _ROWS):
+            some = rows[first : first + _ROWS]
+            scores = (values[some] @ matrix.T).cpu().numpy() * np.float32(sign)
+            own = scores[:, number, None]
+            ranks = (scores > own).sum(1) + (scores[:, :number] == own).sum(1)
+            for row, rank, score in zip(some, ranks.tolist(), own[:, 0].tolist(), strict=True):
+                found[place, row] = (rank, sign * score)
+    return [found[place, row] for place, row, *_ in best]

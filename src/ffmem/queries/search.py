@@ -1,0 +1,254 @@
+"""Sentences by their text, and the cells that they trigger."""
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import regex
+
+from ffmem.cell import Document
+from ffmem.errors import InputError
+from ffmem.index.reader import Index, SentenceCell
+from ffmem.index.text import MARKS
+from ffmem.queries.inverted import n_cells_of_sentences
+from ffmem.queries.names import storable
+from ffmem.queries.notebook import table
+
+Syntax = Literal["words", "raw", "regex"]
+TIME_LIMIT_S = 10.0
+"""Default limit of a search by regular expression."""
+_RANKED = 20_000
+"""Most matches that are ranked; scoring takes microseconds each."""
+_AT_ONCE = 10_000
+"""Sentences read at a time for a regular expression."""
+
+Spans = tuple[tuple[int, int], ...]
+_Hit = tuple[int, float | None, Spans]
+
+
+@dataclass(frozen=True)
+class SentenceHit:
+    """A sentence that was found."""
+
+    sentence_id: int
+    text: str
+    spans: Spans
+    """The parts that match: first character and character after the last."""
+    score: float | None
+    """BM25, larger is better; None for a regular expression."""
+    n_cells: int
+    """Cells that have it among their triggers."""
+    cells: tuple[SentenceCell, ...] | None
+    """These cells, if they were asked for."""
+    n_occurrences: int
+    held_out: bool
+    """Held-out sentences are found too; they are no cell's trigger."""
+    document: Document
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        cells = None if self.cells is None else [one.__dict__ | {"cell": str(one.cell)} for one in self.cells]
+        spans = [list(span) for span in self.spans]
+        return self.__dict__ | {"spans": spans, "cells": cells, "document": dict(self.document.__dict__)}
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The sentences that were found, and how much was searched."""
+
+    hits: tuple[SentenceHit, ...]
+    n_matches: int
+    """Sentences known to match, those beyond the limit included."""
+    n_searched: int
+    """Sentences that were searched for these; with a regular expression, up to the last one needed."""
+    n_sentences: int
+    """Sentences there are, held-out ones included."""
+    note: str
+    """What was left out, and how to get it; empty if nothing was."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return self.__dict__ | {"hits": [hit.to_json() for hit in self.hits]}
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = [(str(hit.sentence_id), str(hit.n_cells), marked(hit), hit.document.name) for hit in self.hits]
+        return table(f"{self.n_matches:,} matches. {self.note}", ("sentence", "cells", "text", "document"), rows)
+
+
+def marked(hit: SentenceHit, before: str = "[", after: str = "]") -> str:
+    """The text of a hit with marks around each part that matches."""
+    pieces, last = [], 0
+    for start, end in hit.spans:
+        pieces += [hit.text[last:start], before, hit.text[start:end], after]
+        last = end
+    return "".join([*pieces, hit.text[last:]])
+
+
+def search(
+    index: Index,
+    text: str,
+    *,
+    syntax: Syntax = "words",
+    with_cells: bool = False,
+    limit: int = 20,
+    time_limit_s: float = TIME_LIMIT_S,
+) -> SearchResult:
+    """Sentences that contain a text, with the number of cells that each of them triggers.
+
+    Args:
+        index: an opened index.
+        text: what to look for.
+        syntax: "words": sentences with all these words, in any order and case; words in double quotes stand together.
+            "raw": the query syntax of SQLite's FTS5. "regex": a regular expression of the package ``regex``.
+        with_cells: also give the cells.
+        limit: at most this many sentences. Words: the best by BM25, equal ones by id. Expression: the first ones.
+        time_limit_s: seconds that a regular expression may take; then the result says how far it came.
+
+    Raises:
+        InputError: nothing to look for, or not the syntax.
+    """
+    if syntax not in get_args(Syntax):
+        raise InputError(f"syntax is {syntax!r}", f"Expected one of: {', '.join(get_args(Syntax))}", 'Write "words"')
+    if syntax == "regex":
+        scan = scan_sentences(index, text, max(limit, 0), time_limit_s)
+        hits: list[_Hit] = [(number, None, spans) for number, _, spans in scan.found]
+        return _result(index, hits, len(hits), scan.n_searched, scan.note, with_cells)
+    query = full_text_query(text) if syntax == "words" else storable(text)
+    ids = index.text.matching(query, _RANKED + 1)
+    note, last = "", index.text.n_all_sentences
+    if len(ids) > _RANKED:
+        last = int(ids[_RANKED - 1])
+        note = f"More than {_RANKED:,} sentences match: the best of the first {_RANKED:,} are shown. Add words."
+    best = index.text.ranked(query, last, max(limit, 0))
+    ranked: list[_Hit] = [(number, score, _unmark(found)) for number, score, found in best]
+    return _result(index, ranked, len(ids), index.text.n_all_sentences, note, with_cells)
+
+
+def matching_sentences(index: Index, text: str, time_limit_s: float = TIME_LIMIT_S) -> tuple[np.ndarray, str]:
+    """Ids of all sentences with these words, or, for a text ``/.../``, that match an expression; and what was left out."""
+    if len(text) > 2 and text[0] == text[-1] == "/":
+        scan = scan_sentences(index, text[1:-1], None, time_limit_s)
+        return np.array([number for number, _, _ in scan.found], dtype=np.int64), scan.note
+    return index.text.matching(full_text_query(text)), ""
+
+
+def full_text_query(text: str) -> str:
+    """Words as an FTS5 query for all of them: each is quoted, so nothing in them is syntax.
+
+    Raises:
+        InputError: there is no letter or digit in the text.
+    """
+    if not any(character.isalnum() for character in text):
+        raise InputError(
+            f"{text!r} has no word to search for",
+            "Expected at least one letter or digit: marks are not in the full-text table",
+            "Search for marks with --regex",
+        )
+    parts = re.findall(r'"([^"]*)"|([^\s"]+)', storable(text))
+    return " ".join(f'"{phrase or word}"' for phrase, word in parts)
+
+
+def _unmark(text: str) -> Spans:
+    """Where the parts between the marks lie in the text without marks."""
+    start, end = MARKS
+    pieces = re.split(f"[{start}{end}]", text)
+    ends = np.cumsum([len(piece) for piece in pieces]).tolist()
+    return tuple(zip(ends[0:-1:2], ends[1::2], strict=False))
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a regular expression found, in corpus order."""
+
+    found: list[tuple[int, str, Spans]]
+    n_searched: int
+    note: str
+
+
+def scan_sentences(index: Index, pattern: str, limit: int | None, time_limit_s: float) -> Scan:
+    """Sentences that match a regular expression: the first ``limit``, or all, as far as the time allows."""
+    deadline = time.monotonic() + time_limit_s
+    try:
+        compiled = regex.compile(pattern)
+    except regex.error as error:
+        raise InputError(
+            f"the regular expression {pattern!r} is not understood: {error}",
+            "Expected the syntax of Python's re, or of the package regex",
+            "Put a backslash before marks that are meant as such",
+        ) from error
+    literal, n = storable(required_literal(pattern)), index.text.n_all_sentences
+    found: list[tuple[int, str, Spans]] = []
+    for first in range(0, n, _AT_ONCE):
+        for number, text in index.text.texts(first, min(first + _AT_ONCE, n), literal):
+            if limit is not None and len(found) >= limit:
+                return Scan(found, number, f"The first {limit:,} are shown, in corpus order.")
+            try:
+                left = deadline - time.monotonic()
+                matches = list(compiled.finditer(text, timeout=left)) if left > 0 else None
+            except TimeoutError:
+                matches = None
+            if matches is None:
+                return Scan(found, number, _stopped(time_limit_s, number, n))
+            if matches:
+                found.append((number, text, tuple(match.span() for match in matches if match.group())))
+        if time.monotonic() > deadline and first + _AT_ONCE < n:
+            return Scan(found, first + _AT_ONCE, _stopped(time_limit_s, first + _AT_ONCE, n))
+    return Scan(found, n, "")
+
+
+def _stopped(time_limit_s: float, n_searched: int, n: int) -> str:
+    return (
+        f"Stopped after {time_limit_s:g} s with {n_searched:,} of {n:,} sentences searched: "
+        "a larger --time-limit searches the rest."
+    )
+
+
+_UNKNOWN = re.compile(r"[|()\[\]{}]|\\[^bBdDwWsS.^$*+?/\"' -]")
+"""What makes an expression too hard to say which text every match contains."""
+
+
+def required_literal(pattern: str) -> str:
+    """The longest text that every match of an expression is seen to contain; empty if the expression is not simple."""
+    if _UNKNOWN.search(pattern):
+        return ""
+    runs = [""]
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    for part, following in zip(parts, [*parts[1:], ""], strict=True):
+        plain = part[1:] if len(part) == 2 and not part[1].isalpha() else part
+        if part in (".", "^", "$", "*", "+", "?") or len(plain) == 2 or following in ("*", "?"):
+            runs.append("")
+        else:
+            runs[-1] += plain
+    return max(runs, key=len)
+
+
+def _result(
+    index: Index,
+    found: list[_Hit],
+    n_matches: int,
+    n_searched: int,
+    note: str,
+    with_cells: bool,
+) -> SearchResult:
+    counts = n_cells_of_sentences(index, np.array([number for number, _, _ in found], dtype=np.int64))
+    hits = []
+    for (number, score, spans), n_cells in zip(found, counts.tolist(), strict=True):
+        row = index.text.sentence(number)
+        document = index.text.document(row.document_id)
+        hits.append(
+            SentenceHit(
+                sentence_id=number,
+                text=row.text,
+                spans=spans if score is None or not set(MARKS) & set(row.text) else (),
+                score=score,
+                n_cells=n_cells,
+                cells=tuple(index.cells_of_sentence(number)) if with_cells else None,
+                n_occurrences=row.n_occurrences,
+                held_out=row.held_out,
+                document=Document(document.id, document.name, document.metadata),
+            )
+        )
+    return SearchResult(tuple(hits), n_matches, n_searched, index.text.n_all_sentences, note)

@@ -1,0 +1,215 @@
+"""The cells nearest to a cell: by what triggers them, by what they promote, by their vectors."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from ffmem.errors import InputError
+from ffmem.ids import CellId
+from ffmem.index.reader import Index
+from ffmem.index.store import NO_TOKEN
+from ffmem.queries.inverted import triggers_within
+from ffmem.queries.notebook import table
+from ffmem.queries.overlap import rank_weights
+
+if TYPE_CHECKING:
+    from ffmem.models.transformer import Transformer
+
+Likeness = Literal["triggers", "promoted", "key", "gate-key", "up-key", "value"]
+
+
+@dataclass(frozen=True)
+class SimilarCell:
+    """A cell, and how similar it is to the one that was asked about."""
+
+    cell: CellId
+    similarity: float
+    """Triggers, promoted: from 0 to 1. Vectors: a cosine, from -1 to 1; where both signs are alike, its magnitude."""
+    n_shared: int | None
+    """Sentences, or promoted tokens, that both have; None for vectors."""
+    trigger: str | None
+    """String of the token on which its best trigger fires."""
+    promoted: tuple[str, ...]
+    """Its three most promoted tokens."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return self.__dict__ | {"cell": str(self.cell), "promoted": list(self.promoted)}
+
+
+@dataclass(frozen=True)
+class Similar:
+    """The cells nearest to a cell."""
+
+    cell: CellId
+    by: Likeness
+    rows: tuple[SimilarCell, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"cell": str(self.cell), "by": self.by, "rows": [row.to_json() for row in self.rows]}
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = [
+            (str(row.cell), f"{row.similarity:.4f}", str(row.n_shared), row.trigger or "", " ".join(row.promoted))
+            for row in self.rows
+        ]
+        return table(
+            f"nearest to {self.cell} by {self.by}", ("cell", "similarity", "shared", "fires on", "promotes"), rows
+        )
+
+
+_Scores = Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray | None]]
+"""(place, rows, similarity, number shared) of the cells of each layer that may be near."""
+
+
+def similar(
+    index: Index, cell: str, *, by: Likeness = "triggers", limit: int = 20, model: "Transformer | None" = None
+) -> Similar:
+    """The cells nearest to a cell, the nearest first, equals by cell id; the cell itself is left out.
+
+    Args:
+        index: an opened index.
+        cell: its id.
+        by: "triggers": weighted Jaccard of the sentences among the triggers, sum of min(a, b) over sum of max(a, b),
+            where a sentence weighs its largest coefficient as a share of the cell's largest, both signs together.
+            "promoted": rank-biased overlap of the promoted tokens; of gated cells also with the other's suppressed ones.
+            "key", or for gated cells "gate-key" and "up-key", and "value": cosine of the vectors. A gated cell stays the
+            same if up key and value both change sign: there, the magnitude of the cosine counts.
+        limit: at most this many cells.
+        model: the model of the index; only vectors need it.
+
+    Raises:
+        InputError: no such cell, or vectors that cannot be compared.
+    """
+    cell_id = index.cell_id(cell)
+    _check(index, by, model is not None)
+    if by == "triggers":
+        scores = _by_triggers(index, cell_id)
+    elif by == "promoted":
+        scores = _by_promoted(index, cell_id)
+    else:
+        assert model is not None
+        scores = _by_vectors(index, cell_id, by, model)
+    own = index.cells.place(cell_id)
+    found: list[tuple[float, int, int, int | None]] = []
+    for place, rows, similarity, shared in scores:
+        order = np.lexsort((rows, -similarity))[: max(limit, 0) + 1]
+        for i in order.tolist():
+            if (place, int(rows[i])) != own:
+                n_shared = None if shared is None else int(shared[i])
+                found.append((-float(similarity[i]), place, int(rows[i]), n_shared))
+    nearest = sorted(found, key=lambda one: one[:3])[: max(limit, 0)]
+    return Similar(cell_id, by, tuple(_row(index, place, row, -value, n) for value, place, row, n in nearest))
+
+
+def _check(index: Index, by: Likeness, with_model: bool) -> None:
+    gated = index.n_signs == 2
+    choices = [one for one in get_args(Likeness) if one not in (("key",) if gated else ("gate-key", "up-key"))]
+    if by not in choices:
+        raise InputError(
+            f"--by is {by!r}",
+            f"Expected one of: {', '.join(choices)} (the cells of this model are {'' if gated else 'not '}gated)",
+            "Write --by triggers",
+        )
+    if by not in ("triggers", "promoted") and not with_model:
+        raise InputError(
+            f"--by {by} compares vectors, which an index does not hold",
+            "Expected the model that the index was built from",
+            "Add --model with where it is, or write --by triggers or --by promoted",
+        )
+
+
+def _row(index: Index, place: int, row: int, similarity: float, n_shared: int | None) -> SimilarCell:
+    arrays, trigger = index.layer(place), None
+    best = int(arrays.trigger_token[row, 0, 0])
+    if best != NO_TOKEN:
+        sentence_id, position = index.text.locate(best)
+        trigger = index.text.sentence(sentence_id).token_strings()[position]
+    promoted = index.text.token_strings(arrays.promoted_ids[row, :3].tolist())
+    return SimilarCell(index.cells.cell_id(place, row), similarity, n_shared, trigger, promoted)
+
+
+# Triggers
+
+
+def _weights(index: Index, place: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(number in rows, sentence, weight) of every sentence among the triggers of some cells; each pair once."""
+    arrays = index.layer(place)
+    tokens = np.asarray(arrays.trigger_token)[rows].reshape(len(rows), -1)
+    magnitudes = np.abs(np.asarray(arrays.trigger_coefficient)[rows]).reshape(len(rows), -1)
+    magnitudes = magnitudes / np.maximum(magnitudes.max(1, keepdims=True), np.finfo(np.float32).tiny)
+    which, slot = np.nonzero(tokens != NO_TOKEN)
+    sentences, weights = index.text.sentence_of(tokens[which, slot]), magnitudes[which, slot]
+    order = np.lexsort((-weights, sentences, which))
+    which, sentences, weights = which[order], sentences[order], weights[order]
+    first = np.ones(len(which), dtype=bool)
+    first[1:] = (which[1:] != which[:-1]) | (sentences[1:] != sentences[:-1])
+    return which[first], sentences[first], weights[first]
+
+
+def _by_triggers(index: Index, cell: CellId) -> _Scores:
+    place, row = index.cells.place(cell)
+    _, sentences, weights = _weights(index, place, np.array([row]))
+    starts = index.text.sentence_start.astype(np.int64)
+    total = weights.sum()
+    for other in range(index.n_layers):
+        _, hits, _ = triggers_within(index, other, starts[sentences], starts[sentences + 1])
+        rows = np.unique(hits)
+        which, theirs, their_weights = _weights(index, other, rows)
+        at = np.minimum(np.searchsorted(sentences, theirs), max(len(sentences) - 1, 0))
+        both = sentences[at] == theirs if len(sentences) else np.zeros(0, dtype=bool)
+        least = np.bincount(which[both], np.minimum(weights[at[both]], their_weights[both]), len(rows))
+        n_shared = np.bincount(which[both], minlength=len(rows))
+        all_of_both = total + np.bincount(which, their_weights, len(rows)) - least  # a + b - min = max
+        yield other, rows, least / np.maximum(all_of_both, np.finfo(np.float64).tiny), n_shared
+
+
+# Promoted tokens
+
+
+def _by_promoted(index: Index, cell: CellId) -> _Scores:
+    place, row = index.cells.place(cell)
+    own = np.asarray(index.layer(place).promoted_ids)[row]
+    k = len(own)
+    rank = np.full(index.manifest["model"]["d_vocab"], k)
+    rank[own] = np.arange(k)
+    # the last column: tokens that the cell does not promote
+    weights = np.zeros((k, k + 1))
+    weights[:, :k] = rank_weights(k)[np.maximum.outer(np.arange(k), np.arange(k))]
+    for other in range(index.n_layers):
+        best: tuple[np.ndarray, np.ndarray] | None = None
+        for name in ("promoted_ids", "suppressed_ids")[: index.n_signs]:
+            ids = np.asarray(getattr(index.layer(other), name))
+            flat = np.flatnonzero((rank < k)[ids])
+            rows, theirs = np.divmod(flat, k)
+            ours = rank[ids.reshape(-1)[flat]]
+            overlap = np.bincount(rows, weights[theirs, ours], len(ids))
+            shared = np.bincount(rows, minlength=len(ids))
+            if best is None:
+                best = overlap, shared
+            else:
+                best = np.maximum(best[0], overlap), np.where(overlap > best[0], shared, best[1])
+        assert best is not None
+        rows = np.flatnonzero(best[1])
+        yield other, rows, best[0][rows], best[1][rows]
+
+
+# Vectors
+
+
+def _by_vectors(index: Index, cell: CellId, by: Likeness, model: "Transformer") -> _Scores:
+    vectors: Callable[[int], Any] = {
+        "key": model.keys, "gate-key": model.gate_keys, "up-key": model.up_keys, "value": model.values,
+    }[by]  # fmt: skip
+    both_signs = index.n_signs == 2 and by in ("up-key", "value")
+    place, row = index.cells.place(cell)
+    own = vectors(place)[row].float()
+    own = own / own.norm().clamp(min=1e-30)
+    for other in range(index.n_layers):
+        rows = vectors(other).float()
+        cosines = ((rows @ own) / rows.norm(dim=1).clamp(min=1e-30)).cpu().numpy()
+        yield other, np.arange(len(cosines)), np.abs(cosines) if both_signs else cosines, None
