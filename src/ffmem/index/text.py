@@ -84,8 +84,10 @@ class TextReader:
         if len(self.sentence_start) == 0 or n_tokens != {int(self.sentence_start[-1])}:
             raise damaged(self._tokens_path, "its arrays disagree about the number of tokens")
         self._connection = _open_database(self._path)
-        self._lock = threading.Lock()  # one connection serves all threads: a look-up takes microseconds
         weakref.finalize(self, self._connection.close)  # Python 3.13 warns of connections that nobody closes
+        self._lock = threading.Lock()  # one connection serves all threads: a look-up takes microseconds
+        if self._one("SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')"):
+            raise damaged(self._path, "it has views or triggers, which may never end")
 
     @cached_property
     def n_sentences(self) -> int:
@@ -197,7 +199,10 @@ class TextReader:
 
     @cached_property
     def _documents(self) -> np.ndarray:
-        return np.array([row[0] for row in self._execute("SELECT document_id FROM sentences ORDER BY id")])
+        found = [row[0] for row in self._execute("SELECT document_id FROM sentences ORDER BY id")]
+        if len(found) != self.n_all_sentences or not all(type(document_id) is int for document_id in found):
+            raise damaged(self._path, f"it has not the documents of {self.n_all_sentences:,} sentences")
+        return np.array(found)
 
     @lru_cache(maxsize=100_000)  # noqa: B019 (a reader lives as long as its process)
     def _token_string(self, token_id: int) -> str:
