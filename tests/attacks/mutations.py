@@ -84,7 +84,9 @@ def _header(folder: Path, other: Path, rng: random.Random) -> str:
     n = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + n])
     name = rng.choice([name for name in header if name != "__metadata__"])
-    how = rng.choice(["dtype", "shape", "data_offsets", "entry", "gone", "axis", "twice", "text", "length", "deep", "root"])
+    how = rng.choice(
+        ["dtype", "shape", "data_offsets", "entry", "gone", "axis", "twice", "text", "length", "deep", "root"]
+    )
     if how in ("dtype", "shape", "data_offsets"):
         dtypes = ["F64", "F32", "I32", "U16", "U8", "I64", "BF16", "BOOL", *ODD_VALUES[:-1]]
         pairs = [[0, 0], [0, -1], [-8, 8], [0, 2**63], [1, 9], [10**30, 10**30], [0.0, 4.0], ["0", "4"], [0]]
@@ -100,7 +102,9 @@ def _header(folder: Path, other: Path, rng: random.Random) -> str:
     if how == "twice":
         text = text[:-1] + b"," + json.dumps({name: header[rng.choice(list(header))]}).encode()[1:]
     elif how == "text":
-        text = rng.choice([b"", b"{", b"not json", b"\xff\xfe", b"[" + text + b"]", text[:-1], b"nul", b"NaN", b"1" * 5000])
+        text = rng.choice(
+            [b"", b"{", b"not json", b"\xff\xfe", b"[" + text + b"]", text[:-1], b"nul", b"NaN", b"1" * 5000]
+        )
     elif how == "deep":
         text = b'{"a":' * 50_000 + b"1" + b"}" * 50_000
     elif how == "root":
@@ -189,7 +193,9 @@ def _rows(folder: Path, other: Path, rng: random.Random) -> str:
         connection.execute(f"DROP TABLE {table}")
     elif how == "view":
         connection.execute(f"DROP TABLE {table}")
-        endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS id, i AS token_id, 'x' AS text"
+        endless = (
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS id, i AS token_id, 'x' AS text"
+        )
         columns = "i AS document_id, i AS start_byte, 1 AS n_occurrences, 'x' AS name, '{}' AS metadata, 0 AS held_out"
         connection.execute(f"CREATE VIEW {table} AS {endless}, {columns}, 1 AS n_bytes, 'x' AS token FROM n")
     elif how == "delete":

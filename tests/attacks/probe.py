@@ -41,7 +41,7 @@ def questions(index: Index) -> dict[str, Callable[[Index], Any]]:
         asked[f"sentence {number}"] = lambda opened, number=number: _sentence(opened, number)
         asked[f"cells of sentence {number}"] = lambda opened, number=number: opened.cells_of_sentence(number)
         asked[f"document {number // 20}"] = lambda opened, number=number: opened.text.document(number // 20)
-    asked["highlights"] = queries.highlights
+    asked["highlights"] = lambda opened: [(one.why, str(one.cell.cell)) for one in queries.highlights(opened)]
     return asked
 
 
@@ -95,7 +95,7 @@ def _message(error: FfmemError) -> str:
 
 
 def judge(found: dict[str, str], right: dict[str, str], what: str) -> str:
-    """"refused", "right", "noticed" (wrong until verify looks), or what is not allowed."""
+    """ "refused", "right", "noticed" (wrong until verify looks), or what is not allowed."""
     differing = [n for n, answer in found.items() if not answer.startswith("error: ") and answer != right.get(n)]
     if what.startswith(("manifest: ", "swap: manifest")) or what.endswith("lengths agree"):
         # the manifest tells about itself, and nothing else can contradict it
@@ -107,16 +107,22 @@ def judge(found: dict[str, str], right: dict[str, str], what: str) -> str:
     return "refused" if any(answer.startswith("error: ") for answer in found.values()) else "right"
 
 
+def _say(line: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
 def main(index: Path, other: Path, work: Path, first: int, last: int) -> None:
     warnings.simplefilter("error")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     asked = questions(ffmem.open_index(index))
-    right = ask(index, asked)
+    shutil.copytree(index, work, dirs_exist_ok=True)
+    right = ask(work, asked)  # where the copies will be: answers name their folder
     for seed in range(first, last):
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(index, work)
         what = mutate(work, other, seed)
-        print(json.dumps({"begin": seed, "what": what}), flush=True)
+        _say({"begin": seed, "what": what})
         faulthandler.dump_traceback_later(TIME_LIMIT_S, exit=True)
         try:
             verdict = judge(ask(work, asked), right, what)
@@ -124,10 +130,11 @@ def main(index: Path, other: Path, work: Path, first: int, last: int) -> None:
             import traceback
 
             verdict = f"RAISED {error!r} at " + " < ".join(
-                f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)[::-1][:5]
+                f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}"
+                for f in traceback.extract_tb(error.__traceback__)[::-1][:5]
             )
         faulthandler.cancel_dump_traceback_later()
-        print(json.dumps({"end": seed, "what": what, "verdict": verdict}), flush=True)
+        _say({"end": seed, "what": what, "verdict": verdict})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The application that every command belongs to, and what the commands share."""
 
+import io
 import json
 import math
 import re
@@ -26,7 +27,9 @@ FLAT = Parameter(name="*")
 
 def show(value: Any) -> None:
     """Print text as it is, anything else as one JSON document."""
-    sys.stdout.write(value if isinstance(value, str) else as_json(value))
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode still gets its answer
+        sys.stdout.reconfigure(errors="backslashreplace")
+    sys.stdout.write(value if isinstance(value, str) else as_json(value, ascii_only=not _speaks_unicode()))
     sys.stdout.write("\n")
 
 
@@ -34,9 +37,13 @@ _INVISIBLE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f
 """What a terminal might obey; JSON itself escapes only what is below U+0020."""
 
 
-def as_json(value: Any) -> str:
+def _speaks_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().startswith("utf")
+
+
+def as_json(value: Any, ascii_only: bool = False) -> str:
     """One JSON document; numbers that JSON does not have (infinity, NaN) become null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, indent=1, allow_nan=False)
+    text = json.dumps(_finite(value), ensure_ascii=ascii_only, indent=1, allow_nan=False)
     return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

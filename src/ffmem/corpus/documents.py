@@ -69,6 +69,10 @@ def open_corpus(name: str, field: str = "text") -> Corpus:
 _ACCEPTED = "Expected python-docs, or a .txt or .jsonl file"
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
 class PythonDocs(Corpus):
     """The language reference that every CPython carries (``help("topics")``): a document a topic."""
 
@@ -160,7 +164,7 @@ class JsonLines(_File):
     def _document(self, number: int, line: str) -> Document:
         where = f"line {number} of {self.path}"
         try:
-            fields = self._clean_all(json.loads(line))
+            fields = self._clean_all(json.loads(line, parse_constant=_no_constant))
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{where} is not JSON: {error}", "Expected one JSON object a line", "Mend the line"
