@@ -138,7 +138,7 @@ class Cell:
             f"<h4>{self.cell}</h4><p>active at {stats.active_fraction:.2%} of {stats.n_tokens:,} positions; "
             f"coefficient from {stats.minimum:.4g} to {stats.maximum:.4g}, mean {stats.mean:.4g}</p>"
             f"<p>promotes: {_token_list(self.promoted)}<br>suppresses: {_token_list(self.suppressed)} "
-            f"<small>({self.projection})</small></p>"
+            f"<small>({html.escape(self.projection)})</small></p>"
             f"<table><thead><tr><th>coefficient</th><th>trigger</th><th>next</th><th>document</th></tr></thead>"
             f"<tbody>{rows}</tbody></table>"
         )

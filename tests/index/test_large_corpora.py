@@ -39,7 +39,7 @@ def test_memory_of_the_text_stage_does_not_grow(tmp_path: Path):
     def note(_: object) -> None:
         peaks.append(process.memory_info().rss)
 
-    source = TextSource(Generated(4_000), tokenizer, byte_lengths(tokenizer).tolist(), [], 100)
+    source = TextSource([Generated(4_000)], tokenizer, byte_lengths(tokenizer).tolist(), [], 100)
     counts = write_text(tmp_path, source, IndexOptions(split="lines", holdout=0), note)
     assert (counts.n_sentences, counts.n_duplicates) == (160_001, 39_999)
     early, whole = peaks[len(peaks) // 20], max(peaks)

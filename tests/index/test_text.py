@@ -44,7 +44,7 @@ DOCUMENTS = [
 def source_of(path: Path, documents: list[dict[str, Any]] | None = None, max_tokens: int = 1000) -> TextSource:
     lines = [json.dumps(document) for document in (DOCUMENTS if documents is None else documents)]
     path.write_text("\n".join(lines))
-    return TextSource(open_corpus(str(path)), BPE, LENGTHS.tolist(), VOCABULARY, max_tokens)
+    return TextSource([open_corpus(str(path))], BPE, LENGTHS.tolist(), VOCABULARY, max_tokens)
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ class TestWriting:
         (tmp_path / "text").mkdir()
         corpus = tmp_path / "x.jsonl"
         corpus.write_bytes(b'{"text": "caf\xe9 \\ud800."}\n{"text": " "}\n{"text": "\\u0301 \\u0301"}')
-        source = TextSource(open_corpus(str(corpus)), word_piece(), None, [], 10)  # which has no token for accents
+        source = TextSource([open_corpus(str(corpus))], word_piece(), None, [], 10)  # which has no token for accents
         assert write_text(tmp_path / "text", source, ALL) == TextCounts(
             n_documents=3,
             n_documents_empty=1,
@@ -249,7 +249,7 @@ class TestWriting:
             folder.mkdir()
             corpus = tmp_path / f"{n}.txt"
             corpus.write_text("".join(f"The fox has number {i}.\n\nA dog!\n\n" for i in range(n)))
-            source = TextSource(open_corpus(str(corpus)), BPE, LENGTHS.tolist(), VOCABULARY, 100)
+            source = TextSource([open_corpus(str(corpus))], BPE, LENGTHS.tolist(), VOCABULARY, 100)
             tracemalloc.start()
             write_text(folder, source, IndexOptions(holdout=0.3))
             _, peak = tracemalloc.get_traced_memory()

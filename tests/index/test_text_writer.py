@@ -23,7 +23,7 @@ def write(folder: Path, paragraphs: list[bytes], options: IndexOptions, max_toke
     corpus = folder / "corpus.txt"
     corpus.write_bytes(b"\n\n".join(paragraphs))
     (folder / "text").mkdir()
-    source = TextSource(open_corpus(str(corpus)), BPE, byte_lengths(BPE).tolist(), VOCABULARY, max_tokens)
+    source = TextSource([open_corpus(str(corpus))], BPE, byte_lengths(BPE).tolist(), VOCABULARY, max_tokens)
     return write_text(folder / "text", source, options)
 
 

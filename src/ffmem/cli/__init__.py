@@ -7,6 +7,8 @@ import traceback
 from cyclopts import CycloptsError
 
 # the order of these is the order of the commands in the reference
+from ffmem import render
+
 from ffmem.cli import build, read, ask, model  # isort: skip
 from ffmem.cli.app import app
 from ffmem.errors import FfmemError, InputError
@@ -24,7 +26,7 @@ def main() -> None:
     except FfmemError as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        print(f"ffmem: {error}", file=sys.stderr)
+        print(f"ffmem: {render.one_line(str(error))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
         print("ffmem: stopped. The same command goes on from the last checkpoint.", file=sys.stderr)

@@ -1,6 +1,9 @@
 """The application that every command belongs to, and what the commands share."""
 
+import io
 import json
+import math
+import re
 import sys
 from typing import Annotated, Any
 
@@ -24,5 +27,29 @@ FLAT = Parameter(name="*")
 
 def show(value: Any) -> None:
     """Print text as it is, anything else as one JSON document."""
-    sys.stdout.write(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1))
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode still gets its answer
+        sys.stdout.reconfigure(errors="backslashreplace")
+    sys.stdout.write(value if isinstance(value, str) else as_json(value, ascii_only=not _speaks_unicode()))
     sys.stdout.write("\n")
+
+
+_INVISIBLE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+"""What a terminal might obey; JSON itself escapes only what is below U+0020."""
+
+
+def _speaks_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().startswith("utf")
+
+
+def as_json(value: Any, ascii_only: bool = False) -> str:
+    """One JSON document; numbers that JSON does not have (infinity, NaN) become null."""
+    text = json.dumps(_finite(value), ensure_ascii=ascii_only, indent=1, allow_nan=False)
+    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -88,7 +88,7 @@ class JsonLines(_LineFile):
     def _document(self, number: int, line: str) -> Document:
         where = f"line {number} of {self.path}"
         try:
-            fields = self._clean_all(json.loads(line))
+            fields = self._clean_all(json.loads(line, parse_constant=_no_constant))
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{where} is not JSON: {error}", "Expected one JSON object a line", "Mend the line"
@@ -106,3 +106,7 @@ class JsonLines(_LineFile):
         if isinstance(value, dict):
             return {self._clean(name): self._clean_all(item) for name, item in value.items()}
         return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")

@@ -71,6 +71,29 @@ def write_json(path: Path, value: Any) -> None:
     atomic_write(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
 
+def parse_json(data: str | bytes) -> Any:
+    """A JSON value of our own writing, read strictly.
+
+    Raises:
+        ValueError: also for a name given twice, and for NaN and infinity, which Python's reader would let pass.
+    """
+    try:
+        return json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is given twice")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in a folder survive a power cut; a no-op where folders cannot be opened."""
     if os.name != "posix":
@@ -108,13 +131,13 @@ def map_arrays(path: Path) -> dict[str, np.ndarray]:
             size = path.stat().st_size
             if not 2 <= n_header <= min(_MAX_HEADER_BYTES, size - 8):
                 raise ValueError(f"a header of {n_header} bytes in a file of {size}")
-            header = json.loads(file.read(n_header))
+            header = parse_json(file.read(n_header))
         raw = np.memmap(path, dtype=np.uint8, mode="r", offset=8 + n_header) if size > 8 + n_header else _NOTHING
         return {name: _view(raw, spec) for name, spec in header.items() if name != "__metadata__"}
     except FileNotFoundError as error:
-        raise _damaged(path, "it is missing") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, "it is missing") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, ArithmeticError) as error:
+        raise damaged(path, str(error)) from error
 
 
 _NOTHING = np.empty(0, dtype=np.uint8)
@@ -129,7 +152,8 @@ def _view(raw: np.ndarray, spec: dict[str, Any]) -> np.ndarray:
     return raw[begin:end].view(dtype).reshape(shape)
 
 
-def _damaged(path: Path, why: str) -> StoreError:
+def damaged(path: Path, why: str) -> StoreError:
+    """The error for a file of an index that is not what was written."""
     return StoreError(
         f"{path} is damaged: {why}",
         "Expected a file as `ffmem index` wrote it",

@@ -11,8 +11,18 @@ import numpy as np
 from ffmem.cell import Cell, Document, PromotedToken, Statistics, Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId, CellSpace
+from ffmem.index.files import damaged
 from ffmem.index.histogram import histogram_edges
-from ffmem.index.store import NO_TOKEN, LayerArrays, StorePaths, check_files, layer_path, read_manifest, total_of
+from ffmem.index.store import (
+    NO_TOKEN,
+    LayerArrays,
+    StorePaths,
+    check_files,
+    layer_path,
+    layer_sizes,
+    read_manifest,
+    total_of,
+)
 from ffmem.index.text import TextReader
 
 
@@ -55,7 +65,11 @@ class Index:
         self.n_signs = 2 if facts["gated"] else 1
         self.top: int = manifest["identity"]["options"]["top"]
         self.text = TextReader(StorePaths(folder).index)
-        self._layers = [LayerArrays(layer_path(StorePaths(folder).index, cells)) for cells in self.cells.layers]
+        self._layers = [
+            LayerArrays(layer_path(StorePaths(folder).index, cells), layer_sizes(manifest, cells))
+            for cells in self.cells.layers
+        ]
+        _check_counts(self)
 
     def __repr__(self) -> str:
         counts = self.manifest["counts"]
@@ -94,8 +108,8 @@ class Index:
             statistics=self.statistics(cell_id),
             triggers=tuple(self._triggers(cell_id)),
             projection=self.manifest["layer_projections"][layer],
-            promoted=self._tokens(arrays.promoted_ids[row], arrays.promoted_scores[row]),
-            suppressed=self._tokens(arrays.suppressed_ids[row], arrays.suppressed_scores[row]),
+            promoted=self._tokens(arrays, "promoted", row),
+            suppressed=self._tokens(arrays, "suppressed", row),
         )
 
     def statistics(self, cell_id: CellId) -> Statistics:
@@ -105,14 +119,18 @@ class Index:
         n_tokens, n_sentences = arrays.counts[cell_id.expert or 0].tolist()
         n = max(n_tokens, 1)  # an expert may have seen none
         mean, mean_square = (float(total_of(parts[:, i : i + 1])[0]) / n for parts in (arrays.sum, arrays.square_sum))
+        n_active, minimum, maximum = int(arrays.n_active[i]), float(arrays.minimum[i]), float(arrays.maximum[i])
+        sound = -np.inf < minimum <= maximum < np.inf and mean_square >= 0 if n_tokens else n_tokens == 0
+        if not (sound and 0 <= n_active <= n_tokens and n_sentences >= 0):
+            raise damaged(arrays.path, f"the statistics of {cell_id} contradict each other")
         return Statistics(
             n_tokens=n_tokens,
             n_sentences=n_sentences,
-            active_fraction=int(arrays.n_active[i]) / n,
+            active_fraction=n_active / n,
             mean=mean,
             mean_square=mean_square,
-            minimum=float(arrays.minimum[i]),
-            maximum=float(arrays.maximum[i]),
+            minimum=minimum,
+            maximum=maximum,
             histogram_edges=_edges(),
             histogram=tuple(tuple(counts) for counts in arrays.histogram[i].tolist()),
         )
@@ -126,6 +144,8 @@ class Index:
             for rank, (coefficient, token) in enumerate(zip(best, best_tokens, strict=True)):
                 if token == NO_TOKEN:
                     break
+                if not np.isfinite(coefficient):
+                    raise damaged(arrays.path, f"a coefficient of {cell_id} is {coefficient}")
                 yield self.trigger(sign, rank, coefficient, token)
 
     def trigger(self, sign: int, rank: int, coefficient: float, token: int) -> Trigger:
@@ -148,7 +168,10 @@ class Index:
             document=Document(document.id, document.name, document.metadata),
         )
 
-    def _tokens(self, ids: np.ndarray, scores: np.ndarray) -> tuple[PromotedToken, ...]:
+    def _tokens(self, arrays: LayerArrays, end: str, row: int) -> tuple[PromotedToken, ...]:
+        ids, scores = getattr(arrays, f"{end}_ids")[row], getattr(arrays, f"{end}_scores")[row]
+        if not np.isfinite(scores).all():
+            raise damaged(arrays.path, f"a score of a {end} token is not a finite number")
         strings = self.text.token_strings(ids.tolist())
         return tuple(
             PromotedToken(token, token_id, score)
@@ -169,8 +192,14 @@ class Index:
         tokens = arrays.trigger_token.reshape(-1)
         coefficients = arrays.trigger_coefficient.reshape(-1)
         slots = arrays.slot_by_token
-        start = _bisect(slots, tokens, first)
-        for slot in slots[start : _bisect(slots, tokens, end)].tolist():
+        try:
+            found = slots[_bisect(slots, tokens, first) : _bisect(slots, tokens, end)]
+            in_order = ((tokens[found] >= first) & (tokens[found] < end)).all()
+        except IndexError:
+            in_order = False
+        if not in_order:
+            raise damaged(arrays.path, "its list from sentences to cells is not in order")
+        for slot in found.tolist():
             row, rest = divmod(slot, self.n_signs * self.top)
             sign, rank = divmod(rest, self.top)
             yield SentenceCell(
@@ -180,6 +209,15 @@ class Index:
                 rank,
                 int(tokens[slot]) - first,
             )
+
+
+def _check_counts(index: Index) -> None:
+    """The manifest and the text agree about how much there is: they are of the same index."""
+    counts, text = index.manifest["counts"], index.text
+    for what, found in (("sentences", text.n_all_sentences), ("tokens", len(text.token_id))):
+        told = counts[f"n_{what}"] + counts[f"n_{what}_held_out"]
+        if told != found:
+            raise damaged(StorePaths(index.folder).manifest, f"it tells of {told:,} {what}, and the text has {found:,}")
 
 
 def _bisect(slots: np.ndarray, tokens: np.ndarray, token: int) -> int:

@@ -4,6 +4,7 @@ docs/design/store-format.md is normative.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ import filelock
 import numpy as np
 
 from ffmem.errors import StoreError
-from ffmem.ids import LayerCells
-from ffmem.index.files import map_arrays
+from ffmem.ids import CellSpace, LayerCells
+from ffmem.index.files import damaged, map_arrays, parse_json
+from ffmem.index.histogram import N_BINS
+from ffmem.index.manifest import problem_of
 
 FORMAT = 1
 """Format this build writes."""
@@ -103,16 +106,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "Check the path, or build one: ffmem index MODEL CORPUS --out " + str(folder),
         )
     try:
-        manifest = json.loads(paths.manifest.read_bytes())
+        manifest = parse_json(paths.manifest.read_bytes())
         found = manifest["format"]
-        if not isinstance(found, int):
+        if type(found) is not int:
             raise TypeError(f"format is {found!r}")
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{paths.manifest} is damaged: {error}",
-            "Expected the JSON that `ffmem index` wrote",
-            "Copy the file again from where the index came from, or rebuild the index",
-        ) from error
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise _damaged_manifest(paths.manifest, str(error)) from error
     low, high = READABLE_FORMATS
     if not low <= found <= high:
         raise StoreError(
@@ -120,19 +119,42 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"This build reads {low}-{high}",
             f"Upgrade ffmem, or rebuild it: ffmem index ... --out {folder}",
         )
+    problem = problem_of(manifest)
+    if problem is not None:
+        raise _damaged_manifest(paths.manifest, problem)
     return dict(manifest)
+
+
+def _damaged_manifest(path: Path, why: str) -> StoreError:
+    return StoreError(
+        f"{path} is damaged: {why}",
+        "Expected the JSON that `ffmem index` wrote",
+        "Copy the file again from where the index came from, or rebuild the index",
+    )
+
+
+_FILE_NAME = re.compile(r"index(/\w[\w.-]*)+", re.ASCII)
+"""A file of an index lies in it; nothing else is ever opened."""
 
 
 def check_files(folder: Path, manifest: dict[str, Any]) -> None:
     """Compare the length of every file with the manifest; milliseconds, so done at each opening.
 
     Raises:
-        StoreError: a file is missing or has another length.
+        StoreError: a file is missing or has another length, or the manifest leaves one out.
     """
+    index = StorePaths(folder).index
+    layers = CellSpace.from_json(manifest["model"]["layers"]).layers
+    needed = [index / "text.sqlite", index / "tokens.safetensors", *(layer_path(index, cells) for cells in layers)]
+    unlisted = {path.relative_to(folder).as_posix() for path in needed} - set(manifest["files"])
+    if unlisted:
+        raise _damaged_manifest(StorePaths(folder).manifest, f"it does not list {min(unlisted)}")
     for name, expected in manifest["files"].items():
+        if not _FILE_NAME.fullmatch(name):
+            raise _damaged_manifest(StorePaths(folder).manifest, f"{name!r} is no file of an index")
         path = folder / name
         try:
-            size = path.stat().st_size
+            size = path.stat().st_size if path.is_file() else None
         except OSError:
             size = None
         if size != expected["bytes"]:
@@ -149,10 +171,18 @@ class LayerArrays:
     """The arrays of one layer, memory-mapped. ``n_signs`` is 2 for gated cells (positive, negative), else 1."""
 
     path: Path
+    sizes: dict[str, int]
+    """Length of each axis: see `layer_sizes`."""
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
-        return map_arrays(self.path)
+        arrays = map_arrays(self.path)
+        for name in LAYER_ARRAYS.keys() & arrays.keys():
+            dtype, axes = LAYER_ARRAYS[name]
+            found, shape = arrays[name], tuple(self.sizes[axis] for axis in axes.split())
+            if found.dtype != np.dtype(dtype) or found.shape != shape:
+                raise damaged(self.path, f"{name} is {found.dtype}{found.shape}, not {np.dtype(dtype)}{shape}")
+        return arrays
 
     def __getattr__(self, name: str) -> np.ndarray:
         if name.startswith("_"):
@@ -186,6 +216,22 @@ LAYER_ARRAYS: dict[str, tuple[str, str]] = {
 """Name -> (dtype, axes) of every array of a layer file."""
 PROMOTED_ARRAYS = ("promoted_ids", "promoted_scores", "suppressed_ids", "suppressed_scores")
 """Those of them that come from the values alone."""
+
+
+def layer_sizes(manifest: dict[str, Any], cells: LayerCells) -> dict[str, int]:
+    """Length of each axis of the arrays of a layer."""
+    options, model = manifest["identity"]["options"], manifest["model"]
+    n_signs = 2 if model["gated"] else 1
+    return {
+        "cells": cells.n_cells,
+        "groups": cells.n_groups,
+        "n_signs": n_signs,
+        "top": options["top"],
+        "slots": cells.n_cells * n_signs * options["top"],
+        "bins": N_BINS,
+        "2": 2,
+        "k": min(options["promoted"], model["d_vocab"]),
+    }
 
 
 def total_of(parts: np.ndarray) -> np.ndarray:

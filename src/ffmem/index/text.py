@@ -3,7 +3,6 @@
 docs/design/store-format.md is normative.
 """
 
-import json
 import sqlite3
 import threading
 import weakref
@@ -17,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ffmem.errors import InputError, StoreError
-from ffmem.index.files import map_arrays
+from ffmem.index.files import damaged, map_arrays, parse_json
 
 MARKS = ("\x02", "\x03")
 """Around the parts of a sentence that match a full-text query."""
@@ -69,26 +68,36 @@ class TextReader:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "text.sqlite"
         if not self._path.is_file():
-            raise _damaged(self._path, "it is missing")
-        tokens = folder / "tokens.safetensors"
-        arrays = map_arrays(tokens)
+            raise damaged(self._path, "it is missing")
+        self._tokens_path = folder / "tokens.safetensors"
+        arrays = map_arrays(self._tokens_path)
         try:
             self.token_id = arrays["token_id"]
             self._token_start, self._token_end = arrays["token_start"], arrays["token_end"]
             self.sentence_start = arrays["sentence_start"]
             """Token index of each sentence's first token, held-out sentences last, and one entry more."""
         except KeyError as error:
-            raise _damaged(tokens, f"it has no array {error}") from error
-        n_tokens = {len(self.token_id), len(self._token_start), len(self._token_end)}
+            raise damaged(self._tokens_path, f"it has no array {error}") from error
+        of_tokens = (self.token_id, self._token_start, self._token_end)
+        if self.sentence_start.dtype != np.uint64 or not {array.dtype for array in of_tokens} <= _TOKEN_DTYPES:
+            raise damaged(self._tokens_path, "an array has another number type")
+        if {array.ndim for array in (*of_tokens, self.sentence_start)} != {1}:
+            raise damaged(self._tokens_path, "an array has another shape")
+        n_tokens = {len(array) for array in of_tokens}
         if len(self.sentence_start) == 0 or n_tokens != {int(self.sentence_start[-1])}:
-            raise _damaged(tokens, "its arrays disagree about the number of tokens")
+            raise damaged(self._tokens_path, "its arrays disagree about the number of tokens")
         self.context: np.ndarray | None = arrays.get("context")
         """How many of each sentence's first tokens only stand before others; None if none does anywhere."""
-        if self.context is not None and len(self.context) != self.n_all_sentences:
-            raise _damaged(tokens, "its arrays disagree about the number of sentences")
+        if self.context is not None and (self.context.dtype, self.context.shape) != (
+            np.uint32,
+            (self.n_all_sentences,),
+        ):
+            raise damaged(self._tokens_path, "its arrays disagree about the number of sentences")
         self._connection = _open_database(self._path)
-        self._lock = threading.Lock()  # one connection serves all threads: a look-up takes microseconds
         weakref.finalize(self, self._connection.close)  # Python 3.13 warns of connections that nobody closes
+        self._lock = threading.Lock()  # one connection serves all threads: a look-up takes microseconds
+        if self._one("SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')"):
+            raise damaged(self._path, "it has views or triggers, which may never end")
 
     @cached_property
     def n_sentences(self) -> int:
@@ -116,19 +125,24 @@ class TextReader:
             "FROM sentences s JOIN documents d ON d.id = s.document_id WHERE s.id = ?",
             sentence_id,
         )
-        part = slice(first, end)
-        text, document_id, start_byte, n_occurrences, held_out = row
+        text, document_id, start_byte, n_occurrences, held_out = self._typed(row, (str, int, int, int, int))
+        starts, ends = self._token_start[first:end], self._token_end[first:end]
+        if (starts > ends).any() or int(ends.max()) > len(text.encode()):
+            raise damaged(self._tokens_path, f"a token of sentence {sentence_id} lies outside of its text")
         return SentenceRow(
             sentence_id, text, document_id, start_byte, n_occurrences, bool(held_out),
-            self.token_id[part], self._token_start[part], self._token_end[part],
+            self.token_id[first:end], starts, ends,
         )  # fmt: skip
 
     def document(self, document_id: int) -> DocumentRow:
         """A document's name and metadata, by its place in the corpus, from 0."""
-        name, metadata, held_out, n_bytes = self._row(
-            "SELECT name, metadata, held_out, n_bytes FROM documents WHERE id = ?", document_id
-        )
-        return DocumentRow(document_id, name, json.loads(metadata), bool(held_out), n_bytes)
+        row = self._row("SELECT name, metadata, held_out, n_bytes FROM documents WHERE id = ?", document_id)
+        name, metadata, held_out, n_bytes = self._typed(row, (str, str, int, int))
+        try:
+            fields = dict(parse_json(metadata))
+        except (ValueError, TypeError) as error:
+            raise damaged(self._path, f"the metadata of document {document_id} is no JSON object") from error
+        return DocumentRow(document_id, name, fields, bool(held_out), n_bytes)
 
     def token_strings(self, token_ids: Sequence[int]) -> tuple[str, ...]:
         """Tokens of the vocabulary as text."""
@@ -151,7 +165,7 @@ class TextReader:
         try:
             tokenizer = Tokenizer.from_file(str(self._path.with_name("tokenizer.json")))
         except Exception as error:  # the library raises nothing more special
-            raise _damaged(self._path.with_name("tokenizer.json"), str(error)) from error
+            raise damaged(self._path.with_name("tokenizer.json"), str(error)) from error
         return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
     def matching(self, query: str, limit: int = -1) -> np.ndarray:
@@ -200,13 +214,14 @@ class TextReader:
                     "Leave --raw out to search for plain words",
                 ) from error
             except sqlite3.DatabaseError as error:
-                raise _damaged(self._path, str(error)) from error
+                raise damaged(self._path, str(error)) from error
 
     def sentence_range(self, sentence_id: int) -> tuple[int, int]:
         """Token indices of a sentence: the first, and the one after the last.
 
         Raises:
             InputError: no such sentence; the message gives the range.
+            StoreError: the file says nonsense about it.
         """
         if not 0 <= sentence_id < self.n_all_sentences:
             raise InputError(
@@ -214,16 +229,25 @@ class TextReader:
                 f"Expected 0 to {self.n_all_sentences - 1}",
                 "Sentences count from 0; triggers name theirs as sentence_id",
             )
-        return int(self.sentence_start[sentence_id]), int(self.sentence_start[sentence_id + 1])
+        first, end = int(self.sentence_start[sentence_id]), int(self.sentence_start[sentence_id + 1])
+        if not first < end <= len(self.token_id):
+            raise damaged(self._tokens_path, f"sentence {sentence_id} has the tokens from {first} to {end}")
+        return first, end
 
     def locate(self, token: int) -> tuple[int, int]:
         """The sentence that a token index lies in, and the position there."""
-        sentence_id = int(np.searchsorted(self.sentence_start, np.uint64(token), side="right")) - 1
-        return sentence_id, token - int(self.sentence_start[sentence_id])
+        sentence_id = int(self.sentence_of(np.array([token]))[0])
+        first, end = self.sentence_range(sentence_id)
+        if not first <= token < end:
+            raise damaged(self._tokens_path, f"its sentences are not in order around token {token}")
+        return sentence_id, token - first
 
     def sentence_of(self, tokens: np.ndarray) -> np.ndarray:
         """The sentences that token indices lie in."""
-        return np.searchsorted(self.sentence_start, tokens.astype(np.uint64), side="right") - 1
+        found = np.searchsorted(self.sentence_start, tokens.astype(np.uint64), side="right") - 1
+        if len(found) and not 0 <= found.min() <= found.max() < self.n_all_sentences:
+            raise damaged(self._tokens_path, f"no sentence has one of the tokens {tokens.min()} to {tokens.max()}")
+        return found
 
     def following(self, tokens: np.ndarray) -> np.ndarray:
         """Ids of the tokens after these token indices, -1 at the end of a sentence."""
@@ -248,16 +272,26 @@ class TextReader:
 
     @cached_property
     def _documents(self) -> np.ndarray:
-        return np.array([row[0] for row in self._execute("SELECT document_id FROM sentences ORDER BY id")])
+        found = [row[0] for row in self._execute("SELECT document_id FROM sentences ORDER BY id")]
+        if len(found) != self.n_all_sentences or not all(type(document_id) is int for document_id in found):
+            raise damaged(self._path, f"it has not the documents of {self.n_all_sentences:,} sentences")
+        return np.array(found)
 
     @lru_cache(maxsize=100_000)  # noqa: B019 (a reader lives as long as its process)
     def _token_string(self, token_id: int) -> str:
-        return str(self._row("SELECT token FROM vocabulary WHERE token_id = ?", token_id)[0])
+        row = self._row("SELECT token FROM vocabulary WHERE token_id = ?", token_id)
+        return str(self._typed(row, (str,))[0])
 
     def _row(self, sql: str, *values: Any) -> tuple[Any, ...]:
         for row in self._execute(sql, *values):
             return tuple(row)
-        raise _damaged(self._path, f"no row for {values}")
+        raise damaged(self._path, f"no row for {values}")
+
+    def _typed(self, row: tuple[Any, ...], types: tuple[type, ...]) -> tuple[Any, ...]:
+        """The row, if its values are what the table was made with: SQLite itself does not insist."""
+        if tuple(map(type, row)) != types:
+            raise damaged(self._path, "a value has another type")
+        return row
 
     def _one(self, sql: str) -> Any:
         return self._row(sql)[0]
@@ -266,8 +300,11 @@ class TextReader:
         try:
             with self._lock:
                 return self._connection.execute(sql, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise _damaged(self._path, str(error)) from error
+        except (sqlite3.Error, MemoryError) as error:  # damaged lengths ask for gigabytes
+            raise damaged(self._path, str(error) or "it asks for more memory than there is") from error
+
+
+_TOKEN_DTYPES = {np.dtype(np.uint16), np.dtype(np.uint32)}
 
 
 def _open_database(path: Path) -> sqlite3.Connection:
@@ -276,12 +313,4 @@ def _open_database(path: Path) -> sqlite3.Connection:
     try:
         return sqlite3.connect(uri, uri=True, check_same_thread=False)
     except sqlite3.DatabaseError as error:
-        raise _damaged(path, str(error)) from error
-
-
-def _damaged(path: Path, why: str) -> StoreError:
-    return StoreError(
-        f"{path} is damaged: {why}",
-        "Expected a file as `ffmem index` wrote it",
-        "Run `ffmem verify` on the index; copy the file again, or rebuild the index",
-    )
+        raise damaged(path, str(error)) from error

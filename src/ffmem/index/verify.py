@@ -80,7 +80,10 @@ def verify_index(
         except StoreError as error:
             problems.append(str(error))
         n_arrays += len(LAYER_ARRAYS)
-    problems += _wrong_text(index)
+    try:
+        problems += _wrong_text(index)
+    except StoreError as error:
+        problems.append(str(error))
     checked: dict[str, Any] = {
         "n_triggers": 0,
         "n_comparisons": 0,
@@ -133,7 +136,8 @@ def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
         yield f"{name_of_layer}: a trigger's coefficient has the wrong sign, or an empty slot has one"
     if (np.diff(magnitudes, axis=2) > 0).any() or (np.diff(filled.astype(np.int8), axis=2) > 0).any():
         yield f"{name_of_layer}: a trigger list is not in order"
-    if (np.diff(tokens.reshape(-1)[arrays.slot_by_token].astype(np.int64)) < 0).any():
+    slots = arrays.slot_by_token
+    if (slots >= len(slots)).any() or (np.diff(tokens.reshape(-1)[slots].astype(np.int64)) < 0).any():
         yield f"{name_of_layer}: the list from sentences to cells is not in order"
     if not (np.isfinite(arrays.promoted_scores).all() and np.isfinite(arrays.suppressed_scores).all()):
         yield f"{name_of_layer}: a promoted token's score is not a finite number"

@@ -95,7 +95,7 @@ def _sort_key(index: Index, layer: int, sort: SortKey) -> np.ndarray:
         return -arrays.n_active.astype(np.float64)
     if sort == "top":
         return -arrays.trigger_coefficient[:, 0, -1].astype(np.float64)
-    return np.zeros(index.cells.layers[layer].n_cells)
+    return np.zeros(len(arrays.maximum))
 
 
 def _row(index: Index, cell_id: CellId) -> CellRow:

@@ -5,6 +5,7 @@ from ffmem.render.ask import diff, found, promoting, search, similar
 from ffmem.render.cells import cell, cells
 from ffmem.render.index import info, summary, verification
 from ffmem.render.progress import merging, progress, say
+from ffmem.render.terminal import one_line
 
 __all__ = [
     "activation",
@@ -14,6 +15,7 @@ __all__ = [
     "found",
     "info",
     "merging",
+    "one_line",
     "progress",
     "promoting",
     "say",

@@ -15,7 +15,7 @@ def cell(found: Cell, n_triggers: int) -> str:
         f"  active at {stats.active_fraction:.2%} of {stats.n_tokens:,} positions; coefficients from "
         f"{stats.minimum:.4g} to {stats.maximum:.4g}, mean {stats.mean:.4g}, root mean square {stats.mean_square**0.5:.4g}",
         f"  promotes    {tokens(found.promoted[:12])}",
-        f"  suppresses  {tokens(found.suppressed[:12])}   ({found.projection})",
+        f"  suppresses  {tokens(found.suppressed[:12])}   ({one_line(found.projection)})",
     ]
     return "\n".join([*lines, *triggers(found, n_triggers, width())])
 

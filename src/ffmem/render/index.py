@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ffmem.index.reader import Index
 from ffmem.queries import Highlight
 from ffmem.render.cells import trigger_line
-from ffmem.render.terminal import tokens, width
+from ffmem.render.terminal import one_line, tokens, width
 
 if TYPE_CHECKING:
     from ffmem.index.verify import Verification
@@ -40,7 +40,7 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
         f"  ffmem cells {folder} --layer {last} --sort max",
         f"  ffmem verify {folder}",
     ]
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))  # names, too, come from elsewhere
 
 
 def _speed(index: Index) -> str:
@@ -84,7 +84,7 @@ def info(found: dict[str, Any]) -> str:
         f"bytes        {found['same_bytes']['why']}",
         f"size         {found['n_bytes'] / 1e6:,.1f} MB, format {found['format']}, ffmem {identity['ffmem']}",
     ]
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))  # names, too, come from elsewhere
 
 
 def verification(found: "Verification") -> str:
@@ -96,4 +96,4 @@ def verification(found: "Verification") -> str:
             f"{found.n_triggers:,} triggers and {found.n_comparisons:,} sentence-cell pairs recomputed: {bits}"
         )
     lines += [f"WRONG: {problem}" for problem in found.problems] or ["everything is in order"]
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))  # names, too, come from elsewhere

@@ -1,0 +1,115 @@
+"""What a manifest must hold for an index to be read: names, types and ranges; more may stand there. Knows no model."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+_LARGEST = 2**48
+"""No size or count of an index comes near it; products of a few of them are still printed and compared at once."""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < _LARGEST
+
+
+def _is_size(value: Any) -> bool:
+    return _is_count(value) and value > 0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_stack(value: Any) -> bool:
+    return value in ("", "enc", "dec")
+
+
+def _or_null(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+def _each(schema: Any) -> Callable[[Any], bool]:
+    """Of every value of a JSON object."""
+    return lambda value: isinstance(value, dict) and all(_wrong(one, schema) is None for one in value.values())
+
+
+def _scalars(value: Any) -> bool:
+    return isinstance(value, dict) and all(one is None or isinstance(one, (str, int, float)) for one in value.values())
+
+
+_COUNTS = (
+    "n_documents", "n_documents_held_out", "n_documents_empty", "n_sentences", "n_sentences_held_out", "n_duplicates",
+    "n_tokens", "n_tokens_held_out", "n_undecodable_bytes", "n_long_sentences", "n_windows",
+)  # fmt: skip
+
+_SCHEMA: dict[str, Any] = {
+    "identity": {
+        "ffmem": _is_text,
+        "model": {
+            "name": _is_text,
+            "source": _is_text,
+            "revision": _or_null(_is_text),
+            "weights_sha256": _is_text,
+        },
+        "corpus": {"kind": _is_text, "name": _is_text},
+        "options": {"top": _is_size, "promoted": _is_size},
+    },
+    "model": {
+        "family": _is_text,
+        "activation": _is_text,
+        "gated": _is_flag,
+        "d_vocab": _is_size,
+        "layers": [{"layer": _is_count, "d_ff": _is_size, "n_experts": _is_count, "stack": _is_stack}],
+    },
+    "projection": _is_text,
+    "layer_projections": [_is_text],
+    "same_bytes": {"holds": _is_flag, "processor": _is_text, "why": _is_text},
+    "counts": dict.fromkeys(_COUNTS, _is_count)
+    | {"stopped_by": _or_null(_is_text), "n_sentences_by_corpus": [_is_count]},
+    "certificate": {
+        "errors": {"ff_sum_errors": [_is_number], "residual_errors": [_is_number]},
+    },
+    "files": _each({"bytes": _is_count, "sha256": _is_text}),
+}
+"""Objects hold at least these names, lists at least one value; functions judge single values."""
+
+
+def problem_of(manifest: dict[str, Any]) -> str | None:
+    """What makes a manifest unreadable, in words; None if nothing does."""
+    problem = _wrong(manifest, _SCHEMA)
+    if problem is not None:
+        return f"it has {problem}"
+    if not _scalars(manifest["identity"]["options"]):
+        return "it has no sound identity.options"
+    layers = [(layer["stack"], layer["layer"]) for layer in manifest["model"]["layers"]]
+    if len(set(layers)) != len(layers):
+        return "it has a layer twice"
+    if len(manifest["layer_projections"]) != len(layers):
+        return "it has not one of layer_projections for each layer"
+    return None
+
+
+def _wrong(value: Any, schema: Any, where: str = "") -> str | None:
+    """The first place where a value departs from a schema."""
+    if isinstance(schema, dict):
+        if not isinstance(value, dict):
+            return f"no object {where}".rstrip()
+        for name, inner in schema.items():
+            place = f"{where}.{name}" if where else name
+            problem = _wrong(value[name], inner, place) if name in value else f"no {place}"
+            if problem:
+                return problem
+        return None
+    if isinstance(schema, list):
+        if not isinstance(value, list) or not value:
+            return f"no list {where}"
+        return next(filter(None, (_wrong(one, schema[0], where) for one in value)), None)
+    return None if schema(value) else f"no sound {where}"
