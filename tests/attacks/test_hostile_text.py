@@ -15,7 +15,7 @@ import pytest
 import ffmem
 from ffmem import Index, IndexOptions, InputError, queries, render
 from ffmem.cli.app import as_json
-from ffmem.corpus.documents import open_corpus
+from ffmem.corpus.registry import open_corpus
 from ffmem.corpus.sentences import split_sentences
 from ffmem.index.verify import verify_index
 from tests.attacks.hostile import SHORT, long_texts

@@ -88,10 +88,8 @@ class TextReader:
             raise damaged(self._tokens_path, "its arrays disagree about the number of tokens")
         self.context: np.ndarray | None = arrays.get("context")
         """How many of each sentence's first tokens only stand before others; None if none does anywhere."""
-        if self.context is not None and (self.context.dtype, self.context.shape) != (
-            np.uint32,
-            (self.n_all_sentences,),
-        ):
+        context = self.context
+        if context is not None and (context.shape != (self.n_all_sentences,) or context.dtype != np.uint32):
             raise damaged(self._tokens_path, "its arrays disagree about the number of sentences")
         self._connection = _open_database(self._path)
         weakref.finalize(self, self._connection.close)  # Python 3.13 warns of connections that nobody closes
