@@ -29,7 +29,7 @@ _FLAT = Parameter(name="*")
 @app.command
 def index(
     model: str,
-    corpus: str,
+    corpus: Annotated[str, Parameter(allow_leading_hyphen=True)],  # "-" is standard input
     /,
     *,
     out: str,

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -208,7 +208,7 @@ def _pieces(
         counts.n_long_sentences += 1
         counts.n_windows += len(cut)
         for piece in cut:
-            yield replace(piece, start_byte=sentence.start_byte + piece.start_byte)
+            yield piece._replace(start_byte=sentence.start_byte + piece.start_byte)
 
 
 def _add_sentence(
@@ -369,6 +369,7 @@ _INDEXED, _HELD_OUT = b"\0", b"\1"
 
 def _hash(piece: Window, held_out: bool) -> bytes:
     """The same for equal texts of which the same part competes."""
-    key = piece.context.to_bytes(4, "little")
-    digest = hashlib.blake2b(piece.text.encode(), digest_size=16, key=key).digest()
-    return (_HELD_OUT if held_out else _INDEXED) + digest
+    data = piece.text.encode()
+    if piece.context:
+        data += b"\xff%d" % piece.context  # a byte that no text has
+    return (_HELD_OUT if held_out else _INDEXED) + hashlib.blake2b(data, digest_size=16).digest()
