@@ -1,6 +1,7 @@
 """Whole builds from standard input: stopped, gone on with, finished."""
 
 import io
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -84,3 +85,12 @@ class TestStandardInput:
         with pytest.raises(InputError, match=r"is not empty \(it holds mine\) and no index"):
             index()
         assert not (tmp_path / "i" / "work").exists()
+
+    def test_from_the_command_line(self, tiny_folder: Callable[[str], Path], tmp_path: Path):
+        command = [sys.executable, "-m", "ffmem", "index", str(tiny_folder("gpt2")), "-", "--out", str(tmp_path / "i")]
+        command += ["--workers", "0", "--quiet", "--holdout", "0"]
+        first = subprocess.run(command, input=b"One fox. Two foxes.\n\nThree.", capture_output=True)
+        assert (first.returncode, first.stdout, first.stderr) == (0, b"", b"")
+        assert ffmem.open_index(tmp_path / "i").text.n_sentences == 3
+        again = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+        assert (again.returncode, again.stderr) == (0, b"")

@@ -2,6 +2,8 @@
 
 from typing import Annotated
 
+from cyclopts import Parameter
+
 from ffmem import queries, render
 from ffmem.cli.app import FLAT, Json, app, show
 from ffmem.options import IndexOptions, RunOptions
@@ -10,7 +12,7 @@ from ffmem.options import IndexOptions, RunOptions
 @app.command
 def index(
     model: str,
-    corpus: str,
+    corpus: Annotated[str, Parameter(allow_leading_hyphen=True)],  # "-" is standard input
     /,
     *more: str,
     out: str,

@@ -1,6 +1,7 @@
 """Sentences -> token ids, each with the bytes of the text that it stands for."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt32
@@ -56,8 +57,7 @@ def _byte_of_character(text: str) -> UInt32[np.ndarray, " n_characters_and_one"]
     return np.concatenate(([0], widths.cumsum())).astype(np.uint32)
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A piece of a text that goes through a model by itself."""
 
     start_byte: int

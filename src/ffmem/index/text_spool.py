@@ -162,6 +162,7 @@ _INDEXED, _HELD_OUT = b"\0", b"\1"
 
 def _hash(piece: Window, held_out: bool) -> bytes:
     """The same for equal texts of which the same part competes."""
-    key = piece.context.to_bytes(4, "little")
-    digest = hashlib.blake2b(piece.text.encode(), digest_size=16, key=key).digest()
-    return (_HELD_OUT if held_out else _INDEXED) + digest
+    data = piece.text.encode()
+    if piece.context:
+        data += b"\xff%d" % piece.context  # a byte that no text has
+    return (_HELD_OUT if held_out else _INDEXED) + hashlib.blake2b(data, digest_size=16).digest()

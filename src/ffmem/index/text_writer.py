@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -244,7 +244,7 @@ def _pieces(
         counts.n_long_sentences += 1
         counts.n_windows += len(cut)
         for piece in cut:
-            yield replace(piece, start_byte=sentence.start_byte + piece.start_byte)
+            yield piece._replace(start_byte=sentence.start_byte + piece.start_byte)
 
 
 def _add_sentence(

@@ -21,7 +21,7 @@ class TokenSpool:
     """
 
     def __init__(self, prefix: Path) -> None:
-        self._paths = [prefix.with_name(f"{prefix.name}-{name}.spool") for name in (*_FIELDS, "length", "context")]
+        self._paths = [prefix.with_name(f"{prefix.name}-{name}.spool") for name in (*_FIELDS, "sizes")]
         self._files: list[BinaryIO] = [path.open("wb+") for path in self._paths]
         self.n_sentences = 0
         self.n_tokens = 0
@@ -33,12 +33,11 @@ class TokenSpool:
         self.n_tokens += len(tokens.token_ids)
         for file, array in zip(self._files, (tokens.token_ids, tokens.starts, tokens.ends), strict=False):
             file.write(array.astype("<u4", copy=False).tobytes())
-        self._files[3].write(len(tokens.token_ids).to_bytes(4, "little"))
-        self._files[4].write(context.to_bytes(4, "little"))
+        self._files[3].write((len(tokens.token_ids) | context << 32).to_bytes(8, "little"))
         self.n_context_tokens += context
 
     def chunks(self, i: int) -> Iterator[np.ndarray]:
-        """One of the files, piece by piece; 3 is the lengths of the sentences, 4 their context."""
+        """One of the files, piece by piece; 3 is length and context of one sentence after the other."""
         self._files[i].seek(0)
         while data := self._files[i].read(_COPY_BYTES):
             yield np.frombuffer(data, dtype="<u4")
@@ -79,11 +78,14 @@ def write_tokens(path: Path, parts: Sequence[TokenSpool]) -> None:
         total = np.uint64(0)
         file.write(total.tobytes())
         for part in parts:
-            for lengths in part.chunks(3):
-                starts = total + lengths.astype("<u8").cumsum(dtype="<u8")
+            for sizes in part.chunks(3):
+                starts = total + sizes[::2].astype("<u8").cumsum(dtype="<u8")
                 file.write(starts.tobytes())
                 total = starts[-1]
         for name, dtype, _, _ in layout[1:]:
             for part in parts:
-                for chunk in part.chunks(4 if name == "context" else _FIELDS.index(name)):
+                chunks = (
+                    (sizes[1::2] for sizes in part.chunks(3)) if name == "context" else part.chunks(_FIELDS.index(name))
+                )
+                for chunk in chunks:
                     file.write(chunk.astype("<u4" if dtype == "U32" else "<u2").tobytes())
