@@ -27,7 +27,7 @@ import ffmem
 from ffmem import queries
 
 sys.path.insert(0, str(Path(__file__).parent))
-from synthetic_index import write_synthetic_index  # noqa: E402 (beside this file, which is no package)
+from synthetic_index import write_synthetic_index
 
 REPEATS = 7
 
