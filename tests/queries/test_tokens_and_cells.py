@@ -1,6 +1,7 @@
 """Promotes, find, similar and diff against loops over cells."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_find_equals_a_loop_over_all_triggers(
     family: str, few: int, index_of: Callable[[str], Index], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With both ways of looking triggers up."""
-    monkeypatch.setattr("ffmem.queries.find._FEW", few)
+    monkeypatch.setattr(sys.modules["ffmem.queries.find"], "_FEW", few)  # the function hides the module
     index = index_of(family)
     token = some_promoted(index)
     asked = [
@@ -212,7 +213,7 @@ def test_similar_by_triggers_is_weighted_jaccard(family: str, index_of: Callable
     index = index_of(family)
 
     def weights(cell: Cell) -> dict[int, float]:
-        largest = max(abs(one.coefficient) for one in cell.triggers)
+        largest = max((abs(one.coefficient) for one in cell.triggers), default=1.0)
         found: dict[int, float] = {}
         for one in cell.triggers:
             found[one.sentence_id] = max(found.get(one.sentence_id, 0), abs(one.coefficient) / largest)
