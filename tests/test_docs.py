@@ -36,6 +36,12 @@ def test_every_public_name_has_its_heading() -> None:
             assert re.search(rf"^##+ `{name}\b", text, re.MULTILINE), name
 
 
+def test_every_reading_command_has_its_heading() -> None:
+    commands = re.findall(r"^## ffmem (\w+)$", (DOCS / "reference" / "cli.md").read_text(), re.MULTILINE)
+    headings = re.findall(r"^## `(\w+)`$", (DOCS / "reference" / "queries.md").read_text(), re.MULTILINE)
+    assert {*commands} - {"index", "verify"} == {*headings}
+
+
 def test_every_error_class_has_its_heading() -> None:
     text = (DOCS / "errors.md").read_text()
     for name in ("FfmemError", "InputError", "StoreError", "ModelError"):

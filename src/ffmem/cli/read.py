@@ -53,7 +53,7 @@ def cells(
     folder
         An index.
     layer
-        Only this layer.
+        Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).
     sort
         Largest first, but min and index: smallest first. top is the coefficient of the last trigger kept.
     limit

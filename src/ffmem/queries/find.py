@@ -9,6 +9,7 @@ from ffmem.cell import Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.index.reader import Index
+from ffmem.queries.inverted import triggers_within
 from ffmem.queries.names import places, token_id
 from ffmem.queries.notebook import table
 from ffmem.queries.search import TIME_LIMIT_S, matching_sentences
@@ -61,6 +62,18 @@ class Found:
             for first in ["".join(row.triggers[0].marked()) if row.triggers else ""]
         ]
         return table(f"{self.n_found:,} cells. {self.note}", ("cell", "active", "rank", "triggers", "first"), rows)
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """Token indices at which a trigger would match."""
+
+    mask: np.ndarray
+    """Whether each is one, and one False more, for empty slots."""
+    firsts: np.ndarray
+    """First of each run of them."""
+    ends: np.ndarray
+    """The one after its last."""
 
 
 def find(
@@ -126,8 +139,8 @@ def find(
 
 def _marked_tokens(
     index: Index, trigger: str | None, fires_on: str | None, next_token: str | None, time_limit_s: float
-) -> tuple[np.ndarray | None, str]:
-    """Whether a trigger at each token index would match, and one False more for empty slots; None: nothing is asked."""
+) -> tuple[_Marks | None, str]:
+    """The token indices at which a trigger would match; None if nothing is asked."""
     if trigger is None and fires_on is None and next_token is None:
         return None, ""
     text, note = index.text, ""
@@ -144,7 +157,20 @@ def _marked_tokens(
     if next_token is not None:
         marks[:-2] &= text.token_id[1:] == token_id(index, next_token)
         marks[text.sentence_start[1:].astype(np.int64) - 1] = False  # nothing follows the last token of a sentence
-    return marks, note
+    changes = np.flatnonzero(marks[1:] != marks[:-1]) + 1
+    if marks[0]:
+        changes = np.concatenate(([0], changes))
+    return _Marks(marks, changes[::2], changes[1::2]), note
+
+
+_FEW = 2000
+"""Runs up to which looking each up in the list of a layer is quicker than looking at every slot."""
+
+
+def _is_one_of(numbers: np.ndarray, n: int) -> np.ndarray:
+    found = np.zeros(n, dtype=bool)
+    found[numbers] = True
+    return found
 
 
 _FOUND = np.dtype(
@@ -159,7 +185,7 @@ _FOUND = np.dtype(
 def _matching(
     index: Index,
     where: tuple[int, int],
-    marks: np.ndarray | None,
+    marks: _Marks | None,
     promoted: int | None,
     active_range: tuple[float, float],
 ) -> np.ndarray:
@@ -174,22 +200,26 @@ def _matching(
         ids = np.asarray(arrays.suppressed_ids if number else arrays.promoted_ids)
         having, at = np.divmod(np.flatnonzero(ids.reshape(-1) == promoted), ids.shape[1])
         ranks[having] = at
-        kept &= np.isin(np.arange(len(active)), having)
-    rows = np.flatnonzero(kept)
-    matched = np.zeros((len(rows), index.top), dtype=bool)
+        kept &= _is_one_of(having, len(active))
+    if marks is not None and len(marks.firsts) <= _FEW and promoted is None:
+        _, having, _ = triggers_within(index, place, marks.firsts, marks.ends)
+        kept &= _is_one_of(having, len(active))
+    rows, matched = np.flatnonzero(kept), np.zeros((0, index.top), dtype=bool)
     if marks is not None:
+        tokens = np.asarray(arrays.trigger_token)[:, number]
         # the index of an empty slot is larger than any, and clipped to the last mark
-        matched = marks.take(np.asarray(arrays.trigger_token)[rows, number], mode="clip")
-        has_one = matched.any(1)
+        matched = marks.mask.take(tokens if len(rows) == len(tokens) else tokens[rows], mode="clip")
+        first = np.flatnonzero(matched.reshape(-1)) // index.top  # much faster than any(1)
+        has_one = _is_one_of(first, len(rows))
         rows, matched = rows[has_one], matched[has_one]
     found = np.zeros(len(rows), dtype=_FOUND)
     found["place"], found["row"], found["number"], found["active"] = place, rows, number, active[rows]
-    found["n_triggers"] = matched.sum(1)
     if promoted is not None:
         found["rank"] = ranks[rows]
         scores = arrays.suppressed_scores if number else arrays.promoted_scores
         found["logit"] = np.asarray(scores)[rows, ranks[rows]]
     if marks is not None:
+        found["n_triggers"] = matched.sum(1)
         coefficients = np.abs(np.asarray(arrays.trigger_coefficient)[rows, number])
         found["share"] = (coefficients * matched).max(1) / coefficients[:, 0]
     return found
@@ -208,11 +238,11 @@ def _order(found: np.ndarray, sort: FindSort) -> np.ndarray:
     return np.lexsort((*last, *keys[sort]))
 
 
-def _row(index: Index, one: Any, marks: np.ndarray | None, with_rank: bool, n_triggers: int) -> FoundCell:
+def _row(index: Index, one: Any, marks: _Marks | None, with_rank: bool, n_triggers: int) -> FoundCell:
     place, row, number = int(one["place"]), int(one["row"]), int(one["number"])
     arrays, sign = index.layer(place), -1 if number else 1
     tokens, coefficients = arrays.trigger_token[row, number], arrays.trigger_coefficient[row, number]
-    ranks = [] if marks is None else np.flatnonzero(marks.take(tokens, mode="clip"))[:n_triggers].tolist()
+    ranks = [] if marks is None else np.flatnonzero(marks.mask.take(tokens, mode="clip"))[:n_triggers].tolist()
     return FoundCell(
         cell=index.cells.cell_id(place, row),
         sign=sign,

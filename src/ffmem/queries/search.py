@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,7 +20,7 @@ from ffmem.queries.notebook import table
 Syntax = Literal["words", "raw", "regex"]
 TIME_LIMIT_S = 10.0
 """Default limit of a search by regular expression."""
-_RANKED = 20_000
+_RANKED = 10_000
 """Most matches that are ranked; scoring takes microseconds each."""
 _AT_ONCE = 10_000
 """Sentences read at a time for a regular expression."""
@@ -216,7 +217,7 @@ def required_literal(pattern: str) -> str:
         return ""
     runs = [""]
     parts = re.findall(r"\\.|.", pattern, re.DOTALL)
-    for part, following in zip(parts, [*parts[1:], ""], strict=True):
+    for part, following in pairwise([*parts, ""]):
         plain = part[1:] if len(part) == 2 and not part[1].isalpha() else part
         if part in (".", "^", "$", "*", "+", "?") or len(plain) == 2 or following in ("*", "?"):
             runs.append("")

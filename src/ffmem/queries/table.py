@@ -10,6 +10,7 @@ from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.index.reader import Index
 from ffmem.index.store import NO_TOKEN, total_of
+from ffmem.queries.names import places
 
 SortKey = Literal["max", "min", "mean", "mean-square", "active", "top", "index"]
 
@@ -59,7 +60,7 @@ def cells(index: Index, *, layer: str | int | None = None, sort: SortKey = "inde
 
     Args:
         index: an opened index.
-        layer: one layer (``9``, ``L9``, ``dec.L3``), or all of them.
+        layer: a layer (``9``, ``L9``, ``dec.L3``), a range of them such as ``10:``, or all.
         sort: "max", "mean", "mean-square", "active": largest first; "min": smallest first; "top": the largest of the
             last trigger, so cells with many strong triggers; "index": as they stand. Equal ones by cell id.
         limit: at most this many rows.
@@ -69,7 +70,7 @@ def cells(index: Index, *, layer: str | int | None = None, sort: SortKey = "inde
     """
     if sort not in get_args(SortKey):
         raise InputError(f"--sort is {sort!r}", f"Expected one of: {', '.join(get_args(SortKey))}", "Write --sort max")
-    layers = range(index.n_layers) if layer is None else [index.cells.parse_layer(layer)]
+    layers = places(index, layer)
     keys = np.concatenate([_sort_key(index, one, sort) for one in layers])
     order = np.argsort(keys, kind="stable")[: max(limit, 0)]
     starts = np.cumsum([0, *(index.cells.layers[one].n_cells for one in layers)])
