@@ -39,9 +39,11 @@ def files_of(folder: Path) -> list[Path]:
 
 def _renew_lengths(folder: Path) -> None:
     path = folder / "manifest.json"
+    if not path.is_file():
+        return
     try:
         manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError):  # it is what was damaged
+    except ValueError:  # it is what was damaged
         return
     for name, entry in manifest["files"].items():
         if (folder / name).is_file():

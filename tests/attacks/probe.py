@@ -116,7 +116,8 @@ def main(index: Path, other: Path, work: Path, first: int, last: int) -> None:
     warnings.simplefilter("error")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     asked = questions(ffmem.open_index(index))
-    shutil.copytree(index, work, dirs_exist_ok=True)
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(index, work)
     right = ask(work, asked)  # where the copies will be: answers name their folder
     for seed in range(first, last):
         shutil.rmtree(work, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Sentences -> token ids, each with the bytes of the text that it stands for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,8 +34,28 @@ def tokenize(
             give exact offsets, also of tokens that are parts of one character; otherwise the tokenizer's character
             offsets are used.
     """
-    encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
-    return [_with_bytes(text, encoding, byte_lengths) for text, encoding in zip(texts, encodings, strict=True)]
+    found: list[TokenizedSentence] = []
+    for some in _portions(texts):
+        encodings = tokenizer.encode_batch(some, add_special_tokens=False)
+        found += (_with_bytes(text, encoding, byte_lengths) for text, encoding in zip(some, encodings, strict=True))
+    return found
+
+
+_PORTION = 500_000
+"""Characters that go to the tokenizer at a time: its encodings take about 200 bytes for each."""
+
+
+def _portions(texts: list[str]) -> Iterator[list[str]]:
+    portion: list[str] = []
+    n = 0
+    for text in texts:
+        portion.append(text)
+        n += len(text)
+        if n >= _PORTION:
+            yield portion
+            portion, n = [], 0
+    if portion:
+        yield portion
 
 
 def _with_bytes(text: str, encoding: Encoding, byte_lengths: np.ndarray | None) -> TokenizedSentence:

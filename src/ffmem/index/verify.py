@@ -129,12 +129,13 @@ def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
     tokens, coefficients = arrays.trigger_token, arrays.trigger_coefficient
     filled = tokens != NO_TOKEN
     n_tokens = index.manifest["counts"]["n_tokens"]
-    magnitudes = coefficients * np.array([1, -1], dtype=np.float32)[: index.n_signs, None]
+    with np.errstate(invalid="ignore"):  # damaged bits may be a signalling NaN
+        magnitudes = coefficients * np.array([1, -1], dtype=np.float32)[: index.n_signs, None]
     if (tokens[filled] >= n_tokens).any():
         yield f"{name_of_layer}: a trigger lies past the last of {n_tokens:,} tokens"
     if not (magnitudes[filled] > 0).all() or (coefficients[~filled] != 0).any():
         yield f"{name_of_layer}: a trigger's coefficient has the wrong sign, or an empty slot has one"
-    if (np.diff(magnitudes, axis=2) > 0).any() or (np.diff(filled.astype(np.int8), axis=2) > 0).any():
+    if (magnitudes[:, :, 1:] > magnitudes[:, :, :-1]).any() or (np.diff(filled.astype(np.int8), axis=2) > 0).any():
         yield f"{name_of_layer}: a trigger list is not in order"
     slots = arrays.slot_by_token
     if (slots >= len(slots)).any() or (np.diff(tokens.reshape(-1)[slots].astype(np.int64)) < 0).any():
