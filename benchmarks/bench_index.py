@@ -24,11 +24,12 @@ import torch
 from ffmem.corpus.registry import open_corpus
 from ffmem.index.accumulator import Accumulator
 from ffmem.index.batches import Batch, plan_shards
-from ffmem.index.build import Build, Progress, Request
+from ffmem.index.build import Build, Progress
 from ffmem.index.files import map_arrays
 from ffmem.index.finish import write_index
 from ffmem.index.identity import decide_projection
 from ffmem.index.promoted import promoted_tokens
+from ffmem.index.request import Request
 from ffmem.index.store import StorePaths
 from ffmem.index.topk import unpack
 from ffmem.index.worker import IndexJob, IndexWorker, ShardText, accumulator_shape, promoted_path
@@ -133,7 +134,7 @@ def main() -> None:
         model = load_model(source)
         paths = StorePaths(Path(scratch) / "index")
         paths.work.mkdir(parents=True)
-        build = Build(paths, Request(source, None, open_corpus(arguments.text), options), RunOptions(), _silent)
+        build = Build(paths, Request(source, None, (open_corpus(arguments.text),), options), RunOptions(), _silent)
         counts = build._write_text(model)
         result = {"bench": "index", "model": arguments.model, **run(model, paths, options, counts)}
         result |= bench_promoted(model, options)

@@ -22,6 +22,8 @@ def index(
     options: Annotated[IndexOptions, FLAT] = IndexOptions(),  # noqa: B008 (frozen)
     run: Annotated[RunOptions, FLAT] = RunOptions(),  # noqa: B008 (frozen)
     quiet: bool = False,
+    plan: bool = False,
+    json: Json = False,
 ) -> None:
     """Index every feed-forward cell of a model over a corpus. The same command again resumes.
 
@@ -44,7 +46,18 @@ def index(
         Revision of a hub model.
     quiet
         Print neither progress nor summary.
+    plan
+        Build nothing: probe for a minute or so, and say what time, memory and disk the build would take.
+    json
+        With --plan: print one JSON document.
     """
+    if plan:
+        from ffmem.index.plan import plan_index
+
+        corpora = [corpus, *more]
+        found = plan_index(model, corpora, out, options=options, run=run, field=field, revision=revision)
+        show(found.to_json() if json else render.plan(found))
+        return
     from ffmem.index.build import build_index
 
     with render.progress(quiet) as listen:

@@ -1,6 +1,5 @@
 """Model x corpus -> index: the whole build, which resumes wherever it was stopped."""
 
-import copy
 import json
 import os
 import secrets
@@ -14,7 +13,6 @@ from typing import Any
 
 import torch
 
-from ffmem.corpus.documents import Corpus
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 from ffmem.index.accumulator import read_covered, save_state
@@ -31,13 +29,14 @@ from ffmem.index.identity import (
     describe,
     hash_of,
     identify,
-    longest_input,
 )
-from ffmem.index.inherit import check_extendable, copy_promoted, states_of, text_of
+from ffmem.index.inherit import check_extendable, copy_promoted, states_of
 from ffmem.index.reader import Index, open_index
+from ffmem.index.request import Request, text_source
+from ffmem.index.resources import check_room, layers_bytes, state_bytes
 from ffmem.index.runlog import RunLog
 from ffmem.index.store import StorePaths, locked, read_manifest
-from ffmem.index.text_writer import TextSource, write_text
+from ffmem.index.text_writer import write_text
 from ffmem.index.worker import (
     IndexJob,
     ProjectLayer,
@@ -48,7 +47,6 @@ from ffmem.index.worker import (
 )
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
-from ffmem.models.vocabulary import display, is_byte_level, token_bytes
 from ffmem.options import IndexOptions, RunOptions
 
 
@@ -128,18 +126,6 @@ def build_index(
     return open_index(folder)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is to be indexed."""
-
-    model: str
-    revision: str | None
-    corpora: tuple[Corpus, ...]
-    options: IndexOptions
-    base: Index | None = None
-    """A finished index that these corpora continue."""
-
-
 class Build:
     """One run of a build, from what earlier runs left."""
 
@@ -165,6 +151,8 @@ class Build:
             self._listen(Progress("done"))
             return
         self._begin(identity)
+        if not (self._paths.work / "text.json").exists():
+            self._check_room(model)
         log = RunLog(self._paths.work / "run.json", options, self._run)
         with log.stage("text"):
             counts = self._write_text(model)
@@ -180,6 +168,15 @@ class Build:
             write_manifest(self._paths, manifest)
         shutil.rmtree(self._paths.work)
         self._listen(Progress("done"))
+
+    def _check_room(self, model: Transformer) -> None:
+        """Refuse at once what cannot fit; `ffmem index --plan` knows more."""
+        options, shape = self._request.options, accumulator_shape(model, self._request.options)
+        executor = make_executor(options, self._run)
+        n_workers = executor.n_workers if isinstance(executor, ProcessExecutor) else 1
+        states = n_workers * state_bytes(shape)
+        disk = layers_bytes(shape, min(options.promoted, model.facts.d_vocab)) + states
+        check_room(self._paths.folder, disk, states if options.device == "cpu" else 0)
 
     def _identify(self, model: Transformer) -> dict[str, Any]:
         """The identity of what is asked for; corpora that can be read but once keep themselves in the work folder."""
@@ -351,20 +348,3 @@ def make_executor(options: IndexOptions, run: RunOptions) -> Executor:
         n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = max(1, n_processors // options.threads) if options.device == "cpu" else 1
     return ProcessExecutor(workers) if workers else InProcessExecutor()
-
-
-def text_source(model: Transformer, request: Request) -> TextSource:
-    """What turns the corpus into this model's tokens."""
-    tokenizer = copy.deepcopy(model.tokenizer.backend_tokenizer)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    vocabulary = token_bytes(model.tokenizer, model.facts.d_vocab)
-    prefix, suffix = model.special_tokens(request.options.bos)
-    return TextSource(
-        corpora=request.corpora,
-        tokenizer=tokenizer,
-        byte_lengths=[len(token) for token in vocabulary] if is_byte_level(model.tokenizer) else None,
-        vocabulary=[display(token) for token in vocabulary],
-        max_tokens=longest_input(model, request.options) - len(prefix) - len(suffix),
-        base=None if request.base is None else text_of(request.base),
-    )

@@ -118,7 +118,7 @@ class ProcessExecutor:
     """Does the tasks in worker processes of this machine; they end when their parent does."""
 
     def __init__(self, n_workers: int) -> None:
-        self._n_workers = n_workers
+        self.n_workers = n_workers
 
     def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
         """See Executor.run."""
@@ -126,7 +126,7 @@ class ProcessExecutor:
             return
         pool = _Pool(job, tasks, listen)
         try:
-            pool.run(min(self._n_workers, len(tasks)))
+            pool.run(min(self.n_workers, len(tasks)))
         finally:
             pool.kill()
 

@@ -4,6 +4,7 @@ from ffmem.render.activation import activation
 from ffmem.render.ask import diff, found, promoting, search, similar
 from ffmem.render.cells import cell, cells
 from ffmem.render.index import info, summary, verification
+from ffmem.render.plan import plan
 from ffmem.render.progress import merging, progress, say
 from ffmem.render.terminal import one_line
 
@@ -16,6 +17,7 @@ __all__ = [
     "info",
     "merging",
     "one_line",
+    "plan",
     "progress",
     "promoting",
     "say",

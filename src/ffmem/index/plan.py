@@ -1,0 +1,317 @@
+"""What a build would take, from a short probe of its own stages: hours, memory and disk, with their spread."""
+
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ffmem.corpus.documents import Corpus, Document
+from ffmem.corpus.registry import open_corpus
+from ffmem.index.batches import plan_shards
+from ffmem.index.build import make_executor
+from ffmem.index.executors import Event, ProcessExecutor
+from ffmem.index.files import map_arrays
+from ffmem.index.finish import layer_arrays
+from ffmem.index.identity import check_device, decide_projection
+from ffmem.index.layers import Shape
+from ffmem.index.request import Request, text_source
+from ffmem.index.resources import check_room, free_disk, free_memory, layers_bytes, state_bytes
+from ffmem.index.text_writer import TextCounts, write_text
+from ffmem.index.worker import IndexJob, ProjectLayer, ScanShard, accumulator_shape, torch_threads_kept
+from ffmem.models.registry import load_model
+from ffmem.models.transformer import Transformer
+from ffmem.options import IndexOptions, RunOptions
+
+TEXT_TOKENS = 1_000_000
+"""Tokens of the corpus that the probe reads through the text stage; a corpus with fewer is counted exactly."""
+_COUNT_S = 20.0
+"""Longest time spent on counting the rest of a corpus."""
+_PROBE_SHARD_TOKENS = 2048
+_LEAST_SPREAD = 0.15
+"""Relative spread that is told even where the probe saw less: machines vary more than a short probe can see."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """An estimate, with bounds."""
+
+    low: float
+    expected: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build would take."""
+
+    seconds: Range
+    stages_s: dict[str, float]
+    """Expected seconds of each stage."""
+    tokens_per_s: Range
+    """All workers together, once they run."""
+    n_tokens: Range
+    """Tokens to index."""
+    whole_corpus: bool
+    """Whether the corpus was read or counted to its end; if not, there is more than is planned for."""
+    n_workers: int
+    memory_bytes: int
+    """Peak of all processes together; weights that they share count once."""
+    disk_bytes: int
+    """Peak while building."""
+    index_bytes: int
+    """Of the finished index."""
+    free_disk_bytes: int
+    free_memory_bytes: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+def plan_index(
+    model: str | Path,
+    corpus: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    options: IndexOptions | None = None,
+    run: RunOptions | None = None,
+    field: str = "text",
+    revision: str | None = None,
+    probe_s: float = 20.0,
+) -> Plan:
+    """What `build_index` with these arguments would take; nothing is left in ``out``.
+
+    Reads up to a million tokens of the corpus through the text stage, and runs the same workers as the build over
+    shards drawn with the seed for ``probe_s`` seconds. Bounds: the spread of the speed within the probe, and of tokens a
+    byte between documents, but 15 % at least.
+
+    Raises:
+        InputError: as `build_index`; or the build cannot fit into the disk or the memory that there is.
+    """
+    names = [corpus] if isinstance(corpus, str | Path) else corpus
+    options, run = options or IndexOptions(), run or RunOptions()
+    request = Request(str(model), revision, tuple(open_corpus(str(name), field) for name in names), options)
+    check_device(options.device)
+    begin = time.monotonic()
+    with torch_threads_kept(), tempfile.TemporaryDirectory(prefix="ffmem-plan-") as folder:
+        torch.set_num_threads(options.threads)
+        loaded = load_model(
+            request.model, dtype=options.dtype, device=options.device, revision=revision, quantize=options.quantize
+        )
+        load_s = time.monotonic() - begin
+        text = _probe_text(loaded, request, Path(folder))
+        speed = _probe_speed(loaded, request, run, Path(folder), probe_s)
+        found = _plan(loaded, request, text, speed, load_s, Path(out))
+    check_room(Path(out), found.disk_bytes, found.memory_bytes)
+    return found
+
+
+class _Counted(Corpus):
+    """A corpus that notes the bytes of its documents."""
+
+    kind = "counted"
+
+    def __init__(self, corpora: Sequence[Corpus], folder: Path) -> None:
+        super().__init__()
+        self.name = corpora[0].name
+        self.sizes: list[int] = []
+        for corpus in corpora:
+            corpus.settle(folder, None)
+        self._documents = chain.from_iterable(corpora)
+
+    def identity(self) -> dict[str, Any]:
+        """See Corpus.identity; never stored."""
+        return {}
+
+    def __iter__(self) -> Any:
+        for document in self._documents:
+            self.sizes.append(len(document.text))
+            yield document
+
+    def rest(self) -> tuple[int, bool]:
+        """Characters of the documents not yet read, and whether all of them were seen in time."""
+        n, end = 0, time.monotonic() + _COUNT_S
+        document: Document
+        for document in self._documents:
+            n += len(document.text)
+            if time.monotonic() > end:
+                return n, False
+        return n, True
+
+
+@dataclass(frozen=True)
+class _Text:
+    counts: TextCounts
+    seconds: float
+    n_bytes: int
+    factor: Range
+    """How many times the probe's text the whole corpus is."""
+    whole: bool
+
+
+def _probe_text(model: Transformer, request: Request, folder: Path) -> _Text:
+    limit = min(request.options.max_tokens or TEXT_TOKENS, TEXT_TOKENS)
+    counted = _Counted(request.corpora, folder)
+    source = replace(text_source(model, request), corpora=[counted])
+    (folder / "text").mkdir()
+    begin = time.monotonic()
+    counts = write_text(folder / "text", source, replace(request.options, max_tokens=limit))
+    seconds = time.monotonic() - begin
+    n_bytes = sum(path.stat().st_size for path in (folder / "text").iterdir())
+    if counts.stopped_by is None or limit == request.options.max_tokens:
+        return _Text(counts, seconds, n_bytes, Range(1.0, 1.0, 1.0), True)
+    rest, whole = counted.rest()
+    read = sum(counted.sizes)
+    factor = (read + rest) / read
+    # between documents, tokens per character vary little; their repeats do not: an allowance for both
+    return _Text(counts, seconds, n_bytes, Range(1 + (factor - 1) * 0.9, factor, 1 + (factor - 1) * 1.1), whole)
+
+
+@dataclass(frozen=True)
+class _Speed:
+    tokens_per_s: Range
+    start_s: float
+    """From the start of the workers until all of them are ready."""
+    layer_s: float
+    """For one layer's values, in each of the workers at once."""
+    n_workers: int
+    worker_bytes: int
+    """Largest resident size of a worker."""
+
+
+class _EnoughError(Exception):
+    """The probe has run long enough."""
+
+
+class _Watch:
+    """Times a run of the workers: each projects a layer's values first, then they scan."""
+
+    def __init__(self, n_workers: int, probe_s: float) -> None:
+        self._n_workers, self._probe_s = n_workers, probe_s
+        self._begin = time.monotonic()
+        self.ready: dict[int, float] = {}
+        self.projected: dict[int, float] = {}
+        self.tokens: list[tuple[float, int]] = []
+
+    def hear(self, event: Event) -> None:
+        now = time.monotonic() - self._begin
+        if event.kind == "ready":
+            self.ready[event.slot] = now
+        elif event.kind == "task":
+            self.projected.setdefault(event.slot, now)
+        elif event.kind == "tokens" and len(self.projected) == self._n_workers:
+            self.tokens.append((now, event.n_tokens))
+            if now - self.tokens[0][0] >= self._probe_s:
+                raise _EnoughError
+
+    def speed(self) -> Range:
+        """Tokens a second, with twice the standard error over quarters of the probe."""
+        times, counts = (np.array(column) for column in zip(*self.tokens, strict=True))
+        if len(times) < 2:
+            return Range(0.0, counts.sum() / max(times[-1], 1e-3), float("inf"))
+        expected = counts[1:].sum() / (times[-1] - times[0])  # the first event tells when counting begins
+        edges = np.linspace(times[0], times[-1], 5)
+        rates = np.histogram(times[1:], edges, weights=counts[1:])[0] / np.diff(edges)
+        spread = max(2 * rates.std(ddof=1) / 2, _LEAST_SPREAD * expected)
+        return Range(max(expected - spread, expected / 4), expected, expected + spread)
+
+
+def _probe_speed(model: Transformer, request: Request, run: RunOptions, folder: Path, probe_s: float) -> _Speed:
+    options = request.options
+    starts = map_arrays(folder / "text" / "tokens.safetensors")["sentence_start"]
+    n_sentences = len(starts) - 1
+    shards = plan_shards(starts, [n_sentences], _PROBE_SHARD_TOKENS)
+    np.random.default_rng(options.seed).shuffle(shards)
+    executor = make_executor(options, run)
+    n_workers = executor.n_workers if isinstance(executor, ProcessExecutor) else 1
+    job = IndexJob(
+        folder=folder,
+        model=request.model,
+        revision=request.revision,
+        options=options,
+        projection=decide_projection(model, options),
+        run_id="plan",
+        job_hash="plan",
+        checkpoint_s=float("inf"),
+    )
+    # as many scans as can be asked for: a small corpus is scanned again and again
+    layers = [ProjectLayer(number % model.facts.n_layers) for number in range(n_workers)]
+    scans = [ScanShard(replace(shard, shard_id=number)) for number, shard in enumerate(shards * 50)]
+    watch = _Watch(n_workers, probe_s)
+    with suppress(_EnoughError):
+        executor.run(job, [*layers, *scans], watch.hear)
+    layer_s = max(watch.projected[slot] - watch.ready[slot] for slot in watch.projected)
+    who = resource.RUSAGE_CHILDREN if isinstance(executor, ProcessExecutor) else resource.RUSAGE_SELF
+    return _Speed(watch.speed(), max(watch.ready.values()), layer_s, n_workers, _peak_bytes(who))
+
+
+def _peak_bytes(who: int) -> int:
+    kilobytes_or_bytes = resource.getrusage(who).ru_maxrss
+    return kilobytes_or_bytes if sys.platform == "darwin" else kilobytes_or_bytes * 1024
+
+
+def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, load_s: float, out: Path) -> Plan:
+    options, shape = request.options, accumulator_shape(model, request.options)
+    n_tokens = Range(*(text.counts.n_tokens * getattr(text.factor, end) for end in ("low", "expected", "high")))
+    if options.max_tokens is not None:
+        n_tokens = Range(*(min(n, options.max_tokens) for n in (n_tokens.low, n_tokens.expected, n_tokens.high)))
+    n_layers = len(shape.layers)
+    stages = {
+        "model": load_s,
+        "text": text.seconds * text.factor.expected,
+        "workers": speed.start_s,
+        "values": -(-n_layers // speed.n_workers) * speed.layer_s,
+        "memories": n_tokens.expected / speed.tokens_per_s.expected,
+        "files": _finish_s(shape) * n_layers,
+    }
+    fixed = sum(seconds for name, seconds in stages.items() if name not in ("memories", "text"))
+    slack = _LEAST_SPREAD * (fixed + stages["text"])
+    seconds = Range(
+        fixed + text.seconds * text.factor.low - slack + n_tokens.low / speed.tokens_per_s.high,
+        fixed + stages["text"] + stages["memories"],
+        fixed + text.seconds * text.factor.high + slack + n_tokens.high / speed.tokens_per_s.low,
+    )
+    state, layers = state_bytes(shape), layers_bytes(shape, min(options.promoted, model.facts.d_vocab))
+    text_bytes = int(text.n_bytes * text.factor.high)
+    weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
+    own = max(speed.worker_bytes - weights, 0)
+    return Plan(
+        seconds=seconds,
+        stages_s=stages,
+        tokens_per_s=speed.tokens_per_s,
+        n_tokens=n_tokens,
+        whole_corpus=text.whole,
+        n_workers=speed.n_workers,
+        # a state is copied while it is written
+        memory_bytes=_peak_bytes(resource.RUSAGE_SELF) + speed.n_workers * (own + 2 * state),
+        disk_bytes=layers + text_bytes + (speed.n_workers + 1) * state + layers // 4,
+        index_bytes=layers + text_bytes,
+        free_disk_bytes=free_disk(out),
+        free_memory_bytes=free_memory(),
+    )
+
+
+def _finish_s(shape: Shape) -> float:
+    """Seconds for the arrays of one layer, on made-up lists."""
+    n_cells, rng = shape.layers[0].n_cells, np.random.default_rng(0)
+    keys = np.sort(rng.integers(1, 2**62, size=(shape.n_signs, n_cells, shape.top)), axis=2)[:, :, ::-1]
+    names = ("sum", "square_sum", "n_active", "minimum", "maximum", "counts")
+    state = {name: np.zeros(1) for name in names} | {"keys": keys, "histogram": np.zeros((shape.n_signs, 64, n_cells))}
+    begin = time.monotonic()
+    arrays = layer_arrays(state)
+    with tempfile.TemporaryFile() as file:
+        for array in arrays.values():
+            file.write(array.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    return 2 * (time.monotonic() - begin)  # once more for merging the states and hashing the file

@@ -1,0 +1,79 @@
+"""What an index needs of disk and memory, and whether there is that much."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from ffmem.errors import InputError
+from ffmem.index.histogram import N_BINS
+from ffmem.index.layers import Shape
+from ffmem.index.store import LAYER_ARRAYS
+
+_STATISTICS_BYTES = 2 * 8 + 2 * 8 + 8 + 4 + 4
+"""Of a cell: exact sum and square sum, number of active positions, minimum, maximum."""
+
+
+def state_bytes(shape: Shape) -> int:
+    """Bytes of a worker's state: its lists, histograms and sums."""
+    n_cells = sum(cells.n_cells for cells in shape.layers)
+    return n_cells * (shape.n_signs * (8 * shape.top + 4 * N_BINS) + _STATISTICS_BYTES)
+
+
+def layers_bytes(shape: Shape, n_promoted: int) -> int:
+    """Bytes of the layer files of a finished index, headers apart."""
+    total = 0
+    for cells in shape.layers:
+        sizes = {"cells": cells.n_cells, "groups": cells.n_groups, "n_signs": shape.n_signs, "top": shape.top}
+        sizes |= {"slots": cells.n_cells * shape.n_signs * shape.top, "bins": N_BINS, "2": 2, "k": n_promoted}
+        for dtype, axes in LAYER_ARRAYS.values():
+            total += np.dtype(dtype).itemsize * int(np.prod([sizes[axis] for axis in axes.split()]))
+    return total
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes that can be written to a folder, which may not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def free_memory() -> int | None:
+    """Bytes of memory that can be had without swapping; None where this system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def check_room(folder: Path, disk_bytes: int, memory_bytes: int) -> None:
+    """Refuse a build that cannot fit.
+
+    Raises:
+        InputError: with what is needed, and what there is.
+    """
+    free = free_disk(folder)
+    if disk_bytes > free:
+        raise InputError(
+            f"the index needs {_size(disk_bytes)} of disk in {folder}, and {_size(free)} are free",
+            "Expected room for the finished index and what its workers keep while it is built",
+            "Choose another disk with --out, or lower --top",
+        )
+    memory = free_memory()
+    if memory is not None and memory_bytes > memory:
+        raise InputError(
+            f"the build needs {_size(memory_bytes)} of memory, and {_size(memory)} are free",
+            "Expected room for the model, and for the lists of each worker",
+            "Lower --workers or --top, or use a machine with more memory",
+        )
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"
