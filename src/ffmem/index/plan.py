@@ -171,8 +171,8 @@ def _probe_text(model: Transformer, request: Request, folder: Path) -> _Text:
     if counts.stopped_by is None or limit == request.options.max_tokens:
         return _Text(counts, seconds, n_bytes, Range(1.0, 1.0, 1.0), True)
     rest, whole = counted.rest()
-    read = sum(counted.sizes)
-    factor = (read + rest) / read
+    used = sum(counted.sizes[: counts.n_documents])  # more of them were read ahead
+    factor = (sum(counted.sizes) + rest) / used
     # between documents, tokens per character vary little; their repeats do not: an allowance for both
     return _Text(counts, seconds, n_bytes, Range(1 + (factor - 1) * 0.9, factor, 1 + (factor - 1) * 1.1), whole)
 

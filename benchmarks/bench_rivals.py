@@ -1,0 +1,185 @@
+"""End to end: `ffmem index` against TransformerLens with a per-sequence maximum, on the same model and tokens.
+
+The rival is what one writes with TransformerLens today: boot the model, hook the input of every second feed-forward
+matrix, take each sequence's maximum (and, of gated cells, minimum) and its position, keep a running top-k a layer; then
+multiply all values with the unembedding for their tokens. It is given the same sentences, in the batches that ffmem
+makes (sorted by length, little padding), all threads of the machine, and no writing of text or statistics.
+
+    pip install transformer-lens==4.3.0
+    python benchmarks/bench_rivals.py --text ../shared/data/wikitext/valid.txt
+
+Each side is a process of its own. Prints one JSON line: seconds, peak memory and bytes on disk of both, their ratio, and
+whether every cell's list of triggers is the same (coefficients to rounding; positions wherever neighbours in the list
+differ by more than rounding).
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+TOP = 20
+
+
+def ours(model: str, text: str, max_tokens: int, out: Path) -> None:
+    import ffmem
+    from ffmem import IndexOptions
+
+    options = IndexOptions(top=TOP, holdout=0, max_tokens=max_tokens, projection="raw")
+    ffmem.build_index(model, text, out, options=options)
+
+
+def rival(model: str, index: Path, out: Path) -> None:
+    import torch
+    from transformer_lens.model_bridge import TransformerBridge
+
+    import ffmem
+    from ffmem.index.batches import plan_shards
+    from ffmem.index.worker import ShardText
+    from ffmem.models.registry import load_model
+    from ffmem.models.sources import resolve
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    opened = ffmem.open_index(index)
+    options = ffmem.IndexOptions(**opened.manifest["identity"]["options"])
+    # only to have the same token batches; not timed
+    plain = load_model(model)
+    starts = opened.text.sentence_start
+    shards = plan_shards(starts, opened.manifest["counts"]["n_sentences_by_corpus"], options.shard_tokens)
+    text = ShardText(index / "index", plain, options)
+    batches = [(batch, text.inputs(batch)[0], text.places(batch)) for shard in shards for batch in text.batches(shard)]
+    del plain
+    begin = time.monotonic()
+    bridge = TransformerBridge.boot_transformers(str(resolve(model)), device="cpu")
+    n_layers, n_signs = opened.n_layers, opened.n_signs
+    names = {f"blocks.{layer}.mlp.out.hook_in": layer for layer in range(n_layers)}
+    keys = {(layer, sign): (torch.empty(0), torch.empty(0)) for layer in range(n_layers) for sign in range(n_signs)}
+
+    with torch.inference_mode():
+        for _, token_ids, places in batches:
+            lengths = torch.from_numpy(places.lengths)
+            first = torch.from_numpy(places.tokens[:, 0])
+            padding = torch.arange(token_ids.shape[1])[None] >= places.first_position + lengths[:, None]
+            padding[:, : places.first_position] = True
+
+            def keep(values, hook, padding=padding, first=first, skip=places.first_position):  # type: ignore[no-untyped-def]
+                layer = names[hook.name]
+                for sign in range(n_signs):
+                    signed = (-values if sign else values).masked_fill(padding[:, :, None], -torch.inf)
+                    best, position = signed.max(1)
+                    scores, tokens = keys[layer, sign]
+                    scores = torch.cat((scores, best)) if len(scores) else best
+                    tokens = (
+                        torch.cat((tokens, first[:, None] + position - skip))
+                        if len(tokens)
+                        else first[:, None] + position - skip
+                    )
+                    top, where = scores.topk(min(TOP, len(scores)), dim=0)
+                    keys[layer, sign] = top, tokens.gather(0, where)
+
+            bridge.run_with_hooks(token_ids, fwd_hooks=[(name, keep) for name in names])
+        for layer in range(n_layers):
+            scores = bridge.blocks[layer].mlp.out.weight.T @ bridge.unembed.W_U
+            scores.topk(50, dim=1), (-scores).topk(50, dim=1)
+    elapsed = time.monotonic() - begin
+    arrays = {
+        f"{layer}.{sign}.{i}": part.numpy() for (layer, sign), pair in keys.items() for i, part in enumerate(pair)
+    }
+    np.savez(out, s=elapsed, **arrays)
+
+
+def same(index_folder: Path, found: Path) -> bool:
+    """Whether all lists agree."""
+    import ffmem
+    from ffmem.index.store import NO_TOKEN
+
+    index, theirs = ffmem.open_index(index_folder), np.load(found)
+    for layer in range(index.n_layers):
+        arrays = index.layer(layer)
+        for sign in range(index.n_signs):
+            scores, tokens = (theirs[f"{layer}.{sign}.{i}"].T for i in (0, 1))
+            own = np.abs(arrays.trigger_coefficient[:, sign])
+            filled = arrays.trigger_token[:, sign] != NO_TOKEN
+            scores = np.where(filled, scores[:, :TOP], own)
+            tolerance = 1e-4 * np.maximum(own[:, :1], 1e-3)
+            if (np.abs(scores - own) > tolerance).any():
+                return False
+            gaps = np.abs(np.diff(own, axis=1))
+            alone = np.ones_like(filled)
+            alone[:, 1:] &= gaps > 2 * tolerance
+            alone[:, :-1] &= gaps > 2 * tolerance
+            alone[:, -1] = False  # what follows it is not stored
+            if (tokens != arrays.trigger_token[:, sign])[alone & filled].any():
+                return False
+    return True
+
+
+def run(*arguments: str) -> tuple[float, int]:
+    """Seconds and peak bytes of this script in a process of its own, its children included."""
+    before = time.monotonic()
+    script = (
+        f"import sys, runpy; sys.argv = {[__file__, *arguments]!r}; runpy.run_path({__file__!r}, run_name='__main__')"
+    )
+    code = f"{script}\nimport resource; print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    peaks = [int(part) * 1024 for part in done.stdout.rsplit("PEAK", 1)[1].split()]
+    return time.monotonic() - before, max(peaks)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("side", nargs="?", choices=["ours", "rival"])
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--text", default="../shared/data/wikitext/valid.txt")
+    parser.add_argument("--max-tokens", type=int, default=20_000)
+    parser.add_argument("--index")
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    if arguments.side == "ours":
+        ours(arguments.model, arguments.text, arguments.max_tokens, Path(arguments.out))
+    elif arguments.side == "rival":
+        rival(arguments.model, Path(arguments.index), Path(arguments.out))
+    else:
+        compare(arguments)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        index, lists = Path(folder) / "index", Path(folder) / "lists.npz"
+        shared = ["--model", arguments.model, "--text", arguments.text, "--max-tokens", str(arguments.max_tokens)]
+        our_s, our_peak = run("ours", *shared, "--out", str(index))
+        _, their_peak = run("rival", *shared, "--index", str(index), "--out", str(lists))
+        their_s = float(np.load(lists)["s"])
+        manifest = json.loads((index / "manifest.json").read_bytes())
+        print(
+            json.dumps(
+                {
+                    "bench": "rivals",
+                    "rival": "TransformerLens 4.3.0, per-sequence maximum",
+                    "model": arguments.model,
+                    "n_tokens": manifest["counts"]["n_tokens"],
+                    "ours_s": round(our_s, 1),
+                    "rival_s": round(their_s, 1),
+                    "rival_over_ours": round(their_s / our_s, 2),
+                    "same_triggers": same(index, lists),
+                    "ours_peak_bytes_of_a_process": our_peak,
+                    "rival_peak_bytes": their_peak,
+                    "ours_disk_bytes": sum(file["bytes"] for file in manifest["files"].values()),
+                    "rival_disk_bytes": lists.stat().st_size,
+                }
+            )
+        )
+
+
+if __name__ == "__main__":
+    _ = resource
+    main()
