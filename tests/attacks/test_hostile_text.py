@@ -174,4 +174,4 @@ def build_long(name: str, text: str, model: Path, folder: Path) -> tuple[float, 
 def test_a_line_of_ten_megabytes(tiny_folder: Callable[[str], Path], tmp_path: Path, variant: str, name: str) -> None:
     seconds, peak_mb = build_long(name, long_texts(10_000_000)[name], tiny_folder(variant), tmp_path)
     sys.stdout.write(f"{variant} {name}: {seconds:.1f} s, {peak_mb:,.0f} MB\n")
-    assert seconds < 300 and peak_mb < 4000
+    assert seconds < 900 and peak_mb < 4000

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import ffmem
-from ffmem import IndexOptions
+from ffmem import Index, IndexOptions
 from tests.attacks.mutations import mutate
 from tests.conftest import IN_PROCESS, write_corpus
 
@@ -67,8 +67,17 @@ def check(verdicts: Counter[str], n: int) -> None:
     assert min(verdicts["right"], verdicts["refused"], verdicts["noticed"]) > n / 50, verdicts  # all three are tried
 
 
-def test_damage_gives_the_right_answer_or_a_clear_error(pair: Callable[[str], Pair], tmp_path: Path) -> None:
-    check(attack(pair("llama"), tmp_path / "work", 0, 150), 150)
+@pytest.fixture
+def shared_pair(index_of: Callable[[str], Index]) -> Pair:
+    """Two indexes that other tests have built, too: of two models over one corpus, with files of the same lengths."""
+    one, other = index_of("llama").folder, index_of("gemma2").folder
+    layer = "index/layers/L001.safetensors"
+    assert (one / layer).stat().st_size == (other / layer).stat().st_size
+    return one, other
+
+
+def test_damage_gives_the_right_answer_or_a_clear_error(shared_pair: Pair, tmp_path: Path) -> None:
+    check(attack(shared_pair, tmp_path / "work", 0, 150), 150)
 
 
 @pytest.mark.soak
@@ -101,8 +110,8 @@ def run_commands(pair: Pair, work: Path, seeds: range) -> int:
     return n_refused
 
 
-def test_the_command_line_says_what_is_wrong(pair: Callable[[str], Pair], tmp_path: Path) -> None:
-    assert 0 < run_commands(pair("llama"), tmp_path / "work", range(4)) < 4
+def test_the_command_line_says_what_is_wrong(shared_pair: Pair, tmp_path: Path) -> None:
+    assert 0 < run_commands(shared_pair, tmp_path / "work", range(4)) < 4
 
 
 @pytest.mark.soak
