@@ -76,11 +76,8 @@ def rival(model: str, index: Path, out: Path) -> None:
                     best, position = signed.max(1)
                     scores, tokens = keys[layer, sign]
                     scores = torch.cat((scores, best)) if len(scores) else best
-                    tokens = (
-                        torch.cat((tokens, first[:, None] + position - skip))
-                        if len(tokens)
-                        else first[:, None] + position - skip
-                    )
+                    fired = first[:, None] + position - skip
+                    tokens = torch.cat((tokens, fired)) if len(tokens) else fired
                     top, where = scores.topk(min(TOP, len(scores)), dim=0)
                     keys[layer, sign] = top, tokens.gather(0, where)
 
@@ -124,15 +121,15 @@ def same(index_folder: Path, found: Path) -> bool:
 def run(*arguments: str) -> tuple[float, int]:
     """Seconds and peak bytes of this script in a process of its own, its children included."""
     before = time.monotonic()
-    script = (
-        f"import sys, runpy; sys.argv = {[__file__, *arguments]!r}; runpy.run_path({__file__!r}, run_name='__main__')"
-    )
-    code = f"{script}\nimport resource; print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, __file__, *arguments], check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
-    peaks = [int(part) * 1024 for part in done.stdout.rsplit("PEAK", 1)[1].split()]
-    return time.monotonic() - before, max(peaks)
+    return time.monotonic() - before, int(done.stdout.rsplit(maxsplit=1)[1])
+
+
+def peak_bytes() -> int:
+    """Largest resident size of this process or one of its children."""
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024
 
 
 def main() -> None:
@@ -146,8 +143,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.side == "ours":
         ours(arguments.model, arguments.text, arguments.max_tokens, Path(arguments.out))
+        print("peak", peak_bytes())
     elif arguments.side == "rival":
         rival(arguments.model, Path(arguments.index), Path(arguments.out))
+        print("peak", peak_bytes())
     else:
         compare(arguments)
 
@@ -181,5 +180,4 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    _ = resource
     main()

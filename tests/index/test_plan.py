@@ -59,11 +59,8 @@ def test_the_rest_of_a_long_corpus_is_counted(
         tiny_folder("gpt2"), corpus, tmp_path / "out", options=small, run=RunOptions(workers=0), probe_s=0.5
     )
     model, counts = tiny_folder("gpt2"), tmp_path / "whole"
-    subprocess.run(
-        [sys.executable, "-m", "ffmem", "index", str(model), str(corpus), "--out", str(counts), "--top", "3"]
-        + ["--holdout", "0", "--duplicates", "keep", "--workers", "0", "--quiet"],
-        check=True,
-    )
+    command = [sys.executable, "-m", "ffmem", "index", str(model), str(corpus), "--out", str(counts), "--top", "3"]
+    subprocess.run([*command, *["--holdout", "0", "--duplicates", "keep", "--workers", "0", "--quiet"]], check=True)
     n_tokens = json.loads((counts / "manifest.json").read_bytes())["counts"]["n_tokens"]
     assert found.n_tokens.low < n_tokens < found.n_tokens.high and n_tokens > 6000
     assert found.n_tokens.expected == pytest.approx(n_tokens, rel=0.1)

@@ -184,11 +184,17 @@ class TextReader:
 
         The marks are `MARKS`, around each part that matches; a larger score is better.
         """
-        sql = (
-            f"SELECT rowid, -bm25(sentences_fts) AS score, highlight(sentences_fts, 0, '{MARKS[0]}', '{MARKS[1]}') "
-            "FROM sentences_fts WHERE sentences_fts MATCH ? AND rowid <= ? ORDER BY score DESC, rowid LIMIT ?"
+        best = (
+            "SELECT rowid, -bm25(sentences_fts) AS score FROM sentences_fts "
+            "WHERE sentences_fts MATCH ? AND rowid <= ? ORDER BY score DESC, rowid LIMIT ?"
         )
-        return self._match(sql, query, last, limit)
+        # apart, since SQLite would mark every match before it sorts them
+        marked = (
+            f"SELECT highlight(sentences_fts, 0, '{MARKS[0]}', '{MARKS[1]}') FROM sentences_fts "
+            "WHERE sentences_fts MATCH ? AND rowid = ?"
+        )
+        found = self._match(best, query, last, limit)
+        return [(number, score, self._match(marked, query, number)[0][0]) for number, score in found]
 
     def texts(self, first: int, end: int, containing: str = "") -> list[tuple[int, str]]:
         """(sentence id, text) of the sentences from ``first`` up to ``end`` that contain a string."""

@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
-import regex
 
 from ffmem.cell import Document
 from ffmem.errors import InputError
@@ -171,6 +170,8 @@ class Scan:
 
 def scan_sentences(index: Index, pattern: str, limit: int | None, time_limit_s: float) -> Scan:
     """Sentences that match a regular expression: the first ``limit``, or all, as far as the time allows."""
+    import regex  # takes longer than to look up a cell
+
     deadline = time.monotonic() + time_limit_s
     try:
         compiled = regex.compile(pattern)

@@ -74,10 +74,10 @@ def cells(index: Index, *, layer: str | int | None = None, sort: SortKey = "inde
     keys = np.concatenate([_sort_key(index, one, sort) for one in layers])
     order = np.argsort(keys, kind="stable")[: max(limit, 0)]
     starts = np.cumsum([0, *(index.cells.layers[one].n_cells for one in layers)])
-    where = np.searchsorted(starts, order, side="right") - 1
+    numbers = np.searchsorted(starts, order, side="right") - 1
     return [
-        _row(index, index.cells.cell_id(layers[place], int(i - starts[place])))
-        for i, place in zip(order, where, strict=True)
+        _row(index, index.cells.cell_id(layers[number], int(i - starts[number])))
+        for i, number in zip(order, numbers, strict=True)
     ]
 
 
