@@ -52,7 +52,7 @@ def test_a_trigger_sentence_activates_its_cell_as_the_index_says(
         here = next(one for one in found.tokens[trigger.position].cells if str(one.cell) == "L1.7")
         assert here.coefficient == pytest.approx(trigger.coefficient, rel=1e-4)
         assert here.rank == 0 and here.share == pytest.approx(1.0, rel=1e-4)
-        assert here.trigger == "".join(trigger.marked())
+        assert here.trigger == trigger.marked()
         tokens = cell.promoted if sign == 1 else cell.suppressed
         assert here.promoted == tuple(token.token for token in tokens[:5])
         assert all(one.cell.layer == 1 for token in found.tokens for one in token.cells)

@@ -38,8 +38,8 @@ class ActiveCell:
     """|coefficient| as a share of the largest of this sign in the index; None without an index, or if it has none."""
     rank: int | None
     """How many of the cell's stored triggers of this sign are stronger; None without an index."""
-    trigger: str | None
-    """The cell's best trigger of this sign in the index, its firing token in brackets; None if there is none."""
+    trigger: tuple[str, str, str] | None
+    """The cell's best trigger of this sign in the index: text before, firing token in brackets, text after; or None."""
     promoted: tuple[str, ...]
     """The first tokens that this cell promotes with this sign; empty without an index."""
 
@@ -72,7 +72,8 @@ class Activation:
                     "token": one.token,
                     "position": one.position,
                     "cells": [
-                        found.__dict__ | {"cell": str(found.cell), "promoted": list(found.promoted)}
+                        found.__dict__
+                        | {"cell": str(found.cell), "trigger": _joined(found), "promoted": list(found.promoted)}
                         for found in one.cells
                     ],
                 }
@@ -84,7 +85,7 @@ class Activation:
         """For notebooks."""
         rows = "".join(
             f"<tr><td>{html.escape(one.token)}</td><td>{found.cell}</td><td>{found.coefficient:.4g}</td>"
-            f"<td>{found.norm:.4g}</td><td style='text-align:left'>{html.escape(found.trigger or '')}</td>"
+            f"<td>{found.norm:.4g}</td><td style='text-align:left'>{html.escape(_joined(found) or '')}</td>"
             f"<td style='text-align:left'>{html.escape(' '.join(found.promoted))}</td></tr>"
             for one in self.tokens
             for found in one.cells
@@ -236,9 +237,13 @@ def _describe(model: Transformer, index: Index | None, place: int, row: int, coe
     )
 
 
-def _marked(index: Index, token: int) -> str | None:
+def _joined(found: ActiveCell) -> str | None:
+    return None if found.trigger is None else "".join(found.trigger)
+
+
+def _marked(index: Index, token: int) -> tuple[str, str, str] | None:
     if token == NO_TOKEN:
         return None
     sentence_id, position = index.text.locate(token)
     sentence = index.text.sentence(sentence_id)
-    return "".join(mark(sentence.text, (int(sentence.token_starts[position]), int(sentence.token_ends[position]))))
+    return mark(sentence.text, (int(sentence.token_starts[position]), int(sentence.token_ends[position])))

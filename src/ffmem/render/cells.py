@@ -32,12 +32,7 @@ def triggers(found: Cell, n: int, width: int) -> Iterator[str]:
 def trigger_line(trigger: Trigger, width: int) -> str:
     """One line: coefficient, and the text around the firing token, its end always in sight."""
     left, token, right = (one_line(part) for part in trigger.marked())
-    room = max(30, width - 12)
-    keep = max(10, room - len(token) - min(len(right), room // 3))
-    left = left if len(left) <= keep else "…" + left[-(keep - 1) :]
-    rest = max(0, room - len(left) - len(token))
-    right = right if len(right) <= rest else right[: max(0, rest - 1)] + "…"
-    return f"  {trigger.coefficient:8.3f}  {left}{token}{right}"
+    return f"  {trigger.coefficient:8.3f}  {around(left, token, right, max(30, width - 12))}"
 
 
 def cells(rows: list[CellRow]) -> str:

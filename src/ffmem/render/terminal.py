@@ -25,3 +25,12 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def around(left: str, token: str, right: str, room: int) -> str:
+    """A token with as much of its text as there is room for, the token itself always in sight."""
+    keep = max(10, room - len(token) - min(len(right), room // 3))
+    left = left if len(left) <= keep else "…" + left[-(keep - 1) :]
+    rest = max(0, room - len(left) - len(token))
+    right = right if len(right) <= rest else right[: max(0, rest - 1)] + "…"
+    return f"{left}{token}{right}"
