@@ -14,9 +14,9 @@ import transformers
 import ffmem
 from ffmem import IndexOptions, InputError, RunOptions, load_model
 from ffmem.index.verify import verify_index
-from ffmem.models.base import Transformer
 from ffmem.models.identities import measure_identities, relative_error
 from ffmem.models.tracing import trace
+from ffmem.models.transformer import Transformer
 from ffmem.models.weights import PackedLinear
 from ffmem.options import Quantize
 

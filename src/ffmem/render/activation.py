@@ -22,5 +22,8 @@ def _line(one: "ActiveCell") -> str:
     head = f"  {one.cell!s:>12} {one.coefficient:9.3f}  adds {one.norm:8.3f}  {share}"
     promoted = "".join(f" ⟨{one_line(token)}⟩" for token in one.promoted[:2])
     room = max(20, width() - len(head) - len(promoted) - 5)
-    trigger = "" if one.trigger is None else "  " + around(*(one_line(part) for part in one.trigger), room)
+    trigger = ""
+    if one.trigger is not None:
+        left, token, right = map(one_line, one.trigger)
+        trigger = "  " + around(left, token, right, room)
     return f"{head}{trigger}{'  →' + promoted if promoted else ''}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ffmem.cell import Cell, Trigger
 from ffmem.queries import CellRow
-from ffmem.render.terminal import one_line, tokens, width
+from ffmem.render.terminal import around, one_line, tokens, width
 
 
 def cell(found: Cell, n_triggers: int) -> str:
