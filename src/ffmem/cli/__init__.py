@@ -7,11 +7,11 @@ import traceback
 from cyclopts import CycloptsError
 
 # the order of these is the order of the commands in the reference
-from ffmem.cli import build, read
+from ffmem.cli import build, read, tables
 from ffmem.cli.app import app
 from ffmem.errors import FfmemError, InputError
 
-__all__ = ["app", "build", "main", "read", "reference"]
+__all__ = ["app", "build", "main", "read", "reference", "tables"]
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def cells(
         Print one JSON document.
     """
     rows = queries.cells(ffmem.open_index(folder), layer=layer, sort=sort, limit=limit)
-    show([row.to_json() for row in rows] if json else render.cells(rows))
+    show(rows.to_json() if json else render.cells(rows))
 
 
 @app.command

@@ -25,6 +25,11 @@ def say(message: str) -> None:
     print(f"checking {message}", file=sys.stderr)
 
 
+def say_writing(name: str) -> None:
+    """A file that is begun."""
+    print(f"writing {name}", file=sys.stderr)
+
+
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[["Progress"], None]]:
     """A listener that shows a build's progress on stderr: a live line on a terminal, a line now and then elsewhere."""
