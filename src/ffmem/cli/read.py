@@ -62,7 +62,7 @@ def cells(
         Print one JSON document.
     """
     rows = queries.cells(ffmem.open_index(folder), layer=layer, sort=sort, limit=limit)
-    show([row.to_json() for row in rows] if json else render.cells(rows))
+    show(rows.to_json() if json else render.cells(rows))
 
 
 @app.command
@@ -96,7 +96,7 @@ def verify(
     from ffmem.index.verify import verify_index
 
     opened = ffmem.open_index(folder)
-    say = None if json else render.say
+    say = None if json else render.say("checking")
     found = verify_index(opened, with_model=not files_only, model=model, n_batches=batches, seed=seed, progress=say)
     show(found.to_json() if json else render.verification(found))
     if found.problems:

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
-from ffmem.corpus.extras import extra_module
+from ffmem.extras import extra_module
 
 COMPRESSIONS = (".gz", ".zst")
 """What may follow the suffix of a file of text or JSON lines."""
@@ -28,7 +28,7 @@ def open_plain(path: Path) -> io.BufferedIOBase:
     if path.suffix == ".gz":
         return gzip.open(path, "rb")
     if path.suffix == ".zst":
-        module = extra_module(("compression.zstd", "zstandard"), "zst", str(path))
+        module = extra_module(("compression.zstd", "zstandard"), "zst", f"{path} cannot be read")
         return io.BufferedReader(_ZstdFile(path.open("rb"), module))
     return path.open("rb")
 

@@ -5,8 +5,8 @@ from functools import cached_property
 from typing import Any
 
 from ffmem.corpus.documents import Corpus, Document, as_json, document_of
-from ffmem.corpus.extras import extra_module
 from ffmem.errors import InputError
+from ffmem.extras import extra_module
 
 PREFIX = "hf:"
 
@@ -59,7 +59,7 @@ class HubDataset(Corpus):
 
     @cached_property
     def _library(self) -> Any:
-        return extra_module("datasets", "datasets", self.name)
+        return extra_module("datasets", "datasets", f"{self.name} cannot be read")
 
     @property
     def _errors(self) -> tuple[type[Exception], ...]:

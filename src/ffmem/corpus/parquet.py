@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ffmem.corpus.documents import Document, as_json, document_of
-from ffmem.corpus.extras import extra_module
 from ffmem.corpus.files import File
 from ffmem.errors import InputError
+from ffmem.extras import extra_module
 
 _ROWS_AT_ONCE = 1000
 
@@ -30,7 +30,7 @@ class Parquet(File):
 
     def __iter__(self) -> Iterator[Document]:
         self.n_undecodable_bytes = 0
-        parquet = extra_module("pyarrow.parquet", "parquet", str(self.path))
+        parquet = extra_module("pyarrow.parquet", "parquet", f"{self.path} cannot be read")
         number = 0
         try:
             with parquet.ParquetFile(self.path) as file:
@@ -51,7 +51,7 @@ class Parquet(File):
 
     def _columns(self, schema: Any) -> list[str]:
         """The columns to be read: all that are not bytes."""
-        types = extra_module("pyarrow.types", "parquet", str(self.path))
+        types = extra_module("pyarrow.types", "parquet", f"{self.path} cannot be read")
         binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
         names = [column.name for column in schema if not any(test(column.type) for test in binary)]
         if self.text_field not in names:

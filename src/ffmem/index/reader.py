@@ -1,7 +1,7 @@
 """Opens a finished index: cells, their triggers with text, statistics and promoted tokens. Needs no model, no torch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ffmem.index.store import (
     total_of,
 )
 from ffmem.index.text import TextReader
+from ffmem.notebook import Table, table
 
 
 def open_index(folder: str | Path) -> "Index":
@@ -49,6 +50,10 @@ class SentenceCell:
     sign: int
     rank: int
     position: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self) | {"cell": str(self.cell)}
 
 
 class Index:
@@ -77,6 +82,21 @@ class Index:
             f"Index({str(self.folder)!r}: {self.manifest['identity']['model']['name']}, {self.n_layers} layers, "
             f"{self.n_cells:,} cells, {counts['n_sentences']:,} sentences, {counts['n_tokens']:,} tokens)"
         )
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        counts, identity = self.manifest["counts"], self.manifest["identity"]
+        overview = {
+            "folder": str(self.folder),
+            "model": identity["model"]["name"],
+            "corpus": identity["corpus"]["name"],
+            "cells": f"{self.n_cells:,}: {self.cells.describe()}",
+            "documents": f"{counts['n_documents']:,}",
+            "sentences": f"{counts['n_sentences']:,}",
+            "tokens": f"{counts['n_tokens']:,}",
+            "triggers": f"up to {self.top} a cell{' and sign' if self.n_signs == 2 else ''}",
+        }
+        return table(("index", ""), list(overview.items()))
 
     def layer(self, layer: int) -> LayerArrays:
         """The stored arrays of the layer at a place, memory-mapped: see docs/design/store-format.md for names and shapes."""
@@ -178,14 +198,16 @@ class Index:
             for token, token_id, score in zip(strings, ids.tolist(), scores.tolist(), strict=True)
         )
 
-    def cells_of_sentence(self, sentence_id: int) -> list[SentenceCell]:
+    def cells_of_sentence(self, sentence_id: int) -> Table[SentenceCell]:
         """The cells that have a sentence among their triggers, strongest first within each layer.
 
         Cost: one binary search a layer.
         """
         first, end = self.text.sentence_range(sentence_id)
         found = [hit for layer in range(self.n_layers) for hit in self._hits(layer, first, end)]
-        return sorted(found, key=lambda hit: (self.cells.place(hit.cell)[0], -abs(hit.coefficient), hit.cell.index))
+        return Table(
+            sorted(found, key=lambda hit: (self.cells.place(hit.cell)[0], -abs(hit.coefficient), hit.cell.index))
+        )
 
     def _hits(self, layer: int, first: int, end: int) -> Iterator[SentenceCell]:
         arrays = self.layer(layer)

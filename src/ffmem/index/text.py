@@ -6,7 +6,8 @@ docs/design/store-format.md is normative.
 import sqlite3
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -263,6 +264,16 @@ class TextReader:
         """The documents of sentences."""
         documents: np.ndarray = self._documents[sentence_ids]
         return documents
+
+    def rows(self, sql: str, n: int = 10_000) -> Iterator[list[tuple[Any, ...]]]:
+        """Rows of `text.sqlite`, at most ``n`` at a time; never all of them in memory."""
+        with closing(_open_database(self._path)) as connection:  # its own, so that other look-ups go on meanwhile
+            try:
+                cursor = connection.execute(sql)
+                while some := cursor.fetchmany(n):
+                    yield some
+            except sqlite3.DatabaseError as error:
+                raise damaged(self._path, str(error)) from error
 
     def integrity_problem(self) -> str | None:
         """What SQLite itself, or a comparison of its rows with the token arrays, finds wrong; None if nothing."""

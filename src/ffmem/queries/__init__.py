@@ -1,18 +1,23 @@
 """One function for each question a user asks of an index; the command line, servers and notebooks go through these."""
 
 from ffmem.queries.diff import CellDiff, Change, Diff, diff
+from ffmem.queries.export import Exported, export
 from ffmem.queries.find import FindSort, Found, FoundCell, find
 from ffmem.queries.highlights import Highlight, highlights
 from ffmem.queries.promotes import Promoting, PromotingCell, promotes
+from ffmem.queries.relations import RELATIONS
 from ffmem.queries.search import SearchResult, SentenceHit, Syntax, marked, search
 from ffmem.queries.similar import Likeness, Similar, SimilarCell, similar
+from ffmem.queries.sql import QueryResult, query
 from ffmem.queries.table import CellRow, SortKey, cell, cells, info
 
 __all__ = [
+    "RELATIONS",
     "CellDiff",
     "CellRow",
     "Change",
     "Diff",
+    "Exported",
     "FindSort",
     "Found",
     "FoundCell",
@@ -20,6 +25,7 @@ __all__ = [
     "Likeness",
     "Promoting",
     "PromotingCell",
+    "QueryResult",
     "SearchResult",
     "SentenceHit",
     "Similar",
@@ -29,11 +35,13 @@ __all__ = [
     "cell",
     "cells",
     "diff",
+    "export",
     "find",
     "highlights",
     "info",
     "marked",
     "promotes",
+    "query",
     "search",
     "similar",
 ]

@@ -10,8 +10,8 @@ from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.index.reader import Index
 from ffmem.index.store import NO_TOKEN, LayerArrays, total_of
+from ffmem.notebook import captioned
 from ffmem.queries.names import places
-from ffmem.queries.notebook import table
 from ffmem.queries.overlap import PERSISTENCE, rank_biased_overlap, without_repeats
 
 Change = Literal["triggers", "promoted", "active", "mean"]
@@ -67,7 +67,7 @@ class Diff:
             for row in self.rows
         ]  # fmt: skip
         head = ("cell", f"overlap of {self.compared}", "overlap of promoted tokens", "active", "mean")
-        return table(f"largest differences by {self.by}", head, rows)
+        return captioned(f"largest differences by {self.by}", head, rows)
 
 
 def diff(

@@ -9,9 +9,9 @@ from ffmem.cell import Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.index.reader import Index
+from ffmem.notebook import captioned
 from ffmem.queries.inverted import triggers_within
 from ffmem.queries.names import places, token_id
-from ffmem.queries.notebook import table
 from ffmem.queries.search import TIME_LIMIT_S, matching_sentences
 
 FindSort = Literal["auto", "promotes", "triggers", "coefficient", "active", "index"]
@@ -61,7 +61,7 @@ class Found:
             for row in self.rows
             for first in ["".join(row.triggers[0].marked()) if row.triggers else ""]
         ]
-        return table(f"{self.n_found:,} cells. {self.note}", ("cell", "active", "rank", "triggers", "first"), rows)
+        return captioned(f"{self.n_found:,} cells. {self.note}", ("cell", "active", "rank", "triggers", "first"), rows)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from ffmem.cell import PromotedToken
 from ffmem.ids import CellId
 from ffmem.index.reader import Index
+from ffmem.notebook import captioned
 from ffmem.queries.names import places, token_id
-from ffmem.queries.notebook import table
 
 if TYPE_CHECKING:
     from ffmem.models.transformer import Transformer
@@ -61,7 +61,7 @@ class Promoting:
             (str(row.cell), str(row.rank), f"{row.logit:.4g}", str(row.true_rank), " ".join(row.promoted))
             for row in self.rows
         ]
-        return table(caption, ("cell", "rank", "logit", "true rank", "first tokens"), rows)
+        return captioned(caption, ("cell", "rank", "logit", "true rank", "first tokens"), rows)
 
 
 @dataclass(frozen=True)

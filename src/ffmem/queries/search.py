@@ -12,9 +12,9 @@ from ffmem.cell import Document
 from ffmem.errors import InputError
 from ffmem.index.reader import Index, SentenceCell
 from ffmem.index.text import MARKS
+from ffmem.notebook import captioned
 from ffmem.queries.inverted import n_cells_of_sentences
 from ffmem.queries.names import storable
-from ffmem.queries.notebook import table
 
 Syntax = Literal["words", "raw", "regex"]
 TIME_LIMIT_S = 10.0
@@ -75,7 +75,7 @@ class SearchResult:
     def _repr_html_(self) -> str:
         """For notebooks."""
         rows = [(str(hit.sentence_id), str(hit.n_cells), marked(hit), hit.document.name) for hit in self.hits]
-        return table(f"{self.n_matches:,} matches. {self.note}", ("sentence", "cells", "text", "document"), rows)
+        return captioned(f"{self.n_matches:,} matches. {self.note}", ("sentence", "cells", "text", "document"), rows)
 
 
 def marked(hit: SentenceHit, before: str = "[", after: str = "]") -> str:

@@ -10,8 +10,8 @@ from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.index.reader import Index
 from ffmem.index.store import NO_TOKEN
+from ffmem.notebook import captioned
 from ffmem.queries.inverted import triggers_within
-from ffmem.queries.notebook import table
 from ffmem.queries.overlap import rank_weights
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Similar:
             (str(row.cell), f"{row.similarity:.4f}", str(row.n_shared), row.trigger or "", " ".join(row.promoted))
             for row in self.rows
         ]
-        return table(
+        return captioned(
             f"nearest to {self.cell} by {self.by}", ("cell", "similarity", "shared", "fires on", "promotes"), rows
         )
 

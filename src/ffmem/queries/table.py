@@ -10,6 +10,7 @@ from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.index.reader import Index
 from ffmem.index.store import NO_TOKEN, total_of
+from ffmem.notebook import Table
 from ffmem.queries.names import places
 
 SortKey = Literal["max", "min", "mean", "mean-square", "active", "top", "index"]
@@ -55,7 +56,7 @@ def cell(index: Index, cell_id: str) -> Cell:
     return index.cell(cell_id)
 
 
-def cells(index: Index, *, layer: str | int | None = None, sort: SortKey = "index", limit: int = 20) -> list[CellRow]:
+def cells(index: Index, *, layer: str | int | None = None, sort: SortKey = "index", limit: int = 20) -> Table[CellRow]:
     """A table of cells, by a statistic.
 
     Args:
@@ -75,10 +76,10 @@ def cells(index: Index, *, layer: str | int | None = None, sort: SortKey = "inde
     order = np.argsort(keys, kind="stable")[: max(limit, 0)]
     starts = np.cumsum([0, *(index.cells.layers[one].n_cells for one in layers)])
     numbers = np.searchsorted(starts, order, side="right") - 1
-    return [
+    return Table(
         _row(index, index.cells.cell_id(layers[number], int(i - starts[number])))
         for i, number in zip(order, numbers, strict=True)
-    ]
+    )
 
 
 def _sort_key(index: Index, layer: int, sort: SortKey) -> np.ndarray:

@@ -5,7 +5,8 @@ from ffmem.render.ask import diff, found, promoting, search, similar
 from ffmem.render.cells import cell, cells
 from ffmem.render.index import info, summary, verification
 from ffmem.render.plan import plan
-from ffmem.render.progress import merging, progress, say
+from ffmem.render.progress import progress, say
+from ffmem.render.tables import exported, query, query_csv, views, views_page
 from ffmem.render.terminal import one_line
 
 __all__ = [
@@ -13,16 +14,20 @@ __all__ = [
     "cell",
     "cells",
     "diff",
+    "exported",
     "found",
     "info",
-    "merging",
     "one_line",
     "plan",
     "progress",
     "promoting",
+    "query",
+    "query_csv",
     "say",
     "search",
     "similar",
     "summary",
     "verification",
+    "views",
+    "views_page",
 ]

@@ -20,14 +20,9 @@ _STAGES = {
 }
 
 
-def say(message: str) -> None:
-    """A line of progress."""
-    print(f"checking {message}", file=sys.stderr)
-
-
-def merging(message: str) -> None:
-    """A line of progress."""
-    print(f"merging {message}", file=sys.stderr)
+def say(what: str) -> Callable[[str], None]:
+    """A listener that prints a line for each thing that is done next: "checking files"."""
+    return lambda message: print(f"{what} {message}", file=sys.stderr)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Libraries that only some corpora need."""
+"""Libraries that only some installations have."""
 
 from importlib import import_module
 from typing import Any
@@ -12,7 +12,7 @@ def extra_module(modules: str | tuple[str, ...], extra: str, what: str) -> Any:
     Args:
         modules: its name, or several of which the first that is there is taken.
         extra: the extra that brings it.
-        what: who needs it, for the message.
+        what: what cannot be done without it, for the message.
 
     Raises:
         InputError: it is not installed; the message says how to.
@@ -23,7 +23,7 @@ def extra_module(modules: str | tuple[str, ...], extra: str, what: str) -> Any:
         except ModuleNotFoundError:
             continue
     raise InputError(
-        f"{what} cannot be read: a package that it needs is not installed",
+        f"{what}: a package that it needs is not installed",
         f"Expected the extra {extra!r} of ffmem",
         f"In its clone, run pip install -e '.[{extra}]'",
     )

@@ -1,0 +1,75 @@
+"""Commands that hand an index over as tables."""
+
+import sys
+from typing import Literal
+
+import ffmem
+from ffmem import queries, render
+from ffmem.cli.app import Json, app, show
+from ffmem.errors import InputError
+
+
+@app.command
+def query(
+    folder: str,
+    sql: str | None = None,
+    /,
+    *,
+    views: bool = False,
+    format: Literal["table", "json", "csv"] = "table",
+    limit: int = 1000,
+    memory_mb: int = 2048,
+    timeout_s: float = 60.0,
+) -> None:
+    """Ask an index in SQL (DuckDB's), read-only. Needs the extra sql.
+
+    Parameters
+    ----------
+    folder
+        An index.
+    sql
+        One statement, for example "select layer, avg(active_fraction) from cells group by layer".
+    views
+        List the views with their columns, and ask nothing.
+    format
+        Of the rows.
+    limit
+        At most this many rows.
+    memory_mb
+        Most memory that the statement may take, in MB.
+    timeout_s
+        Longest time that it may take, in seconds.
+    """
+    opened = ffmem.open_index(folder)
+    if views:
+        show(render.views())
+        return
+    if sql is None:
+        raise InputError("there is no statement", "Expected SQL after the folder, or --views", f"{_EXAMPLE}")
+    found = queries.query(opened, sql, limit=limit, memory_mb=memory_mb, timeout_s=timeout_s)
+    if format == "table":
+        show(render.query(found))
+        return
+    show(found.to_json() if format == "json" else render.query_csv(found))
+    if found.is_cut:
+        print(f"ffmem: there are more than {limit:,} rows; --limit lets more through", file=sys.stderr)
+
+
+_EXAMPLE = 'Write: ffmem query DIR "select layer, avg(active_fraction) from cells group by layer"'
+
+
+@app.command
+def export(folder: str, /, *, parquet: str, json: Json = False) -> None:
+    """Write an index as Parquet files, for pandas, polars, DuckDB, Spark. Needs the extra parquet.
+
+    Parameters
+    ----------
+    folder
+        An index.
+    parquet
+        The folder to make.
+    json
+        Print one JSON document.
+    """
+    found = queries.export(ffmem.open_index(folder), parquet, progress=None if json else render.say("writing"))
+    show(found.to_json() if json else render.exported(found))
