@@ -123,8 +123,9 @@ def bench_promoted(model: Transformer, options: IndexOptions) -> dict[str, float
 def main() -> None:
     """Run, and print one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="smollm2, gpt2-small (random weights), or anything that load_model takes")
-    parser.add_argument("--text", required=True)
+    what = "smollm2, gpt2-small (random weights), or anything that load_model takes"
+    parser.add_argument("model", nargs="?", default="smollm2", help=what)
+    parser.add_argument("--text", default="../shared/data/wikitext/valid.txt")
     parser.add_argument("--max-tokens", type=int, default=40_000)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,8 @@ def main() -> None:
     elif arguments.side == "rival":
         rival(arguments.model, Path(arguments.index), Path(arguments.out))
         print("peak", peak_bytes())
+    elif find_spec("transformer_lens") is None:
+        print("bench_rivals: transformer_lens is not installed, so there is nothing to compare with", file=sys.stderr)
     else:
         compare(arguments)
 
