@@ -36,7 +36,7 @@ def test_every_trigger_is_what_the_model_computes(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "words.txt", 30)
     options = IndexOptions(top=5, shard_tokens=1000)
     index = ffmem.build_index("minilm", corpus, tmp_path / "index", options=options, run=RunOptions(workers=0))
-    assert (index.n_layers, index.d_ff, index.n_signs) == (6, 1536, 1)
+    assert (index.cells.describe(), index.n_signs) == ("6 layers of 1536 cells", 1)
     errors = index.manifest["certificate"]["errors"]
     assert 0 < max(errors["ff_sum_errors"]) < 1e-5 and max(errors["residual_errors"]) < 1e-5
     assert errors["hook_error"] == 0 and errors["logit_error"] is None
@@ -49,7 +49,7 @@ def test_every_trigger_is_what_the_model_computes(tmp_path: Path) -> None:
         tokens, stored = arrays.trigger_token[:, 0].astype(np.int64), arrays.trigger_coefficient[:, 0]
         filled = stored > 0  # GELU gives some cells hardly a positive coefficient
         assert filled.mean() > 0.9
-        fresh = np.where(filled, coefficients[layer][np.where(filled, tokens, 0), np.arange(index.d_ff)[:, None]], 0)
+        fresh = np.where(filled, coefficients[layer][np.where(filled, tokens, 0), np.arange(len(tokens))[:, None]], 0)
         scale = np.abs(coefficients[layer]).max(0)[:, None]
         assert float((np.abs(fresh - stored) / scale).max()) < 1e-5
         # a sentence gives a cell its best position only, so the first trigger is the best of all

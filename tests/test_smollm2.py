@@ -21,7 +21,7 @@ pytestmark = [
 def check(corpus: str, out: Path) -> ffmem.Index:
     options = IndexOptions(max_tokens=1200, shard_tokens=600)
     index = ffmem.build_index("smollm2", corpus, out, options=options, run=RunOptions(workers=2))
-    assert (index.n_layers, index.d_ff, index.n_cells, index.n_signs) == (30, 1536, 46_080, 2)
+    assert (index.cells.describe(), index.n_cells, index.n_signs) == ("30 layers of 1536 cells", 46_080, 2)
     assert 600 < index.manifest["counts"]["n_tokens"] <= 1200
     errors = index.manifest["certificate"]["errors"]
     assert 0 < max(errors["ff_sum_errors"]) < 1e-5 and max(errors["residual_errors"]) < 1e-5

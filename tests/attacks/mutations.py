@@ -45,6 +45,8 @@ def _renew_lengths(folder: Path) -> None:
         manifest = json.loads(path.read_bytes())
     except ValueError:  # it is what was damaged
         return
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        return
     for name, entry in manifest["files"].items():
         if (folder / name).is_file():
             entry["bytes"] = (folder / name).stat().st_size

@@ -201,7 +201,7 @@ class TestWriting:
 
     def test_nothing_else_is_left_in_the_folder(self, write):
         folder, _ = write()
-        assert {path.name for path in folder.iterdir()} == {"text.sqlite", "tokens.safetensors"}
+        assert {path.name for path in folder.iterdir()} == {"text.sqlite", "tokenizer.json", "tokens.safetensors"}
 
     def test_batches_change_nothing(self, write, tmp_path: Path):
         many = [{"text": f"Number {i}. The fox. And {i % 50}."} for i in range(3000)]
@@ -240,6 +240,7 @@ class TestWriting:
             n_tokens=2,
             n_undecodable_bytes=2,
             n_empty_sentences=1,
+            n_sentences_by_corpus=[1],
         )
         assert texts(tmp_path / "text") == ["caf\ufffd \ufffd."]
 

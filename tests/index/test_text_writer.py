@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError, StoreError
-from ffmem.index import text_writer
+from ffmem.index import text_spool
 from ffmem.index.files import disk_errors
 from ffmem.index.text_writer import TextCounts, TextSource, is_held_out, write_text
 from ffmem.options import IndexOptions
@@ -71,14 +71,14 @@ def test_every_kept_repeat_knows_that_it_is_also_indexed(tmp_path: Path):
 
 
 def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    open_database = text_writer._open_database
+    open_database = text_spool._open_database
 
     def open_small(path: Path) -> sqlite3.Connection:
         connection = open_database(path)
         connection.execute("PRAGMA max_page_count = 12")
         return connection
 
-    monkeypatch.setattr(text_writer, "_open_database", open_small)
+    monkeypatch.setattr(text_spool, "_open_database", open_small)
     paragraphs = [b"Number %d of many." % i for i in range(2000)]
     with pytest.raises(OSError, match="No space left") as error:
         write(tmp_path, paragraphs, IndexOptions(holdout=0))

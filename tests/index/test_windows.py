@@ -62,7 +62,7 @@ class TestWindows:
         n_competing = sum(
             max(0, len(layers[0]) - max(skip, int(context[sentence]))) for sentence, layers in enumerate(found)
         )
-        assert built.layer(0).counts[0] == n_competing
+        assert built.layer(0).counts[0, 0] == n_competing
         assert check_lists(built, found, per_sentence, skip) > 100
 
     def test_every_token_of_a_document_competes_once(self, index: Callable[..., Index], long_text: Path):
@@ -82,7 +82,7 @@ class TestWindows:
             assert [byte for byte, _ in found] == sorted({byte for byte, _ in found})
         counts = built.manifest["counts"]
         assert counts["n_context_tokens"] == built.text.context.sum()
-        assert built.layer(0).counts[0] == counts["n_tokens"] - counts["n_context_tokens"]
+        assert built.layer(0).counts[0, 0] == counts["n_tokens"] - counts["n_context_tokens"]
 
     def test_it_verifies_and_damage_is_seen(self, index: Callable[..., Index]):
         built = index()

@@ -37,7 +37,7 @@ def sample(model: Transformer) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 def linear_maps(model: Transformer) -> list[torch.Tensor]:
     paths = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
-    return [model.at(layer, path).weight for layer in range(model.facts.n_layers) for path in paths]
+    return [model.layer(layer).at(path).weight for layer in range(model.facts.n_layers) for path in paths]
 
 
 @needs_bitsandbytes
@@ -78,7 +78,7 @@ def test_the_identities_hold_as_with_plain_weights(variant: str, quantize: Quant
     if not model.facts.gated:
         bias = model.key_bias(1)
         before = state.ff_input @ model.keys(1).T + (0 if bias is None else bias)
-        own = model.at(1, model.layout.key)(state.ff_input)
+        own = model.layer(1).input_module(state.ff_input)
         assert relative_error(before, own) < 1e-5
 
 
