@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from ffmem.corpus import extras
+from ffmem import extras
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ffmem.corpus import extras
+from ffmem import extras
 from ffmem.corpus.documents import Document
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
