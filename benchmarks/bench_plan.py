@@ -20,14 +20,14 @@ import psutil
 
 RUNS = {
     "smollm2, python-docs": ("smollm2", "python-docs", []),
-    "smollm2, 20,000 tokens": ("smollm2", "TEXT", ["--split", "lines", "--max-tokens", "20000"]),
+    "smollm2, lines, 10,000 tokens": ("smollm2", "TEXT", ["--split", "lines", "--max-tokens", "10000"]),
     "smollm2, every position, top 10": (
         "smollm2",
         "TEXT",
-        ["--per-sentence", "all", "--top", "10", "--max-tokens", "30000"],
+        ["--per-sentence", "all", "--top", "10", "--max-tokens", "15000"],
     ),
-    "minilm": ("minilm", "TEXT", ["--max-tokens", "100000"]),
-    "smollm2, one worker": ("smollm2", "TEXT", ["--workers", "1", "--max-tokens", "10000"]),
+    "minilm": ("minilm", "TEXT", ["--max-tokens", "60000"]),
+    "smollm2, one worker": ("smollm2", "TEXT", ["--workers", "1", "--max-tokens", "5000"]),
 }
 
 
