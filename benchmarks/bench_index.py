@@ -35,6 +35,7 @@ from ffmem.index.topk import unpack
 from ffmem.index.worker import IndexJob, IndexWorker, ShardText, accumulator_shape, promoted_path
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
+from ffmem.models.unembedding import linear_scores
 from ffmem.options import IndexOptions, RunOptions
 
 
@@ -79,7 +80,7 @@ def compare_with_rival(
     rival_s = ours_s = 0.0
     for batch in batches:
         inputs, places = text.inputs(batch), text.places(batch)
-        first_tokens = torch.from_numpy(places.first_tokens)
+        first_tokens = torch.from_numpy(places.tokens[:, 0])
         begin = time.perf_counter()
         with model.watch_coefficients(lambda layer, m, b=batch, f=first_tokens: rival.observe(layer, m, b, f)):
             model.forward(*inputs)
@@ -114,7 +115,7 @@ def bench_promoted(model: Transformer, options: IndexOptions) -> dict[str, float
         for start in range(0, len(rows), 256):
             rows[start : start + 256] @ matrix.T
         middle = time.perf_counter()
-        promoted_tokens(rows, matrix, options.promoted)
+        promoted_tokens(rows, linear_scores(matrix), len(matrix), options.promoted)
         ours_s += time.perf_counter() - middle
         bare_s += middle - begin
     return {"promoted_over_products": ours_s / bare_s, "promoted_s_a_layer": ours_s / 4}

@@ -28,6 +28,7 @@ VARIANTS = (
     *("bloom", "bloom_normed_residual"),
     *("falcon", "falcon_two_norms", "falcon_one_norm", "falcon_sequential", "falcon_alibi"),
     *("roberta", "roberta_headless"),
+    *("wikilm", "wikilm_final_norm"),
 )
 
 
@@ -79,6 +80,8 @@ def model_from_config(variant: str, d_vocab: int) -> object:
     """A tiny model as the library initialises it."""
     import transformers as t
 
+    from ffmem.models.wikilm import WikiLMConfig, WikiLMForCausalLM
+
     sizes = {"hidden_size": D_MODEL, "num_hidden_layers": N_LAYERS, "num_attention_heads": 4, "vocab_size": d_vocab}
     sizes |= {"max_position_embeddings": CONTEXT, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
     gated = sizes | {"intermediate_size": D_FF, "num_key_value_heads": 2, "head_dim": 8}
@@ -124,6 +127,9 @@ def model_from_config(variant: str, d_vocab: int) -> object:
         "falcon_alibi": lambda: t.FalconForCausalLM(t.FalconConfig(**falcon, alibi=True)),
         "roberta": lambda: t.RobertaForMaskedLM(t.RobertaConfig(**wide)),
         "roberta_headless": lambda: t.RobertaModel(t.RobertaConfig(**wide)),
+        "wikilm": lambda: WikiLMForCausalLM(WikiLMConfig(**wide, cutoffs=[100, 250], adaptive_factor=2)),
+        "wikilm_final_norm": lambda: WikiLMForCausalLM(
+            WikiLMConfig(**wide, cutoffs=[100, 250], adaptive_factor=2, final_norm=True)),
         "bert": lambda: t.BertForMaskedLM(t.BertConfig(**(wide | {"pad_token_id": 0}))),
         "bert_headless": lambda: t.BertModel(t.BertConfig(**(wide | {"pad_token_id": 0}))),
         "mixtral": lambda: t.MixtralForCausalLM(t.MixtralConfig(**experts, num_local_experts=4)),
@@ -165,7 +171,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
             tokenizer = (
                 word_piece_tokenizer()
                 if is_bert
-                else byte_level_tokenizer(variant in ("llama", "gemma2", "opt", "roberta"))
+                else byte_level_tokenizer(variant in ("llama", "gemma2", "opt", "roberta", "wikilm"))
             )
             tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
             tiny_model(variant, len(tokenizer)).save_pretrained(folder)  # type: ignore[attr-defined,arg-type]

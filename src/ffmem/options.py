@@ -16,7 +16,7 @@ Duplicates = Literal["once", "keep"]
 LongSentences = Literal["window", "refuse"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantize = Literal["no", "8bit", "4bit"]
-ProjectionChoice = Literal["auto", "raw", "final-norm", "folded"]
+ProjectionChoice = Literal["auto", "raw", "final-norm", "folded", "adaptive"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class IndexOptions:
     max_length: int | None = None
     """Longest input in tokens, special tokens included; by default the model's own context."""
     projection: ProjectionChoice = "auto"
-    """How values become scores over the vocabulary; "auto": "folded" if there is a final norm to fold, else "raw"."""
+    """How values become scores over the vocabulary; "auto": "adaptive" for an adaptive softmax, "folded" if there
+    is a final norm to fold, else "raw"."""
     promoted: int = 50
     """Tokens kept at each end of a value's scores."""
     dtype: Dtype = "float32"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ffmem import ModelError, load_model
+from ffmem import InputError, ModelError, load_model
 from ffmem.models.identities import measure_identities, relative_error
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
@@ -188,6 +188,7 @@ def test_the_longest_input_is_the_longest_that_runs(variant: str, tiny_folder: C
 GATED_OR_RELU = [
     *(("llama", -4.0), ("llama_biased", -1.0), ("mistral", -4.0), ("qwen2", 0.25), ("qwen3", -1.0)),
     *(("gemma2", -1.0), ("gemma3", -4.0), ("opt", 4.0), ("opt_post_ln", 0.25)),
+    ("wikilm", 4.0),
 ]
 
 
@@ -214,7 +215,7 @@ def test_check_13_gauges(variant: str, factor: float, tiny_folder: Callable[[str
 def test_check_14_folding(model: Transformer) -> None:
     """logits = U' h / scale + U beta + b: the folded projection, plus what it keeps apart."""
     if "folded" not in model.facts.projections:
-        with pytest.raises(Exception, match=r"has no projection 'folded'.*Expected one of: raw"):
+        with pytest.raises(Exception, match=r"has no projection 'folded'.*Expected one of: (raw|adaptive)"):
             model.projection_matrix("folded")
         return
     token_ids = sample(model)
@@ -243,6 +244,10 @@ def test_value_scores_add_up_to_the_scores_of_the_update(model: Transformer) -> 
     """Contributions are linear: sum of m_i x scores of value i, plus the bias's, are the scores of the update."""
     token_ids = sample(model)
     for layer, state in enumerate(trace(model, token_ids, mask_for(model, token_ids))):
+        if "adaptive" in model.facts.projections:  # scores that are no contributions
+            with pytest.raises(InputError, match="'adaptive' is not linear"):
+                model.projection_matrix("adaptive")
+            continue
         projection = model.projection_of(layer, "folded" if "folded" in model.facts.projections else "raw")
         matrix, rows = model.projection_matrix(projection), model.value_rows(layer)
         summed = state.coefficients @ (rows @ matrix.T) + model.value_bias(layer) @ matrix.T

@@ -123,10 +123,10 @@ def processor() -> str:
 
 
 def decide_projection(model: Transformer, options: IndexOptions) -> Projection:
-    """The projection of values: "auto" is "folded" where there is a final norm to fold, else "raw"."""
+    """The projection of values: "auto" is "adaptive" or "folded" where the model has it, else "raw"."""
     available = model.facts.projections
     if options.projection == "auto":
-        return "folded" if "folded" in available else "raw"
+        return next((one for one in ("adaptive", "folded") if one in available), "raw")
     if options.projection not in available:
         raise InputError(
             f"--projection is {options.projection!r}, which {model.facts.name} does not have",

@@ -1,11 +1,15 @@
 """The tokens at both ends of many values' scores over the vocabulary. Tensors in, tensors out; knows no model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+ScoresOf = Callable[[Float[Tensor, "rows d_model"], Float[Tensor, "rows d_vocab"]], None]
+"""Writes the scores of some rows over the vocabulary into a tensor that is there already."""
 
 _ROWS = 256
 """Values scored at a time: 256 x 50,000 scores are 50 MB; larger blocks do not make the product faster."""
@@ -25,27 +29,25 @@ class PromotedTokens:
     suppressed_scores: Float[Tensor, "cells k"]
 
 
-def promoted_tokens(
-    rows: Float[Tensor, "cells d_model"], matrix: Float[Tensor, "d_vocab d_model"], k: int
-) -> PromotedTokens:
-    """The k highest and k lowest of ``rows @ matrix.T`` for each row, exactly, with ties by token id.
+def promoted_tokens(rows: Float[Tensor, "cells d_model"], scores_of: ScoresOf, d_vocab: int, k: int) -> PromotedTokens:
+    """The k highest and k lowest scores of each row, exactly, with ties by token id.
 
     Args:
         rows: values (float32).
-        matrix: projection matrix (float32).
+        scores_of: scores them (float32).
+        d_vocab: how many scores a row has.
         k: how many at each end; at most d_vocab are given.
 
-    Cost: one matrix product and about two more passes over its result, 256 rows of it at a time: never cells x d_vocab.
+    Cost: the scores and about two more passes over them, 256 rows at a time: never cells x d_vocab.
     """
-    d_vocab = len(matrix)
     k = min(k, d_vocab)
     n_blocks = -(-d_vocab // _BLOCK)
-    buffer = matrix.new_empty(min(_ROWS, len(rows)), n_blocks * _BLOCK)
+    buffer = rows.new_empty(min(_ROWS, len(rows)), n_blocks * _BLOCK)
     parts = []
     for start in range(0, len(rows), _ROWS):
         some = rows[start : start + _ROWS]
         scores = buffer[: len(some)]
-        torch.mm(some, matrix.T, out=scores[:, :d_vocab])
+        scores_of(some, scores[:, :d_vocab])
         highest, lowest = (_top(scores, d_vocab, k, sign) for sign in (1, -1))
         parts.append((*highest, *lowest))
     return PromotedTokens(*(torch.cat(column) for column in zip(*parts, strict=True)))

@@ -153,7 +153,8 @@ class IndexWorker:
         projection = self._job.projection
         found = promoted_tokens(
             self._model.value_rows(layer),
-            self._model.projection_matrix(self._model.projection_of(layer, projection)),
+            self._model.scores(self._model.projection_of(layer, projection)),
+            self._model.facts.d_vocab,
             self._job.options.promoted,
         )
         arrays = {

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from ffmem.ids import LayerCells
 
-Projection = Literal["raw", "final-norm", "folded"]
+Projection = Literal["raw", "final-norm", "folded", "adaptive"]
 """How a vector becomes scores over the vocabulary, with U the unembedding, n the final norm, b the output bias:
 "raw" U h (Geva et al. 2021); "final-norm" U n(h) + b (the model's own logits of a final state; "logit lens");
-"folded" U' h, where U' holds the norm's gain and centring: linear, so contributions add up, up to n's positive scale."""
+"folded" U' h, where U' holds the norm's gain and centring: linear, so contributions add up, up to n's positive scale;
+"adaptive" the log-probabilities of an adaptive softmax for h, all its bands: not linear, so that the length of h matters."""
 
 NormPlacement = Literal["pre", "post", "sandwich", "shared"]
 """Where the norm of a feed-forward layer stands: o = r + FF(n(r)); o = n(r + FF(r)); o = r + n2(FF(n1(r))); and, where
@@ -54,6 +55,8 @@ class Layout:
     """Final logits are softcap * tanh(logits / softcap)."""
     head_transform: Callable[[Any, Any], Any] | None = None
     """A non-linear head before the unembedding, a masked language model's: from the model and states to states."""
+    log_probabilities: Callable[[Any, Any], Any] | None = None
+    """A head that is no matrix but an adaptive softmax: from the model and states to log-probabilities."""
     stack: str = ""
     """"enc" or "dec" in an encoder-decoder."""
     output_scale: float = 1.0

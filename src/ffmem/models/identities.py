@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ffmem.models.base import Projection
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import LayerTrace, Transformer
 
@@ -21,7 +22,8 @@ class Identities:
     hook_error: float
     """Largest difference of the logits (of the final state, without a head) with and without hooks; 0: the same bits."""
     logit_error: float | None
-    """The last layer's output projected with "final-norm" against the model's own logits; None without a head."""
+    """The last layer's output projected with "final-norm" ("raw" or "adaptive" without a final norm) against the model's own
+    logits; None without a head."""
 
 
 def measure_identities(
@@ -68,8 +70,9 @@ def _residual_error(model: Transformer, layer: int, state: LayerTrace) -> float:
 def _logit_error(
     model: Transformer, last: Float[Tensor, "batch positions d_model"], own: Float[Tensor, "batch positions d_vocab"]
 ) -> float:
-    # without a final norm the raw scores are the logits
-    return relative_error(model.project(last, "final-norm" if "final-norm" in model.facts.projections else "raw"), own)
+    # without a final norm the raw scores, or the log-probabilities of an adaptive softmax, are the logits
+    own_projection: Projection = "final-norm" if "final-norm" in model.facts.projections else model.facts.projections[0]
+    return relative_error(model.project(last, own_projection), own)
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:

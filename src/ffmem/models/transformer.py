@@ -15,7 +15,7 @@ from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
 from ffmem.models.base import Family, Layout, ModelFacts, Projection
 from ffmem.models.feed_forward import FeedForward, MixtureLayer, at, read_layer
-from ffmem.models.unembedding import Unembedding
+from ffmem.models.unembedding import Scores, Unembedding
 from ffmem.options import Bos
 
 
@@ -284,12 +284,16 @@ class Transformer:
         """The matrix of a linear projection: see `Unembedding.matrix`."""
         return self.unembedding.matrix(projection)
 
+    def scores(self, projection: Projection) -> Scores:
+        """How a projection scores values over the vocabulary: see `Unembedding.scores`."""
+        return self.unembedding.scores(projection)
+
     def projection_of(self, layer: int, projection: Projection) -> Projection:
         """The projection of a layer's values: of an encoder's, "raw", since its states never reach the final norm."""
         return "raw" if self.layout(layer).stack == "enc" else projection
 
     def value_rows(self, layer: int) -> Float[Tensor, "cells d_model"]:
-        """The values of a layer as they reach the residual stream, float32: scores are rows @ projection_matrix.T.
+        """The values of a layer as they reach the residual stream, float32: what `scores` scores.
 
         In "sandwich" layers a value passes a norm first: its gain is applied here, its scale 1/rms(y), which depends on
         the input and is positive, is not.

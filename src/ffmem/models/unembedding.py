@@ -1,5 +1,6 @@
 """From vectors to scores over the vocabulary: the projections of a loaded model."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +11,18 @@ from torch import Tensor, nn
 from ffmem.errors import InputError
 from ffmem.models.base import Layout, Projection
 from ffmem.models.feed_forward import at
+
+Scores = Callable[[Float[Tensor, "rows d_model"], Float[Tensor, "rows d_vocab"]], None]
+"""Writes the scores of some rows over the vocabulary into a tensor that is there already."""
+
+
+def linear_scores(matrix: Float[Tensor, "d_vocab d_model"]) -> Scores:
+    """Those of a projection matrix."""
+
+    def write(rows: Float[Tensor, "rows d_model"], out: Float[Tensor, "rows d_vocab"]) -> None:
+        torch.mm(rows, matrix.T, out=out)
+
+    return write
 
 
 class Unembedding:
@@ -28,6 +41,8 @@ class Unembedding:
     @property
     def d_vocab(self) -> int:
         """Tokens of the vocabulary that have a score."""
+        if self._layout.log_probabilities:
+            return int(self._module.config.vocab_size)
         return self._weight.shape[0]
 
     @cached_property
@@ -50,6 +65,8 @@ class Unembedding:
     @property
     def projections(self) -> tuple[Projection, ...]:
         """Those that this model has."""
+        if self._layout.log_probabilities:
+            return ("adaptive",) if self.final_norm is None else ("adaptive", "final-norm")
         if self._layout.head_transform:
             return ("raw", "final-norm")
         return ("raw", "final-norm", "folded") if self.final_norm is not None else ("raw",)
@@ -69,9 +86,14 @@ class Unembedding:
         """Scores over the vocabulary of states or contributions.
 
         "final-norm" of the last layer's output is the model's own logits, also where its head is more than a norm (then
-        it is not linear: BERT's transform, Gemma's soft cap).
+        it is not linear: BERT's transform, Gemma's soft cap); "adaptive" is its own log-probabilities without a norm.
         """
         self.check(projection)
+        if self._layout.log_probabilities:
+            if projection == "final-norm" and self.final_norm is not None:
+                state = self.final_norm(state)
+            found: Tensor = self._layout.log_probabilities(self._module, state.to(self._module.dtype))
+            return found
         if projection != "final-norm":
             return state.float() @ self.matrix(projection).T
         if self._layout.head_transform:
@@ -92,11 +114,11 @@ class Unembedding:
             InputError: not available, or not linear.
         """
         self.check(projection)
-        if projection == "final-norm":
+        if projection in ("final-norm", "adaptive"):
             raise InputError(
-                "the projection 'final-norm' is not linear, so it has no matrix",
-                "Expected raw or folded for values",
-                "Write --projection folded, or raw",
+                f"the projection {projection!r} is not linear, so it has no matrix",
+                "Expected raw or folded",
+                "Write --projection folded, or raw; for scores of values by any projection, use `scores`",
             )
         matrix = self._weight.float()
         if self._layout.output_scale != 1.0:
@@ -108,6 +130,21 @@ class Unembedding:
             if self._layout.norm == "layernorm":
                 matrix = matrix - matrix.mean(1, keepdim=True)
         return matrix.contiguous()
+
+    def scores(self, projection: Projection) -> Scores:
+        """How a projection scores values, float32.
+
+        Raises:
+            InputError: not available, or "final-norm", under which a value has no score of its own.
+        """
+        if projection != "adaptive":
+            return linear_scores(self.matrix(projection))
+        self.check(projection)
+
+        def write(rows: Float[Tensor, "rows d_model"], out: Float[Tensor, "rows d_vocab"]) -> None:
+            out.copy_(self.project(rows, projection))
+
+        return write
 
     def gain(self, norm: Any) -> Float[Tensor, "d_model"]:
         """What a norm multiplies each dimension with, float32; ones if it does not."""

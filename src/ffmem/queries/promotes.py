@@ -27,7 +27,8 @@ class PromotingCell:
     rank: int | None
     """Of the token in the cell's stored list, from 0; None if it is not there."""
     logit: float
-    """Score of the token under the index's projection: a contribution, up to a positive factor, not a probability."""
+    """Score of the token under the index's projection: a contribution, up to a positive factor, not a probability; but
+    under "adaptive" the natural logarithm of one."""
     true_rank: int | None
     """Rank over the whole vocabulary, from 0; None without the model."""
     promoted: tuple[str, ...]
@@ -97,8 +98,8 @@ def promotes(
     Raises:
         InputError: not one token, or no such layer.
 
-    Cost: without the model a scan of the stored ids; with it one product of each value with one vector, and of the
-        cells shown with the vocabulary, never cells x d_vocab.
+    Cost: without the model a scan of the stored ids; with it one product of each value with one vector (under "adaptive"
+        the scores of all tokens), and of the cells shown with the vocabulary, never cells x d_vocab at a time.
     """
     number, sign = token_id(index, token), -1 if suppressed else 1
     stored = list(_stored(index, number, places(index, layer), suppressed))
@@ -141,9 +142,15 @@ def _scored(index: Index, model: "Transformer", number: int, stored: list[_Found
     vectors: dict[str, Any] = {}
     for part in stored:
         projection = index.manifest["layer_projections"][part.place]
-        if projection not in vectors:
-            vectors[projection] = model.projection_matrix(projection)[number].clone()
-        scores = (model.value_rows(part.place) @ vectors[projection]).cpu().numpy()
+        rows = model.value_rows(part.place)
+        if projection == "adaptive":  # not linear: a token's score depends on all others
+            scores = np.concatenate(
+                [_scores(model, projection, rows[i : i + _ROWS])[:, number] for i in range(0, len(rows), _ROWS)]
+            )
+        else:
+            if projection not in vectors:
+                vectors[projection] = model.projection_matrix(projection)[number].clone()
+            scores = (rows @ vectors[projection]).cpu().numpy()
         ranks = np.full(len(scores), -1)
         ranks[part.rows] = part.ranks
         yield _Found(part.place, np.arange(len(scores)), ranks, scores)
@@ -167,14 +174,21 @@ def _true_ranks(
     """Rank over the whole vocabulary and score of the token for each cell, equal scores by token id."""
     found: dict[tuple[int, int], tuple[int, float]] = {}
     for place in sorted({place for place, *_ in best}):
-        matrix = model.projection_matrix(index.manifest["layer_projections"][place])
+        projection = index.manifest["layer_projections"][place]
         rows = [row for own_place, row, *_ in best if own_place == place]
         values = model.value_rows(place)
         for first in range(0, len(rows), _ROWS):
             some = rows[first : first + _ROWS]
-            scores = (values[some] @ matrix.T).cpu().numpy() * np.float32(sign)
+            scores = _scores(model, projection, values[some]) * np.float32(sign)
             own = scores[:, number, None]
             ranks = (scores > own).sum(1) + (scores[:, :number] == own).sum(1)
             for row, rank, score in zip(some, ranks.tolist(), own[:, 0].tolist(), strict=True):
                 found[place, row] = (rank, sign * score)
     return [found[place, row] for place, row, *_ in best]
+
+
+def _scores(model: "Transformer", projection: Any, rows: Any) -> np.ndarray:
+    """Scores of some values over the vocabulary."""
+    out = rows.new_empty(len(rows), model.facts.d_vocab)
+    model.scores(projection)(rows, out)
+    return np.asarray(out.cpu().numpy())
