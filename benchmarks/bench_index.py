@@ -79,7 +79,7 @@ def compare_with_rival(
     rival_s = ours_s = 0.0
     for batch in batches:
         inputs, places = text.inputs(batch), text.places(batch)
-        first_tokens = torch.from_numpy(places.first_tokens)
+        first_tokens = torch.from_numpy(places.tokens[:, 0])
         begin = time.perf_counter()
         with model.watch_coefficients(lambda layer, m, b=batch, f=first_tokens: rival.observe(layer, m, b, f)):
             model.forward(*inputs)
