@@ -75,6 +75,7 @@ def measure(name: str, model: str, corpus: str, options: list[str]) -> None:
         watch.start()
         assert process.wait() == 0
         taken = time.monotonic() - begin
+        stages = json.loads((out / "run.json").read_bytes())["runs"][-1]["stages_s"]
         index_bytes = sum(file["bytes"] for file in json.loads((out / "manifest.json").read_bytes())["files"].values())
     print(
         json.dumps(
@@ -85,6 +86,10 @@ def measure(name: str, model: str, corpus: str, options: list[str]) -> None:
                 "planned_s": [round(plan["seconds"][end], 1) for end in ("low", "expected", "high")],
                 "taken_s": round(taken, 1),
                 "planned_over_taken": round(plan["seconds"]["expected"] / taken, 3),
+                "stages_planned_s": {name: round(seconds, 1) for name, seconds in plan["stages_s"].items()},
+                "stages_taken_s": stages,
+                "memory_bytes": [plan["memory_bytes"], watch.memory],
+                "disk_bytes": [plan["disk_bytes"], watch.disk],
                 "memory_planned_over_measured": round(plan["memory_bytes"] / watch.memory, 3),
                 "disk_planned_over_measured": round(plan["disk_bytes"] / watch.disk, 3),
                 "index_planned_over_measured": round(plan["index_bytes"] / index_bytes, 3),

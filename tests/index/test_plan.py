@@ -45,7 +45,7 @@ def test_a_plan_is_near_the_build(tiny_folder: Callable[[str], Path], tmp_path: 
     assert found.index_bytes == pytest.approx(n_bytes, rel=0.25)
     assert found.whole_corpus and found.n_workers == 1
     assert found.seconds.low <= found.seconds.expected <= found.seconds.high
-    assert set(found.stages_s) == {"model", "text", "workers", "values", "memories", "files"}
+    assert set(found.stages_s) == {"model", "certificate", "text", "workers", "values", "memories", "files"}
     assert json.loads(json.dumps(found.to_json()))["memory_bytes"] > 10**7
 
 

@@ -41,6 +41,14 @@ def test_a_sound_index_has_no_problems(copy: Path) -> None:
     assert found.problems == () and found.n_files == 3 + open_index(copy).n_layers
 
 
+def test_a_file_that_no_build_wrote(copy: Path) -> None:
+    (copy / "index" / "layers" / "L000.old").write_bytes(b"")
+    (copy / "results").mkdir()
+    (copy / "results" / "mine.json").write_text("{}")  # what people add lies beside the index
+    (problem,) = verify_index(open_index(copy), with_model=False).problems
+    assert problem.startswith("index/layers/L000.old is not in the manifest")
+
+
 def test_no_index(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"there is no index in .*ffmem index MODEL CORPUS --out"):
         open_index(tmp_path / "nothing")

@@ -47,7 +47,8 @@ def _scalars(value: Any) -> bool:
 
 _COUNTS = (
     "n_documents", "n_documents_held_out", "n_documents_empty", "n_sentences", "n_sentences_held_out", "n_duplicates",
-    "n_tokens", "n_tokens_held_out", "n_undecodable_bytes", "n_long_sentences", "n_windows",
+    "n_tokens", "n_tokens_held_out", "n_context_tokens", "n_undecodable_bytes", "n_long_sentences", "n_windows",
+    "n_sentences_shared",
 )  # fmt: skip
 
 _SCHEMA: dict[str, Any] = {

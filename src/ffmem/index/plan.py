@@ -19,6 +19,7 @@ from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.registry import open_corpus
 from ffmem.index.batches import plan_shards
 from ffmem.index.build import make_executor
+from ffmem.index.certificate import certify
 from ffmem.index.executors import Event, ProcessExecutor
 from ffmem.index.files import map_arrays
 from ffmem.index.finish import layer_arrays
@@ -102,16 +103,20 @@ def plan_index(
     options, run = options or IndexOptions(), run or RunOptions()
     request = Request(str(model), revision, tuple(open_corpus(str(name), field) for name in names), options)
     check_device(options.device)
-    begin = time.monotonic()
+    start_s, begin = time.process_time(), time.monotonic()  # what this process has done so far, a build's will too
     with torch_threads_kept(), tempfile.TemporaryDirectory(prefix="ffmem-plan-") as folder:
         torch.set_num_threads(options.threads)
         loaded = load_model(
             request.model, dtype=options.dtype, device=options.device, revision=revision, quantize=options.quantize
         )
-        load_s = time.monotonic() - begin
+        loaded.weights_hash()
+        model_s = start_s + time.monotonic() - begin
         text = _probe_text(loaded, request, Path(folder))
+        begin = time.monotonic()
+        certify(loaded, Path(folder) / "text", options)
+        own_s = {"model": model_s, "certificate": time.monotonic() - begin}
         speed = _probe_speed(loaded, request, run, Path(folder), probe_s)
-        found = _plan(loaded, request, text, speed, load_s, Path(out))
+        found = _plan(loaded, request, text, speed, own_s, Path(out))
     check_room(Path(out), found.disk_bytes, found.memory_bytes)
     return found
 
@@ -260,15 +265,18 @@ def _peak_bytes(who: int) -> int:
     return kilobytes_or_bytes if sys.platform == "darwin" else kilobytes_or_bytes * 1024
 
 
-def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, load_s: float, out: Path) -> Plan:
+def _plan(
+    model: Transformer, request: Request, text: _Text, speed: _Speed, own_s: dict[str, float], out: Path
+) -> Plan:
     options, shape = request.options, accumulator_shape(model, request.options)
     n_tokens = Range(*(text.counts.n_tokens * getattr(text.factor, end) for end in ("low", "expected", "high")))
     if options.max_tokens is not None:
         n_tokens = Range(*(min(n, options.max_tokens) for n in (n_tokens.low, n_tokens.expected, n_tokens.high)))
     n_layers = len(shape.layers)
     stages = {
-        "model": load_s,
+        "model": own_s["model"],
         "text": text.seconds * text.factor.expected,
+        "certificate": own_s["certificate"],
         "workers": speed.start_s,
         "values": -(-n_layers // speed.n_workers) * speed.layer_s,
         "memories": n_tokens.expected / speed.tokens_per_s.expected,
@@ -281,7 +289,10 @@ def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, load
         fixed + stages["text"] + stages["memories"],
         fixed + text.seconds * text.factor.high + slack + n_tokens.high / speed.tokens_per_s.low,
     )
-    state, layers = state_bytes(shape), layers_bytes(shape, min(options.promoted, model.facts.d_vocab))
+    n_promoted = min(options.promoted, model.facts.d_vocab)
+    state, layers = state_bytes(shape), layers_bytes(shape, n_promoted)
+    promoted = layers - layers_bytes(shape, 0)
+    n_states = min(speed.n_workers, max(int(n_tokens.high / options.shard_tokens), 1))
     text_bytes = int(text.n_bytes * text.factor.high)
     weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
     own = max(speed.worker_bytes - weights, 0)
@@ -294,7 +305,8 @@ def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, load
         n_workers=speed.n_workers,
         # a state is copied while it is written
         memory_bytes=_peak_bytes(resource.RUSAGE_SELF) + speed.n_workers * (own + 2 * state),
-        disk_bytes=layers + text_bytes + (speed.n_workers + 1) * state + layers // 4,
+        # all states and what was found of the values are kept until the files are whole; a state is written anew beside itself
+        disk_bytes=text_bytes + promoted + n_states * state + max(layers, state),
         index_bytes=layers + text_bytes,
         free_disk_bytes=free_disk(out),
         free_memory_bytes=free_memory(),

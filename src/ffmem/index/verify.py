@@ -9,7 +9,7 @@ import numpy as np
 from ffmem.errors import InputError, StoreError
 from ffmem.index.files import sha256_of
 from ffmem.index.reader import Index
-from ffmem.index.store import LAYER_ARRAYS, NO_TOKEN
+from ffmem.index.store import LAYER_ARRAYS, NO_TOKEN, StorePaths, layer_sizes
 from ffmem.options import IndexOptions
 
 if TYPE_CHECKING:
@@ -105,21 +105,16 @@ def _wrong_files(index: Index) -> Iterator[str]:
             yield f"{name} has {path.stat().st_size:,} bytes, not {expected['bytes']:,}"
         elif sha256_of(path) != expected["sha256"]:
             yield f"{name} has changed: its SHA-256 is not that of the manifest"
+    for path in sorted(StorePaths(index.folder).index.rglob("*")):
+        name = path.relative_to(index.folder).as_posix()
+        if path.is_file() and name not in index.manifest["files"]:
+            yield f"{name} is not in the manifest: this folder holds what the build wrote, and nothing else"
 
 
 def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
     arrays, cells = index.layer(layer), index.cells.layers[layer]
     name_of_layer = f"layer {cells.name}"
-    sizes = {
-        "cells": cells.n_cells,
-        "groups": cells.n_groups,
-        "n_signs": index.n_signs,
-        "top": index.top,
-        "slots": cells.n_cells * index.n_signs * index.top,
-        "bins": 64,
-        "2": 2,
-        "k": min(index.manifest["identity"]["options"]["promoted"], index.manifest["model"]["d_vocab"]),
-    }
+    sizes = layer_sizes(index.manifest, cells)
     for name, (dtype, axes) in LAYER_ARRAYS.items():
         array = getattr(arrays, name)
         shape = tuple(sizes[axis] for axis in axes.split())

@@ -56,6 +56,10 @@ def _notes(counts: dict[str, Any]) -> Iterator[str]:
         yield f"{counts['n_undecodable_bytes']:,} bytes were not UTF-8 and stand as U+FFFD"
     if counts["n_long_sentences"]:
         yield f"{counts['n_long_sentences']:,} sentences were longer than the context: cut into {counts['n_windows']:,} windows"
+    if counts["n_context_tokens"]:
+        yield f"{counts['n_context_tokens']:,} of the tokens only stand before a window's own, and did not compete again"
+    if counts["n_sentences_shared"]:
+        yield f"{counts['n_sentences_shared']:,} sentences stand in more than one of the merged indexes, and compete in each"
     if counts["n_documents_empty"]:
         yield f"{counts['n_documents_empty']:,} documents had no sentence"
     if counts["stopped_by"]:
