@@ -165,13 +165,13 @@ class TestErrors:
         with pytest.raises(InputError) as error:
             open_corpus("wikipedia")
         assert str(error.value) == (
-            "no corpus is called 'wikipedia'. Expected python-docs, a file (.txt, .txt.gz, .txt.zst, .jsonl, .jsonl.gz, "
+            "no corpus is called 'wikipedia'. Expected topics, python-docs, a file (.txt, .txt.gz, .txt.zst, .jsonl, .jsonl.gz, "
             ".jsonl.zst, .parquet), a pattern of such files, hf:NAME, or - for standard input. "
             "For example: ffmem index MODEL notes.txt --out DIR."
         )
 
     def test_a_missing_file(self, tmp_path: Path):
-        with pytest.raises(InputError, match=r"x\.txt does not exist\. Expected python-docs, a file \(\.txt, "):
+        with pytest.raises(InputError, match=r"x\.txt does not exist\. Expected topics, python-docs, a file \(\.txt, "):
             open_corpus(str(tmp_path / "x.txt"))
 
     def test_a_folder(self, tmp_path: Path):
@@ -181,7 +181,7 @@ class TestErrors:
 
     def test_a_file_of_another_kind(self, tmp_path: Path):
         (tmp_path / "x.pdf").touch()
-        with pytest.raises(InputError, match=r"x\.pdf is of no known kind\. Expected python-docs, a file"):
+        with pytest.raises(InputError, match=r"x\.pdf is of no known kind\. Expected topics, python-docs, a file"):
             open_corpus(str(tmp_path / "x.pdf"))
 
     @pytest.mark.parametrize("line", ['{"text": ', '{"text": "a"} b', "[" * 100_000, '{"text": ' + "9" * 5000 + "}"])

@@ -30,9 +30,9 @@ def index(
     Parameters
     ----------
     model
-        A Hugging Face id (or id@revision) or folder, a .gguf file, smollm2 or minilm.
+        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, smollm2 or minilm.
     corpus
-        python-docs, a .txt, .jsonl or .parquet file, a pattern of files, hf:NAME, or - for standard input.
+        topics, python-docs, a .txt, .jsonl or .parquet file, a pattern of files, hf:NAME, or - for standard input.
     more
         Further corpora, read one after the other.
     out

@@ -11,6 +11,7 @@ from ffmem.corpus.glob import Glob, is_pattern
 from ffmem.corpus.hub import PREFIX, HubDataset
 from ffmem.corpus.parquet import Parquet
 from ffmem.corpus.stdin import StandardInput
+from ffmem.corpus.topics import Topics
 from ffmem.errors import InputError
 
 
@@ -41,6 +42,7 @@ FILE_KINDS = (
 
 OTHER_KINDS = {
     PythonDocs.kind: "python-docs",
+    Topics.kind: "topics",
     Glob.kind: "'PATTERN'",
     HubDataset.kind: "hf:NAME[:CONFIG][:SPLIT][:FIELD]",
     StandardInput.kind: "-",
@@ -48,14 +50,14 @@ OTHER_KINDS = {
 """What a user types for the kinds that are no file."""
 
 _SUFFIXES = ", ".join(suffix for kind in FILE_KINDS for suffix in kind.suffixes)
-_ACCEPTED = f"Expected python-docs, a file ({_SUFFIXES}), a pattern of such files, hf:NAME, or - for standard input"
+_ACCEPTED = f"Expected topics, python-docs, a file ({_SUFFIXES}), a pattern of such files, hf:NAME, or - for standard input"
 
 
 def open_corpus(name: str, field: str = "text") -> Corpus:
     """The corpus that a name stands for.
 
     Args:
-        name: ``python-docs``, the path of a file, a pattern of paths, ``hf:NAME``, or ``-``; see
+        name: ``topics``, ``python-docs``, the path of a file, a pattern of paths, ``hf:NAME``, or ``-``; see
             docs/reference/corpora.md.
         field: where rows have fields, the one that holds the text.
 
@@ -64,6 +66,8 @@ def open_corpus(name: str, field: str = "text") -> Corpus:
     """
     if name == PythonDocs.name:
         return PythonDocs()
+    if name == Topics.name:
+        return Topics()
     if name == StandardInput.name:
         return StandardInput(field)
     if name.startswith(PREFIX):

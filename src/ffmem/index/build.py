@@ -90,9 +90,9 @@ def build_index(
     The same call again resumes a build that was stopped, and opens one that is finished.
 
     Args:
-        model: a Hugging Face id or folder, a ``.gguf`` file, ``smollm2`` or ``minilm``.
-        corpus: ``python-docs``, a file, a pattern of files, ``hf:NAME``, or ``-``: see docs/reference/corpora.md; or several
-            of them, which are read one after the other.
+        model: a Hugging Face id or folder, a ``.gguf`` file, ``fairseq:FOLDER``, ``smollm2`` or ``minilm``.
+        corpus: ``topics``, ``python-docs``, a file, a pattern of files, ``hf:NAME``, or ``-``: see
+            docs/reference/corpora.md; or several of them, which are read one after the other.
         out: folder of the index; made if it is not there.
         options: what the index is to contain.
         run: how to go about it.

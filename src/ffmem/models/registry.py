@@ -37,7 +37,7 @@ def load_model(
     """A model seen as layers of keys and values, in eval mode, without gradients.
 
     Args:
-        model: a Hugging Face id or folder, a ``.gguf`` file, ``smollm2`` or ``minilm``.
+        model: a Hugging Face id or folder, a ``.gguf`` file, ``fairseq:FOLDER``, ``smollm2`` or ``minilm``.
         dtype: number type of its weights. Weights stored as float32 stay memory-mapped, so that processes share them.
         device: where it is to be: "cpu", "cuda", ...
         revision: of a hub model.
