@@ -43,7 +43,10 @@ def test_parts_that_are_there_are_not_written_again(tmp_path: Path) -> None:
     writer = piece("write_documents")
     (tmp_path / "part-001.jsonl.xz").touch()
     left = list(writer.parts([{"seed": number} for number in range(500)], tmp_path))
-    assert [(path.name, len(documents)) for path, documents in left] == [("part-000.jsonl.xz", 240), ("part-002.jsonl.xz", 20)]
+    assert [(path.name, len(documents)) for path, documents in left] == [
+        ("part-000.jsonl.xz", 240),
+        ("part-002.jsonl.xz", 20),
+    ]
 
 
 SENTENCES = [f"The {a} of the {b} was seen by {c} people in {d}." for a, b, c, d in zip(
@@ -55,7 +58,7 @@ def test_documents_are_cleaned_and_cut_where_they_loop() -> None:
     filters = piece("filter_documents")
     counts: Counter[str] = Counter()
     text = "## A **title**\n\n- one “quoted” item - here.\n\n\n\n2. it’s two.   And an unfinished"
-    assert filters.clean(text) == "A title\n\none \"quoted\" item - here.\n\nit's two. And an unfinished"
+    assert filters.clean(text) == 'A title\n\none "quoted" item - here.\n\nit\'s two. And an unfinished'
     assert filters.without_repeats(filters.clean(text), counts).endswith("it's two.") and not counts
     looping = " ".join([*SENTENCES[:4], SENTENCES[1], SENTENCES[2]])
     assert filters.without_repeats(looping, counts) == " ".join(SENTENCES[:4])

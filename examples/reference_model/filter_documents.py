@@ -1,6 +1,6 @@
 """From what the model wrote to the corpus `topics`: cleaned, without loops and near-duplicates, everything dropped counted.
 
-    python examples/reference_model/filter_documents.py --written examples/reference_model/written --out src/ffmem/data/topics.jsonl.xz
+    python examples/reference_model/filter_documents.py
 
 The order of documents is that of writing. Of two that are much alike the later goes. Prints the counts as one JSON line, and
 writes them beside the corpus.
@@ -124,8 +124,8 @@ def kept(documents: Iterable[dict[str, Any]], counts: Counter[str]) -> Iterator[
 def main() -> None:
     """Filter, write, count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--written", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--written", type=Path, default=Path("examples/reference_model/written"))
+    parser.add_argument("--out", type=Path, default=Path("src/ffmem/data/topics.jsonl.xz"))
     arguments = parser.parse_args()
     counts: Counter[str] = Counter()
     lines = []

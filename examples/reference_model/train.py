@@ -1,9 +1,9 @@
 """Trains the model `reference`: 16 ReLU layers of the paper's architecture, on the corpus `topics` less its held-out documents.
 
-    python examples/reference_model/train.py --work runs/reference --out src/ffmem/data/reference
+    python examples/reference_model/train.py
 
 About two hours on 2 cores. The same command again goes on from the last checkpoint in --work. Documents are those that
-`ffmem index reference topics` does not hold out with its default options, so that what that index holds out is new to the model.
+`ffmem index reference topics` does not hold out with its default options: what that index holds out is new to the model.
 
 Words are the tokens, as in the paper: what `word_tokenizer` cuts, each that occurs at least twice; the rest is `<unk>`. A
 paragraph begins after `</s>`, as a line does in fairseq, and so does now and then a sentence within it, since the index
@@ -72,7 +72,11 @@ def as_sentences(texts: list[str], tokenizer: Any) -> list[list[list[list[int]]]
     """Token ids of each sentence of each paragraph of each document."""
     return [
         [
-            [tokenizer(sentence, add_special_tokens=False).input_ids for sentence in segment("en", line) if sentence.strip()]
+            [
+                tokenizer(sentence, add_special_tokens=False).input_ids
+                for sentence in segment("en", line)
+                if sentence.strip()
+            ]
             for line in text.split("\n")
             if line.strip()
         ]
@@ -182,7 +186,9 @@ class Run:
         """Write a checkpoint, whole or not at all."""
         names = ("step", "epoch", "block", "seconds", "curve")
         state = {name: getattr(self, name) for name in names} | {"rng": torch.get_rng_state()}
-        torch.save(state | {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}, f"{self._file}.tmp")
+        torch.save(
+            state | {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}, f"{self._file}.tmp"
+        )
         os.replace(f"{self._file}.tmp", self._file)
 
     def keep(self) -> None:
@@ -232,8 +238,8 @@ def main() -> None:
     """Train, or go on, and write the model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=Path("src/ffmem/data/topics.jsonl.xz"))
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("runs/reference-training"))
+    parser.add_argument("--out", type=Path, default=Path("src/ffmem/data/reference"))
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     texts, held_out = documents(arguments.corpus)
@@ -255,7 +261,12 @@ def main() -> None:
     weights = {name: tensor.contiguous() for name, tensor in run.model.state_dict().items()}
     save_file(weights, arguments.out / "model.safetensors", metadata={"format": "pt"})
     assert load_file(arguments.out / "model.safetensors").keys() == weights.keys()
-    record = told | {"parameters": sum(sizes.values()), "in_layers": n_inner, "seconds": round(run.seconds), "curve": run.curve}
+    record = told | {
+        "parameters": sum(sizes.values()),
+        "in_layers": n_inner,
+        "seconds": round(run.seconds),
+        "curve": run.curve,
+    }
     (arguments.out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
 
 

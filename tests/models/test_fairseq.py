@@ -26,14 +26,10 @@ from tests.models.fairseq_checkpoint import (
     write,
 )
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 TEXT = "w3 w14 w33 w0 w7 w20 w7"
 """Words of all three bands."""
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FFMEM_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 def test_it_computes_what_the_weights_mean(tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ OTHER_KINDS = {
 """What a user types for the kinds that are no file."""
 
 _SUFFIXES = ", ".join(suffix for kind in FILE_KINDS for suffix in kind.suffixes)
-_ACCEPTED = f"Expected topics, python-docs, a file ({_SUFFIXES}), a pattern of such files, hf:NAME, or - for standard input"
+_ACCEPTED = (
+    f"Expected topics, python-docs, a file ({_SUFFIXES}), a pattern of such files, hf:NAME, or - for standard input"
+)
 
 
 def open_corpus(name: str, field: str = "text") -> Corpus:
