@@ -143,6 +143,20 @@ class TextReader:
             raise damaged(self._path, f"the metadata of document {document_id} is no JSON object") from error
         return DocumentRow(document_id, name, fields, bool(held_out), n_bytes)
 
+    def metadata_field(self, name: str) -> list[Any]:
+        """What each document has under this name in its metadata, None where it has nothing; by document id.
+
+        Args:
+            name: a word; nested fields have none.
+        """
+        try:
+            found = self._execute("SELECT id, json_extract(metadata, ?) FROM documents ORDER BY id", f"$.{name}")
+        except StoreError as error:
+            raise damaged(self._path, f"the metadata of a document is no JSON object: {error.got}") from error
+        if [row[0] for row in found] != list(range(len(found))):
+            raise damaged(self._path, "its documents are not numbered from 0 on")
+        return [row[1] for row in found]
+
     def token_strings(self, token_ids: Sequence[int]) -> tuple[str, ...]:
         """Tokens of the vocabulary as text."""
         return tuple(self._token_string(token_id) for token_id in token_ids)
@@ -290,6 +304,8 @@ class TextReader:
         found = [row[0] for row in self._execute("SELECT document_id FROM sentences ORDER BY id")]
         if len(found) != self.n_all_sentences or not all(type(document_id) is int for document_id in found):
             raise damaged(self._path, f"it has not the documents of {self.n_all_sentences:,} sentences")
+        if found and not 0 <= min(found) <= max(found) < self._one("SELECT count(*) FROM documents"):
+            raise damaged(self._path, "a sentence lies in a document that is not there")
         return np.array(found)
 
     @lru_cache(maxsize=100_000)  # noqa: B019 (a reader lives as long as its process)

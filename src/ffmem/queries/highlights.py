@@ -1,8 +1,8 @@
 """A few cells worth a first look."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -21,30 +21,38 @@ class Highlight:
 
 _N_COMPARED = 10
 """Triggers of a cell, and promoted tokens, that a highlight is judged by."""
+_LABELS = ("topic", "label", "category")
+"""Fields of a document's metadata that say what it is about; the first that every document has is taken."""
 
 
 def highlights(index: Index) -> list[Highlight]:
     """Three cells that show what memories are, each the best of its third of the layers by a stated rule.
 
     Lower third: the cell whose first ten triggers fire most often on one and the same token (a shallow pattern).
-    Middle third: the cell whose first ten triggers fire on the most different tokens while most of them come from one
-    document (a topic). Upper third: the cell of whose first ten triggers most are followed by one of the ten tokens that
-    its value promotes most (key and value agree). Ties go to the more diverse contexts, then the smaller cell id; cells
-    whose first trigger fires on a mark or a number are passed over.
+    Middle third: the cell whose first ten triggers fire on the most different tokens while most of them come from
+    documents of one ``topic`` (or ``label``, or ``category``), if all documents have one in their metadata, else from one
+    document (a semantic pattern). Upper third: the cell of whose first ten triggers most are followed by one of the ten
+    tokens that its value promotes most (key and value agree). Ties go to the more diverse contexts, then the smaller cell
+    id; cells whose first trigger fires on a mark or a number are passed over.
     """
     thirds = np.array_split(np.arange(index.n_layers), 3) if index.n_layers >= 3 else [np.arange(index.n_layers)] * 3
+    groups = _groups(index)
     rules = (
         ("its triggers fire on one and the same token", _same_token),
-        ("its triggers fire on different tokens of one document", _same_document),
+        (groups.why, _same_group),
         ("its triggers are followed by tokens that its value promotes", _agreement),
     )
     found = []
     for layers, (why, rule) in zip(thirds, rules, strict=True):
-        scored = [score for layer in layers.tolist() for score in _scored(index, layer, rule)]
-        best = (index.cell(index.cells.cell_id(layer, row)) for _, layer, row in sorted(scored))
-        chosen = next((one for one in best if _fires_on_a_word(one)), None)
-        if chosen is not None:
-            found.append(Highlight(why, chosen))
+        scored = [score for layer in layers.tolist() for score in _scored(index, groups, layer, rule)]
+        best = (
+            (index.cell(index.cells.cell_id(layer, row)), firing)
+            for _, layer, row, firing in sorted(scored, key=lambda one: one[:3])
+        )
+        for cell, firing in best:
+            if _fires_on_a_word(cell):
+                found.append(Highlight(why(firing) if callable(why) else why, cell))
+                break
     return found
 
 
@@ -61,11 +69,43 @@ class _Firing:
     following: list[int]
     sentences: list[int]
     documents: list[int]
+    groups: list[int]
     promoted: set[int]
 
 
-def _scored(index: Index, layer: int, rule: Any) -> list[tuple[Any, int, int]]:
-    """(score, place of the layer, row of the cell): smaller is better."""
+@dataclass(frozen=True)
+class _Groups:
+    """Documents of one label; without labels each document is a group of its own."""
+
+    field: str | None
+    labels: list[str]
+    of_document: np.ndarray
+    """(n_documents,) the group of each."""
+
+    def why(self, firing: _Firing) -> str:
+        """Of a cell that was chosen for its group."""
+        if self.field is None:
+            return "its triggers fire on different tokens of one document"
+        group, n_same = Counter(firing.groups).most_common(1)[0]
+        return (
+            f"of its first {len(firing.groups)} triggers, which fire on {len(set(firing.tokens))} different tokens, "
+            f"{n_same} have the {self.field} {self.labels[group]!r}"
+        )
+
+
+def _groups(index: Index) -> _Groups:
+    for field in _LABELS:
+        labels = index.text.metadata_field(field)
+        if len(set(labels)) > 1 and all(isinstance(label, str) for label in labels):
+            names, numbers = np.unique(labels, return_inverse=True)
+            return _Groups(field, names.tolist(), numbers)
+    return _Groups(None, [], np.arange(len(labels)))
+
+
+def _scored(
+    index: Index, groups: _Groups, layer: int, rule: Callable[[_Firing], tuple[int, int]]
+) -> list[tuple[tuple[int, int], int, int, _Firing]]:
+    """(score, place of the layer, row of the cell, its triggers): smaller is better."""
     arrays = index.layer(layer)
     n = min(_N_COMPARED, index.top)
     triggers = arrays.trigger_token[:, 0, :n]
@@ -76,16 +116,12 @@ def _scored(index: Index, layer: int, rule: Any) -> list[tuple[Any, int, int]]:
     sentences = index.text.sentence_of(places)
     tokens, following = index.text.token_id[places], index.text.following(places)
     documents = index.text.document_of(sentences)
-    return [
-        (
-            rule(_Firing(t.tolist(), f.tolist(), s.tolist(), d.tolist(), set(p.tolist()))),
-            layer,
-            int(row),
-        )
-        for row, t, f, s, d, p in zip(
-            whole, tokens, following, sentences, documents, arrays.promoted_ids[whole, :_N_COMPARED], strict=True
-        )
+    columns = (tokens, following, sentences, documents, groups.of_document[documents])
+    promoted = arrays.promoted_ids[whole, :_N_COMPARED]
+    firings = [
+        _Firing(*(column[i].tolist() for column in columns), set(promoted[i].tolist())) for i in range(len(whole))
     ]
+    return [(rule(firing), layer, row, firing) for row, firing in zip(whole.tolist(), firings, strict=True)]
 
 
 def _same_token(firing: _Firing) -> tuple[int, int]:
@@ -93,9 +129,9 @@ def _same_token(firing: _Firing) -> tuple[int, int]:
     return -n_same, -len(set(firing.documents))
 
 
-def _same_document(firing: _Firing) -> tuple[int, int]:
-    _, n_same = Counter(firing.documents).most_common(1)[0]
-    return -(n_same + len(set(firing.tokens))), -len(set(firing.sentences))
+def _same_group(firing: _Firing) -> tuple[int, int]:
+    _, n_same = Counter(firing.groups).most_common(1)[0]
+    return -(n_same + len(set(firing.tokens))), -(len(set(firing.documents)) + len(set(firing.sentences)))
 
 
 def _agreement(firing: _Firing) -> tuple[int, int]:
