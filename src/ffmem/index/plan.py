@@ -265,9 +265,7 @@ def _peak_bytes(who: int) -> int:
     return kilobytes_or_bytes if sys.platform == "darwin" else kilobytes_or_bytes * 1024
 
 
-def _plan(
-    model: Transformer, request: Request, text: _Text, speed: _Speed, own_s: dict[str, float], out: Path
-) -> Plan:
+def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, own_s: dict[str, float], out: Path) -> Plan:
     options, shape = request.options, accumulator_shape(model, request.options)
     n_tokens = Range(*(text.counts.n_tokens * getattr(text.factor, end) for end in ("low", "expected", "high")))
     if options.max_tokens is not None:
