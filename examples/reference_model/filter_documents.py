@@ -28,7 +28,9 @@ REFUSALS = re.compile(
     r"\b(as an ai|ai assistant|language model|i(?:'m| am) sorry|i can(?:no|')t (?:help|assist|provide)|smollm|hugging ?face)\b",
     re.IGNORECASE,
 )
-MARKS = re.compile(r"^\s{0,3}(?:#{1,6}\s+|[-*+]\s+|\d{1,2}[.)]\s+|>\s+)|\*+|_{2,}|`+|<<|>>", re.MULTILINE)
+MARKS = re.compile(
+    r"^[ \t]{0,3}(?:#{1,6}[ \t]+|[-*+][ \t]+|\d{1,2}[.)][ \t]+|>[ \t]+)|\*+|_{2,}|`+|<<|>>", re.MULTILINE
+)
 """What Markdown adds to a text."""
 WORD = re.compile(r"\w+")
 

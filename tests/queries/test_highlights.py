@@ -45,17 +45,17 @@ def first_ten(cell: Cell) -> list[Trigger]:
     return [trigger for trigger in cell.triggers if trigger.sign == 1][:10]
 
 
-def eligible(index: Index) -> list[Cell]:
-    """Cells with ten triggers of which the first fires on a word; the index has two layers, so each rule sees both."""
-    places = [(place, row) for place, layer in enumerate(index.cells.layers) for row in range(layer.n_cells)]
-    found = [index.cell(index.cells.cell_id(place, row)) for place, row in places]
+def eligible(index: Index, place: int) -> list[Cell]:
+    """Cells of one of three layers with ten triggers of which the first fires on a word."""
+    assert index.n_layers == 3  # so that a third is a layer
+    found = [index.cell(index.cells.cell_id(place, row)) for row in range(index.cells.layers[place].n_cells)]
     return [
         cell for cell in found if len(first_ten(cell)) == 10 and any(map(str.isalpha, firing_token(cell.triggers[0])))
     ]
 
 
-def best(index: Index, score: Callable[[list[Trigger]], tuple[int, int]]) -> str:
-    return str(max(eligible(index), key=lambda cell: score(first_ten(cell))).cell)  # the first of equals
+def best(index: Index, place: int, score: Callable[[list[Trigger]], tuple[int, int]]) -> str:
+    return str(max(eligible(index, place), key=lambda cell: score(first_ten(cell))).cell)  # the first of equals
 
 
 def n_most_common(items: list[str]) -> int:
@@ -71,7 +71,7 @@ def test_documents_with_a_label_give_a_cell_of_one_label(index_with: Callable[[s
         return label + len(set(map(firing_token, triggers))), n_places
 
     chosen = highlights(index)[1]
-    assert str(chosen.cell.cell) == best(index, score)
+    assert str(chosen.cell.cell) == best(index, 1, score)
     triggers = first_ten(chosen.cell)
     labels = Counter(str(one.document.metadata["topic"]) for one in triggers)
     label, n = max(labels.items(), key=lambda item: item[1])
@@ -93,14 +93,14 @@ def test_without_labels_it_is_a_cell_of_one_document(index_with: Callable[[str],
 
     chosen = highlights(index)[1]
     assert chosen.why == "its triggers fire on different tokens of one document"
-    assert str(chosen.cell.cell) == best(index, score)
+    assert str(chosen.cell.cell) == best(index, 1, score)
 
 
 def test_the_cells_of_one_token_and_of_agreement(index_with: Callable[[str], Index]) -> None:
     index = index_with("category")
     chosen: list[Highlight] = highlights(index)
     same = best(
-        index, lambda ten: (n_most_common([*map(firing_token, ten)]), len({one.document.document_id for one in ten}))
+        index, 0, lambda ten: (n_most_common([*map(firing_token, ten)]), len({one.document.document_id for one in ten}))
     )
     assert str(chosen[0].cell.cell) == same
 
@@ -114,7 +114,7 @@ def test_the_cells_of_one_token_and_of_agreement(index_with: Callable[[str], Ind
         ]
         return sum(token in promoted for token in following), len(set(following))
 
-    assert str(chosen[2].cell.cell) == str(max(eligible(index), key=agreement).cell)
+    assert str(chosen[2].cell.cell) == str(max(eligible(index, 2), key=agreement).cell)
     assert "category" in chosen[1].why
 
 
