@@ -37,10 +37,10 @@ def highlights(index: Index) -> list[Highlight]:
     """
     thirds = np.array_split(np.arange(index.n_layers), 3) if index.n_layers >= 3 else [np.arange(index.n_layers)] * 3
     groups = _groups(index)
-    rules = (
-        ("its triggers fire on one and the same token", _same_token),
+    rules: tuple[tuple[Callable[[_Firing], str], Callable[[_Firing], tuple[int, int]]], ...] = (
+        (lambda _: "its triggers fire on one and the same token", _same_token),
         (groups.why, _same_group),
-        ("its triggers are followed by tokens that its value promotes", _agreement),
+        (lambda _: "its triggers are followed by tokens that its value promotes", _agreement),
     )
     found = []
     for layers, (why, rule) in zip(thirds, rules, strict=True):
@@ -51,7 +51,7 @@ def highlights(index: Index) -> list[Highlight]:
         )
         for cell, firing in best:
             if _fires_on_a_word(cell):
-                found.append(Highlight(why(firing) if callable(why) else why, cell))
+                found.append(Highlight(why(firing), cell))
                 break
     return found
 
@@ -119,7 +119,8 @@ def _scored(
     columns = (tokens, following, sentences, documents, groups.of_document[documents])
     promoted = arrays.promoted_ids[whole, :_N_COMPARED]
     firings = [
-        _Firing(*(column[i].tolist() for column in columns), set(promoted[i].tolist())) for i in range(len(whole))
+        _Firing(t.tolist(), f.tolist(), s.tolist(), d.tolist(), g.tolist(), set(p.tolist()))
+        for t, f, s, d, g, p in zip(*columns, promoted, strict=True)
     ]
     return [(rule(firing), layer, row, firing) for row, firing in zip(whole.tolist(), firings, strict=True)]
 
