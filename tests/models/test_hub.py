@@ -140,7 +140,7 @@ def test_a_gated_model(hub: StandIn, client: Client) -> None:
 def test_a_model_that_is_missing_or_private(client: Client) -> None:
     assert client.error("a/none") == (
         "there is no model 'a/none': not as a file or folder here, and not on the hub (or it is private). "
-        "Expected a Hugging Face id, a folder, a .gguf file, fairseq:FOLDER, smollm2 or minilm. "
+        "Expected a Hugging Face id, a folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm. "
         "Check the name; for a private model run: hf auth login."
     )
 
@@ -211,6 +211,6 @@ def test_without_a_network(offline: str, client: Client) -> None:
     client.endpoint = f"http://127.0.0.1:{closed_port()}"
     assert client.error("a/b", **({"HF_HUB_OFFLINE": offline} if offline else {})) == (
         "'a/b' is no file or folder here, and the hub cannot be reached to look for it there. "
-        "Expected a Hugging Face id, a folder, a .gguf file, fairseq:FOLDER, smollm2 or minilm. "
+        "Expected a Hugging Face id, a folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm. "
         "Check the path or the network; a model that was downloaded before is also found offline."
     )

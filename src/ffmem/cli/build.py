@@ -30,7 +30,7 @@ def index(
     Parameters
     ----------
     model
-        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, smollm2 or minilm.
+        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
     corpus
         topics, python-docs, a .txt, .jsonl or .parquet file, a pattern of files, hf:NAME, or - for standard input.
     more

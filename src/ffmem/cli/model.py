@@ -26,7 +26,7 @@ def activate(
     Parameters
     ----------
     model
-        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, smollm2 or minilm.
+        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
     text
         Words in quotes.
     index

