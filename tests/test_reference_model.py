@@ -42,7 +42,7 @@ def test_every_document_is_asked_for_once_in_a_fixed_order() -> None:
 def test_parts_that_are_there_are_not_written_again(tmp_path: Path) -> None:
     writer = piece("write_documents")
     (tmp_path / "part-001.jsonl.xz").touch()
-    left = list(writer.parts([{"seed": number} for number in range(500)], tmp_path))
+    left = list(writer.parts([{"seed": number} for number in range(900)], 3, tmp_path))
     assert [(path.name, len(documents)) for path, documents in left] == [
         ("part-000.jsonl.xz", 240),
         ("part-002.jsonl.xz", 20),
