@@ -42,10 +42,10 @@ def test_every_document_is_asked_for_once_in_a_fixed_order() -> None:
 def test_parts_that_are_there_are_not_written_again(tmp_path: Path) -> None:
     writer = piece("write_documents")
     (tmp_path / "part-001.jsonl.xz").touch()
-    left = list(writer.parts([{"seed": number} for number in range(500)], tmp_path))
+    left = list(writer.parts([{"seed": number} for number in range(900)], 3, tmp_path))
     assert [(path.name, len(documents)) for path, documents in left] == [
         ("part-000.jsonl.xz", 240),
-        ("part-002.jsonl.xz", 20),
+        ("part-002.jsonl.xz", 240),
     ]
 
 
@@ -139,6 +139,42 @@ def test_rates_rise_and_fall() -> None:
     rates: list[Any] = [train.rate(step) for step in range(train.STEPS + 1)]
     assert rates.index(max(rates)) in (train.WARM_UP - 1, train.WARM_UP) and rates[-1] == pytest.approx(train.LAST_RATE)
     assert max(rates) == pytest.approx(train.PEAK_RATE) and math.isclose(rates[0], train.PEAK_RATE / train.WARM_UP)
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = piece("train")
+    for name, value in {"STEPS": 11, "EVERY": 4, "MOMENTS": (0, 6, 11), "BATCH": 2, "LENGTH": 16}.items():
+        monkeypatch.setattr(train, name, value)
+    rng = random.Random(0)
+    stream = train.Stream(
+        [[[[rng.randrange(4, 40) for _ in range(9)] for _ in range(3)] for _ in range(2)] for _ in range(4)]
+    )
+    assert len(stream.epoch(0)) < 3 * 11  # a stop comes after the end of an epoch, too
+
+    def run(work: Path, stop_at: int | None = None) -> Any:
+        work.mkdir(exist_ok=True)
+        config = train.configuration(40)
+        config.update({"hidden_size": 12, "num_hidden_layers": 1, "intermediate_size": 8, "cutoffs": [10, 20]})
+        one = train.Run(work, config, stream, stream.epoch(7))
+        one.resume()
+        if stop_at is not None:
+            step = one.optimizer.step
+            monkeypatch.setattr(one.optimizer, "step", lambda: 1 / 0 if one.step == stop_at else step())
+        one.run()
+        return one
+
+    whole = run(tmp_path / "whole")
+    for stop_at in (2, 5, 9, 10):
+        with pytest.raises(ZeroDivisionError):
+            run(tmp_path / "stopped", stop_at)
+    resumed = run(tmp_path / "stopped")
+    assert (resumed.step, resumed.epoch, resumed.block) == (whole.step, whole.epoch, whole.block) and whole.epoch > 0
+    for name, tensor in whole.model.state_dict().items():
+        assert tensor.equal(resumed.model.state_dict()[name]), name
+    losses = [[(point["train"], point["held_out"]) for point in one.curve] for one in (whole, resumed)]
+    assert losses[0] == losses[1] and [point["step"] for point in whole.curve] == [4, 8, 11]
+    moments = [sorted(path.name for path in (tmp_path / which / "moments").iterdir()) for which in ("whole", "stopped")]
+    assert moments[0] == moments[1] == ["step-00000.safetensors", "step-00006.safetensors", "step-00011.safetensors"]
 
 
 def test_its_size() -> None:

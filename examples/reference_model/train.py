@@ -42,6 +42,8 @@ LENGTH, BATCH = 192, 20
 STEPS = 4200
 WARM_UP = 200
 PEAK_RATE, LAST_RATE = 1.5e-3, 5e-5
+EVERY = 100
+"""Steps from checkpoint to checkpoint, and from point to point of the curve."""
 MOMENTS = (0, 50, 120, 250, 500, 900, 1500, 2200, 3000, 4200)
 """Steps whose weights are kept, float16, for analyses through training."""
 
@@ -119,9 +121,9 @@ def configuration(n_words: int) -> WikiLMConfig:
         num_attention_heads=6,
         intermediate_size=576,
         max_position_embeddings=512,
-        dropout=0.1,
+        dropout=0.2,
         attention_dropout=0.1,
-        tail_dropout=0.1,
+        tail_dropout=0.2,
         architectures=["WikiLMForCausalLM"],
     )
 
@@ -199,9 +201,10 @@ class Run:
         save_file(half, folder / f"step-{self.step:05}.safetensors", metadata={"format": "pt"})
 
     def _next(self) -> Tensor:
-        if not len(self._order) or self.block + BATCH > len(self._order):
-            if len(self._order):
-                self.epoch, self.block = self.epoch + 1, 0
+        if not len(self._order):
+            self._order = self.stream.epoch(self.epoch)
+        if self.block + BATCH > len(self._order):
+            self.epoch, self.block = self.epoch + 1, 0
             self._order = self.stream.epoch(self.epoch)
         blocks = self._order[self.block : self.block + BATCH]
         self.block += BATCH
@@ -220,12 +223,12 @@ class Run:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
             self.step += 1
             self.seconds = before + time.monotonic() - begin
             if self.step in MOMENTS:
                 self.keep()
-            if self.step % 100 == 0 or self.step == STEPS:
+            if self.step % EVERY == 0 or self.step == STEPS:
                 held_out = held_out_loss(self.model, self.held_out)
                 point = {"step": self.step, "train": sum(losses) / len(losses), "held_out": held_out}
                 self.curve.append({**point, "epoch": self.epoch, "seconds": round(self.seconds)})

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 DOCUMENTS_A_PART = 240
+N_ROUNDS = 2
 MAX_NEW_TOKENS, MIN_NEW_TOKENS = 360, 40
 TEMPERATURE, TOP_P, REPETITION_PENALTY = 0.7, 0.95, 1.03
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
@@ -56,11 +57,11 @@ def as_prompt(document: dict[str, Any]) -> str:
     return f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{request}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def parts(documents: list[dict[str, Any]], folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
-    """Those not yet written."""
+def parts(documents: list[dict[str, Any]], n: int, folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+    """Those of the first ``n`` that are not yet written."""
     for number, start in enumerate(range(0, len(documents), DOCUMENTS_A_PART)):
         path = folder / f"part-{number:03}.jsonl.xz"
-        if not path.exists():
+        if number < n and not path.exists():
             yield path, documents[start : start + DOCUMENTS_A_PART]
 
 
@@ -134,11 +135,11 @@ def main() -> None:
     """Write the parts that are missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("examples/reference_model/written"))
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--parts", type=int, default=24, help="those that fit into 2 MB, filtered and compressed")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     author = Author(arguments.out)
-    for path, documents in parts(documents_to_write(arguments.rounds), arguments.out):
+    for path, documents in parts(documents_to_write(N_ROUNDS), arguments.parts, arguments.out):
         begin = time.monotonic()
         written = author.write(documents)
         temporary = path.with_suffix(".tmp")
