@@ -139,7 +139,12 @@ def test_equal_scores_are_ranked_by_id() -> None:
     scores = torch.tensor([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0], [0.0, 1.0, 2.0, 3.0]])
     top, best = first_of_largest(scores)
     assert top.tolist() == [1, 0, 3] and best.tolist() == [3, 2, 3]
-    assert [rank_of(scores, torch.full((3,), i)).tolist() for i in range(4)] == [[2, 0, 3], [0, 1, 2], [1, 2, 1], [3, 3, 0]]
+    assert [rank_of(scores, torch.full((3,), i)).tolist() for i in range(4)] == [
+        [2, 0, 3],
+        [0, 1, 2],
+        [1, 2, 1],
+        [3, 3, 0],
+    ]
     random = torch.randint(0, 4, (50, 9), generator=torch.Generator().manual_seed(0)).float()
     for i in range(9):
         order = [sorted(range(9), key=lambda j, row=row: (-float(row[j]), j)).index(i) for row in random]

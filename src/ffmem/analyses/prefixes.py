@@ -1,0 +1,145 @@
+"""Random prefixes of a text, and the passes that bring a model to them: Geva et al. 2021, section 5."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from ffmem.errors import InputError
+from ffmem.index.reader import Index
+from ffmem.models.transformer import Transformer
+from ffmem.options import Bos
+
+BATCH_TOKENS = 1024
+"""Most positions of a batch; a longer sentence goes alone."""
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """Prefixes of sentences: tokens up to and including a position."""
+
+    sentences: tuple[Int[np.ndarray, "own_tokens"], ...]
+    """Own tokens of each sentence that has a prefix here."""
+    sentence_ids: Int[np.ndarray, "sentences"]
+    """What each of them is called where it comes from."""
+    sentence: Int[np.ndarray, "n"]
+    """Which of them each prefix is of."""
+    position: Int[np.ndarray, "n"]
+    """Of each prefix's last token, from 0."""
+
+    def __len__(self) -> int:
+        return len(self.sentence)
+
+    def tokens(self, number: int) -> Int[np.ndarray, "prefix_tokens"]:
+        """The tokens of a prefix."""
+        return self.sentences[self.sentence[number]][: self.position[number] + 1]
+
+
+def held_out_prefixes(index: Index, n: int, *, seed: int = 0) -> Prefixes:
+    """Random prefixes of an index's held-out sentences.
+
+    Sentences are drawn without replacement, with one random position each; where there are fewer sentences than prefixes are
+    wanted, they are drawn again with other positions. Long sentences that were cut into windows give no prefix that begins
+    within a sentence.
+
+    Args:
+        index: an index whose build held documents out.
+        n: how many; fewer come back where there are not as many.
+        seed: of the draws.
+
+    Raises:
+        InputError: nothing was held out.
+    """
+    text = index.text
+    first, end = text.n_sentences, text.n_all_sentences
+    if first == end:
+        raise InputError(
+            f"{index.folder} holds no held-out text: its build had --holdout 0, or its corpus is too small",
+            "Expected held-out sentences, which are what a model is asked about",
+            "Build an index with --holdout 0.05, or give other text with --held-out CORPUS",
+        )
+    starts = text.sentence_start.astype(np.int64)
+    ids = np.arange(first, end)
+    if text.context is not None:
+        ids = ids[text.context[first:end] == 0]
+    return random_prefixes([text.token_id[starts[i] : starts[i + 1]].astype(np.int64) for i in ids], ids, n, seed=seed)
+
+
+def random_prefixes(
+    sentences: Sequence[Int[np.ndarray, "own_tokens"]], sentence_ids: Int[np.ndarray, "sentences"], n: int, *, seed: int
+) -> Prefixes:
+    """As `held_out_prefixes`, of any sentences. In order of sentence and position."""
+    rng = np.random.default_rng(seed)
+    lengths = np.array([len(one) for one in sentences], dtype=np.int64)
+    orders = [rng.permutation(length) for length in lengths]
+    drawn: list[tuple[int, int]] = []
+    for turn in range(int(lengths.max(initial=0))):
+        able = rng.permutation(np.flatnonzero(lengths > turn))[: n - len(drawn)]
+        drawn += [(int(i), int(orders[i][turn])) for i in able]
+        if len(drawn) >= n:
+            break
+    drawn.sort()
+    kept, numbers = np.unique([sentence for sentence, _ in drawn], return_inverse=True)
+    return Prefixes(
+        sentences=tuple(sentences[i] for i in kept.tolist()),
+        sentence_ids=sentence_ids[kept] if len(kept) else np.empty(0, np.int64),
+        sentence=numbers.astype(np.int64),
+        position=np.array([position for _, position in drawn], dtype=np.int64),
+    )
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Some sentences as one input of a model."""
+
+    token_ids: Int[Tensor, "batch positions"]
+    attention_mask: Int[Tensor, "batch positions"] | None
+    sentences: tuple[int, ...]
+    """Number of the sentence of each row."""
+    first: int
+    """Position of a sentence's first own token."""
+
+
+def passes(
+    model: Transformer,
+    sentences: Sequence[Int[np.ndarray, "own_tokens"]],
+    bos: Bos,
+    *,
+    batch_tokens: int | None = None,
+    device: str = "cpu",
+) -> Iterator[Pass]:
+    """Sentences as inputs of a model, longest first, padded on the right.
+
+    Args:
+        model: the model.
+        sentences: own tokens of each.
+        bos: special tokens, as in an index.
+        batch_tokens: most positions of a batch, by default `BATCH_TOKENS`; a longer sentence goes alone.
+        device: where the model is.
+    """
+    before, after = model.special_tokens(bos)
+    order = sorted(range(len(sentences)), key=lambda i: (-len(sentences[i]), i))
+    begin = 0
+    while begin < len(order):
+        width = len(before) + len(sentences[order[begin]]) + len(after)
+        rows = order[begin : begin + max(1, (batch_tokens or BATCH_TOKENS) // width)]
+        ids = np.full((len(rows), width), model.pad_id, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, number in enumerate(rows):
+            whole = np.concatenate((before, sentences[number], after)).astype(np.int64)
+            ids[row, : len(whole)], mask[row, : len(whole)] = whole, 1
+        # causal: what stands on the right of a token cannot reach it
+        attention_mask = None if model.facts.causal else torch.from_numpy(mask).to(device)
+        yield Pass(torch.from_numpy(ids).to(device), attention_mask, tuple(rows), len(before))
+        begin += len(rows)
+
+
+def rows_of(prefixes: Prefixes, one: Pass) -> tuple[Int[np.ndarray, "some"], Int[Tensor, "some"], Int[Tensor, "some"]]:
+    """Which prefixes a pass computes; their rows and columns in its states."""
+    row_of = {sentence: row for row, sentence in enumerate(one.sentences)}
+    some = np.flatnonzero(np.isin(prefixes.sentence, one.sentences))
+    rows = torch.tensor([row_of[int(prefixes.sentence[i])] for i in some], dtype=torch.long)
+    return some, rows, torch.from_numpy(prefixes.position[some]) + one.first

@@ -1,0 +1,320 @@
+"""How memories make a layer's output, and layers a prediction: Geva et al. 2021, section 5 (Figures 7 to 11, elimination)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ffmem.analyses.intervals import Estimate, mean, proportion
+from ffmem.analyses.prefixes import Pass, Prefixes, passes, rows_of
+from ffmem.analyses.values import first_of_largest, rank_of
+from ffmem.index.reader import Index
+from ffmem.models.base import Projection
+from ffmem.models.tracing import trace
+from ffmem.models.transformer import LayerTrace, Transformer
+from ffmem.options import Bos
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Of box plots."""
+EFFECTIVE = 0.01
+"""A cell counts as effective if |m| x length of v is more than this share of the largest at the position."""
+Case = Literal["agreement", "residual", "ffn", "composition"]
+CASES: tuple[Case, ...] = ("agreement", "residual", "ffn", "composition")
+"""O = R and O = Y; O = R != Y; O = Y != R; O is neither (Figure 11)."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What happens at the last token of each prefix, layer by layer. Axes: prefixes, layers.
+
+    R, Y, O are the top tokens of r (the stream before the feed-forward layer), y (what the layer adds) and o (their sum);
+    w is that of the last layer's o: the model's own prediction. Of equal scores the smallest id is the top.
+    """
+
+    residual_top: Int[np.ndarray, "n layers"]
+    """R."""
+    ff_top: Int[np.ndarray, "n layers"]
+    """Y."""
+    output_top: Int[np.ndarray, "n layers"]
+    """O."""
+    residual_log_probability: Float[np.ndarray, "n layers"]
+    """Natural logarithm of the probability of w under r (Figure 10)."""
+    residual_rank: Int[np.ndarray, "n layers"]
+    """Rank of w under r, from 0."""
+    n_active: Int[np.ndarray, "n layers"]
+    """Cells with a coefficient above 0 (Figure 7)."""
+    n_effective: Int[np.ndarray, "n layers"]
+    """Cells whose |m| x length of v is more than `EFFECTIVE` of the largest."""
+    participation: Float[np.ndarray, "n layers"]
+    """(sum c)^2 / sum c^2 for c = |m| x length of v: as many equal contributions would be as concentrated."""
+    active_agrees: Bool[np.ndarray, "n layers"]
+    """Whether a cell that adds its value has Y as its value's top (of -v for coefficients below 0 of gated cells)."""
+    any_agrees: Bool[np.ndarray, "n layers"]
+    """The same of any cell of the layer, whatever its coefficient."""
+    active_agrees_output: Bool[np.ndarray, "n layers"]
+    """As `active_agrees` with O in place of Y: what the official code computes."""
+    last_scores: Float[np.ndarray, "n 3 2"]
+    """In the last layer, scores under r, y and o of R and of O."""
+    last_ranks: Int[np.ndarray, "n 3 2"]
+    """Their ranks there, from 0."""
+
+    @property
+    def prediction(self) -> Int[np.ndarray, "n"]:
+        """The token w."""
+        found: np.ndarray = self.output_top[:, -1]
+        return found
+
+    @property
+    def cases(self) -> Int[np.ndarray, "n layers"]:
+        """Number of the case in `CASES`."""
+        keeps, takes = self.output_top == self.residual_top, self.output_top == self.ff_top
+        return np.where(keeps & takes, 0, np.where(keeps, 1, np.where(takes, 2, 3)))
+
+    @property
+    def violations(self) -> Bool[np.ndarray, "n layers"]:
+        """R = Y, and O is another: impossible where scores are linear and have no constant."""
+        found: np.ndarray = (self.residual_top == self.ff_top) & (self.output_top != self.residual_top)
+        return found
+
+    @property
+    def saturation_layer(self) -> Int[np.ndarray, "n"]:
+        """The first layer from which on O stays w (Geva et al. 2022)."""
+        same = self.output_top == self.prediction[:, None]
+        stays = np.logical_and.accumulate(same[:, ::-1], axis=1)[:, ::-1]
+        found: np.ndarray = stays.argmax(1)
+        return found
+
+
+@dataclass(frozen=True)
+class Projections:
+    """How vectors are read as scores over the vocabulary."""
+
+    states: Projection
+    """Of r and o; the one that makes the top of the last o the model's own prediction."""
+    contributions: Projection
+    """Of y and of values."""
+
+
+def own_projections(model: Transformer, values: Projection) -> Projections:
+    """The projections of a model's states, and of contributions as its values are read."""
+    own = model.facts.projections
+    return Projections("final-norm" if "final-norm" in own else own[0], values)
+
+
+def measure_refinement(
+    index: Index,
+    model: Transformer,
+    prefixes: Prefixes,
+    projections: Projections,
+    *,
+    bos: Bos,
+    on_pass: Callable[[int], None] = lambda _: None,
+) -> Refinement:
+    """What happens at each prefix.
+
+    Args:
+        index: an index of the model, for the top tokens of its values; its projection must be that of contributions.
+        model: the model.
+        prefixes: of held-out text.
+        projections: how vectors are read.
+        bos: special tokens, as in the index.
+        on_pass: called with the number of prefixes that a pass of the model has brought.
+
+    Cost: a forward pass of each sentence; three products with the vocabulary a layer and prefix; memory of the states and
+        coefficients of a pass of `prefixes.BATCH_TOKENS` positions.
+    """
+    tops = [_value_tops(index, model, layer) for layer in range(index.n_layers)]
+    lengths = [model.value_rows(layer).norm(dim=1) for layer in range(index.n_layers)]
+    parts, order = [], []
+    for one in passes(model, prefixes.sentences, bos, device=str(lengths[0].device)):
+        some = rows_of(prefixes, one)
+        if len(some[0]):
+            with torch.inference_mode():
+                parts.append(_one_pass(model, one, some, projections, tops, lengths))
+            order.append(some[0])
+            on_pass(len(some[0]))
+    back = np.argsort(np.concatenate(order))
+    columns = {field.name: np.concatenate([part[field.name] for part in parts])[back] for field in fields(Refinement)}
+    return Refinement(**columns)
+
+
+def _value_tops(index: Index, model: Transformer, layer: int) -> Int[Tensor, "signs cells"]:
+    """The top token of each value, and of its negative."""
+    arrays = index.layer(layer)
+    both = (arrays.promoted_ids[:, 0], arrays.suppressed_ids[:, 0])
+    return torch.from_numpy(np.stack(both).astype(np.int64)).to(model.values(layer).device)
+
+
+def _one_pass(
+    model: Transformer,
+    one: Pass,
+    some: tuple[np.ndarray, Tensor, Tensor],
+    projections: Projections,
+    tops: list[Tensor],
+    lengths: list[Tensor],
+) -> dict[str, np.ndarray]:
+    _, rows, columns = some
+    states = [
+        {field.name: getattr(layer, field.name)[rows, columns] for field in fields(LayerTrace)}
+        for layer in trace(model, one.token_ids, one.attention_mask)
+    ]
+    last = model.project(states[-1]["layer_output"], projections.states).float()
+    prediction, _ = first_of_largest(last)
+    by_layer: dict[str, list[Tensor]] = {}
+    for place, state in enumerate(states):
+        scores = (
+            model.project(state["residual"], projections.states).float(),
+            model.project(state["ff_update"], projections.contributions).float(),
+            last if place == len(states) - 1 else model.project(state["layer_output"], projections.states).float(),
+        )
+        tokens = [first_of_largest(one)[0] for one in scores]
+        found = {
+            "residual_top": tokens[0],
+            "ff_top": tokens[1],
+            "output_top": tokens[2],
+            "residual_log_probability": scores[0].log_softmax(-1).gather(1, prediction[:, None])[:, 0],
+            "residual_rank": rank_of(scores[0], prediction),
+            **_activity(state["coefficients"].float(), lengths[place]),
+            **_agreeing(state["coefficients"], tops[place], tokens[1], tokens[2], gated=model.facts.gated),
+        }
+        for name, values in found.items():
+            by_layer.setdefault(name, []).append(values)
+    compared = (tokens[0], tokens[2])  # of the last layer
+    last_scores = [torch.stack([one.gather(1, ids[:, None])[:, 0] for ids in compared], 1) for one in scores]
+    last_ranks = [torch.stack([rank_of(one, ids) for ids in compared], 1) for one in scores]
+    stacked = {name: torch.stack(values, 1) for name, values in by_layer.items()}
+    stacked |= {"last_scores": torch.stack(last_scores, 1), "last_ranks": torch.stack(last_ranks, 1)}
+    return {name: values.cpu().numpy() for name, values in stacked.items()}
+
+
+def _activity(m: Float[Tensor, "n cells"], lengths: Float[Tensor, "cells"]) -> dict[str, Tensor]:
+    sizes = m.abs() * lengths
+    total, squares = sizes.sum(1), sizes.square().sum(1)
+    return {
+        "n_active": (m > 0).sum(1),
+        "n_effective": (sizes > EFFECTIVE * sizes.amax(1, keepdim=True)).sum(1),
+        "participation": torch.where(squares > 0, total.square() / squares, 0.0),
+    }
+
+
+def _agreeing(
+    m: Float[Tensor, "n cells"],
+    tops: Int[Tensor, "signs cells"],
+    ff_top: Int[Tensor, "n"],
+    output_top: Int[Tensor, "n"],
+    *,
+    gated: bool,
+) -> dict[str, Tensor]:
+    found = {}
+    for name, target in (("active_agrees", ff_top), ("active_agrees_output", output_top)):
+        agrees = ((m > 0) & (tops[0] == target[:, None])).any(1)
+        if gated:
+            agrees |= ((m < 0) & (tops[1] == target[:, None])).any(1)
+        found[name] = agrees
+    candidates = tops if gated else tops[:1]
+    return found | {"any_agrees": torch.isin(ff_top, candidates)}
+
+
+@dataclass(frozen=True)
+class LayerRefinement:
+    """One layer, over all prefixes."""
+
+    layer: str
+    active_quantiles: tuple[float, ...]
+    """Of the share of active cells, at `QUANTILES` (Figure 7)."""
+    active: Estimate
+    effective: Estimate
+    """Share of effective cells."""
+    participation: Estimate
+    zero_agreement: Estimate
+    """Share of prefixes where no cell that adds its value has top(y) as its top (Figure 8)."""
+    zero_agreement_any: Estimate
+    """No cell at all has."""
+    zero_agreement_output: Estimate
+    """As `zero_agreement` with top(o): the official code."""
+    residual_match: Estimate
+    """Share with R = w (Figure 9)."""
+    output_match: Estimate
+    """Share with O = w; 1 in the last layer."""
+    probability_quantiles: tuple[float, ...]
+    """Of the probability of w under r, at `QUANTILES` (Figure 10)."""
+    probability: Estimate
+    cases: dict[Case, Estimate]
+    """Shares, which add up to 1 (Figure 11)."""
+    violations: Estimate
+
+
+def by_layer(index: Index, prefixes: Prefixes, found: Refinement, *, seed: int = 0) -> tuple[LayerRefinement, ...]:
+    """Each layer, with intervals. Means are bootstrapped over sentences; shares are Wilson's, over prefixes."""
+    return tuple(_one_layer(index, prefixes, found, layer, seed) for layer in range(index.n_layers))
+
+
+def _one_layer(index: Index, prefixes: Prefixes, found: Refinement, layer: int, seed: int) -> LayerRefinement:
+    n, n_cells = len(prefixes), index.cells.layers[layer].n_cells
+
+    def share(flags: np.ndarray) -> Estimate:
+        return proportion(int(flags.sum()), n)
+
+    def average(values: np.ndarray) -> Estimate:
+        return mean(values, prefixes.sentence, seed=seed)
+
+    def quantiles(values: np.ndarray) -> tuple[float, ...]:
+        return tuple(np.quantile(values, QUANTILES).tolist())
+
+    active = found.n_active[:, layer] / n_cells
+    probability = np.exp(found.residual_log_probability[:, layer].astype(np.float64))
+    cases = found.cases[:, layer]
+    return LayerRefinement(
+        layer=index.cells.layers[layer].name,
+        active_quantiles=quantiles(active),
+        active=average(active),
+        effective=average(found.n_effective[:, layer] / n_cells),
+        participation=average(found.participation[:, layer]),
+        zero_agreement=share(~found.active_agrees[:, layer]),
+        zero_agreement_any=share(~found.any_agrees[:, layer]),
+        zero_agreement_output=share(~found.active_agrees_output[:, layer]),
+        residual_match=share(found.residual_top[:, layer] == found.prediction),
+        output_match=share(found.output_top[:, layer] == found.prediction),
+        probability_quantiles=quantiles(probability),
+        probability=average(probability),
+        cases={name: share(cases == number) for number, name in enumerate(CASES)},
+        violations=share(found.violations[:, layer]),
+    )
+
+
+@dataclass(frozen=True)
+class Elimination:
+    """Last-layer compositions: the layer's output is neither what the stream nor what the layer proposed."""
+
+    n: int
+    veto: Estimate
+    """Share in which y lowers R against O."""
+    residual_rank_under_ff: tuple[float, ...]
+    """Quantiles of the rank of R under y, at `QUANTILES`: near d_vocab if y argues against it."""
+    output_rank_under_ff: tuple[float, ...]
+    """The same of O."""
+    output_rank_under_residual: tuple[float, ...]
+    """How near O was already."""
+
+
+def elimination(found: Refinement) -> Elimination:
+    """The study of the last layer that the paper did by hand, in numbers (section 5.2)."""
+    some = found.cases[:, -1] == CASES.index("composition")
+    scores, ranks = found.last_scores[some], found.last_ranks[some]
+    n = len(scores)
+    change = scores[:, 1, 0] - scores[:, 1, 1]  # of R against O, by y
+
+    def quantiles(values: np.ndarray) -> tuple[float, ...]:
+        return tuple(np.quantile(values, QUANTILES).tolist()) if n else (np.nan,) * len(QUANTILES)
+
+    return Elimination(
+        n=n,
+        veto=proportion(int((change < 0).sum()), n),
+        residual_rank_under_ff=quantiles(ranks[:, 1, 0]),
+        output_rank_under_ff=quantiles(ranks[:, 1, 1]),
+        output_rank_under_residual=quantiles(ranks[:, 0, 1]),
+    )
