@@ -104,6 +104,10 @@ def test_equals_one_prefix_at_a_time(
             c = m.abs() * rows.norm(dim=1)
             assert found.participation[number, layer] == pytest.approx(float(c.sum() ** 2 / (c**2).sum()), rel=1e-3)
             assert found.n_effective[number, layer] == pytest.approx(int((c > 0.01 * c.max()).sum()), abs=1)
+            keys, bias = (model.gate_keys if model.facts.gated else model.keys)(layer), model.key_bias(layer)
+            scores = state.ff_input[0, -1] @ keys.T + (0 if bias is None else bias)
+            expected = 1 / float((scores.softmax(-1) ** 2).sum())
+            assert found.softmax_participation[number, layer] == pytest.approx(expected, rel=1e-3)
             tops = model.project(rows, projections.contributions).argmax(-1)
             bottoms = model.project(rows, projections.contributions).argmin(-1)
             agreeing = [

@@ -145,7 +145,7 @@ def activate(
     with torch.inference_mode(), model.watch_coefficients(on_layer):
         model.forward(token_ids, None if model.facts.causal else torch.ones_like(token_ids))
     tokens = [
-        ActiveToken(text[start:end], position, tuple(_describe(model, index, *cell) for cell in best.cells(position)))
+        ActiveToken(text[start:end], position, tuple(describe(model, index, *cell) for cell in best.cells(position)))
         for position, (start, end) in enumerate(own.offset_mapping)
     ]
     return Activation(text, by, tuple(tokens))
@@ -212,7 +212,8 @@ class _Best:
         return [(place, row, coefficient) for _, place, row, coefficient in self._found[position]]
 
 
-def _describe(model: Transformer, index: Index | None, place: int, row: int, coefficient: float) -> ActiveCell:
+def describe(model: Transformer, index: Index | None, place: int, row: int, coefficient: float) -> ActiveCell:
+    """A cell with a coefficient, joined to what an index knows of it."""
     length = float(model.values(place)[row].float().norm())
     cell = model.cells.cell_id(place, row)
     if index is None:

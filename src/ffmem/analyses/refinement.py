@@ -51,6 +51,9 @@ class Refinement:
     """Cells whose |m| x length of v is more than `EFFECTIVE` of the largest."""
     participation: Float[np.ndarray, "n layers"]
     """(sum c)^2 / sum c^2 for c = |m| x length of v: as many equal contributions would be as concentrated."""
+    softmax_participation: Float[np.ndarray, "n layers"]
+    """1 / sum p^2 for p = softmax of the keys' scores: how many memories would take part if a softmax stood in the place of the
+    activation (Sukhbaatar et al. 2015), as in attention. NaN for mixtures of experts."""
     active_agrees: Bool[np.ndarray, "n layers"]
     """Whether a cell that adds its value has Y as its value's top (of -v for coefficients below 0 of gated cells)."""
     any_agrees: Bool[np.ndarray, "n layers"]
@@ -179,6 +182,7 @@ def _one_pass(
             "residual_log_probability": scores[0].log_softmax(-1).gather(1, prediction[:, None])[:, 0],
             "residual_rank": rank_of(scores[0], prediction),
             **_activity(state["coefficients"].float(), lengths[place]),
+            "softmax_participation": _softmax_participation(model, place, state["ff_input"]),
             **_agreeing(state["coefficients"], tops[place], tokens[1], tokens[2], gated=model.facts.gated),
         }
         for name, values in found.items():
@@ -199,6 +203,15 @@ def _activity(m: Float[Tensor, "n cells"], lengths: Float[Tensor, "cells"]) -> d
         "n_effective": (sizes > EFFECTIVE * sizes.amax(1, keepdim=True)).sum(1),
         "participation": torch.where(squares > 0, total.square() / squares, 0.0),
     }
+
+
+def _softmax_participation(model: Transformer, layer: int, ff_input: Float[Tensor, "n d_model"]) -> Float[Tensor, "n"]:
+    if model.cells.layers[layer].n_experts:
+        return ff_input.new_full((len(ff_input),), torch.nan)
+    scores = ff_input @ (model.gate_keys(layer) if model.facts.gated else model.keys(layer)).T
+    bias = model.key_bias(layer)
+    p = (scores if bias is None else scores + bias).float().softmax(-1)
+    return 1 / p.square().sum(1)
 
 
 def _agreeing(
@@ -230,6 +243,7 @@ class LayerRefinement:
     effective: Estimate
     """Share of effective cells."""
     participation: Estimate
+    softmax_participation: Estimate
     zero_agreement: Estimate
     """Share of prefixes where no cell that adds its value has top(y) as its top (Figure 8)."""
     zero_agreement_any: Estimate
@@ -274,6 +288,7 @@ def _one_layer(index: Index, prefixes: Prefixes, found: Refinement, layer: int, 
         active=average(active),
         effective=average(found.n_effective[:, layer] / n_cells),
         participation=average(found.participation[:, layer]),
+        softmax_participation=average(found.softmax_participation[:, layer]),
         zero_agreement=share(~found.active_agrees[:, layer]),
         zero_agreement_any=share(~found.any_agrees[:, layer]),
         zero_agreement_output=share(~found.active_agrees_output[:, layer]),

@@ -57,6 +57,8 @@ class Layout:
     """A non-linear head before the unembedding, a masked language model's: from the model and states to states."""
     log_probabilities: Callable[[Any, Any], Any] | None = None
     """A head that is no matrix but an adaptive softmax: from the model and states to log-probabilities."""
+    direction: Callable[[Any, int], Any] | None = None
+    """With it: from the model and a token to the vector whose product with a final state is the token's own score."""
     stack: str = ""
     """"enc" or "dec" in an encoder-decoder."""
     output_scale: float = 1.0

@@ -16,6 +16,8 @@ OnCoefficients = Callable[[Tensor], None]
 OnExpert = Callable[[int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"]], None]
 """Takes the number of an expert, the positions that are routed to it (of the flattened batch), and its coefficients."""
 Stop = Callable[[], None]
+Change = Callable[[Tensor], Tensor | None]
+"""Takes coefficients, (..., cells), and gives others of the same shape; None leaves them as they are."""
 
 
 class DenseLayer:
@@ -84,6 +86,11 @@ class DenseLayer:
         The tensor is the model's own: valid during the call, not to be written to.
         """
         handle = self.output_module.register_forward_pre_hook(lambda _, inputs: on_coefficients(inputs[0]))
+        return handle.remove
+
+    def change(self, change: Change) -> Stop:
+        """Let ``change`` decide the coefficients from now on, until what is returned is called."""
+        handle = self.output_module.register_forward_pre_hook(lambda _, inputs: change(inputs[0]))
         return handle.remove
 
 
@@ -173,8 +180,34 @@ class MixtureLayer:
         """Report the coefficients expert by expert, of routed positions only, in ascending order of positions."""
         return self._replace_forward(lambda n, like: None, on_expert, lambda: None)
 
-    def _replace_forward(self, begin: Callable[[int, Tensor], None], fill: OnExpert, end: Callable[[], None]) -> Stop:
-        """Compute the experts here, as their own loop does, since no module of theirs sees single coefficients."""
+    def change(self, change: Change) -> Stop:
+        """See DenseLayer. The layer's output gets what the change is worth: (m' - m) times the values."""
+        d_ff = self.cells.d_ff
+        block: list[Tensor] = []
+
+        def begin(n_positions: int, like: Tensor) -> None:
+            block[:] = [like.new_zeros(n_positions, self.cells.n_cells)]
+
+        def fill(expert: int, positions: Tensor, coefficients: Tensor) -> None:
+            block[0][positions, expert * d_ff : (expert + 1) * d_ff] = coefficients
+
+        def end() -> Tensor | None:
+            changed = change(block[0])
+            if changed is None:
+                return None
+            difference = changed - block[0]
+            cells = difference.any(0).nonzero().squeeze(1)
+            return difference[:, cells] @ self.values()[cells]
+
+        return self._replace_forward(begin, fill, end)
+
+    def _replace_forward(
+        self, begin: Callable[[int, Tensor], None], fill: OnExpert, end: Callable[[], Tensor | None]
+    ) -> Stop:
+        """Compute the experts here, as their own loop does, since no module of theirs sees single coefficients.
+
+        What ``end`` returns is added to the output.
+        """
         experts = self._experts
 
         def forward(
@@ -194,8 +227,8 @@ class MixtureLayer:
                 fill(expert, positions[ascending], (activated * weight)[ascending])
                 update = nn.functional.linear(activated, experts.down_proj[expert]) * weight
                 output.index_add_(0, positions, update.to(output.dtype))
-            end()
-            return output
+            added = end()
+            return output if added is None else output + added.to(output.dtype)
 
         experts.forward = forward
         return lambda: delattr(experts, "forward")

@@ -76,6 +76,7 @@ def _assemble(model: Transformer, layer: int, states: dict[str, Tensor], n_rows:
     else:
         residual = shaped["norm_input"]
     return LayerTrace(
+        layer_input=shaped["layer_input"],
         residual=residual,
         ff_input=shaped["ff_input"],
         coefficients=coefficients,

@@ -15,25 +15,27 @@ from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
 from ffmem.models.base import Family, Layout, ModelFacts, Projection
 from ffmem.models.feed_forward import FeedForward, MixtureLayer, at, read_layer
-from ffmem.models.unembedding import Scores, Unembedding
+from ffmem.models.unembedding import LinearScore, Scores, Unembedding
 from ffmem.options import Bos
 
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """The states around one feed-forward layer, in the words of Geva et al. 2021, section 5."""
+    """The states around one feed-forward layer, in the words of Geva et al. 2021, section 5; positions may be two axes."""
 
-    residual: Float[Tensor, "batch positions d_model"]
+    layer_input: Float[Tensor, "*positions d_model"]
+    """h: the stream before the layer."""
+    residual: Float[Tensor, "*positions d_model"]
     """r: the stream that the feed-forward output is added to."""
-    ff_input: Float[Tensor, "batch positions d_model"]
+    ff_input: Float[Tensor, "*positions d_model"]
     """x: what the keys are compared with."""
-    coefficients: Float[Tensor, "batch positions cells"]
+    coefficients: Float[Tensor, "*positions cells"]
     """m; 0 for the cells of experts that a position is not routed to."""
-    ff_output: Float[Tensor, "batch positions d_model"]
+    ff_output: Float[Tensor, "*positions d_model"]
     """y = sum of m_i v_i + b."""
-    ff_update: Float[Tensor, "batch positions d_model"]
+    ff_update: Float[Tensor, "*positions d_model"]
     """What is added to r: y, or its norm in "sandwich" layers."""
-    layer_output: Float[Tensor, "batch positions d_model"]
+    layer_output: Float[Tensor, "*positions d_model"]
     """o."""
 
 
@@ -41,6 +43,9 @@ OnLayer = Callable[[int, Float[Tensor, "batch positions cells"]], None]
 """Takes a layer's place and the coefficients of all its cells."""
 OnExpert = Callable[[int, int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"]], None]
 """Takes a layer's place, the number of an expert, the positions routed to it, and its coefficients there."""
+
+ChangeLayer = Callable[[int, Float[Tensor, "batch positions cells"]], Float[Tensor, "batch positions cells"] | None]
+"""Takes a layer's place and its coefficients; gives those to go on with, or None to leave them."""
 
 
 class Transformer:
@@ -231,14 +236,8 @@ class Transformer:
         """
         shapes: list[tuple[int, int]] = [(0, 0)] * len(self._backbones)
 
-        def note_shape(stack: int) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], None]:
-            def hook(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-                shapes[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)
-
-            return hook
-
         stops = [
-            backbone.register_forward_pre_hook(note_shape(stack), with_kwargs=True).remove
+            backbone.register_forward_pre_hook(_note_shape(shapes, stack), with_kwargs=True).remove
             for stack, backbone in enumerate(self._backbones)
         ]
         try:
@@ -251,6 +250,40 @@ class Transformer:
         finally:
             for stop in stops:
                 stop()
+
+    @contextmanager
+    def change_coefficients(self, change: ChangeLayer) -> Iterator[None]:
+        """Let ``change(layer, coefficients)`` decide the coefficients of each layer, in each forward pass of the model.
+
+        What it returns goes into the sum of memories in the place of what it was given, which it must not write to; None
+        leaves a layer as it is. Coefficients are (batch, positions, cells), those of a decoder's start token left out.
+        """
+        shapes: list[tuple[int, int]] = [(0, 0)] * len(self._backbones)
+        stops = [
+            backbone.register_forward_pre_hook(_note_shape(shapes, stack), with_kwargs=True).remove
+            for stack, backbone in enumerate(self._backbones)
+        ]
+        try:
+            for place, (layer, stack) in enumerate(self._layers):
+                stops.append(layer.change(self._changer(change, place, shapes, stack)))
+            yield
+        finally:
+            for stop in stops:
+                stop()
+
+    def _changer(
+        self, change: ChangeLayer, place: int, shapes: list[tuple[int, int]], stack: int
+    ) -> Callable[[Tensor], Tensor | None]:
+        first = self._first_position(place)
+
+        def changed(coefficients: Tensor) -> Tensor | None:
+            shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
+            found = change(place, shaped[:, first:])
+            if found is None:
+                return None
+            return torch.cat((shaped[:, :first], found), dim=1).view(coefficients.shape)
+
+        return changed
 
     def _reporter(
         self, on_layer: OnLayer, place: int, shapes: list[tuple[int, int]], stack: int
@@ -287,6 +320,10 @@ class Transformer:
     def scores(self, projection: Projection) -> Scores:
         """How a projection scores values over the vocabulary: see `Unembedding.scores`."""
         return self.unembedding.scores(projection)
+
+    def linear_score(self, state: Float[Tensor, "d_model"], token: int) -> LinearScore:
+        """How a token's score comes from a final state, part by part: see `Unembedding.linear_score`."""
+        return self.unembedding.linear_score(state, token)
 
     def projection_of(self, layer: int, projection: Projection) -> Projection:
         """The projection of a layer's values: of an encoder's, "raw", since its states never reach the final norm."""
@@ -350,6 +387,15 @@ class Transformer:
     def tokenizer_hash(self) -> str:
         """SHA-256 of the tokenizer's definition."""
         return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
+def _note_shape(shapes: list[tuple[int, int]], stack: int) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], None]:
+    """A hook that keeps the shape of a stack's input, since some models flatten it before the feed-forward layer."""
+
+    def hook(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        shapes[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)
+
+    return hook
 
 
 def _with(on_expert: OnExpert, place: int) -> Callable[[int, Tensor, Tensor], None]:

@@ -1,6 +1,7 @@
 """From vectors to scores over the vocabulary: the projections of a loaded model."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +24,27 @@ def linear_scores(matrix: Float[Tensor, "d_vocab d_model"]) -> Scores:
         torch.mm(rows, matrix.T, out=out)
 
     return write
+
+
+@dataclass(frozen=True)
+class LinearScore:
+    """How the score of one token comes from one final state: direction . state x scale + constant.
+
+    Once the state is known, the norm before the unembedding is a linear map, so whatever adds up to the state adds up to the
+    score, part by part.
+    """
+
+    direction: Float[Tensor, "d_model"]
+    """Float64, with the norm's gain and centring in it."""
+    scale: float
+    """1 / the length that the norm divides by, at this state; 1 without a norm."""
+    constant: float
+    """What no state has a part in: the norm's bias seen through the unembedding, and the output bias."""
+
+    def of(self, vectors: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch"]:
+        """What vectors add to the score, float64."""
+        found: Tensor = vectors.double() @ self.direction * self.scale
+        return found
 
 
 class Unembedding:
@@ -145,6 +167,44 @@ class Unembedding:
             out.copy_(self.project(rows, projection))
 
         return write
+
+    def linear_score(self, state: Float[Tensor, "d_model"], token: int) -> LinearScore:
+        """How a token's score comes from a final state.
+
+        The score is its logit before any soft cap; under an adaptive softmax the sum of the scores of its class and of the
+        word itself, before their normalisers.
+
+        Raises:
+            InputError: the head is not linear (a masked language model's).
+        """
+        if self._layout.head_transform:
+            raise InputError(
+                f"the head of {self._name} is not linear, so its scores are no sums",
+                "Expected a model whose final states are normed and multiplied with the unembedding",
+                "Ask another model",
+            )
+        direction, constant = self._direction(token)
+        norm = self.final_norm
+        if norm is None:
+            return LinearScore(direction, 1.0, constant)
+        gain, bias = self.gain(norm).double(), getattr(norm, "bias", None)
+        centres = self._layout.norm == "layernorm"
+        shaped = gain * (state.double() - (state.double().mean() if centres else 0.0))
+        normed = norm(state).double() - (0.0 if bias is None else bias.double())
+        scale = float(normed @ shaped / (shaped @ shaped))
+        constant += 0.0 if bias is None else float(direction @ bias.double())
+        direction = direction * gain
+        return LinearScore(direction - direction.mean() if centres else direction, scale, constant)
+
+    def _direction(self, token: int) -> tuple[Float[Tensor, "d_model"], float]:
+        """What the normed state is multiplied with to score a token, and what is added."""
+        if self._layout.direction:
+            direction: Tensor = self._layout.direction(self._module, token)
+            return direction.double(), 0.0
+        direction = self._weight[token].double() * self._layout.output_scale
+        if self._layout.project_out:
+            direction = direction @ at(self._backbone, self._layout.project_out).weight.double()
+        return direction, 0.0 if self._bias is None else float(self._bias[token])
 
     def gain(self, norm: Any) -> Float[Tensor, "d_model"]:
         """What a norm multiplies each dimension with, float32; ones if it does not."""

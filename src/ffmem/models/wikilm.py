@@ -299,6 +299,14 @@ class WikiLMForCausalLM(WikiLMPreTrainedModel):
         """Of one word after each state: `AdaptiveSoftmax.of_words`."""
         return self.softmax.of_words(states, word_ids, self.model.words)
 
+    def direction(self, word_id: int) -> Float[Tensor, "d_model"]:
+        """The vector whose product with a final state is the score of a word: of its class and of itself, where it is rare."""
+        for number, ((start, end), band) in enumerate(zip(self.model.words.edges, self.model.words.bands, strict=True)):
+            if start <= word_id < end:
+                word: Tensor = band.embedding.weight[word_id - start]
+                return band.projection.weight @ word + self.softmax.classes.weight[number - 1] if number else word
+        raise IndexError(f"no word {word_id}")
+
     def get_output_embeddings(self) -> None:
         """None: there is no single matrix."""
         return
@@ -318,6 +326,7 @@ def _layout(config: Any) -> Layout:
         attention="attention",
         final_norm="final_norm" if config.final_norm else "",
         log_probabilities=lambda module, states: module.log_probabilities(states),
+        direction=lambda module, word_id: module.direction(word_id),
     )
 
 
