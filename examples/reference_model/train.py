@@ -39,12 +39,12 @@ WORDS = r"[A-Za-z]+(?:'[a-z]{1,2}(?![a-z]))?|\d+|[^\sA-Za-z\d]"
 SENTENCE_STARTS = 0.3
 """How often a sentence within a paragraph begins after </s> as well."""
 LENGTH, BATCH = 192, 20
-STEPS = 4200
+STEPS = 3600
 WARM_UP = 200
 PEAK_RATE, LAST_RATE = 1.5e-3, 5e-5
 EVERY = 100
 """Steps from checkpoint to checkpoint, and from point to point of the curve."""
-MOMENTS = (0, 50, 120, 250, 500, 900, 1500, 2200, 3000, 4200)
+MOMENTS = (0, 50, 120, 250, 500, 900, 1500, 2200, 3000, 3600)
 """Steps whose weights are kept, float16, for analyses through training."""
 
 
@@ -122,7 +122,6 @@ def configuration(n_words: int) -> WikiLMConfig:
         intermediate_size=576,
         max_position_embeddings=512,
         dropout=0.2,
-        attention_dropout=0.1,
         tail_dropout=0.2,
         architectures=["WikiLMForCausalLM"],
     )
