@@ -22,7 +22,7 @@ class Prefixes:
     """Prefixes of sentences: tokens up to and including a position."""
 
     sentences: tuple[Int[np.ndarray, "own_tokens"], ...]
-    """Own tokens of each sentence that has a prefix here."""
+    """Own tokens of each sentence that has a prefix here, up to the end of its longest prefix."""
     sentence_ids: Int[np.ndarray, "sentences"]
     """What each of them is called where it comes from."""
     sentence: Int[np.ndarray, "n"]
@@ -83,8 +83,9 @@ def random_prefixes(
             break
     drawn.sort()
     kept, numbers = np.unique([sentence for sentence, _ in drawn], return_inverse=True)
+    ends = {sentence: position + 1 for sentence, position in drawn}  # in order, so that the longest stays
     return Prefixes(
-        sentences=tuple(sentences[i] for i in kept.tolist()),
+        sentences=tuple(sentences[i][: ends[i]] for i in kept.tolist()),
         sentence_ids=sentence_ids[kept] if len(kept) else np.empty(0, np.int64),
         sentence=numbers.astype(np.int64),
         position=np.array([position for _, position in drawn], dtype=np.int64),
