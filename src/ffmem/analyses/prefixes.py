@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ffmem.errors import InputError
 from ffmem.index.reader import Index
+from ffmem.index.text import TextReader
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
 
@@ -61,6 +62,11 @@ def held_out_prefixes(index: Index, n: int, *, seed: int = 0) -> Prefixes:
             "Expected held-out sentences, which are what a model is asked about",
             "Build an index with --holdout 0.05, or give other text with --held-out CORPUS",
         )
+    return prefixes_of_text(text, first, end, n, seed=seed)
+
+
+def prefixes_of_text(text: TextReader, first: int, end: int, n: int, *, seed: int = 0) -> Prefixes:
+    """As `held_out_prefixes`, of the sentences from ``first`` up to ``end`` of a stored text."""
     starts = text.sentence_start.astype(np.int64)
     ids = np.arange(first, end)
     if text.context is not None:

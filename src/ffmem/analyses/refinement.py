@@ -1,4 +1,4 @@
-"""How memories make a layer's output, and layers a prediction: Geva et al. 2021, section 5 (Figures 7 to 11, elimination)."""
+"""How memories make a layer's output, and layers a prediction: Geva et al. 2021, section 5 (Figures 7 to 11)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -298,38 +298,4 @@ def _one_layer(index: Index, prefixes: Prefixes, found: Refinement, layer: int, 
         probability=average(probability),
         cases={name: share(cases == number) for number, name in enumerate(CASES)},
         violations=share(found.violations[:, layer]),
-    )
-
-
-@dataclass(frozen=True)
-class Elimination:
-    """Last-layer compositions: the layer's output is neither what the stream nor what the layer proposed."""
-
-    n: int
-    veto: Estimate
-    """Share in which y lowers R against O."""
-    residual_rank_under_ff: tuple[float, ...]
-    """Quantiles of the rank of R under y, at `QUANTILES`: near d_vocab if y argues against it."""
-    output_rank_under_ff: tuple[float, ...]
-    """The same of O."""
-    output_rank_under_residual: tuple[float, ...]
-    """How near O was already."""
-
-
-def elimination(found: Refinement) -> Elimination:
-    """The study of the last layer that the paper did by hand, in numbers (section 5.2)."""
-    some = found.cases[:, -1] == CASES.index("composition")
-    scores, ranks = found.last_scores[some], found.last_ranks[some]
-    n = len(scores)
-    change = scores[:, 1, 0] - scores[:, 1, 1]  # of R against O, by y
-
-    def quantiles(values: np.ndarray) -> tuple[float, ...]:
-        return tuple(np.quantile(values, QUANTILES).tolist()) if n else (np.nan,) * len(QUANTILES)
-
-    return Elimination(
-        n=n,
-        veto=proportion(int((change < 0).sum()), n),
-        residual_rank_under_ff=quantiles(ranks[:, 1, 0]),
-        output_rank_under_ff=quantiles(ranks[:, 1, 1]),
-        output_rank_under_residual=quantiles(ranks[:, 0, 1]),
     )

@@ -1,0 +1,281 @@
+"""The numbers of a study that the paper gives too, side by side; and whether the paper's shapes hold.
+
+The paper's numbers are those of its text (Geva et al. 2021); those marked ~ were read off its figures.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ffmem.analyses.agreement import N_STRONGEST
+from ffmem.analyses.intervals import Estimate, proportion
+from ffmem.study.findings import Findings, average, pooled, thirds
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One number, ours and the paper's."""
+
+    item: str
+    """The figure or table."""
+    quantity: str
+    paper: str
+    """As the paper gives it; "-" where it gives no number."""
+    ours: float
+    low: float | None = None
+    """End of the 95 % interval; None where there is none."""
+    high: float | None = None
+    unit: str = "%"
+    """"%": the numbers are shares; else they are what it says."""
+
+    def text(self) -> str:
+        """Ours, as a reader would write it."""
+        if self.ours != self.ours:
+            return "nothing to estimate it from"
+        form = _percent if self.unit == "%" else _number
+        interval = "" if self.low is None or self.high is None else f" ({form(self.low)} to {form(self.high)})"
+        unit = "" if self.unit in ("%", "") else f" {self.unit}"
+        return f"{form(self.ours)}{unit}{interval}"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Something that the paper saw, as a question that a study answers."""
+
+    item: str
+    claim: str
+    holds: bool
+    why: str
+    """The numbers that say so."""
+
+
+def _percent(value: float) -> str:
+    digits = 1 if abs(value) >= 0.0095 or value == 0 else 2 if abs(value) >= 0.00095 else 4
+    return f"{100 * value:.{digits}f} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _headline(item: str, quantity: str, paper: str, found: Estimate | dict[str, Any]) -> Headline:
+    one = found if isinstance(found, Estimate) else Estimate(**{k: _nan(v) for k, v in found.items()})
+    return Headline(item, quantity, paper, one.value, one.low, one.high)
+
+
+def _nan(value: float | None) -> Any:
+    return float("nan") if value is None else value
+
+
+def headlines(findings: Findings) -> tuple[Headline, ...]:
+    """Every number that this study has, in the paper's order."""
+    return tuple(one for makes, needs in _HEADLINES if needs(findings) for one in makes(findings))
+
+
+def shapes(findings: Findings) -> tuple[Shape, ...]:
+    """Every shape that this study can speak of, in the paper's order."""
+    return tuple(one for makes, needs in _SHAPES if needs(findings) for one in makes(findings))
+
+
+def _changes(findings: Findings, edit: str) -> list[float | None]:
+    return [layer["edits"][edit]["value"] for layer in findings.values["modifications"]["layers"]]
+
+
+def _of_edits(findings: Findings) -> Iterator[Headline]:
+    papers = {"first": "~ -10 to -15 %", "random": "~ -15 to -20 %", "last": "~ -65 to -70 % in the lowest layer"}
+    for edit, paper in papers.items():
+        values = _changes(findings, edit)
+        yield Headline("Figure 3", f"change without the {edit} token, mean of layers", paper, average(values) / 100)
+    lowest, highest = (findings.values["modifications"]["layers"][place]["edits"]["last"] for place in (0, -1))
+    for name, one in (("lowest", lowest), ("highest", highest)):
+        found = {key: None if one[key] is None else one[key] / 100 for key in ("value", "low", "high")}
+        yield _headline("Figure 3", f"change without the last token, {name} layer", "-", {**found, "n": one["n"]})
+
+
+def _edit_shapes(findings: Findings) -> Iterator[Shape]:
+    last, first, drawn = (average(_changes(findings, edit)) for edit in ("last", "first", "random"))
+    yield Shape(
+        "Figure 3",
+        "the last token matters most, then a random one, then the first",
+        last < drawn <= first,
+        f"means over layers: last {last:.0f} %, random {drawn:.0f} %, first {first:.0f} %",
+    )
+    low, high = (average(part) for part in thirds(_changes(findings, "last")))
+    yield Shape(
+        "Figure 3",
+        "removing the last token hurts lower layers more",
+        low < high,
+        f"lowest third {low:.0f} %, highest third {high:.0f} %",
+    )
+
+
+def _agreement_layers(findings: Findings) -> list[dict[str, Any]]:
+    layers: list[dict[str, Any]] = findings.values[f"agreement-{findings.projection}"]["layers"]
+    return layers
+
+
+def _of_values(findings: Findings) -> Iterator[Headline]:
+    layers = _agreement_layers(findings)
+    best = max((layer["agreement"] for layer in layers), key=lambda one: one["value"] or 0)
+    low, high = (pooled(layer["agreement"] for layer in part) for part in thirds(layers))
+    yield _headline("Figure 4", "agreement rate, best layer", "3.5 %", best)
+    yield _headline("Figure 4", "agreement rate, lowest third of the layers", "~ 0 %", low)
+    yield _headline("Figure 4", "agreement rate, highest third", "-", high)
+    yield Headline("Figure 4", "chance: 1 / d_vocab", "0.0004 %", layers[0]["uniform"])
+    yield Headline(
+        "Figure 4",
+        "chance: cells shuffled, highest third",
+        "-",
+        average(layer["shuffled"] for layer in thirds(layers)[1]),
+    )
+    for name, part, paper in zip(("lowest", "highest"), thirds(layers), ("~ 4 to 6 %", "~ 0 to 1 %"), strict=True):
+        median = average(layer["rank_quantiles"][2] for layer in part)
+        yield Headline(
+            "Figure 5",
+            f"median rank of the next token as a share of the vocabulary, {name} third",
+            paper,
+            median / findings.d_vocab,
+        )
+    bins = findings.values[f"agreement-{findings.projection}"]["by_probability"]
+    if bins:
+        yield _headline(
+            "Figure 6", "agreement of the values with the largest probability", "~ 95 %", bins[-1]["agreement"]
+        )
+    strongest = findings.values[f"agreement-{findings.projection}"]["strongest"]
+    upper = sum(_place(findings, one["cell"]) >= round(len(findings.layers) * 10 / 16) for one in strongest)
+    matched = sum(one["n_matches"] > 0 for one in strongest)
+    yield _headline(
+        "Table 2",
+        f"of the {N_STRONGEST} strongest values, in the upper 6/16 of the layers",
+        "97 %",
+        proportion(upper, len(strongest)),
+    )
+    yield _headline(
+        "Table 2", "of them, with a trigger followed by the top token", "46 %", proportion(matched, len(strongest))
+    )
+
+
+def _place(findings: Findings, cell: str) -> int:
+    return max(place for place, name in enumerate(findings.layers) if cell.startswith(f"{name}."))
+
+
+def _value_shapes(findings: Findings) -> Iterator[Shape]:
+    layers = _agreement_layers(findings)
+    low, high = (pooled(layer["agreement"] for layer in part) for part in thirds(layers))
+    yield Shape(
+        "Figure 4",
+        "agreement is higher in the upper layers",
+        high.low > low.high,
+        f"lowest third {_interval(low)}, highest third {_interval(high)}",
+    )
+    shuffled = average(layer["shuffled"] for layer in thirds(layers)[1])
+    yield Shape(
+        "Figure 4",
+        "in the upper layers it is above chance",
+        high.low > shuffled,
+        f"highest third {_interval(high)}, with cells shuffled {_percent(shuffled)}",
+    )
+    ranks = [average(layer["rank_quantiles"][2] for layer in part) for part in thirds(layers)]
+    yield Shape(
+        "Figure 5",
+        "the next token's rank improves with depth",
+        ranks[1] < ranks[0],
+        f"median rank, lowest third {ranks[0]:,.0f}, highest third {ranks[1]:,.0f}",
+    )
+    bins = [one["agreement"] for one in findings.values[f"agreement-{findings.projection}"]["by_probability"]]
+    if len(bins) > 1:
+        weak, strong = (pooled(part) for part in (bins[: len(bins) // 2], bins[len(bins) // 2 :]))
+        yield Shape(
+            "Figure 6",
+            "values with a larger probability agree more often",
+            strong.low > weak.high,
+            f"lower half of the bins {_interval(weak)}, upper half {_interval(strong)}",
+        )
+
+
+def _interval(one: Estimate) -> str:
+    return f"{_percent(one.value)} ({_percent(one.low)} to {_percent(one.high)})"
+
+
+def _refined(findings: Findings) -> Sequence[dict[str, Any]]:
+    layers: Sequence[dict[str, Any]] = findings.values["refinement"]["layers"]
+    return layers
+
+
+def _of_prefixes(findings: Findings) -> Iterator[Headline]:
+    layers, found = _refined(findings), findings.values["refinement"]
+    medians = [layer["active_quantiles"][2] for layer in layers]
+    yield Headline("Figure 7", "active cells, layer with the fewest (median)", "~ 10 %", min(medians))
+    yield Headline("Figure 7", "active cells, layer with the most (median)", "~ 50 %", max(medians))
+    least = min((layer["zero_agreement"] for layer in layers), key=lambda one: one["value"])
+    yield _headline("Figure 8", "zero agreement, layer with the least", "68 %", least)
+    makeup = found["makeup"]
+    yield _headline("Section 5.1", "agreeing cases whose token is a stop word", "60 %", makeup["stop_word"])
+    yield _headline("Section 5.1", "of all cases", "-", makeup["stop_word_of_all"])
+    yield _headline("Section 5.1", "agreeing cases with a prefix below 5 tokens", "43 %", makeup["short_prefix"])
+    yield _headline("Section 5.1", "of all cases", "-", makeup["short_prefix_of_all"])
+    low, high = (pooled(layer["residual_match"] for layer in part) for part in thirds(layers))
+    yield _headline("Figure 9", "prediction already on top of the stream, lowest third", "about a third", low)
+    yield _headline("Figure 9", "highest third", "-", high)
+    for name, layer in (("lowest", layers[0]), ("highest", layers[-1])):
+        yield Headline(
+            "Figure 10", f"median probability of the prediction, {name} layer", "-", layer["probability_quantiles"][2]
+        )
+    for case in ("residual", "agreement", "composition", "ffn"):
+        yield _headline("Figure 11", f"{case}, all layers", "-", pooled(layer["cases"][case] for layer in layers))
+    yield _headline(
+        "Section 5.2", "last-layer compositions in which the layer vetoes", "-", found["elimination"]["veto"]
+    )
+
+
+def _prefix_shapes(findings: Findings) -> Iterator[Shape]:
+    layers = _refined(findings)
+    zero = [layer["zero_agreement"]["low"] for layer in layers]
+    yield Shape(
+        "Figure 8",
+        "in every layer most outputs are the top token of no active memory",
+        min(zero) > 0.5,
+        f"lowest lower end of an interval: {_percent(min(zero))}",
+    )
+    low, high = (pooled(layer["residual_match"] for layer in part) for part in thirds(layers))
+    yield Shape(
+        "Figure 9",
+        "the prediction is found layer by layer",
+        high.low > low.high,
+        f"lowest third {_interval(low)}, highest third {_interval(high)}",
+    )
+    shares = {case: pooled(layer["cases"][case] for layer in layers) for case in ("residual", "composition", "ffn")}
+    yield Shape(
+        "Figure 11",
+        "most often the stream's candidate stays",
+        all(
+            max(layer["cases"].values(), key=lambda one: one["value"]) == layer["cases"]["residual"] for layer in layers
+        ),
+        f"residual {_interval(shares['residual'])} over all layers; it must lead in each",
+    )
+    yield Shape(
+        "Figure 11",
+        "where the candidate changes, it is rarely to the layer's own",
+        shares["composition"].low > shares["ffn"].high,
+        f"composition {_interval(shares['composition'])}, ffn {_interval(shares['ffn'])}",
+    )
+
+
+def _has(name: str) -> Callable[[Findings], bool]:
+    return lambda findings: name in findings.values
+
+
+def _has_agreement(findings: Findings) -> bool:
+    return findings.agreement is not None
+
+
+_HEADLINES: tuple[tuple[Callable[[Findings], Iterator[Headline]], Callable[[Findings], bool]], ...] = (
+    (_of_edits, _has("modifications")),
+    (_of_values, _has_agreement),
+    (_of_prefixes, _has("refinement")),
+)
+_SHAPES: tuple[tuple[Callable[[Findings], Iterator[Shape]], Callable[[Findings], bool]], ...] = (
+    (_edit_shapes, _has("modifications")),
+    (_value_shapes, _has_agreement),
+    (_prefix_shapes, _has("refinement")),
+)

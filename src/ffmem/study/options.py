@@ -1,0 +1,44 @@
+"""What a user may choose about a study; equal options on equal indexes give equal results."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ffmem.errors import InputError
+
+FULL = {"edited_cells": 100, "edited_triggers": 50, "scored_cells": 0}
+"""The paper's 100 cells x 50 triggers a layer for Figure 3; and every cell's patterns are scored."""
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """Options that decide what a study finds."""
+
+    held_out: str | None = None
+    """A corpus that the index has not seen; by default the documents that its build held out."""
+    prefixes: int = 4000
+    """Random prefixes of held-out text (Figures 7 to 11)."""
+    edited_cells: int = 40
+    """Cells of each layer whose triggers are changed (Figure 3)."""
+    edited_triggers: int = 2
+    """Triggers of each of them."""
+    scored_cells: int = 200
+    """Cells of each layer whose patterns are tried on held-out text; 0: all."""
+    scored_positions: int = 5000
+    """Held-out positions they are tried on."""
+    seed: int = 0
+    """Seed of everything drawn."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, low = getattr(self, field.name), 0 if field.name in ("seed", "scored_cells") else 1
+            if field.name != "held_out" and (isinstance(value, bool) or not isinstance(value, int) or value < low):
+                flag = "--" + field.name.replace("_", "-")
+                raise InputError(
+                    f"{flag} is {value!r}",
+                    f"Expected a whole number of at least {low}",
+                    f"Write {flag} {field.default}",
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as plain JSON values, in the order of definition."""
+        return asdict(self)

@@ -1,0 +1,54 @@
+"""Runs a study: what is finished is not done again."""
+
+import time
+
+from ffmem.corpus.registry import open_corpus
+from ffmem.index.reader import Index
+from ffmem.study.experiments import Listener, Stage, Study, experiments
+from ffmem.study.options import StudyOptions
+from ffmem.study.results import FOLDER, Results
+
+COSTS = "costs"
+"""Seconds that each experiment took: kept apart, since they are no result."""
+
+
+def reproduce(
+    index: Index,
+    options: StudyOptions = StudyOptions(),  # noqa: B008 (frozen)
+    *,
+    model: str | None = None,
+    progress: Listener = lambda _: None,
+) -> Results:
+    """Every experiment of Geva et al. 2021 on the model of an index.
+
+    Args:
+        index: a finished index.
+        options: what is sampled, and from which held-out text.
+        model: where the model is, if not where the index had it from.
+        progress: called as the study goes on.
+
+    Returns:
+        the results, which lie in the index's folder under ``results``; the same call again reads them, and goes on from
+        where an earlier one was stopped.
+
+    Raises:
+        InputError: there is no held-out text, or the model is not that of the index.
+
+    Cost: some three products of all values with the vocabulary, and for each held-out prefix a forward pass and three
+        products with the vocabulary a layer.
+    """
+    corpus = None if options.held_out is None else open_corpus(options.held_out)
+    if corpus is not None:
+        corpus.settle(index.folder / FOLDER, None)
+    study = Study(index, options, corpus, model)
+    costs = study.results.load(COSTS) if COSTS in study.results else {}
+    for name, run in experiments(study).items():
+        if name in study.results:
+            progress(Stage(name, 1, 1))
+            continue
+        begin = time.monotonic()
+        progress(Stage(name, 0, 0))
+        run(study, progress)
+        costs[name] = round(time.monotonic() - begin, 1)
+        study.results.save(COSTS, costs)
+    return study.results
