@@ -67,7 +67,7 @@ def _boxes(rows: Rows, title: str, *, percent: bool = False, log: bool = False) 
             alt.Tooltip(f"q{q}:Q", title=f"{q} %", format=_PERCENT if percent else ",.4~g") for q in (5, 25, 50, 75, 95)
         ],
     )
-    axis = alt.Axis(format="~%") if percent else alt.Axis(format="~s", values=_POWERS if log else alt.Undefined)
+    axis = alt.Axis(format="~%") if percent else alt.Axis(format=",", values=_POWERS if log else alt.Undefined)
     whisker = base.mark_rule(color=_PLAIN).encode(y=alt.Y("q5:Q", title=title, scale=scale, axis=axis), y2="q95:Q")
     box = base.mark_bar(color=_PLAIN, opacity=0.45, size=9).encode(y=alt.Y("q25:Q", scale=scale), y2="q75:Q")
     middle = base.mark_tick(color="#000000", thickness=2, width=13, orient="horizontal").encode(

@@ -9,7 +9,7 @@ import torch
 
 import ffmem
 from ffmem import Index, InputError
-from ffmem.analyses.elimination import cases, elimination
+from ffmem.analyses.elimination import elimination
 from ffmem.analyses.prefixes import held_out_prefixes, passes, random_prefixes
 from ffmem.analyses.refinement import CASES, by_layer, measure_refinement, own_projections
 from ffmem.models.tracing import trace

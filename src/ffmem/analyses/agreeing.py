@@ -9,19 +9,18 @@ from ffmem.analyses.intervals import Estimate, mean
 from ffmem.analyses.prefixes import Prefixes
 from ffmem.analyses.refinement import Refinement
 
-STOP_WORDS = frozenset(
-    """
-    a an the this that these those some any no every each either neither both all such what which whose
-    i you he she it we they me him her us them my your his its our their mine yours hers ours theirs
-    myself yourself himself herself itself ourselves themselves who whom one
-    about above across after against along among around as at before behind below beneath beside between beyond but by
-    despite down during except for from in inside into like near of off on onto out outside over past per since than
-    through throughout till to toward towards under until up upon with within without
-    and or nor so yet if because although though while whereas whether unless when where why how
-    am is are was were be been being have has had having do does did doing done can could may might must shall should
-    will would not only very too also just then there here now again more most much many few less least other own same
-    """.split()
-)
+_FUNCTION_WORDS = """
+a an the this that these those some any no every each either neither both all such what which whose
+i you he she it we they me him her us them my your his its our their mine yours hers ours theirs
+myself yourself himself herself itself ourselves themselves who whom one
+about above across after against along among around as at before behind below beneath beside between beyond but by
+despite down during except for from in inside into like near of off on onto out outside over past per since than
+through throughout till to toward towards under until up upon with within without
+and or nor so yet if because although though while whereas whether unless when where why how
+am is are was were be been being have has had having do does did doing done can could may might must shall should
+will would not only very too also just then there here now again more most much many few less least other own same
+"""
+STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 """Function words of English. The paper does not say which list it took; this one is ours."""
 SHORT = 5
 """Prefixes with fewer tokens are short, as in the paper; a BOS does not count."""

@@ -5,7 +5,8 @@ from ffmem.render.ask import diff, found, promoting, search, similar
 from ffmem.render.cells import cell, cells
 from ffmem.render.index import info, summary, verification
 from ffmem.render.plan import plan
-from ffmem.render.progress import progress, say
+from ffmem.render.progress import progress, say, study_progress
+from ffmem.render.study import comparison, study
 from ffmem.render.tables import exported, query, query_csv, views, views_page
 from ffmem.render.terminal import one_line
 
@@ -13,6 +14,7 @@ __all__ = [
     "activation",
     "cell",
     "cells",
+    "comparison",
     "diff",
     "exported",
     "found",
@@ -26,6 +28,8 @@ __all__ = [
     "say",
     "search",
     "similar",
+    "study",
+    "study_progress",
     "summary",
     "verification",
     "views",

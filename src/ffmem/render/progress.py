@@ -10,6 +10,7 @@ from ffmem.render.terminal import duration
 
 if TYPE_CHECKING:
     from ffmem.index.build import Progress
+    from ffmem.study.experiments import Stage
 
 _STAGES = {
     "model": "loading the model",
@@ -44,6 +45,31 @@ def progress(quiet: bool) -> Iterator[Callable[["Progress"], None]]:
             shown["at"] = time.monotonic()
             line = _line(now)
             print("\r\033[K" + line if live else line, file=sys.stderr, end="" if live else "\n", flush=True)
+
+    try:
+        yield listen
+    finally:
+        if live:
+            print("\r\033[K", file=sys.stderr, end="", flush=True)
+
+
+@contextmanager
+def study_progress(quiet: bool) -> Iterator[Callable[["Stage"], None]]:
+    """A listener that shows a study's progress on stderr."""
+    if quiet:
+        yield lambda _: None
+        return
+    live = sys.stderr.isatty()
+    shown: dict[str, Any] = {"experiment": "", "at": 0.0, "begin": time.monotonic()}
+
+    def listen(now: "Stage") -> None:
+        passed = time.monotonic()
+        if now.experiment == shown["experiment"] and passed - shown["at"] < (0.2 if live else 10.0):
+            return
+        shown.update(experiment=now.experiment, at=passed)
+        share = f"{now.done:,} of {now.total:,}" if now.total else "begins"
+        line = f"{duration(passed - shown['begin']):>9}  {now.experiment}: {share}"
+        print("\r\033[K" + line if live else line, file=sys.stderr, end="" if live else "\n", flush=True)
 
     try:
         yield listen

@@ -26,7 +26,7 @@ from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 from ffmem.study.options import StudyOptions
-from ffmem.study.results import Results
+from ffmem.study.results import results_of
 
 _PART = 400
 """Prefixes that a stopped study may have to look at again."""
@@ -62,7 +62,7 @@ class Study:
         self, index: Index, options: StudyOptions, held_out: Corpus | None = None, model: str | None = None
     ) -> None:
         self.index, self.options = index, options
-        self.results = Results(index, options, None if held_out is None else held_out.identity())
+        self.results = results_of(index, options, None if held_out is None else held_out.identity())
         self._corpus, self._source = held_out, model
         identity = index.manifest["identity"]
         self.index_options = IndexOptions(**identity["options"])

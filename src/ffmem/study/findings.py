@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ffmem.analyses.intervals import Estimate, proportion
+from ffmem.index.reader import Index
 from ffmem.study.results import Results
 
 
@@ -44,7 +45,7 @@ class Findings:
         return [name.removeprefix("agreement-") for name in self.values if name.startswith("agreement-")]
 
 
-def findings(results: Results, index: Any) -> Findings:
+def findings(results: Results, index: Index) -> Findings:
     """All results of a study that are finished."""
     names = sorted(path.stem for path in results.folder.glob("*.json") if path.stem not in ("study", "costs"))
     manifest = index.manifest

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ffmem.analyses.agreement import N_STRONGEST
 from ffmem.analyses.intervals import Estimate, proportion
 from ffmem.study.findings import Findings, average, pooled, thirds
+
+_ENOUGH = 20
+"""Values of a bin that can be spoken of."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Headline:
             return "nothing to estimate it from"
         form = _percent if self.unit == "%" else _number
         interval = "" if self.low is None or self.high is None else f" ({form(self.low)} to {form(self.high)})"
-        unit = "" if self.unit in ("%", "") else f" {self.unit}"
-        return f"{form(self.ours)}{unit}{interval}"
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{form(self.ours)}{interval}{unit}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Shape:
 
 def _percent(value: float) -> str:
     digits = 1 if abs(value) >= 0.0095 or value == 0 else 2 if abs(value) >= 0.00095 else 4
-    return f"{100 * value:.{digits}f} %"
+    return f"{100 * value:.{digits}f}"
 
 
 def _number(value: float) -> str:
@@ -136,17 +138,17 @@ def _of_values(findings: Findings) -> Iterator[Headline]:
             paper,
             median / findings.d_vocab,
         )
-    bins = findings.values[f"agreement-{findings.projection}"]["by_probability"]
-    if bins:
-        yield _headline(
-            "Figure 6", "agreement of the values with the largest probability", "~ 95 %", bins[-1]["agreement"]
-        )
+    bins = [one["agreement"] for one in findings.values[f"agreement-{findings.projection}"]["by_probability"]]
+    large = [one for one in bins if one["n"] >= _ENOUGH]
+    if large:
+        quantity = f"agreement in the highest of {len(bins)} bins that has {_ENOUGH} values or more"
+        yield _headline("Figure 6", quantity, "~ 95 %", large[-1])
     strongest = findings.values[f"agreement-{findings.projection}"]["strongest"]
     upper = sum(_place(findings, one["cell"]) >= round(len(findings.layers) * 10 / 16) for one in strongest)
     matched = sum(one["n_matches"] > 0 for one in strongest)
     yield _headline(
         "Table 2",
-        f"of the {N_STRONGEST} strongest values, in the upper 6/16 of the layers",
+        f"of the {len(strongest)} strongest values, in the upper 6/16 of the layers",
         "97 %",
         proportion(upper, len(strongest)),
     )
@@ -173,7 +175,7 @@ def _value_shapes(findings: Findings) -> Iterator[Shape]:
         "Figure 4",
         "in the upper layers it is above chance",
         high.low > shuffled,
-        f"highest third {_interval(high)}, with cells shuffled {_percent(shuffled)}",
+        f"highest third {_interval(high)}, with cells shuffled {_percent(shuffled)} %",
     )
     ranks = [average(layer["rank_quantiles"][2] for layer in part) for part in thirds(layers)]
     yield Shape(
@@ -194,7 +196,7 @@ def _value_shapes(findings: Findings) -> Iterator[Shape]:
 
 
 def _interval(one: Estimate) -> str:
-    return f"{_percent(one.value)} ({_percent(one.low)} to {_percent(one.high)})"
+    return f"{_percent(one.value)} ({_percent(one.low)} to {_percent(one.high)}) %"
 
 
 def _refined(findings: Findings) -> Sequence[dict[str, Any]]:
@@ -211,9 +213,9 @@ def _of_prefixes(findings: Findings) -> Iterator[Headline]:
     yield _headline("Figure 8", "zero agreement, layer with the least", "68 %", least)
     makeup = found["makeup"]
     yield _headline("Section 5.1", "agreeing cases whose token is a stop word", "60 %", makeup["stop_word"])
-    yield _headline("Section 5.1", "of all cases", "-", makeup["stop_word_of_all"])
+    yield _headline("Section 5.1", "all cases whose token is a stop word", "-", makeup["stop_word_of_all"])
     yield _headline("Section 5.1", "agreeing cases with a prefix below 5 tokens", "43 %", makeup["short_prefix"])
-    yield _headline("Section 5.1", "of all cases", "-", makeup["short_prefix_of_all"])
+    yield _headline("Section 5.1", "all cases with a prefix below 5 tokens", "-", makeup["short_prefix_of_all"])
     low, high = (pooled(layer["residual_match"] for layer in part) for part in thirds(layers))
     yield _headline("Figure 9", "prediction already on top of the stream, lowest third", "about a third", low)
     yield _headline("Figure 9", "highest third", "-", high)
@@ -235,7 +237,7 @@ def _prefix_shapes(findings: Findings) -> Iterator[Shape]:
         "Figure 8",
         "in every layer most outputs are the top token of no active memory",
         min(zero) > 0.5,
-        f"lowest lower end of an interval: {_percent(min(zero))}",
+        f"lowest lower end of an interval: {_percent(min(zero))} %",
     )
     low, high = (pooled(layer["residual_match"] for layer in part) for part in thirds(layers))
     yield Shape(

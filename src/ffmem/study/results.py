@@ -1,5 +1,7 @@
 """Where results lie: a folder beside an index, named by what decided them; one file for each experiment."""
 
+import hashlib
+import json
 import math
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -7,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ffmem.errors import StoreError
+from ffmem.errors import InputError, StoreError
 from ffmem.ids import CellId
 from ffmem.index.files import atomic_write, map_arrays, parse_json, write_json
-from ffmem.index.identity import hash_of
 from ffmem.index.reader import Index
 from ffmem.study.options import StudyOptions
 from ffmem.version import __version__
 
 FOLDER = "results"
+_HEADER = "study.json"
 _KEY_LENGTH = 12
 
 
@@ -23,24 +25,13 @@ class Results:
     """The results of one study. Each is written whole, so that a stopped study goes on from the last one.
 
     Args:
-        index: what was studied.
-        options: how.
-        held_out: identity of the held-out corpus; None for the index's own held-out documents.
+        folder: their folder, with its ``study.json``.
+        header: what stands there: version, index, options, held-out text, key.
     """
 
-    def __init__(self, index: Index, options: StudyOptions, held_out: dict[str, Any] | None) -> None:
-        self.header = {
-            "ffmem": __version__,
-            "index": index.manifest["identity"],
-            "options": options.to_json(),
-            "held_out": held_out,
-        }
-        # the same text may lie elsewhere: its hash decides, not its name
-        decides = self.header | {"index": index.manifest["files"], "options": options.to_json() | {"held_out": None}}
-        self.key = hash_of(decides)[:_KEY_LENGTH]
-        self.folder = index.folder / FOLDER / self.key
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / "study.json", self.header | {"key": self.key})
+    def __init__(self, folder: Path, header: dict[str, Any]) -> None:
+        self.folder, self.header = folder, header
+        self.key: str = header["key"]
 
     def __contains__(self, name: str) -> bool:
         return (self.folder / f"{name}.json").is_file()
@@ -79,6 +70,59 @@ class Results:
         ready = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
         ready = {key: value.astype(np.uint8) if value.dtype == bool else value for key, value in ready.items()}
         atomic_write(self.folder / f"{name}.safetensors", save(ready))
+
+
+def results_of(index: Index, options: StudyOptions, held_out: dict[str, Any] | None = None) -> Results:
+    """Where the results of a study lie, or are to lie.
+
+    Args:
+        index: what is studied.
+        options: how.
+        held_out: identity of the held-out corpus; None for the index's own held-out documents.
+    """
+    header = {
+        "ffmem": __version__,
+        "index": index.manifest["identity"],
+        "options": options.to_json(),
+        "held_out": held_out,
+    }
+    # an index is what its files hold; a held-out text is what its identity says, wherever it lies
+    decides = header | {"index": index.manifest["files"], "options": options.to_json() | {"held_out": None}}
+    key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:_KEY_LENGTH]
+    folder = index.folder / FOLDER / key
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / _HEADER, header | {"key": key})
+    return Results(folder, header | {"key": key})
+
+
+def open_results(folder: str | Path) -> Results:
+    """The results that lie in a folder, or the only ones of an index.
+
+    Args:
+        folder: of an index, or of results.
+
+    Raises:
+        InputError: there are none, or several.
+        StoreError: they are damaged.
+    """
+    folder = Path(folder)
+    beside = sorted(path.parent for path in folder.glob(f"{FOLDER}/*/{_HEADER}"))
+    found = [folder] if (folder / _HEADER).is_file() else beside
+    if len(found) != 1:
+        several = ", ".join(map(str, found))
+        raise InputError(
+            f"{folder} has {f'{len(found)} studies: {several}' if found else 'no results of a study'}",
+            "Expected an index with the results of one study, or the folder of results",
+            f"Name one of them, for example {found[0]}" if found else f"Make them: ffmem reproduce {folder}",
+        )
+    try:
+        return Results(found[0], parse_json((found[0] / _HEADER).read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{found[0] / _HEADER} is damaged: {error}",
+            "Expected a file as `ffmem reproduce` wrote it",
+            "Run `ffmem reproduce` again: it writes it anew",
+        ) from error
 
 
 def plain(value: Any) -> Any:

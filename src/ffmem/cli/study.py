@@ -1,0 +1,122 @@
+"""Commands that run the paper's experiments."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import ffmem
+from ffmem import render
+from ffmem.cli.app import FLAT, Json, app, show
+from ffmem.errors import InputError
+from ffmem.options import IndexOptions
+from ffmem.study.findings import Findings, findings
+from ffmem.study.headlines import headlines, shapes
+from ffmem.study.options import FULL, StudyOptions
+from ffmem.study.results import open_results
+
+
+@app.command
+def reproduce(
+    source: str,
+    corpus: str | None = None,
+    /,
+    *more: str,
+    out: str | None = None,
+    options: Annotated[StudyOptions, FLAT] = StudyOptions(),  # noqa: B008 (frozen)
+    full: bool = False,
+    model: str | None = None,
+    max_tokens: int | None = None,
+    quiet: bool = False,
+    json: Json = False,
+) -> None:
+    """Run every experiment of Geva et al. 2021, and write one page about them. The same command again goes on.
+
+    Parameters
+    ----------
+    source
+        An index; or a model, as for `ffmem index`, with a corpus.
+    corpus
+        topics, python-docs, a file, ...: makes the index first, or goes on with it.
+    more
+        Further corpora.
+    out
+        Folder of the index that is made.
+    full
+        As many changed triggers as in the paper (100 cells x 50 a layer), and every cell's patterns on held-out text.
+    model
+        Where the model of the index is, if not where the index had it from.
+    max_tokens
+        Of the index that is made: stop before it has more tokens than this.
+    quiet
+        Print no progress.
+    json
+        Print the numbers as one JSON document.
+    """
+    from ffmem.extras import extra_module
+
+    for package in ("altair", "vl_convert", "jinja2"):
+        extra_module(package, "report", "the page cannot be written")
+    if full:
+        options = replace(options, **FULL)
+    index = ffmem.open_index(source) if corpus is None else _built(source, [corpus, *more], out, max_tokens, quiet)
+    from ffmem.report import write_report
+    from ffmem.study.run import reproduce as run
+
+    with render.study_progress(quiet) as listen:
+        results = run(index, options, model=model, progress=listen)
+    page = write_report(results, index)
+    found = findings(results, index)
+    show(_as_json([found]) | {"page": str(page)} if json else render.study(found, page))
+
+
+def _built(model: str, corpora: list[str], out: str | None, max_tokens: int | None, quiet: bool) -> ffmem.Index:
+    from ffmem.index.build import build_index
+
+    if out is None:
+        raise InputError(
+            f"{model} with the corpus {corpora[0]} makes an index, and no folder is given for it",
+            "Expected --out FOLDER",
+            f"Write: ffmem reproduce {model} {' '.join(corpora)} --out runs/study",
+        )
+    with render.progress(quiet) as listen:
+        return build_index(model, corpora, out, options=IndexOptions(max_tokens=max_tokens), progress=listen)
+
+
+@app.command
+def compare(first: str, /, *more: str, markdown: bool = False, json: Json = False) -> None:
+    """The paper's numbers and those of one or more studies, side by side.
+
+    Parameters
+    ----------
+    first
+        An index that `ffmem reproduce` has studied, or a folder of results.
+    more
+        Others.
+    markdown
+        Print tables in Markdown.
+    json
+        Print one JSON document.
+    """
+    studied = [open_results(folder) for folder in (first, *more)]
+    found = [findings(results, ffmem.open_index(_index_of(results.folder))) for results in studied]
+    show(_as_json(found) if json else render.comparison(found, markdown=markdown))
+
+
+def _index_of(results: Path) -> Path:
+    """The folder of the index that results lie beside."""
+    return results.resolve().parent.parent
+
+
+def _as_json(studies: list[Findings]) -> dict[str, Any]:
+    return {
+        "studies": [
+            {
+                "model": found.model,
+                "corpus": found.corpus,
+                "options": found.header["options"],
+                "numbers": [asdict(one) for one in headlines(found)],
+                "shapes": [asdict(one) for one in shapes(found)],
+            }
+            for found in studies
+        ]
+    }

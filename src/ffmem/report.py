@@ -1,0 +1,242 @@
+"""One page that tells a study: charts drawn in the browser from data that the page holds; each figure as files beside it."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from ffmem import figures
+from ffmem.index.files import atomic_write
+from ffmem.index.reader import Index
+from ffmem.study.findings import Findings, findings
+from ffmem.study.headlines import headlines, shapes
+from ffmem.study.items import Item, items_of
+from ffmem.study.results import Results
+from ffmem.version import __version__
+
+_N_SHOWN = 12
+"""Rows of a table on the page; the file beside it has all."""
+
+
+@dataclass(frozen=True)
+class _Figure:
+    name: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class _Section:
+    item: Item
+    anchor: str
+    short: str
+    reading: str
+    sample: str
+    figures: tuple[_Figure, ...]
+    extra: Markup
+
+
+def write_report(results: Results, index: Index) -> Path:
+    """The page of a study, ``report.html`` in the folder of its results, with ``figures/`` beside it.
+
+    Args:
+        results: of a study, finished or not: what there is yet is told.
+        index: what was studied.
+
+    Returns:
+        the page. It needs nothing but itself: no network, no other file.
+    """
+    found = findings(results, index)
+    folder = results.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    specs = {name: _write_figure(folder, name, figures.FIGURES[name][1](found)) for name in figures.names_of(found)}
+    for name, rows in _tables(found, index).items():
+        atomic_write(folder / f"{name}.csv", _csv(rows))
+    atomic_write(folder / "numbers.csv", _csv([one.__dict__ for one in headlines(found)]))
+    page = results.folder / "report.html"
+    atomic_write(page, _page(found, index, results.key, specs).encode())
+    return page
+
+
+def _write_figure(folder: Path, name: str, chart: Any) -> dict[str, Any]:
+    atomic_write(folder / f"{name}.csv", _csv(figures.rows_of(chart)))
+    for form in ("svg", "png"):
+        atomic_write(folder / f"{name}.{form}", figures.image(chart, form))
+    spec: dict[str, Any] = chart.to_dict()
+    return spec
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _page(found: Findings, index: Index, key: str, specs: dict[str, Any]) -> str:
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    template = environment.from_string(files("ffmem").joinpath("templates/report.html").read_text("utf-8"))
+    return template.render(
+        title=f"{found.model} on {found.corpus}",
+        facts=_facts(found, index),
+        left_out=_left_out(found),
+        items=[_section(found, index, one, specs) for one in items_of(found)],
+        headlines=headlines(found),
+        shapes=shapes(found),
+        script=Markup(figures.script().replace("</script", "<\\/script")),
+        specs=Markup(json.dumps(specs, sort_keys=True).replace("<", "\\u003c")),
+        version=__version__,
+        key=key,
+    )
+
+
+def _facts(found: Findings, index: Index) -> list[tuple[str, str]]:
+    counts, identity, facts = index.manifest["counts"], found.header["index"], index.manifest["model"]
+    other = found.header["held_out"]
+    n, documents = (f"{counts[name]:,}" for name in ("n_sentences_held_out", "n_documents_held_out"))
+    cells = f"{index.n_cells:,}: {index.cells.describe()}; {facts['activation']}{', gated' if facts['gated'] else ''}"
+    return [
+        ("model", f"{found.model}, weights {identity['model']['weights_sha256'][:12]}"),
+        ("cells", cells),
+        (
+            "vocabulary",
+            f"{found.d_vocab:,} tokens; values read by {', '.join(found.projections()) or found.projection}",
+        ),
+        ("indexed", f"{counts['n_sentences']:,} sentences, {counts['n_tokens']:,} tokens of {found.corpus}"),
+        (
+            "held out",
+            other["name"] if other else f"{n} sentences of {documents} documents that the index does not hold",
+        ),
+        ("seed", str(found.header["options"]["seed"])),
+    ]
+
+
+def _left_out(found: Findings) -> list[str]:
+    if any(name.startswith("agreement-") for name in found.values):
+        return []
+    return [
+        f"{found.model} does not predict the next token of a text, so the experiments on values, changed triggers and "
+        "predictions do not apply to it."
+    ]
+
+
+def _section(found: Findings, index: Index, item: Item, specs: dict[str, Any]) -> _Section:
+    anchor = f"{item.name} {item.title}".lower()
+    return _Section(
+        item=item,
+        anchor="".join(one if one.isalnum() else "-" for one in anchor),
+        short=item.name if item.name != "Addition" else item.title,
+        reading=item.read(found),
+        sample=item.sample(found),
+        figures=tuple(
+            _Figure(name, (figures.FIGURES[name][1].__doc__ or "").strip()) for name in item.figures if name in specs
+        ),
+        extra=_EXTRAS[item.title](found, index) if item.title in _EXTRAS else Markup(""),
+    )
+
+
+def _tables(found: Findings, index: Index) -> dict[str, list[dict[str, Any]]]:
+    """What stands beside the page as tables."""
+    tables = {}
+    if found.agreement is not None:
+        tables["strongest-values"] = _strongest(found, index)
+    if "elimination-cases" in found.values:
+        tables["elimination-cases"] = _cases(found)
+    return tables
+
+
+def _strongest(found: Findings, index: Index) -> list[dict[str, Any]]:
+    """Table 2, row by row."""
+    assert found.agreement is not None
+    return [
+        {
+            "value": one["cell"] if one["sign"] > 0 else f"{one['cell']} below 0",
+            "top token": index.text.vocabulary[one["top_token"]],
+            "probability": round(one["probability"], 6),
+            "triggers followed by it": one["n_matches"],
+            "triggers": one["n_triggers"],
+            "precision": round(one["n_matches"] / one["n_triggers"], 4) if one["n_triggers"] else None,
+        }
+        for one in found.agreement["strongest"]
+    ]
+
+
+def _cases(found: Findings) -> list[dict[str, Any]]:
+    """The cases of section 5.2, with a column for a person's judgement."""
+    return [
+        {
+            "prefix": one["prefix"],
+            "stream's candidate (R)": one["residual_token"],
+            "prediction (O)": one["output_token"],
+            "layer's own (Y)": one["ff_token"],
+            "related or distant": "",
+            **{
+                f"{what} of {token} under {where}": one[f"{name}_{what}s"][place]
+                for what in ("score", "rank")
+                for token, name in _SIDES
+                for place, where in enumerate("ryo")
+            },
+            "y raises R over O by": one["change"],
+        }
+        for one in found.values["elimination-cases"]
+    ]
+
+
+_SIDES = (("R", "residual_token"), ("O", "output_token"))
+
+
+def _table(rows: list[dict[str, Any]], names: list[str], file: str) -> Markup:
+    """The first rows, and a link to the file with all."""
+    head = Markup("").join(Markup("<th>{}</th>").format(name) for name in names)
+    body = Markup("").join(
+        Markup("<tr>{}</tr>").format(Markup("").join(_cell(row[name]) for name in names)) for row in rows[:_N_SHOWN]
+    )
+    return Markup(
+        '<div class="wide"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+        '<p class="files">{} of {} rows; all of them: <a href="figures/{}.csv">CSV</a></p>'
+    ).format(head, body, min(_N_SHOWN, len(rows)), len(rows), file)
+
+
+def _cell(value: Any) -> Markup:
+    if isinstance(value, int | float):
+        return Markup('<td class="n">{}</td>').format(f"{value:,}" if isinstance(value, int) else f"{value:.4g}")
+    return Markup("<td><code>{}</code></td>").format("" if value is None else value)
+
+
+def _parameters(found: Findings, _: Index) -> Markup:
+    names = {
+        "attention": "attention",
+        "feed_forward": "feed-forward layers",
+        "norms": "norms",
+        "other": "embeddings and the rest",
+    }
+    counted = found.values["parameters"]
+    rows = Markup("").join(
+        Markup('<tr><td>{}</td><td class="n">{}</td><td class="n">{}</td></tr>').format(
+            title, f"{counted[name]:,}", f"{counted[name] / counted['total']:.1%}"
+        )
+        for name, title in names.items()
+    )
+    return Markup("<table><tbody>{}</tbody></table>").format(rows)
+
+
+_EXTRAS: dict[str, Callable[[Findings, Index], Markup]] = {
+    "The strongest values": lambda found, index: _table(
+        _strongest(found, index),
+        ["value", "top token", "probability", "triggers followed by it", "triggers"],
+        "strongest-values",
+    ),
+    "Does the last layer eliminate candidates?": lambda found, _: _table(
+        _cases(found), ["prefix", "stream's candidate (R)", "prediction (O)", "layer's own (Y)"], "elimination-cases"
+    ),
+    "Where the parameters are": _parameters,
+}
+"""Tables of some items, by title."""

@@ -1,0 +1,30 @@
+"""The paper's experiments from the command line, as a user runs them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.test_cli import ffmem
+
+pytest.importorskip("altair", reason="needs the extra report")
+SMALL = ("--prefixes", 20, "--edited-cells", 2, "--edited-triggers", 1, "--scored-cells", 2, "--scored-positions", 40)
+
+
+def test_from_a_model_and_a_corpus_to_a_page_and_a_comparison(
+    tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "i"
+    shown, progress = ffmem("reproduce", tiny_folder("gpt2"), corpus, "--out", folder, "--max-tokens", 3000, *SMALL)
+    page = Path(shown.rpartition("The page: ")[2].strip())
+    assert page.is_file() and page.parent.parent == folder / "results"
+    assert "refinement: begins" in progress and "writing the index" in progress
+    assert "Figure 11" in shown and "agreement rate, best layer" in shown
+    again = json.loads(ffmem("reproduce", folder, *SMALL, "--json", "--quiet")[0])
+    assert again["page"] == str(page) and len(again["studies"][0]["shapes"]) == 10
+    table = ffmem("compare", folder, page.parent, "--markdown")[0]
+    assert table.startswith("|  | quantity | paper | gpt2") and table.count("Figure 4 |") >= 5
+    _, wrong = ffmem("reproduce", tiny_folder("gpt2"), corpus, expect=2)
+    assert "Expected --out FOLDER" in wrong
+    assert "ffmem verify" not in ffmem("verify", folder, "--files-only")[0]
