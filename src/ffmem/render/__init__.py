@@ -3,6 +3,7 @@
 from ffmem.render.activation import activation
 from ffmem.render.ask import diff, found, promoting, search, similar
 from ffmem.render.cells import cell, cells
+from ffmem.render.explain import explanation, intervention
 from ffmem.render.index import info, summary, verification
 from ffmem.render.plan import plan
 from ffmem.render.progress import progress, say, study_progress
@@ -16,9 +17,11 @@ __all__ = [
     "cells",
     "comparison",
     "diff",
+    "explanation",
     "exported",
     "found",
     "info",
+    "intervention",
     "one_line",
     "plan",
     "progress",

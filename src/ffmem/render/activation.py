@@ -13,11 +13,12 @@ def activation(found: "Activation") -> str:
     lines = ["coefficient, what it adds, share of its largest in the index; its best trigger there; what it promotes"]
     for token in found.tokens:
         lines.append(f"⟨{one_line(token.token)}⟩")
-        lines += [_line(one) for one in token.cells]
+        lines += [cell_line(one) for one in token.cells]
     return "\n".join(lines)
 
 
-def _line(one: "ActiveCell") -> str:
+def cell_line(one: "ActiveCell") -> str:
+    """A cell at a token, with what it is known for."""
     share = "" if one.share is None else f"{one.share:5.0%}"
     head = f"  {one.cell!s:>12} {one.coefficient:9.3f}  adds {one.norm:8.3f}  {share}"
     promoted = "".join(f" ⟨{one_line(token)}⟩" for token in one.promoted[:2])

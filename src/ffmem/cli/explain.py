@@ -1,0 +1,116 @@
+"""Commands that take one prediction apart."""
+
+import ffmem
+from ffmem import render
+from ffmem.cli.app import Json, app, show
+from ffmem.errors import InputError
+
+
+@app.command
+def explain(
+    model: str,
+    text: str,
+    /,
+    *,
+    target: str | None = None,
+    against: str | None = None,
+    index: str | None = None,
+    limit: int = 20,
+    revision: str | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+    json: Json = False,
+) -> None:
+    """The prediction after a text as an exact sum: what the embedding, attention, every cell and every bias add to its score.
+
+    Parameters
+    ----------
+    model
+        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
+    text
+        Words in quotes.
+    target
+        The token that is asked about, exactly one, spaces included: " Paris". By default the model's own prediction.
+    against
+        A second token: then all shares are of the difference of the two scores.
+    index
+        An index of this model: shows what each cell is known for.
+    limit
+        Cells.
+    revision
+        Revision of a hub model.
+    dtype
+        Number type of the model's weights.
+    device
+        Where the model runs.
+    json
+        Print one JSON document.
+    """
+    from ffmem.analyses.explain import explain as take_apart
+    from ffmem.index.identity import check_device
+
+    opened = None if index is None else ffmem.open_index(index)
+    check_device(device)
+    loaded = ffmem.load_model(model, dtype=dtype, device=device, revision=revision)  # type: ignore[arg-type]
+    found = take_apart(loaded, text, target=target, against=against, index=opened, limit=limit)
+    show(found.to_json() if json else render.explanation(found))
+
+
+@app.command
+def intervene(
+    model: str,
+    text: str,
+    change: str,
+    /,
+    *more: str,
+    where: str = "all",
+    new: int = 20,
+    limit: int = 10,
+    revision: str | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+    json: Json = False,
+) -> None:
+    """What becomes of a prediction when cells have other coefficients: the next token's probabilities, and the text that follows.
+
+    Parameters
+    ----------
+    model
+        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
+    text
+        Words in quotes.
+    change
+        L9.12*0 takes a cell out, L9.12*2 doubles its coefficient, L9.12=5 sets it, L9.12+1@-1 raises it at the last token.
+    more
+        Further changes.
+    where
+        At which tokens, for changes that do not say: all, or last.
+    new
+        Tokens to write on.
+    limit
+        Tokens to show from before and from after.
+    revision
+        Revision of a hub model.
+    dtype
+        Number type of the model's weights.
+    device
+        Where the model runs.
+    json
+        Print one JSON document.
+    """
+    from typing import get_args
+
+    from ffmem.analyses.intervene import Where, parse_change
+    from ffmem.analyses.intervene import intervene as run
+    from ffmem.index.identity import check_device
+
+    if where not in get_args(Where):
+        raise InputError(f"--where is {where!r}", f"Expected one of: {', '.join(get_args(Where))}", "Write --where all")
+    for name, value, low in (("new", new, 0), ("limit", limit, 1)):
+        if value < low:
+            raise InputError(f"--{name} is {value}", f"Expected {low} or more", f"Write --{name} {low}")
+    check_device(device)
+    loaded = ffmem.load_model(model, dtype=dtype, device=device, revision=revision)  # type: ignore[arg-type]
+    changes = [parse_change(loaded, one) for one in (change, *more)]
+    found = run(loaded, text, changes, where=where, n_new=new, limit=limit)  # type: ignore[arg-type]
+    show(found.to_json() if json else render.intervention(found))

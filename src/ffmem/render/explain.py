@@ -1,0 +1,61 @@
+"""One prediction as a sum, and one that is intervened on."""
+
+from typing import TYPE_CHECKING
+
+from ffmem.render.activation import cell_line
+from ffmem.render.terminal import one_line
+
+if TYPE_CHECKING:
+    from ffmem.analyses.explain import Explanation, LayerShare
+    from ffmem.analyses.intervene import Intervention
+
+
+def explanation(found: "Explanation") -> str:
+    """`ffmem explain`: the ledger layer by layer, then the largest cells."""
+    what = f"⟨{one_line(found.target)}⟩"
+    if found.against is not None:
+        what += f" over ⟨{one_line(found.against)}⟩"
+    width = max(len(one.layer) for one in found.layers)
+    head = f"  {'':{width}} {'attention':>10} {'cells':>10} {'bias':>10}   rank of it  top before the layer -> after it"
+    total = found.embedding + found.constant + sum(one.attention + one.cells + one.bias for one in found.layers)
+    lines = [
+        f"{what}: rank {found.rank}, probability {found.probability:.4f}, score {found.score:.4f}; shares in logits",
+        f"  {'embedding':<{width}} {found.embedding:>10.4f}",
+        head,
+        *(_layer(one, width) for one in found.layers),
+        f"  {'constant':<{width}} {found.constant:>10.4f}",
+        f"  sum {total:.4f}; it differs from the score by {found.error:.1e}",
+    ]
+    if found.cells:
+        lines += [
+            "",
+            "largest shares of cells: share; coefficient, what it adds, share of its largest in the index; trigger; promotes",
+        ]
+        lines += [f"  {one.share:+9.4f} {cell_line(one.cell)}" for one in found.cells]
+    return "\n".join(lines)
+
+
+def _layer(one: "LayerShare", width: int) -> str:
+    before, after = (
+        f"⟨{one_line(token)}⟩ {p:.3f}"
+        for token, p in ((one.residual_token, one.residual_probability), (one.output_token, one.output_probability))
+    )
+    return (
+        f"  {one.layer:<{width}} {one.attention:>10.4f} {one.cells:>10.4f} {one.bias:>10.4f}   {one.target_rank:>10,}  "
+        f"{before} -> {after}"
+    )
+
+
+def intervention(found: "Intervention") -> str:
+    """`ffmem intervene`."""
+    lines = [
+        f"{', '.join(found.changes)}: the next token's distribution moves by {found.divergence:.4g} nats (KL, from the model's own)",
+        f"  {'before':>8} {'after':>8}",
+        *(f"  {one.before:8.4f} {one.after:8.4f}  ⟨{one_line(one.token)}⟩" for one in found.candidates),
+    ]
+    if found.continued or found.continued_changed:
+        lines += [
+            f"goes on  {one_line(found.text)}[{one_line(found.continued)}]",
+            f"changed  {one_line(found.text)}[{one_line(found.continued_changed)}]",
+        ]
+    return "\n".join(lines)
