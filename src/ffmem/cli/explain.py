@@ -71,7 +71,7 @@ def intervene(
     device: str = "cpu",
     json: Json = False,
 ) -> None:
-    """What becomes of a prediction when cells have other coefficients: the next token's probabilities, and the text that follows.
+    """What becomes of a prediction when cells have other coefficients: probabilities of the next token, and a continuation.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ def _layer(one: "LayerShare", width: int) -> str:
 def intervention(found: "Intervention") -> str:
     """`ffmem intervene`."""
     lines = [
-        f"{', '.join(found.changes)}: the next token's distribution moves by {found.divergence:.4g} nats (KL, from the model's own)",
+        f"{', '.join(found.changes)}: the next token moves by {found.divergence:.4g} nats (KL from the model unchanged)",
         f"  {'before':>8} {'after':>8}",
         *(f"  {one.before:8.4f} {one.after:8.4f}  ⟨{one_line(one.token)}⟩" for one in found.candidates),
     ]
