@@ -157,3 +157,15 @@ def test_frequencies_are_those_of_following_tokens(index_of: Callable[[str], Ind
     expected = Counter(token for ids in sentences for token in ids[1:])
     counts = unigram_counts(index)
     assert {i: int(n) for i, n in enumerate(counts) if n} == expected
+
+
+@pytest.mark.parametrize(("family", "projection"), FAMILIES)
+def test_without_training_agreement_is_chance(
+    family: str, projection: str, index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
+) -> None:
+    """Over all layers of a random model, as often as the tokens of other cells agree: within what a count can vary by."""
+    found = measure_agreement(index_of(family), load(tiny_folder, family), projection)
+    n = sum(layer.agreement.n for layer in found.layers)
+    hits = sum(layer.agreement.value * layer.agreement.n for layer in found.layers)
+    expected = sum(layer.shuffled * layer.agreement.n for layer in found.layers)
+    assert n > 100 and abs(hits - expected) < 4 * math.sqrt(max(expected, 1))
