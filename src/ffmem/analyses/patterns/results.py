@@ -1,0 +1,193 @@
+"""What is found about the triggers of an index: patterns unit by unit, layers in numbers, and what chance would give."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, UInt32, UInt64
+
+from ffmem.analyses.intervals import Estimate
+from ffmem.analyses.patterns.kinds import CLASS_OF, GRAM_LENGTH, Kind, PatternClass
+from ffmem.analyses.patterns.lexical import SHAPES
+from ffmem.analyses.patterns.semantic import Meaning
+from ffmem.ids import CellId
+from ffmem.index.reader import Index
+
+Label = Literal["shallow", "semantic", "shallow+semantic", "not-covered"]
+"""What the patterns of a trigger are: all shallow or lexical, all semantic, both, or there are none (Figure 2)."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Values of one kind that triggers of a layer's units share, a row each: candidates, of which some are accepted.
+
+    A *unit* is a cell, of gated cells a cell and a sign; its number is row * n_signs + axis.
+    """
+
+    kind: Kind
+    unit: Int64[np.ndarray, "rows"]
+    """Ascending."""
+    value: UInt64[np.ndarray, "rows"]
+    triggers: UInt32[np.ndarray, "rows"]
+    """Which triggers share it: bit 0 for the first of the unit."""
+    n: Int64[np.ndarray, "rows"]
+    """How many these are."""
+    example: Int64[np.ndarray, "rows"]
+    """A token index that the value ends with."""
+    frequency: Float64[np.ndarray, "rows"]
+    """Share of random prefixes that have it."""
+    p: Float64[np.ndarray, "rows"]
+    """The chance that so many of random prefixes have this value, for this value alone."""
+    p_in_unit: Float64[np.ndarray, "rows"]
+    """`p` for the best of all values of the kind (Bonferroni)."""
+    accepted: Bool[np.ndarray, "rows"]
+    """A pattern: `p_in_unit` is not above the threshold of its kind."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """How many tests of a kind there were, and what they had to pass."""
+
+    kind: Kind
+    n_possible: int
+    """Values that a unit's triggers could share: what `Found.p_in_unit` corrects for."""
+    n_units: int
+    """Units with enough triggers to share anything: what the threshold corrects for."""
+    threshold: float
+    """Largest `Found.p_in_unit` that is accepted; -1 if none was."""
+
+
+@dataclass(frozen=True)
+class ChanceRate:
+    """In how many units of random prefixes a pattern is claimed."""
+
+    kind: Kind | Literal["any"]
+    before: Estimate
+    """By the paper's rule alone: enough of them share something."""
+    after: Estimate
+    """By a pattern that is accepted."""
+
+
+@dataclass(frozen=True)
+class LayerPatterns:
+    """One layer, over all units that ever fired."""
+
+    layer: str
+    n_units: int
+    n_triggers: int
+    """That count: repeats of a sentence within a unit do not."""
+    labels: dict[Label, Estimate]
+    """Share of triggers with each label; units are drawn (Figure 2)."""
+    coverage: Estimate
+    """Share of triggers with a pattern."""
+    patterns_per_unit: Estimate
+    """Different sets of triggers that share something shallow or lexical, and different ones that share something semantic: an
+    n-gram within another one that the same triggers share is no second pattern."""
+    units_with_pattern: Estimate
+    units_with_kind: dict[Kind, Estimate]
+    """Share of units with a pattern of a kind."""
+    covered_by_kind: dict[Kind, float]
+    """Share of triggers with a pattern of a kind."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern in words."""
+
+    cell: CellId
+    sign: int
+    kind: Kind
+    pattern_class: PatternClass
+    text: str
+    """Such as ``ends with " of"``."""
+    triggers: tuple[int, ...]
+    """Ranks of the triggers that share it, from 0."""
+    frequency: float
+    """Share of random prefixes that have it."""
+    p: float
+    p_in_unit: float
+    accepted: bool
+    auc: float | None = None
+    """On held-out text (see `scoring.Score`); None if it was not scored, or no held-out prefix has it."""
+    precision: float | None = None
+    recall: float | None = None
+
+    @property
+    def n(self) -> int:
+        """How many triggers share it."""
+        return len(self.triggers)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return self.__dict__ | {"cell": str(self.cell), "n": self.n, "triggers": list(self.triggers)}
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """The patterns of all units of an index. They are a machine's: nobody has read the triggers."""
+
+    found: tuple[tuple[Found, ...], ...]
+    """By layer, then by kind."""
+    layers: tuple[LayerPatterns, ...]
+    controls: tuple[Control, ...]
+    chance: tuple[ChanceRate, ...]
+    """By kind, and "any" last."""
+    meaning: Meaning | None
+    """What "topic" or "cluster" stands for."""
+
+    def of_unit(self, index: Index, cell: CellId, sign: int = 1, *, rejected: bool = False) -> tuple[Pattern, ...]:
+        """The patterns of a cell and a sign, with ``rejected`` also what chance may have given; by kind, most triggers first."""
+        place, row = index.cells.place(cell)
+        unit = row * index.n_signs + (sign < 0)
+        found = []
+        for one in self.found[place]:
+            rows = np.arange(*np.searchsorted(one.unit, [unit, unit + 1]))
+            rows = rows[one.accepted[rows] | rejected]
+            rows = rows[np.argsort(-one.n[rows], kind="stable")]
+            found += [self.describe(index, place, one, row) for row in rows.tolist()]
+        return tuple(found)
+
+    def accepted(self, index: Index, place: int) -> Iterator[Pattern]:
+        """All accepted patterns of a layer, kind by kind."""
+        for one in self.found[place]:
+            for row in np.flatnonzero(one.accepted).tolist():
+                yield self.describe(index, place, one, row)
+
+    def describe(self, index: Index, place: int, one: Found, row: int) -> Pattern:
+        """A row in words."""
+        cell_row, axis = divmod(int(one.unit[row]), index.n_signs)
+        triggers = int(one.triggers[row])
+        return Pattern(
+            cell=index.cells.cell_id(place, cell_row),
+            sign=-1 if axis else 1,
+            kind=one.kind,
+            pattern_class=CLASS_OF[one.kind],
+            text=self._text(index, one.kind, int(one.value[row]), int(one.example[row])),
+            triggers=tuple(rank for rank in range(triggers.bit_length()) if triggers >> rank & 1),
+            frequency=float(one.frequency[row]),
+            p=float(one.p[row]),
+            p_in_unit=float(one.p_in_unit[row]),
+            accepted=bool(one.accepted[row]),
+        )
+
+    def _text(self, index: Index, kind: Kind, value: int, example: int) -> str:
+        if kind == "token":
+            return f'ends with "{index.text.vocabulary[value]}"'
+        if kind in GRAM_LENGTH:
+            verb = "ends with" if kind.startswith("final") else "contains"
+            return f'{verb} "{_text_of(index, example - GRAM_LENGTH[kind] + 1, example)}"'
+        if kind == "position":
+            return f"ends at position {value} of its sentence"
+        if kind == "shape":
+            return f"ends with {SHAPES[value]}"
+        assert self.meaning is not None
+        return f"{kind} {self.meaning.names[value]}"
+
+
+def _text_of(index: Index, first: int, last: int) -> str:
+    """The text of some tokens of a sentence."""
+    sentence_id, position = index.text.locate(first)
+    sentence = index.text.sentence(sentence_id)
+    begin, end = sentence.token_starts[position], sentence.token_ends[position + last - first]
+    return sentence.text.encode()[begin:end].decode(errors="backslashreplace")
