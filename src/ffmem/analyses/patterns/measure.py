@@ -1,25 +1,26 @@
 """What do the triggers of each cell have in common, and is it more than chance? Geva et al. 2021, Figure 2, by machine."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from ffmem.analyses.intervals import proportion
-from ffmem.analyses.patterns.chance import MIN_SHARED, binomial_tail, discovery_threshold, frequencies
-from ffmem.analyses.patterns.detect import N_TRIGGERS, Shared, Triggers, shared_values
-from ffmem.analyses.patterns.kinds import Features, Kind
+from ffmem.analyses.patterns.chance import MIN_SHARED
+from ffmem.analyses.patterns.control import control
+from ffmem.analyses.patterns.detect import N_TRIGGERS, Triggers, shared_values
+from ffmem.analyses.patterns.kinds import Features
 from ffmem.analyses.patterns.lexical import Shapes
-from ffmem.analyses.patterns.results import ChanceRate, Control, Found, Patterns
+from ffmem.analyses.patterns.results import ChanceRate, Found, Patterns
 from ffmem.analyses.patterns.semantic import Meaning, clusters, topics
 from ffmem.analyses.patterns.summary import summarise
 from ffmem.analyses.patterns.tokens import Tokens
+from ffmem.errors import InputError
 from ffmem.index.reader import Index
+from ffmem.index.text import LABEL_FIELDS
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 
-FALSE_DISCOVERY_RATE = 0.05
-"""Of units with a pattern of a kind, how many have it by chance, at most on average."""
 N_RANDOM_UNITS = 400
 """Units of random prefixes by which the chance rate is told."""
 SemanticChoice = Literal["auto", "topic", "cluster", "none"]
@@ -37,11 +38,12 @@ def measure_patterns(
 ) -> Patterns:
     """Patterns among the first `N_TRIGGERS` triggers of every unit: a cell, of gated cells a cell and a sign.
 
-    A candidate is a value (see `kinds.Kind`) that `MIN_SHARED` triggers share or more, of which repeats of a sentence count once.
-    With n triggers, of which k share a value that a share f of random prefixes has, p = P(Binomial(n, f) >= k). Within a unit
-    and kind, p is multiplied by the number of values that could have been shared: those that `MIN_SHARED` indexed positions
-    have (Bonferroni). Over all units with so many triggers, the smallest of these of each unit is held to a false discovery
-    rate of `FALSE_DISCOVERY_RATE` for each kind (Benjamini & Hochberg); values of a unit below that threshold are patterns.
+    A candidate is a value (see `kinds.Kind`) that `MIN_SHARED` triggers share or more, of which repeats of a sentence count
+    once. With n triggers, of which k share a value that a share f of random prefixes has, p = P(Binomial(n, f) >= k). Within
+    a unit and kind, p is multiplied by the number of values that could have been shared: those that `MIN_SHARED` indexed
+    positions have or more (Bonferroni). Over all units with so many triggers, the smallest of these of each unit is held to a
+    false discovery rate of `FALSE_DISCOVERY_RATE` for each kind (Benjamini & Hochberg); values up to that threshold are
+    patterns.
 
     Args:
         index: a finished index.
@@ -51,7 +53,7 @@ def measure_patterns(
         on_layer: called with each layer's place when its triggers have been compared.
 
     Raises:
-        InputError: embeddings are needed, and the package of ``minilm`` is not installed.
+        InputError: embeddings are needed, and the package of ``minilm`` is not installed; or labels, and there are none.
 
     Cost: without embeddings, about a second a layer of 3,072 units, and three passes over the tokens; memory of the candidates.
 
@@ -71,9 +73,9 @@ def measure_patterns(
             on_layer(place)
     found, controls = [], []
     for number, kind in enumerate(features.kinds):
-        tested, control = _tested(features, kind, triggers, [by_kind[number] for by_kind in shared])
+        tested, one = control(features, kind, triggers, [by_kind[number] for by_kind in shared])
         found.append(tested)
-        controls.append(control)
+        controls.append(one)
     by_layer = list(zip(*found, strict=True))
     return Patterns(
         found=tuple(by_layer[:-1]),
@@ -100,38 +102,26 @@ def _meaning(
     encoder: Transformer | None,
     seed: int,
 ) -> Meaning | None:
+    if semantic not in get_args(SemanticChoice):
+        raise InputError(
+            f"semantic is {semantic!r}",
+            f"Expected one of: {', '.join(get_args(SemanticChoice))}",
+            "Leave it out for 'auto'",
+        )
     if semantic == "none":
         return None
-    found = topics(index, tokens, MIN_SHARED) if semantic in ("auto", "topic") else None
-    if found is not None or semantic == "topic":
-        return found
+    if semantic != "cluster":
+        found = topics(index, tokens, MIN_SHARED)
+        if found is not None:
+            return found
+        if semantic == "topic":
+            raise InputError(
+                f"the documents of {index.folder} have no labels",
+                f"Expected one of these fields in the metadata of every document: {', '.join(LABEL_FIELDS)}",
+                "Give semantic='cluster' for clusters of sentences",
+            )
     wanted = np.unique(np.concatenate([tokens.sentence_of(one.ends[one.counted]) for one in triggers]))
     return clusters(index, tokens, wanted, encoder or load_model("minilm"), seed=seed)
-
-
-def _tested(
-    features: Features, kind: Kind, triggers: Sequence[Triggers], shared: Sequence[Shared]
-) -> tuple[list[Found], Control]:
-    """The candidates of a kind of all layers, of random units last; the latter have no part in the threshold."""
-    values = np.unique(np.concatenate([one.value for one in shared]))
-    frequency, n_possible = frequencies(features, kind, values)
-    tests = []
-    for some, one in zip(triggers, shared, strict=True):
-        f = frequency[np.searchsorted(values, one.value)]
-        p = binomial_tail(one.n, some.n[one.unit], f)
-        tests.append((f, p, np.minimum(p * n_possible, 1.0)))
-    best = []
-    for some, one, (_, _, p_in_unit) in zip(triggers[:-1], shared[:-1], tests[:-1], strict=True):
-        of_unit = np.ones(len(some.ends))
-        np.minimum.at(of_unit, one.unit, p_in_unit)
-        best.append(of_unit[some.n >= MIN_SHARED])
-    of_units = np.concatenate(best)
-    threshold = discovery_threshold(of_units, FALSE_DISCOVERY_RATE)
-    found = [
-        Found(kind, one.unit, one.value, one.slots, one.n, one.example, f, p, p_in_unit, p_in_unit <= threshold)
-        for one, (f, p, p_in_unit) in zip(shared, tests, strict=True)
-    ]
-    return found, Control(kind, n_possible, len(of_units), threshold)
 
 
 def _chance_rates(random: Sequence[Found]) -> tuple[ChanceRate, ...]:
@@ -140,7 +130,9 @@ def _chance_rates(random: Sequence[Found]) -> tuple[ChanceRate, ...]:
 
     rates = [
         ChanceRate(
-            one.kind, proportion(rate(one.unit), N_RANDOM_UNITS), proportion(rate(one.unit[one.accepted]), N_RANDOM_UNITS)
+            one.kind,
+            proportion(rate(one.unit), N_RANDOM_UNITS),
+            proportion(rate(one.unit[one.accepted]), N_RANDOM_UNITS),
         )
         for one in random
     ]

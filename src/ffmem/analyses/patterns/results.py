@@ -14,6 +14,8 @@ from ffmem.analyses.patterns.semantic import Meaning
 from ffmem.ids import CellId
 from ffmem.index.reader import Index
 
+FIRING = 0.01
+"""A cell fires at this share of held-out prefixes, those with its largest coefficients, if they are above 0."""
 Label = Literal["shallow", "semantic", "shallow+semantic", "not-covered"]
 """What the patterns of a trigger are: all shallow or lexical, all semantic, both, or there are none (Figure 2)."""
 
@@ -92,6 +94,49 @@ class LayerPatterns:
 
 
 @dataclass(frozen=True)
+class Score:
+    """How well the patterns of one kind of a layer predict, a row for each row of `Found`; NaN where it was not scored."""
+
+    auc: Float64[np.ndarray, "rows"]
+    """The chance that a held-out prefix with the value has a larger coefficient, times the sign, than one without; ties count
+    half. NaN if no held-out prefix has the value, or all have."""
+    precision: Float64[np.ndarray, "rows"]
+    """Share of the held-out prefixes with the value at which the cell fires; by chance `FIRING`. NaN if there are none."""
+    recall: Float64[np.ndarray, "rows"]
+    """Share of the held-out prefixes at which the cell fires that have the value. NaN if the cell fires nowhere, or the value
+    is nowhere."""
+    n_matching: Int64[np.ndarray, "rows"]
+    """Held-out prefixes that have the value; -1 for rows that were not scored."""
+
+
+@dataclass(frozen=True)
+class KindScore:
+    """The scored patterns of one kind of a layer. Means are bootstrapped over units; what is NaN is left out."""
+
+    layer: str
+    kind: Kind
+    n_patterns: int
+    n_unmatched: int
+    """Those whose value no held-out prefix has: nothing can be said of them."""
+    auc: Estimate
+    auc_median: float
+    precision: Estimate
+    precision_median: float
+    recall: Estimate
+    recall_median: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores on held-out text."""
+
+    n_prefixes: int
+    scores: tuple[tuple[Score, ...], ...]
+    """By layer, then by kind, as `Patterns.found`."""
+    layers: tuple[tuple[KindScore, ...], ...]
+
+
+@dataclass(frozen=True)
 class Pattern:
     """A pattern in words."""
 
@@ -109,7 +154,7 @@ class Pattern:
     p_in_unit: float
     accepted: bool
     auc: float | None = None
-    """On held-out text (see `scoring.Score`); None if it was not scored, or no held-out prefix has it."""
+    """On held-out text (see `Score`); None if it was not scored, or no held-out prefix has it."""
     precision: float | None = None
     recall: float | None = None
 
@@ -136,26 +181,39 @@ class Patterns:
     meaning: Meaning | None
     """What "topic" or "cluster" stands for."""
 
-    def of_unit(self, index: Index, cell: CellId, sign: int = 1, *, rejected: bool = False) -> tuple[Pattern, ...]:
-        """The patterns of a cell and a sign, with ``rejected`` also what chance may have given; by kind, most triggers first."""
+    def of_unit(
+        self, index: Index, cell: CellId, sign: int = 1, *, scores: Scores | None = None, rejected: bool = False
+    ) -> tuple[Pattern, ...]:
+        """The patterns of a cell and a sign, by kind, those of most triggers first.
+
+        Args:
+            index: the index that they are of.
+            cell: the cell.
+            sign: 1 or -1.
+            scores: their scores on held-out text, if there are any.
+            rejected: give also what chance may have given.
+        """
         place, row = index.cells.place(cell)
         unit = row * index.n_signs + (sign < 0)
         found = []
-        for one in self.found[place]:
+        for number, one in enumerate(self.found[place]):
             rows = np.arange(*np.searchsorted(one.unit, [unit, unit + 1]))
             rows = rows[one.accepted[rows] | rejected]
             rows = rows[np.argsort(-one.n[rows], kind="stable")]
-            found += [self.describe(index, place, one, row) for row in rows.tolist()]
+            found += [self._describe(index, place, number, row, scores) for row in rows.tolist()]
         return tuple(found)
 
-    def accepted(self, index: Index, place: int) -> Iterator[Pattern]:
-        """All accepted patterns of a layer, kind by kind."""
-        for one in self.found[place]:
+    def accepted(self, index: Index, place: int, *, scores: Scores | None = None) -> Iterator[Pattern]:
+        """All patterns of a layer, kind by kind, cell by cell."""
+        for number, one in enumerate(self.found[place]):
             for row in np.flatnonzero(one.accepted).tolist():
-                yield self.describe(index, place, one, row)
+                yield self._describe(index, place, number, row, scores)
 
-    def describe(self, index: Index, place: int, one: Found, row: int) -> Pattern:
-        """A row in words."""
+    def _describe(self, index: Index, place: int, number: int, row: int, scores: Scores | None) -> Pattern:
+        one = self.found[place][number]
+        score = scores.scores[place][number] if scores else None
+        columns = (score.auc, score.precision, score.recall) if score else ()
+        on_held_out = [_or_none(float(column[row])) for column in columns]
         cell_row, axis = divmod(int(one.unit[row]), index.n_signs)
         triggers = int(one.triggers[row])
         return Pattern(
@@ -169,6 +227,7 @@ class Patterns:
             p=float(one.p[row]),
             p_in_unit=float(one.p_in_unit[row]),
             accepted=bool(one.accepted[row]),
+            **dict(zip(("auc", "precision", "recall"), on_held_out, strict=False)),
         )
 
     def _text(self, index: Index, kind: Kind, value: int, example: int) -> str:
@@ -191,3 +250,7 @@ def _text_of(index: Index, first: int, last: int) -> str:
     sentence = index.text.sentence(sentence_id)
     begin, end = sentence.token_starts[position], sentence.token_ends[position + last - first]
     return sentence.text.encode()[begin:end].decode(errors="backslashreplace")
+
+
+def _or_none(number: float) -> float | None:
+    return None if np.isnan(number) else number

@@ -97,9 +97,7 @@ def assign(index: Index, found: Meaning, wanted: Int64[np.ndarray, "some"], enco
     return Meaning(found.kind, found.names, of_sentence, found.frequency, found.n_possible, found.centroids)
 
 
-def embed(
-    index: Index, encoder: Transformer, sentences: Int64[np.ndarray, "n"]
-) -> Float[np.ndarray, "n d_embedding"]:
+def embed(index: Index, encoder: Transformer, sentences: Int64[np.ndarray, "n"]) -> Float[np.ndarray, "n d_embedding"]:
     """Embeddings of sentences: the mean of the encoder's last states over all tokens, special ones too, at length 1.
 
     Source: Reimers & Gurevych 2019; so all-MiniLM-L6-v2 was made.
@@ -107,7 +105,10 @@ def embed(
     before, after = encoder.special_tokens("auto")
     longest = LONGEST - len(before) - len(after)
     texts = [index.text.sentence(number).text for number in sentences.tolist()]
-    own = [np.array(encoder.tokenizer(text, add_special_tokens=False).input_ids[:longest], dtype=np.int64) for text in texts]
+    own = [
+        np.array(encoder.tokenizer(text, add_special_tokens=False).input_ids[:longest], dtype=np.int64)
+        for text in texts
+    ]
     device = next(encoder.module.parameters()).device
     vectors = np.zeros((len(own), encoder.facts.d_model), dtype=np.float32)
     with torch.inference_mode():

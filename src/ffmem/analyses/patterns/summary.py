@@ -14,7 +14,9 @@ LABELS: tuple[Label, ...] = get_args(Label)
 
 
 def label_triggers(
-    counted: Bool[np.ndarray, "units slots"], shallow: UInt32[np.ndarray, "units"], semantic: UInt32[np.ndarray, "units"]
+    counted: Bool[np.ndarray, "units slots"],
+    shallow: UInt32[np.ndarray, "units"],
+    semantic: UInt32[np.ndarray, "units"],
 ) -> Int64[np.ndarray, "triggers"]:
     """The label of each trigger that counts, as its number in `LABELS`, unit by unit.
 
@@ -78,7 +80,9 @@ def _n_different(found: Sequence[Found], n_units: int) -> Int64[np.ndarray, "uni
     """See `LayerPatterns.patterns_per_unit`."""
     rows = np.concatenate(
         [
-            np.stack([one.unit, one.triggers, np.full(len(one.unit), CLASS_OF[one.kind] == "semantic")])[:, one.accepted]
+            np.stack([one.unit, one.triggers, np.full(len(one.unit), CLASS_OF[one.kind] == "semantic")])[
+                :, one.accepted
+            ]
             for one in found
         ],
         axis=1,
