@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -35,7 +34,7 @@ class Shapes:
     ends_with_letter: Bool[np.ndarray, "d_vocab"]
 
     @classmethod
-    def of_vocabulary(cls, vocabulary: Sequence[str]) -> Self:
+    def of_vocabulary(cls, vocabulary: Sequence[str]) -> "Shapes":
         """From the tokens as text, by id."""
         bare = [_without_mark(token) for token in vocabulary]
         return cls(

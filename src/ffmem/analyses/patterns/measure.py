@@ -1,7 +1,7 @@
 """What do the triggers of each cell have in common, and is it more than chance? Geva et al. 2021, Figure 2, by machine."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -102,12 +102,6 @@ def _meaning(
     encoder: Transformer | None,
     seed: int,
 ) -> Meaning | None:
-    if semantic not in get_args(SemanticChoice):
-        raise InputError(
-            f"semantic is {semantic!r}",
-            f"Expected one of: {', '.join(get_args(SemanticChoice))}",
-            "Leave it out for 'auto'",
-        )
     if semantic == "none":
         return None
     if semantic != "cluster":

@@ -212,8 +212,6 @@ class Patterns:
     def _describe(self, index: Index, place: int, number: int, row: int, scores: Scores | None) -> Pattern:
         one = self.found[place][number]
         score = scores.scores[place][number] if scores else None
-        columns = (score.auc, score.precision, score.recall) if score else ()
-        on_held_out = [_or_none(float(column[row])) for column in columns]
         cell_row, axis = divmod(int(one.unit[row]), index.n_signs)
         triggers = int(one.triggers[row])
         return Pattern(
@@ -227,7 +225,9 @@ class Patterns:
             p=float(one.p[row]),
             p_in_unit=float(one.p_in_unit[row]),
             accepted=bool(one.accepted[row]),
-            **dict(zip(("auc", "precision", "recall"), on_held_out, strict=False)),
+            auc=_number(score and score.auc[row]),
+            precision=_number(score and score.precision[row]),
+            recall=_number(score and score.recall[row]),
         )
 
     def _text(self, index: Index, kind: Kind, value: int, example: int) -> str:
@@ -252,5 +252,5 @@ def _text_of(index: Index, first: int, last: int) -> str:
     return sentence.text.encode()[begin:end].decode(errors="backslashreplace")
 
 
-def _or_none(number: float) -> float | None:
-    return None if np.isnan(number) else number
+def _number(found: float | None) -> float | None:
+    return None if found is None or np.isnan(found) else float(found)

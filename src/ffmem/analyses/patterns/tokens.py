@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -32,7 +31,7 @@ class Tokens:
     """How many of a sentence's first positions no cell can have as a trigger."""
 
     @classmethod
-    def of(cls, index: Index) -> Self:
+    def of(cls, index: Index) -> "Tokens":
         """Those of an index."""
         text = index.text
         skipped = np.full(text.n_all_sentences, index.manifest["identity"]["options"]["skip_first"], dtype=np.int64)
