@@ -40,7 +40,8 @@ class Triggers:
     @property
     def n(self) -> Int64[np.ndarray, "units"]:
         """Triggers of each unit that count."""
-        return self.counted.sum(1, dtype=np.int64)
+        n: np.ndarray = self.counted.sum(1, dtype=np.int64)
+        return n
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,8 @@ Kind = Literal[
 document; "cluster": the cluster of the sentence's embedding."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PatternClass = Literal["shallow", "lexical", "semantic"]
-CLASS_OF: dict[Kind, PatternClass] = dict.fromkeys(KINDS, "shallow") | {
-    "shape": "lexical",
-    "topic": "semantic",
-    "cluster": "semantic",
-}
+_NOT_SHALLOW: dict[Kind, PatternClass] = {"shape": "lexical", "topic": "semantic", "cluster": "semantic"}
+CLASS_OF: dict[Kind, PatternClass] = {kind: _NOT_SHALLOW.get(kind, "shallow") for kind in KINDS}
 GRAM_LENGTH: dict[Kind, int] = {"final-2-gram": 2, "final-3-gram": 3, "final-4-gram": 4, "2-gram": 2, "3-gram": 3}
 """Tokens of the kinds whose values are n-grams."""
 
@@ -54,13 +51,15 @@ class Features:
     def number(self, kind: Kind, ends: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
         """The one value that each prefix has of a kind that is not of n-grams; -1 for none."""
         if kind == "token":
-            return self.tokens.token_id[ends].astype(np.int64)
+            ids: np.ndarray = self.tokens.token_id[ends].astype(np.int64)
+            return ids
         if kind == "position":
             return self.tokens.position_of(ends)
         if kind == "shape":
             return self.shapes.of(self.tokens, ends)
         assert self.meaning is not None
-        return self.meaning.of_sentence[self.tokens.sentence_of(ends)].astype(np.int64)
+        numbers: np.ndarray = self.meaning.of_sentence[self.tokens.sentence_of(ends)].astype(np.int64)
+        return numbers
 
     def of(self, kind: Kind, ends: Int64[np.ndarray, "n"]) -> Having:
         """The values of a kind that prefixes have."""

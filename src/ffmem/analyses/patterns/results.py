@@ -225,9 +225,9 @@ class Patterns:
             p=float(one.p[row]),
             p_in_unit=float(one.p_in_unit[row]),
             accepted=bool(one.accepted[row]),
-            auc=_number(score and score.auc[row]),
-            precision=_number(score and score.precision[row]),
-            recall=_number(score and score.recall[row]),
+            auc=_number(score.auc[row] if score else None),
+            precision=_number(score.precision[row] if score else None),
+            recall=_number(score.recall[row] if score else None),
         )
 
     def _text(self, index: Index, kind: Kind, value: int, example: int) -> str:

@@ -139,10 +139,10 @@ def _score_layer(
     wanted: Bool[np.ndarray, "units"],
 ) -> tuple[Score, ...]:
     """Scores of the accepted patterns of wanted units, some cells at a time."""
-    scores = [
-        Score(*(np.full(len(one.unit), np.nan) for _ in range(3)), np.full(len(one.unit), -1, dtype=np.int64))
-        for one in found
-    ]
+    scores = []
+    for one in found:
+        auc, precision, recall = np.full((3, len(one.unit)), np.nan)
+        scores.append(Score(auc, precision, recall, np.full(len(one.unit), -1, dtype=np.int64)))
     for first in range(0, coefficients.shape[1], _CELLS_AT_A_TIME):
         m = np.ascontiguousarray(coefficients[:, first : first + _CELLS_AT_A_TIME].T.astype(np.float32))
         units = slice(first * n_signs, (first + len(m)) * n_signs)

@@ -42,22 +42,25 @@ class Tokens:
 
     def sentence_of(self, ends: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
         """The sentences that prefixes are of."""
-        return np.searchsorted(self.start, ends, side="right") - 1
+        sentences: np.ndarray = np.searchsorted(self.start, ends, side="right") - 1
+        return sentences
 
     def position_of(self, ends: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
         """The positions that prefixes end at, from 0."""
-        return ends - self.start[self.sentence_of(ends)]
+        positions: np.ndarray = ends - self.start[self.sentence_of(ends)]
+        return positions
 
     def joined(self, ends: Int64[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
         """Whether the last token begins where the one before it ends."""
-        touches = self.first_byte[ends] == self.end_byte[np.maximum(ends - 1, 0)]
+        touches: np.ndarray = self.first_byte[ends] == self.end_byte[np.maximum(ends - 1, 0)]
         return touches & (self.position_of(ends) > 0)
 
     @cached_property
     def n_competing(self) -> Int64[np.ndarray, "indexed_sentences"]:
         """How many positions of each indexed sentence can be a trigger."""
         n = self.n_sentences
-        return np.maximum(np.diff(self.start[: n + 1]) - self.n_skipped[:n], 0)
+        found: np.ndarray = np.maximum(np.diff(self.start[: n + 1]) - self.n_skipped[:n], 0)
+        return found
 
     @cached_property
     def n_prefixes(self) -> int:
@@ -79,7 +82,8 @@ class Tokens:
         drawn = rng.integers(0, self.n_prefixes, n)
         sentence = np.searchsorted(ends, drawn, side="right")
         within = drawn - (ends[sentence] - self.n_competing[sentence])
-        return self.start[sentence] + self.n_skipped[sentence] + within
+        places: np.ndarray = self.start[sentence] + self.n_skipped[sentence] + within
+        return places
 
     def sentence_hash(self, sentences: Int64[np.ndarray, "n"]) -> np.ndarray:
         """A number for each sentence, the same for sentences of the same tokens."""
@@ -105,4 +109,5 @@ def mix(numbers: np.ndarray) -> np.ndarray:
 def ragged(first: Int64[np.ndarray, "n"], lengths: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "all"]:
     """The ranges first .. first + length - 1, one after the other."""
     before = lengths.cumsum() - lengths
-    return np.arange(int(lengths.sum())) + np.repeat(first - before, lengths)
+    places: np.ndarray = np.arange(int(lengths.sum())) + np.repeat(first - before, lengths)
+    return places
