@@ -140,6 +140,34 @@ def _quantiles(findings: Findings, layers: Sequence[dict[str, Any]], key: str) -
     ]
 
 
+def labels(findings: Findings) -> alt.LayerChart:
+    """Figure 2, by machine: the patterns of triggers."""
+    order = ("shallow", "shallow+semantic", "semantic", "not-covered")
+    rows = _estimates(findings, [layer["labels"] for layer in _patterned(findings)], {name: name for name in order})
+    return _shares(rows, "triggers", order)
+
+
+def pattern_kinds(findings: Findings) -> alt.LayerChart:
+    """Which kinds of patterns cells have, after control."""
+    layers = [layer["units_with_kind"] for layer in _patterned(findings)]
+    return _lines(_estimates(findings, layers, {name: name for name in layers[0]}), "cells with such a pattern")
+
+
+def pattern_scores(findings: Findings) -> alt.LayerChart:
+    """Do patterns predict which unseen prefixes fire the cell? 0.5 is chance."""
+    rows = [
+        {"layer": number, "name": findings.layers[number], "series": one["kind"]} | one["auc"]
+        for number, layer in enumerate(findings.values["patterns"]["scores"]["layers"])
+        for one in layer
+    ]
+    return _lines(rows, "AUC on held-out prefixes", percent=False)
+
+
+def _patterned(findings: Findings) -> Sequence[dict[str, Any]]:
+    layers: Sequence[dict[str, Any]] = findings.values["patterns"]["layers"]
+    return layers
+
+
 def modifications(findings: Findings) -> alt.LayerChart:
     """Figure 3: mean change of a coefficient when its trigger loses a token."""
     names = {"first": "first token removed", "random": "random token removed", "last": "last token removed"}
@@ -284,6 +312,9 @@ def _refined(findings: Findings) -> Sequence[dict[str, Any]]:
 
 
 FIGURES: dict[str, tuple[str, Callable[[Findings], alt.LayerChart]]] = {
+    "labels": ("patterns", labels),
+    "pattern-kinds": ("patterns", pattern_kinds),
+    "pattern-scores": ("patterns", pattern_scores),
     "modifications": ("modifications", modifications),
     "agreement": ("agreement", agreement),
     "agreement-by-projection": ("agreement", agreement_by_projection),
@@ -331,4 +362,5 @@ def script() -> str:
 def names_of(findings: Findings, names: Iterable[str] = FIGURES) -> list[str]:
     """The figures that these results can be drawn as."""
     ready = {name.split("-")[0] for name in findings.values}
-    return [name for name in names if FIGURES[name][0] in ready]
+    unscored = "patterns" in findings.values and findings.values["patterns"]["scores"] is None
+    return [name for name in names if FIGURES[name][0] in ready and not (name == "pattern-scores" and unscored)]

@@ -1,7 +1,5 @@
 """One page that tells a study: charts drawn in the browser from data that the page holds; each figure as files beside it."""
 
-import csv
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from ffmem.index.reader import Index
 from ffmem.study.findings import Findings, findings
 from ffmem.study.headlines import headlines, shapes
 from ffmem.study.items import Item, items_of
-from ffmem.study.results import Results
+from ffmem.study.results import Results, as_csv
 from ffmem.version import __version__
 
 _N_SHOWN = 12
@@ -57,28 +55,19 @@ def write_report(results: Results, index: Index) -> Path:
     folder.mkdir(exist_ok=True)
     specs = {name: _write_figure(folder, name, figures.FIGURES[name][1](found)) for name in figures.names_of(found)}
     for name, rows in _tables(found, index).items():
-        atomic_write(folder / f"{name}.csv", _csv(rows))
-    atomic_write(folder / "numbers.csv", _csv([one.__dict__ for one in headlines(found)]))
+        atomic_write(folder / f"{name}.csv", as_csv(rows))
+    atomic_write(folder / "numbers.csv", as_csv([one.__dict__ for one in headlines(found)]))
     page = results.folder / "report.html"
     atomic_write(page, _page(found, index, results.key, specs).encode())
     return page
 
 
 def _write_figure(folder: Path, name: str, chart: Any) -> dict[str, Any]:
-    atomic_write(folder / f"{name}.csv", _csv(figures.rows_of(chart)))
+    atomic_write(folder / f"{name}.csv", as_csv(figures.rows_of(chart)))
     for form in ("svg", "png"):
         atomic_write(folder / f"{name}.{form}", figures.image(chart, form))
     spec: dict[str, Any] = chart.to_dict()
     return spec
-
-
-def _csv(rows: list[dict[str, Any]]) -> bytes:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def _page(found: Findings, index: Index, key: str, specs: dict[str, Any]) -> str:
@@ -228,6 +217,24 @@ def _parameters(found: Findings, _: Index) -> Markup:
     return Markup("<table><tbody>{}</tbody></table>").format(rows)
 
 
+def _chance(found: Findings, _: Index) -> Markup:
+    """How often the detector claims a pattern in random prefixes."""
+    rows = Markup("").join(
+        Markup("<tr><td>{}</td>{}{}</tr>").format(
+            one["kind"], *(Markup('<td class="n">{}</td>').format(f"{one[name]['value']:.1%}") for name in ("before", "after"))
+        )
+        for one in found.values["patterns"]["chance"]
+    )
+    head = "<tr><th>kind</th><th>share of cells of random prefixes with a pattern: by the rule of 3 alone</th><th>after control</th></tr>"
+    links = Markup(" ").join(Markup('<a href="patterns/{0}.csv">{0}</a>').format(name) for name in found.layers)
+    told = found.values["patterns"]["why_not_semantic"]
+    note = Markup("<p class=note>No semantic patterns: {}.</p>").format(told) if told else Markup("")
+    return Markup(
+        '<details><summary>Chance, kind by kind</summary><div class="wide"><table><thead>{}</thead><tbody>{}</tbody></table></div>'
+        '</details>{}<p class="files">All patterns of all cells, as CSV: {}</p>'
+    ).format(Markup(head), rows, note, links)
+
+
 _EXTRAS: dict[str, Callable[[Findings, Index], Markup]] = {
     "The strongest values": lambda found, index: _table(
         _strongest(found, index),
@@ -238,5 +245,6 @@ _EXTRAS: dict[str, Callable[[Findings, Index], Markup]] = {
         _cases(found), ["prefix", "stream's candidate (R)", "prediction (O)", "layer's own (Y)"], "elimination-cases"
     ),
     "Where the parameters are": _parameters,
+    "What the triggers of a key have in common": _chance,
 }
 """Tables of some items, by title."""

@@ -56,6 +56,20 @@ class DocumentRow:
     n_bytes: int
 
 
+LABEL_FIELDS = ("topic", "label", "category")
+"""Fields of a document's metadata that say what it is about; the first that every document has is taken."""
+
+
+@dataclass(frozen=True)
+class DocumentLabels:
+    """What each document is about, as its metadata says."""
+
+    field: str
+    names: tuple[str, ...]
+    of_document: np.ndarray
+    """(n_documents,) the number of each one's name."""
+
+
 class TextReader:
     """Reads the text of a finished index; may be used from several threads.
 
@@ -74,12 +88,12 @@ class TextReader:
         arrays = map_arrays(self._tokens_path)
         try:
             self.token_id = arrays["token_id"]
-            self._token_start, self._token_end = arrays["token_start"], arrays["token_end"]
+            self.token_start, self.token_end = arrays["token_start"], arrays["token_end"]
             self.sentence_start = arrays["sentence_start"]
             """Token index of each sentence's first token, held-out sentences last, and one entry more."""
         except KeyError as error:
             raise damaged(self._tokens_path, f"it has no array {error}") from error
-        of_tokens = (self.token_id, self._token_start, self._token_end)
+        of_tokens = (self.token_id, self.token_start, self.token_end)
         if self.sentence_start.dtype != np.uint64 or not {array.dtype for array in of_tokens} <= _TOKEN_DTYPES:
             raise damaged(self._tokens_path, "an array has another number type")
         if {array.ndim for array in (*of_tokens, self.sentence_start)} != {1}:
@@ -125,7 +139,7 @@ class TextReader:
             sentence_id,
         )
         text, document_id, start_byte, n_occurrences, held_out = self._typed(row, (str, int, int, int, int))
-        starts, ends = self._token_start[first:end], self._token_end[first:end]
+        starts, ends = self.token_start[first:end], self.token_end[first:end]
         if (starts > ends).any() or int(ends.max()) > len(text.encode()):
             raise damaged(self._tokens_path, f"a token of sentence {sentence_id} lies outside of its text")
         return SentenceRow(
@@ -156,6 +170,15 @@ class TextReader:
         if [row[0] for row in found] != list(range(len(found))):
             raise damaged(self._path, "its documents are not numbered from 0 on")
         return [row[1] for row in found]
+
+    def document_labels(self) -> DocumentLabels | None:
+        """The first of `LABEL_FIELDS` that every document has, with more than one value among them; None if there is none."""
+        for field in LABEL_FIELDS:
+            labels = self.metadata_field(field)
+            if len(set(labels)) > 1 and all(isinstance(label, str) for label in labels):
+                names, numbers = np.unique(labels, return_inverse=True)
+                return DocumentLabels(field, tuple(names.tolist()), numbers)
+        return None
 
     def token_strings(self, token_ids: Sequence[int]) -> tuple[str, ...]:
         """Tokens of the vocabulary as text."""

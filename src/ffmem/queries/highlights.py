@@ -21,8 +21,6 @@ class Highlight:
 
 _N_COMPARED = 10
 """Triggers of a cell, and promoted tokens, that a highlight is judged by."""
-_LABELS = ("topic", "label", "category")
-"""Fields of a document's metadata that say what it is about; the first that every document has is taken."""
 
 
 def highlights(index: Index) -> list[Highlight]:
@@ -79,8 +77,8 @@ class _Groups:
 
     field: str | None
     labels: list[str]
-    of_document: np.ndarray
-    """(n_documents,) the group of each."""
+    of_document: np.ndarray | None
+    """(n_documents,) the group of each; None: its own."""
 
     def why(self, firing: _Firing) -> str:
         """Of a cell that was chosen for its group."""
@@ -94,12 +92,10 @@ class _Groups:
 
 
 def _groups(index: Index) -> _Groups:
-    for field in _LABELS:
-        labels = index.text.metadata_field(field)
-        if len(set(labels)) > 1 and all(isinstance(label, str) for label in labels):
-            names, numbers = np.unique(labels, return_inverse=True)
-            return _Groups(field, names.tolist(), numbers)
-    return _Groups(None, [], np.arange(len(labels)))
+    found = index.text.document_labels()
+    if found is None:
+        return _Groups(None, [], None)
+    return _Groups(found.field, list(found.names), found.of_document)
 
 
 def _scored(
@@ -116,7 +112,8 @@ def _scored(
     sentences = index.text.sentence_of(places)
     tokens, following = index.text.token_id[places], index.text.following(places)
     documents = index.text.document_of(sentences)
-    columns = (tokens, following, sentences, documents, groups.of_document[documents])
+    of_document = groups.of_document
+    columns = (tokens, following, sentences, documents, documents if of_document is None else of_document[documents])
     promoted = arrays.promoted_ids[whole, :_N_COMPARED]
     firings = [
         _Firing(t.tolist(), f.tolist(), s.tolist(), d.tolist(), g.tolist(), set(p.tolist()))

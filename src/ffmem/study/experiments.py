@@ -14,9 +14,13 @@ from ffmem.analyses.agreeing import makeup
 from ffmem.analyses.agreement import measure_agreement
 from ffmem.analyses.elimination import cases, elimination
 from ffmem.analyses.modifications import EDITS, modify, sample_units
+from ffmem.analyses.patterns.measure import measure_patterns
+from ffmem.analyses.patterns.scoring import score_patterns
 from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, prefixes_of_text
 from ffmem.analyses.refinement import QUANTILES, Projections, Refinement, by_layer, measure_refinement, own_projections
 from ffmem.corpus.documents import Corpus
+from ffmem.errors import InputError
+from ffmem.index.files import atomic_write
 from ffmem.index.reader import Index
 from ffmem.index.request import Request, text_source
 from ffmem.index.text import TextReader
@@ -26,7 +30,7 @@ from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 from ffmem.study.options import StudyOptions
-from ffmem.study.results import results_of
+from ffmem.study.results import as_csv, results_of
 
 _PART = 400
 """Prefixes that a stopped study may have to look at again."""
@@ -235,9 +239,61 @@ def modifications(study: Study, listen: Listener) -> None:
         (results.folder / f"modifications-layer-{place:03}.json").unlink()
 
 
+def patterns(study: Study, listen: Listener) -> None:
+    """Figure 2 by machine: patterns among the triggers of every cell, held against chance and against held-out text."""
+    index, options, results = study.index, study.options, study.results
+    begin = Stage("patterns", 0, 2 * index.n_layers)
+    encoder, told = _encoder(index)
+    found = measure_patterns(
+        index,
+        semantic="auto" if encoder or index.text.document_labels() else "none",
+        encoder=encoder,
+        seed=options.seed,
+        on_layer=lambda place: listen(replace(begin, done=place + 1)),
+    )
+    scores = None
+    if index.text.n_sentences < index.text.n_all_sentences:
+        scores = score_patterns(
+            index,
+            study.model,
+            found,
+            n_prefixes=options.scored_positions,
+            n_units=options.scored_cells or None,
+            encoder=encoder,
+            seed=options.seed,
+            on_layer=lambda place: listen(replace(begin, done=index.n_layers + place + 1)),
+        )
+    folder = results.folder / "patterns"
+    folder.mkdir(exist_ok=True)
+    for place, layer in enumerate(index.cells.layers):
+        rows = [one.to_json() for one in found.accepted(index, place, scores=scores)]
+        atomic_write(folder / f"{layer.name}.csv", as_csv(rows))
+    results.save(
+        "patterns",
+        {
+            "semantic": found.meaning.kind if found.meaning else None,
+            "why_not_semantic": told,
+            "layers": found.layers,
+            "controls": found.controls,
+            "chance": found.chance,
+            "scores": scores and {"n_prefixes": scores.n_prefixes, "layers": scores.layers},
+        },
+    )
+
+
+def _encoder(index: Index) -> tuple[Transformer | None, str | None]:
+    """The model that embeds sentences, if one is needed; or why there is none."""
+    if index.text.document_labels():
+        return None, None
+    try:
+        return load_model("minilm"), None
+    except InputError as error:
+        return None, f"documents have no topics, and {error.got}"
+
+
 def experiments(study: Study) -> dict[str, Callable[[Study, Listener], None]]:
     """What is to be run, by name, in order; what a model cannot be asked is left out."""
-    found: dict[str, Callable[[Study, Listener], None]] = {"parameters": parameters}
+    found: dict[str, Callable[[Study, Listener], None]] = {"parameters": parameters, "patterns": patterns}
     if study.predicts:
         found |= {f"agreement-{one}": agreement(one) for one in study.value_projections}
         found |= {"refinement": refinement, "modifications": modifications}

@@ -79,6 +79,43 @@ def shapes(findings: Findings) -> tuple[Shape, ...]:
     return tuple(one for makes, needs in _SHAPES if needs(findings) for one in makes(findings))
 
 
+def _of_patterns(findings: Findings) -> Iterator[Headline]:
+    layers = findings.values["patterns"]["layers"]
+    covered = [layer["coverage"]["value"] for layer in layers]
+    yield Headline("Figure 2", "triggers with a pattern, least and most of a layer: least", "65 % (by people)", min(covered))
+    yield Headline("Figure 2", "most", "80 % (by people)", max(covered))
+    found = pooled(layer["units_with_pattern"] for layer in layers)
+    yield _headline("Figure 2", "cells with a pattern", "100 % (by people)", found)
+    per_cell = average(layer["patterns_per_unit"]["value"] for layer in layers)
+    yield Headline("Figure 2", "patterns a cell", "3.6 (by people)", per_cell, unit="")
+    for name, part in zip(("lowest", "highest"), thirds(layers), strict=True):
+        yield Headline("Figure 2", f"triggers with a semantic pattern, {name} third", "-", _semantic(part))
+
+
+def _semantic(layers: Sequence[dict[str, Any]]) -> float:
+    return average(layer["labels"][name]["value"] for layer in layers for name in ("semantic", "shallow+semantic")) * 2
+
+
+def _pattern_shapes(findings: Findings) -> Iterator[Shape]:
+    layers = findings.values["patterns"]["layers"]
+    if findings.values["patterns"]["semantic"] is None:
+        return
+    low, high = (_semantic(part) for part in thirds(layers))
+    yield Shape(
+        "Figure 2",
+        "upper layers have more semantic patterns",
+        low < high,
+        f"triggers with one: lowest third {_percent(low)} %, highest third {_percent(high)} %",
+    )
+    shallow = [average(layer["labels"]["shallow"]["value"] for layer in part) for part in thirds(layers)]
+    yield Shape(
+        "Figure 2",
+        "lower layers are mostly shallow",
+        shallow[0] > low,
+        f"lowest third: shallow alone {_percent(shallow[0])} %, with a semantic pattern {_percent(low)} %",
+    )
+
+
 def _changes(findings: Findings, edit: str) -> list[float | None]:
     return [layer["edits"][edit]["value"] for layer in findings.values["modifications"]["layers"]]
 
@@ -272,11 +309,13 @@ def _has_agreement(findings: Findings) -> bool:
 
 
 _HEADLINES: tuple[tuple[Callable[[Findings], Iterator[Headline]], Callable[[Findings], bool]], ...] = (
+    (_of_patterns, _has("patterns")),
     (_of_edits, _has("modifications")),
     (_of_values, _has_agreement),
     (_of_prefixes, _has("refinement")),
 )
 _SHAPES: tuple[tuple[Callable[[Findings], Iterator[Shape]], Callable[[Findings], bool]], ...] = (
+    (_pattern_shapes, _has("patterns")),
     (_edit_shapes, _has("modifications")),
     (_value_shapes, _has_agreement),
     (_prefix_shapes, _has("refinement")),

@@ -69,6 +69,27 @@ def _prefixes(findings: Findings) -> str:
     return f"{found['n_prefixes']:,} random prefixes from {found['n_sentences']:,} held-out sentences"
 
 
+def _triggers(findings: Findings) -> str:
+    layers = findings.values["patterns"]["layers"]
+    units, triggers = (sum(layer[name] for layer in layers) for name in ("n_units", "n_triggers"))
+    scores = findings.values["patterns"]["scores"]
+    scored = f"; scored at {scores['n_prefixes']:,} held-out prefixes" if scores else ""
+    return f"{triggers:,} triggers of all {units:,} cells that ever fired (each sign of a gated cell counts as one){scored}"
+
+
+def _read_patterns(findings: Findings) -> str:
+    layers = findings.values["patterns"]["layers"]
+    covered = average(layer["coverage"]["value"] for layer in layers)
+    low, high = (
+        average(layer["labels"]["semantic"]["value"] + layer["labels"]["shallow+semantic"]["value"] for layer in part)
+        for part in thirds(layers)
+    )
+    return (
+        f"{_p(covered)} of the triggers have a pattern; {_p(low)} have a semantic one in the lowest third of the layers, and "
+        f"{_p(high)} in the highest."
+    )
+
+
 def _edits(findings: Findings) -> str:
     layers = findings.values["modifications"]["layers"]
     n, cells = (sum(layer[name] for layer in layers) for name in ("n_triggers", "n_cells"))
@@ -194,6 +215,7 @@ def _read_participation(findings: Findings) -> str:
 
 
 _READINGS: dict[str, tuple[Callable[[Findings], str], Callable[[Findings], str]]] = {
+    "patterns": (_read_patterns, _triggers),
     "edits": (_read_edits, _edits),
     "agreement": (_read_agreement, _units),
     "rank": (_read_rank, _units),

@@ -1,8 +1,11 @@
 """Where results lie: a folder beside an index, named by what decided them; one file for each experiment."""
 
+import csv
 import hashlib
+import io
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -138,3 +141,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value) if isinstance(value, CellId) else value
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """A table with the names of its columns above; nothing at all for no rows."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

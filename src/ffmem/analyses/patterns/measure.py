@@ -1,0 +1,135 @@
+"""What do the triggers of each cell have in common, and is it more than chance? Geva et al. 2021, Figure 2, by machine."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from ffmem.analyses.intervals import proportion
+from ffmem.analyses.patterns.chance import MIN_SHARED
+from ffmem.analyses.patterns.control import control
+from ffmem.analyses.patterns.detect import N_TRIGGERS, Triggers, shared_values
+from ffmem.analyses.patterns.kinds import Features
+from ffmem.analyses.patterns.lexical import Shapes
+from ffmem.analyses.patterns.results import ChanceRate, Found, Patterns
+from ffmem.analyses.patterns.semantic import Meaning, clusters, topics
+from ffmem.analyses.patterns.summary import summarise
+from ffmem.analyses.patterns.tokens import Tokens
+from ffmem.errors import InputError
+from ffmem.index.reader import Index
+from ffmem.index.text import LABEL_FIELDS
+from ffmem.models.registry import load_model
+from ffmem.models.transformer import Transformer
+
+N_RANDOM_UNITS = 400
+"""Units of random prefixes by which the chance rate is told."""
+SemanticChoice = Literal["auto", "topic", "cluster", "none"]
+"""Where semantic patterns come from: "topic": labels of documents; "cluster": embeddings of sentences; "auto": labels if the
+corpus has them, else embeddings; "none": there are none."""
+
+
+def measure_patterns(
+    index: Index,
+    *,
+    semantic: SemanticChoice = "auto",
+    encoder: Transformer | None = None,
+    seed: int = 0,
+    on_layer: Callable[[int], None] = lambda _: None,
+) -> Patterns:
+    """Patterns among the first `N_TRIGGERS` triggers of every unit: a cell, of gated cells a cell and a sign.
+
+    A candidate is a value (see `kinds.Kind`) that `MIN_SHARED` triggers share or more, of which repeats of a sentence count
+    once. With n triggers, of which k share a value that a share f of random prefixes has, p = P(Binomial(n, f) >= k). Within
+    a unit and kind, p is multiplied by the number of values that could have been shared: those that `MIN_SHARED` indexed
+    positions have or more (Bonferroni). Over all units with so many triggers, the smallest of these of each unit is held to a
+    false discovery rate of `FALSE_DISCOVERY_RATE` for each kind (Benjamini & Hochberg); values up to that threshold are
+    patterns.
+
+    Args:
+        index: a finished index.
+        semantic: where semantic patterns come from: see `SemanticChoice`.
+        encoder: of sentences, for "cluster"; by default the model ``minilm``.
+        seed: of random prefixes, clusters and bootstraps.
+        on_layer: called with each layer's place when its triggers have been compared.
+
+    Raises:
+        InputError: embeddings are needed, and the package of ``minilm`` is not installed; or labels, and there are none.
+
+    Cost: without embeddings, about a second a layer of 3,072 units, and three passes over the tokens; memory of the candidates.
+
+    Source: Geva et al. 2021, section 3, where people found, described and classified patterns.
+    """
+    tokens = Tokens.of(index)
+    rng = np.random.default_rng([seed, 0])
+    random = tokens.random(N_RANDOM_UNITS * N_TRIGGERS, rng).reshape(N_RANDOM_UNITS, N_TRIGGERS)
+    stored = [_stored(index, place) for place in range(index.n_layers)]
+    triggers = [Triggers.of(tokens, ends) for ends in (*stored, random)]
+    meaning = _meaning(index, tokens, triggers, semantic, encoder, seed)
+    features = Features(tokens, Shapes.of_vocabulary(index.text.vocabulary), meaning)
+    shared = []
+    for place, some in enumerate(triggers):
+        shared.append([shared_values(features, kind, some) for kind in features.kinds])
+        if place < index.n_layers:
+            on_layer(place)
+    found, controls = [], []
+    for number, kind in enumerate(features.kinds):
+        tested, one = control(features, kind, triggers, [by_kind[number] for by_kind in shared])
+        found.append(tested)
+        controls.append(one)
+    by_layer = list(zip(*found, strict=True))
+    return Patterns(
+        found=tuple(by_layer[:-1]),
+        layers=tuple(
+            summarise(index.cells.layers[place].name, triggers[place].counted, by_layer[place], seed=seed)
+            for place in range(index.n_layers)
+        ),
+        controls=tuple(controls),
+        chance=_chance_rates(by_layer[-1]),
+        meaning=meaning,
+    )
+
+
+def _stored(index: Index, place: int) -> np.ndarray:
+    tokens = index.layer(place).trigger_token[:, :, :N_TRIGGERS]
+    return tokens.reshape(-1, tokens.shape[-1])
+
+
+def _meaning(
+    index: Index,
+    tokens: Tokens,
+    triggers: Sequence[Triggers],
+    semantic: SemanticChoice,
+    encoder: Transformer | None,
+    seed: int,
+) -> Meaning | None:
+    if semantic == "none":
+        return None
+    if semantic != "cluster":
+        found = topics(index, tokens, MIN_SHARED)
+        if found is not None:
+            return found
+        if semantic == "topic":
+            raise InputError(
+                f"the documents of {index.folder} have no labels",
+                f"Expected one of these fields in the metadata of every document: {', '.join(LABEL_FIELDS)}",
+                "Give semantic='cluster' for clusters of sentences",
+            )
+    wanted = np.unique(np.concatenate([tokens.sentence_of(one.ends[one.counted]) for one in triggers]))
+    return clusters(index, tokens, wanted, encoder or load_model("minilm"), seed=seed)
+
+
+def _chance_rates(random: Sequence[Found]) -> tuple[ChanceRate, ...]:
+    def rate(units: np.ndarray) -> int:
+        return len(np.unique(units))
+
+    rates = [
+        ChanceRate(
+            one.kind,
+            proportion(rate(one.unit), N_RANDOM_UNITS),
+            proportion(rate(one.unit[one.accepted]), N_RANDOM_UNITS),
+        )
+        for one in random
+    ]
+    before = rate(np.concatenate([one.unit for one in random]))
+    after = rate(np.concatenate([one.unit[one.accepted] for one in random]))
+    return (*rates, ChanceRate("any", proportion(before, N_RANDOM_UNITS), proportion(after, N_RANDOM_UNITS)))

@@ -1,0 +1,228 @@
+"""Do patterns predict which unseen prefixes fire a cell? Each is scored on held-out text."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor
+
+from ffmem.analyses.activation import check_model
+from ffmem.analyses.intervals import Estimate, mean
+from ffmem.analyses.patterns.kinds import Features, Kind
+from ffmem.analyses.patterns.lexical import Shapes
+from ffmem.analyses.patterns.results import FIRING, Found, KindScore, Patterns, Score, Scores
+from ffmem.analyses.patterns.semantic import assign
+from ffmem.analyses.patterns.tokens import Tokens, ragged
+from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, passes, rows_of
+from ffmem.index.reader import Index
+from ffmem.models.registry import load_model
+from ffmem.models.transformer import Transformer
+from ffmem.options import Bos, IndexOptions
+
+_PAIRS_AT_A_TIME = 2**22
+"""Pairs of patterns and prefixes that are looked at together."""
+_CELLS_AT_A_TIME = 256
+_LARGEST = float(torch.finfo(torch.float16).max)
+
+
+def score_patterns(
+    index: Index,
+    model: Transformer,
+    patterns: Patterns,
+    *,
+    n_prefixes: int = 5_000,
+    n_units: int | None = None,
+    encoder: Transformer | None = None,
+    seed: int = 0,
+    on_layer: Callable[[int], None] = lambda _: None,
+) -> Scores:
+    """Ask of each pattern, as a test of prefixes, whether held-out prefixes that pass it fire the cell.
+
+    Args:
+        index: the index of the patterns; with held-out text.
+        model: its model.
+        patterns: what `measure_patterns` gave.
+        n_prefixes: random held-out prefixes, at most; see `held_out_prefixes`.
+        n_units: score the patterns of so many random units of each layer; by default of all.
+        encoder: of sentences, if the patterns have clusters; by default the model ``minilm``.
+        seed: of prefixes, units and bootstraps.
+        on_layer: called with each layer's place when its patterns have been scored.
+
+    Raises:
+        InputError: the model is another one, or the index holds no held-out text.
+
+    Cost: one pass over the held-out sentences; memory of 2 bytes for each prefix and cell of the model.
+    """
+    check_model(index, model)
+    options = IndexOptions(**index.manifest["identity"]["options"])
+    prefixes = held_out_prefixes(index, n_prefixes, seed=seed)
+    tokens, meaning = Tokens.of(index), patterns.meaning
+    sentences = prefixes.sentence_ids[prefixes.sentence]
+    if meaning is not None and meaning.kind == "cluster":
+        meaning = assign(index, meaning, sentences, encoder or load_model("minilm"))
+    features = Features(tokens, Shapes.of_vocabulary(index.text.vocabulary), meaning)
+    ends = tokens.start[sentences] + prefixes.position
+    having = {kind: _positions_by_value(features, kind, ends) for kind in features.kinds}
+    scores, layers = [], []
+    for place, coefficients in enumerate(coefficients_at(model, prefixes, options.bos)):
+        rng = np.random.default_rng([seed, place])
+        all_units = coefficients.shape[1] * index.n_signs
+        units = rng.permutation(all_units)[:n_units]
+        wanted = np.zeros(all_units, dtype=bool)
+        wanted[units] = True
+        found = patterns.found[place]
+        scores.append(_score_layer(coefficients, index.n_signs, found, [having[one.kind] for one in found], wanted))
+        name = index.cells.layers[place].name
+        layers.append(tuple(_over_units(name, one, of, seed) for one, of in zip(found, scores[-1], strict=True)))
+        on_layer(place)
+    return Scores(len(prefixes), tuple(scores), tuple(layers))
+
+
+def coefficients_at(model: Transformer, prefixes: Prefixes, bos: Bos) -> list[np.ndarray]:
+    """(prefixes, cells) coefficients of each layer, as float16 (the largest finite one for those beyond)."""
+    found = [np.zeros((len(prefixes), layer.n_cells), dtype=np.float16) for layer in model.cells.layers]
+    device = next(model.module.parameters()).device
+    with torch.inference_mode():
+        for one in passes(model, prefixes.sentences, bos, device=str(device)):
+            some, rows, columns = rows_of(prefixes, one)
+
+            def keep(
+                place: int,
+                m: Float[Tensor, "batch positions cells"],
+                some: np.ndarray = some,
+                rows: Tensor = rows,
+                columns: Tensor = columns,
+            ) -> None:
+                at = m[rows.to(m.device), columns.to(m.device)].float().clamp(-_LARGEST, _LARGEST)
+                found[place][some] = at.half().cpu().numpy()
+
+            with model.watch_coefficients(keep):
+                model.forward(one.token_ids, one.attention_mask)
+    return found
+
+
+@dataclass(frozen=True)
+class _ByValue:
+    """Which prefixes have each value of a kind."""
+
+    values: np.ndarray
+    """Ascending."""
+    first: np.ndarray
+    """Where the prefixes of each value begin, and one entry more."""
+    prefixes: np.ndarray
+
+    def lookup(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the prefixes of some values begin, and how many there are."""
+        if not len(self.values):
+            return np.zeros((2, len(values)), dtype=np.int64)[0], np.zeros(len(values), dtype=np.int64)
+        at = np.minimum(np.searchsorted(self.values, values), len(self.values) - 1)
+        return self.first[at], np.where(self.values[at] == values, np.diff(self.first)[at], 0)
+
+
+def _positions_by_value(features: Features, kind: Kind, ends: Int64[np.ndarray, "n"]) -> _ByValue:
+    having = features.of(kind, ends)
+    order = np.lexsort((having.prefix, having.value))
+    value, prefix = having.value[order], having.prefix[order]
+    once = np.ones(len(order), dtype=bool)
+    once[1:] = (value[1:] != value[:-1]) | (prefix[1:] != prefix[:-1])
+    values, first = np.unique(value[once], return_index=True)
+    return _ByValue(values, np.append(first, once.sum()), prefix[once])
+
+
+def _score_layer(
+    coefficients: np.ndarray,
+    n_signs: int,
+    found: Sequence[Found],
+    having: Sequence[_ByValue],
+    wanted: Bool[np.ndarray, "units"],
+) -> tuple[Score, ...]:
+    """Scores of the accepted patterns of wanted units, some cells at a time."""
+    scores = []
+    for one in found:
+        auc, precision, recall = np.full((3, len(one.unit)), np.nan)
+        scores.append(Score(auc, precision, recall, np.full(len(one.unit), -1, dtype=np.int64)))
+    for first in range(0, coefficients.shape[1], _CELLS_AT_A_TIME):
+        m = np.ascontiguousarray(coefficients[:, first : first + _CELLS_AT_A_TIME].T.astype(np.float32))
+        units = slice(first * n_signs, (first + len(m)) * n_signs)
+        if not wanted[units].any():
+            continue
+        ranks, fires = ranks_and_firing(m, n_signs)
+        for one, by_value, score in zip(found, having, scores, strict=True):
+            rows = np.arange(*np.searchsorted(one.unit, [units.start, units.stop]))
+            rows = rows[one.accepted[rows] & wanted[one.unit[rows]]]
+            begin, n = by_value.lookup(one.value[rows])
+            score.n_matching[rows] = n
+            for some in _portions(n):
+                own = one.unit[rows[some]] - units.start
+                columns = _predict(ranks, fires, own, by_value.prefixes, begin[some], n[some])
+                score.auc[rows[some]], score.precision[rows[some]], score.recall[rows[some]] = columns
+    return tuple(scores)
+
+
+def ranks_and_firing(
+    m: Float32[np.ndarray, "cells n"], n_signs: int
+) -> tuple[Float32[np.ndarray, "units n"], Bool[np.ndarray, "units n"]]:
+    """Of each unit: the rank of each prefix by coefficient times sign, and where it fires.
+
+    Args:
+        m: coefficients.
+        n_signs: 2 for gated cells, whose units are (cell, positive), (cell, negative).
+
+    Returns:
+        ranks, 1 for the smallest, of equals their mean; and whether the prefix is among the share `FIRING` of the largest.
+    """
+    order = np.argsort(m, axis=1)
+    ordered = np.take_along_axis(m, order, 1)
+    n = m.shape[1]
+    places = np.broadcast_to(np.arange(n, dtype=np.int32), m.shape)
+    begins = np.ones(m.shape, dtype=bool)
+    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    ends = np.roll(begins, -1, axis=1)  # the last one ends, as the first one begins
+    first = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+    last = np.minimum.accumulate(np.where(ends, places, n)[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty_like(m)
+    np.put_along_axis(ranks, order, ((first + last) / 2 + 1).astype(np.float32), 1)
+    k = max(1, int(FIRING * n))
+    fires = (m > 0) & (m >= ordered[:, n - k, None])
+    if n_signs == 1:
+        return ranks, fires
+    fires_below = (m < 0) & (m <= ordered[:, k - 1, None])
+    both = (np.stack([ranks, n + 1 - ranks], 1), np.stack([fires, fires_below], 1))
+    return both[0].reshape(-1, n), both[1].reshape(-1, n)
+
+
+def _portions(n: np.ndarray) -> list[np.ndarray]:
+    """Patterns whose matching prefixes are looked at together; those without any are in none."""
+    some = np.flatnonzero(n)
+    parts = (n[some].cumsum() - 1) // _PAIRS_AT_A_TIME
+    return [some[parts == part] for part in np.unique(parts)]
+
+
+def _predict(
+    ranks: np.ndarray, fires: np.ndarray, unit: np.ndarray, prefixes: np.ndarray, begin: np.ndarray, n: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """AUC (Mann & Whitney 1947, by ranks), precision and recall of patterns, each of which n > 0 prefixes have."""
+    n_prefixes = ranks.shape[1]
+    places = np.repeat(unit * n_prefixes, n) + prefixes[ragged(begin, n)]
+    bounds = n.cumsum() - n
+    rank_sum = np.add.reduceat(ranks.reshape(-1)[places].astype(np.float64), bounds)
+    hits = np.add.reduceat(fires.reshape(-1)[places].astype(np.float64), bounds)
+    pairs, n_firing = n * (n_prefixes - n), fires.sum(1)[unit]
+    auc = np.where(pairs > 0, (rank_sum - n * (n + 1) / 2) / np.maximum(pairs, 1), np.nan)
+    recall = np.where(n_firing > 0, hits / np.maximum(n_firing, 1), np.nan)
+    return auc, hits / n, recall
+
+
+def _over_units(layer: str, found: Found, score: Score, seed: int) -> KindScore:
+    scored = score.n_matching >= 0
+
+    def over(values: np.ndarray) -> tuple[Estimate, float]:
+        some = np.flatnonzero(~np.isnan(values))
+        return mean(values[some], found.unit[some], seed=seed), float(np.median(values[some])) if len(some) else np.nan
+
+    return KindScore(
+        layer, found.kind, int(scored.sum()), int((score.n_matching == 0).sum()),
+        *over(score.auc), *over(score.precision), *over(score.recall),
+    )  # fmt: skip

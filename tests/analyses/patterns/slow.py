@@ -1,0 +1,95 @@
+"""The slow obvious way: prefixes as lists of token ids, values as tuples, counts in dictionaries."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from ffmem import Index
+
+SINGLE = ("token", "final-2-gram", "final-3-gram", "final-4-gram", "position", "shape", "topic")
+LENGTHS = {"final-2-gram": 2, "final-3-gram": 3, "final-4-gram": 4, "2-gram": 2, "3-gram": 3}
+
+
+@dataclass(frozen=True)
+class Prefix:
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    """As in the vocabulary."""
+    touches: bool
+    """Whether the last token begins where the one before it ends."""
+    sentence: tuple[int, ...]
+    topic: Any
+
+
+def prefixes_of(index: Index, sentence_id: int, field: str = "topic") -> list[Prefix]:
+    row = index.text.sentence(sentence_id)
+    ids, pieces = tuple(row.token_ids.tolist()), index.text.token_strings(row.token_ids.tolist())
+    topic = index.text.document(row.document_id).metadata.get(field)
+    return [
+        Prefix(
+            ids[: end + 1],
+            pieces[: end + 1],
+            end > 0 and int(row.token_starts[end]) == int(row.token_ends[end - 1]),
+            ids,
+            topic,
+        )
+        for end in range(len(ids))
+    ]
+
+
+def shape(prefix: Prefix) -> str:
+    piece = prefix.pieces[-1].removeprefix("##") or "##"
+    if prefix.touches and piece[0].isalpha() and prefix.pieces[-2][-1].isalpha():
+        return "the continuation of a word"
+    core = piece.strip()
+    letters, digits = [c for c in core if c.isalpha()], [c for c in core if c.isnumeric()]
+    if core == "":
+        return "white space"
+    if not letters:
+        return "a number" if digits else "punctuation"
+    if len(letters) < len(core):
+        return "mixed characters"
+    upper = [c.isupper() for c in core]
+    if all(c.islower() for c in core):
+        return "a lower-case word"
+    if upper[0] and not any(upper[1:]):
+        return "a capitalised word"
+    return "a word in capitals" if all(upper) else "mixed characters"
+
+
+def values(kind: str, prefix: Prefix) -> set[Any]:
+    """All values of a kind that a prefix has."""
+    ids, n = prefix.ids, LENGTHS.get(kind, 0)
+    if kind == "token":
+        return {ids[-1]}
+    if kind == "position":
+        return {len(ids) - 1}
+    if kind == "shape":
+        return {shape(prefix)}
+    if kind == "topic":
+        return {prefix.topic}
+    if kind.startswith("final"):
+        return {ids[-n:]} if len(ids) >= n else set()
+    return {ids[i : i + n] for i in range(len(ids) - n + 1)}
+
+
+def shared(kind: str, triggers: list[Prefix]) -> dict[Any, list[int]]:
+    """Value -> the triggers that share it, three or more; repeats of a sentence left out."""
+    having: dict[Any, list[int]] = {}
+    seen = set()
+    for number, one in enumerate(triggers):
+        if one.sentence not in seen:
+            for value in values(kind, one):
+                having.setdefault(value, []).append(number)
+        seen.add(one.sentence)
+    return {value: numbers for value, numbers in having.items() if len(numbers) >= 3}
+
+
+def chance(kind: str, prefixes: list[Prefix]) -> tuple[dict[Any, float], int]:
+    """Value -> its share of prefixes; and how many values could be shared."""
+    counts = Counter(value for one in prefixes for value in values(kind, one))
+    occurrences = counts
+    if kind in ("2-gram", "3-gram"):
+        occurrences = Counter(value for one in prefixes for value in values("final-" + kind, one))
+    frequent = [value for value, n in occurrences.items() if n >= 3]
+    return {value: n / len(prefixes) for value, n in counts.items()}, len(frequent)
