@@ -221,18 +221,21 @@ def _chance(found: Findings, _: Index) -> Markup:
     """How often the detector claims a pattern in random prefixes."""
     rows = Markup("").join(
         Markup("<tr><td>{}</td>{}{}</tr>").format(
-            one["kind"], *(Markup('<td class="n">{}</td>').format(f"{one[name]['value']:.1%}") for name in ("before", "after"))
+            one["kind"],
+            *(Markup('<td class="n">{}</td>').format(f"{one[name]['value']:.1%}") for name in ("before", "after")),
         )
         for one in found.values["patterns"]["chance"]
     )
-    head = "<tr><th>kind</th><th>share of cells of random prefixes with a pattern: by the rule of 3 alone</th><th>after control</th></tr>"
+    names = ("kind", "random cells with a pattern, by the rule of 3 alone", "after control")
+    head = Markup("<tr>{}</tr>").format(Markup("").join(Markup("<th>{}</th>").format(name) for name in names))
     links = Markup(" ").join(Markup('<a href="patterns/{0}.csv">{0}</a>').format(name) for name in found.layers)
     told = found.values["patterns"]["why_not_semantic"]
     note = Markup("<p class=note>No semantic patterns: {}.</p>").format(told) if told else Markup("")
     return Markup(
-        '<details><summary>Chance, kind by kind</summary><div class="wide"><table><thead>{}</thead><tbody>{}</tbody></table></div>'
+        '<details><summary>Chance, kind by kind</summary><div class="wide"><table><thead>{}</thead><tbody>{}</tbody>'
+        "</table></div>"
         '</details>{}<p class="files">All patterns of all cells, as CSV: {}</p>'
-    ).format(Markup(head), rows, note, links)
+    ).format(head, rows, note, links)
 
 
 _EXTRAS: dict[str, Callable[[Findings, Index], Markup]] = {

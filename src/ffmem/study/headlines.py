@@ -82,7 +82,9 @@ def shapes(findings: Findings) -> tuple[Shape, ...]:
 def _of_patterns(findings: Findings) -> Iterator[Headline]:
     layers = findings.values["patterns"]["layers"]
     covered = [layer["coverage"]["value"] for layer in layers]
-    yield Headline("Figure 2", "triggers with a pattern, least and most of a layer: least", "65 % (by people)", min(covered))
+    yield Headline(
+        "Figure 2", "triggers with a pattern, least and most of a layer: least", "65 % (by people)", min(covered)
+    )
     yield Headline("Figure 2", "most", "80 % (by people)", max(covered))
     found = pooled(layer["units_with_pattern"] for layer in layers)
     yield _headline("Figure 2", "cells with a pattern", "100 % (by people)", found)
@@ -93,7 +95,9 @@ def _of_patterns(findings: Findings) -> Iterator[Headline]:
 
 
 def _semantic(layers: Sequence[dict[str, Any]]) -> float:
-    return average(layer["labels"][name]["value"] for layer in layers for name in ("semantic", "shallow+semantic")) * 2
+    """Mean share of triggers with a semantic pattern, alone or beside a shallow one."""
+    both = [[layer["labels"][name]["value"] for name in ("semantic", "shallow+semantic")] for layer in layers]
+    return average(None if None in one else sum(one) for one in both)
 
 
 def _pattern_shapes(findings: Findings) -> Iterator[Shape]:

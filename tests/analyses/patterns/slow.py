@@ -19,6 +19,7 @@ class Prefix:
     """Whether the last token begins where the one before it ends."""
     sentence: tuple[int, ...]
     topic: Any
+    document: int
 
 
 def prefixes_of(index: Index, sentence_id: int, field: str = "topic") -> list[Prefix]:
@@ -32,6 +33,7 @@ def prefixes_of(index: Index, sentence_id: int, field: str = "topic") -> list[Pr
             end > 0 and int(row.token_starts[end]) == int(row.token_ends[end - 1]),
             ids,
             topic,
+            row.document_id,
         )
         for end in range(len(ids))
     ]
@@ -74,7 +76,7 @@ def values(kind: str, prefix: Prefix) -> set[Any]:
 
 
 def shared(kind: str, triggers: list[Prefix]) -> dict[Any, list[int]]:
-    """Value -> the triggers that share it, three or more; repeats of a sentence left out."""
+    """Value -> the triggers that share it, three or more, topics from as many documents; repeats of a sentence left out."""
     having: dict[Any, list[int]] = {}
     seen = set()
     for number, one in enumerate(triggers):
@@ -82,7 +84,12 @@ def shared(kind: str, triggers: list[Prefix]) -> dict[Any, list[int]]:
             for value in values(kind, one):
                 having.setdefault(value, []).append(number)
         seen.add(one.sentence)
-    return {value: numbers for value, numbers in having.items() if len(numbers) >= 3}
+    return {value: numbers for value, numbers in having.items() if n_counted(kind, [triggers[i] for i in numbers]) >= 3}
+
+
+def n_counted(kind: str, triggers: list[Prefix]) -> int:
+    """Different sentences; for topics, different documents."""
+    return len({one.document if kind == "topic" else one.sentence for one in triggers})
 
 
 def chance(kind: str, prefixes: list[Prefix]) -> tuple[dict[Any, float], int]:

@@ -19,7 +19,7 @@ from ffmem.analyses.patterns.results import Found
 from ffmem.analyses.patterns.semantic import topics
 from ffmem.analyses.patterns.summary import LABELS, label_triggers
 from ffmem.analyses.patterns.tokens import Tokens
-from tests.analyses.patterns.slow import LENGTHS, Prefix, chance, prefixes_of, shared
+from tests.analyses.patterns.slow import LENGTHS, Prefix, chance, n_counted, prefixes_of, shared
 from tests.conftest import write_corpus
 
 
@@ -72,13 +72,14 @@ def assert_equals_loops(index: Index, semantic: str) -> int:
         for place, layer_units in enumerate(units):
             rows = {}
             for unit, triggers in enumerate(layer_units):
-                n = len({one.sentence for one in triggers})
+                n = n_counted(limits.kind, triggers)
                 of_unit = [1.0]
                 for value, sharing in shared(limits.kind, triggers).items():
                     f = frequency[value]
-                    p = sum(math.comb(n, i) * f**i * (1 - f) ** (n - i) for i in range(len(sharing), n + 1))
-                    rows[unit, value] = (sharing, f, p, min(1.0, p * n_possible))
-                    of_unit.append(rows[unit, value][3])
+                    k = n_counted(limits.kind, [triggers[i] for i in sharing])
+                    p = sum(math.comb(n, i) * f**i * (1 - f) ** (n - i) for i in range(k, n + 1))
+                    rows[unit, value] = (sharing, k, f, p, min(1.0, p * n_possible))
+                    of_unit.append(rows[unit, value][-1])
                 if n >= 3:
                     best.append(min(of_unit))
             expected.append((place, rows))
@@ -91,9 +92,9 @@ def assert_equals_loops(index: Index, semantic: str) -> int:
             got = {}
             for row in range(len(one.unit)):
                 sharing = [i for i in range(25) if one.triggers[row] >> i & 1]
-                numbers = tuple(column[row] for column in (one.frequency, one.p, one.p_in_unit))
+                numbers = tuple(column[row] for column in (one.n, one.frequency, one.p, one.p_in_unit))
                 got[int(one.unit[row]), value_of(index, one, row)] = (sharing, *numbers)
-                assert one.n[row] == len(sharing) and one.accepted[row] == (one.p_in_unit[row] <= limits.threshold)
+                assert one.accepted[row] == (one.p_in_unit[row] <= limits.threshold)
             assert got.keys() == rows.keys() and len(got) == len(one.unit)
             for key, (sharing, *numbers) in rows.items():
                 assert got[key][0] == sharing and got[key][1:] == pytest.approx(numbers, rel=1e-9)

@@ -31,17 +31,34 @@ class Triggers:
         real = stored != NO_TOKEN
         ends = np.where(real, stored, 0).astype(np.int64)
         hashes = np.where(real, tokens.sentence_hash(tokens.sentence_of(ends.reshape(-1))).reshape(ends.shape), 0)
-        order = np.argsort(hashes, axis=1, kind="stable")  # so the first of equals stays first
-        in_order = np.take_along_axis(hashes, order, 1)
-        first = np.ones_like(real)
-        np.put_along_axis(first, order[:, 1:], in_order[:, 1:] != in_order[:, :-1], 1)
-        return cls(ends, real & first)
+        return cls(ends, real & _first_of_equals(hashes))
+
+    def once_a_document(self, tokens: Tokens, document_of: Int64[np.ndarray, "sentences"]) -> "Triggers":
+        """Of those that count, the first from each document.
+
+        Args:
+            tokens: of the index.
+            document_of: the document of each sentence.
+        """
+        documents = document_of[tokens.sentence_of(self.ends.reshape(-1))].reshape(self.ends.shape)
+        # those that do not count are told apart from all others
+        places = -1 - np.arange(self.ends.shape[1])
+        return Triggers(self.ends, self.counted & _first_of_equals(np.where(self.counted, documents, places)))
 
     @property
     def n(self) -> Int64[np.ndarray, "units"]:
         """Triggers of each unit that count."""
         n: np.ndarray = self.counted.sum(1, dtype=np.int64)
         return n
+
+
+def _first_of_equals(values: np.ndarray) -> Bool[np.ndarray, "units slots"]:
+    """In each row, whether no slot before has the same value."""
+    order = np.argsort(values, axis=1, kind="stable")  # so the first of equals stays first
+    in_order = np.take_along_axis(values, order, 1)
+    first = np.ones(values.shape, dtype=bool)
+    np.put_along_axis(first, order[:, 1:], in_order[:, 1:] != in_order[:, :-1], 1)
+    return first
 
 
 @dataclass(frozen=True)
@@ -53,7 +70,7 @@ class Shared:
     slots: UInt32[np.ndarray, "rows"]
     """The triggers that have it, bit 0 for the first trigger."""
     n: Int64[np.ndarray, "rows"]
-    """How many these are."""
+    """How many these are; of semantic kinds, from how many documents."""
     example: Int64[np.ndarray, "rows"]
     """Token index that the value ends with in one of them."""
 
@@ -72,6 +89,21 @@ def shared_values(features: Features, kind: Kind, triggers: Triggers) -> Shared:
     if not parts:
         parts.append(_shared(*(np.empty(0, dtype) for dtype in (np.uint64, np.int64, np.int64, np.int64))))
     return Shared(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def shared_meanings(features: Features, kind: Kind, triggers: Triggers, once: Triggers) -> Shared:
+    """As `shared_values`, of values that triggers from `MIN_SHARED` documents share.
+
+    Args:
+        features: of the index.
+        kind: a semantic one.
+        triggers: of units.
+        once: the first from each document.
+    """
+    every, strict = shared_values(features, kind, triggers), shared_values(features, kind, once)
+    keys = [(one.unit.astype(np.uint64) << np.uint64(32)) + one.value for one in (every, strict)]  # both in this order
+    some = np.isin(keys[0], keys[1])
+    return Shared(every.unit[some], every.value[some], every.slots[some], strict.n, every.example[some])
 
 
 def _shared(value: np.ndarray, unit: np.ndarray, slot: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, ...]:

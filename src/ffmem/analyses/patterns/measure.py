@@ -8,8 +8,8 @@ import numpy as np
 from ffmem.analyses.intervals import proportion
 from ffmem.analyses.patterns.chance import MIN_SHARED
 from ffmem.analyses.patterns.control import control
-from ffmem.analyses.patterns.detect import N_TRIGGERS, Triggers, shared_values
-from ffmem.analyses.patterns.kinds import Features
+from ffmem.analyses.patterns.detect import N_TRIGGERS, Shared, Triggers, shared_meanings, shared_values
+from ffmem.analyses.patterns.kinds import CLASS_OF, Features, Kind
 from ffmem.analyses.patterns.lexical import Shapes
 from ffmem.analyses.patterns.results import ChanceRate, Found, Patterns
 from ffmem.analyses.patterns.semantic import Meaning, clusters, topics
@@ -38,12 +38,13 @@ def measure_patterns(
 ) -> Patterns:
     """Patterns among the first `N_TRIGGERS` triggers of every unit: a cell, of gated cells a cell and a sign.
 
-    A candidate is a value (see `kinds.Kind`) that `MIN_SHARED` triggers share or more, of which repeats of a sentence count
-    once. With n triggers, of which k share a value that a share f of random prefixes has, p = P(Binomial(n, f) >= k). Within
-    a unit and kind, p is multiplied by the number of values that could have been shared: those that `MIN_SHARED` indexed
-    positions have or more (Bonferroni). Over all units with so many triggers, the smallest of these of each unit is held to a
-    false discovery rate of `FALSE_DISCOVERY_RATE` for each kind (Benjamini & Hochberg); values up to that threshold are
-    patterns.
+    A candidate is a value (see `kinds.Kind`) that `MIN_SHARED` triggers share or more, of which repeats of a sentence
+    count once; a topic or cluster, which sentences of one document share by themselves, counts once for each document.
+    With n triggers, of which k share a value that a share f of random prefixes has, p = P(Binomial(n, f) >= k). Within
+    a unit and kind, p is multiplied by the number of values that could have been shared: those that `MIN_SHARED`
+    indexed positions have or more (Bonferroni). Over all units with so many triggers, the smallest of these of each
+    unit is held to a false discovery rate of `FALSE_DISCOVERY_RATE` for each kind (Benjamini & Hochberg); values up to
+    that threshold are patterns.
 
     Args:
         index: a finished index.
@@ -66,14 +67,17 @@ def measure_patterns(
     triggers = [Triggers.of(tokens, ends) for ends in (*stored, random)]
     meaning = _meaning(index, tokens, triggers, semantic, encoder, seed)
     features = Features(tokens, Shapes.of_vocabulary(index.text.vocabulary), meaning)
+    document_of = index.text.document_of(np.arange(index.text.n_all_sentences))
+    once = [one.once_a_document(tokens, document_of) for one in triggers]
     shared = []
     for place, some in enumerate(triggers):
-        shared.append([shared_values(features, kind, some) for kind in features.kinds])
+        shared.append([_shared(features, kind, some, once[place]) for kind in features.kinds])
         if place < index.n_layers:
             on_layer(place)
     found, controls = [], []
     for number, kind in enumerate(features.kinds):
-        tested, one = control(features, kind, triggers, [by_kind[number] for by_kind in shared])
+        counting = once if CLASS_OF[kind] == "semantic" else triggers
+        tested, one = control(features, kind, counting, [by_kind[number] for by_kind in shared])
         found.append(tested)
         controls.append(one)
     by_layer = list(zip(*found, strict=True))
@@ -87,6 +91,12 @@ def measure_patterns(
         chance=_chance_rates(by_layer[-1]),
         meaning=meaning,
     )
+
+
+def _shared(features: Features, kind: Kind, triggers: Triggers, once: Triggers) -> Shared:
+    if CLASS_OF[kind] == "semantic":
+        return shared_meanings(features, kind, triggers, once)
+    return shared_values(features, kind, triggers)
 
 
 def _stored(index: Index, place: int) -> np.ndarray:

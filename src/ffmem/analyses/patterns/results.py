@@ -34,7 +34,7 @@ class Found:
     triggers: UInt32[np.ndarray, "rows"]
     """Which triggers share it: bit 0 for the first of the unit."""
     n: Int64[np.ndarray, "rows"]
-    """How many these are."""
+    """How many these are; of semantic kinds, from how many documents."""
     example: Int64[np.ndarray, "rows"]
     """A token index that the value ends with."""
     frequency: Float64[np.ndarray, "rows"]
