@@ -99,7 +99,7 @@ def json_of(sheet: Path) -> Path:
     return sheet.with_name(sheet.name + ".json")
 
 
-def import_files(index: Index, paths: Iterable[Path], *, replace: bool = False) -> list[Imported]:
+def import_files(index: Index, paths: Sequence[Path], *, replace: bool = False) -> list[Imported]:
     """Store what sheets or exports say; all of them, or none if one is wrong.
 
     Args:
@@ -110,6 +110,10 @@ def import_files(index: Index, paths: Iterable[Path], *, replace: bool = False) 
     Raises:
         InputError: a file is wrong, or would replace what is stored.
     """
+    if not paths:
+        raise InputError(
+            "no file is named", "Expected sheets or exports", "Name them: ffmem annotate import DIR FILE ..."
+        )
     found: dict[tuple[str, str], tuple[CellAnnotation, ...]] = {}
     n_blank = {}
     for path in paths:

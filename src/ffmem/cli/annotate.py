@@ -93,7 +93,7 @@ def import_(folder: str, /, *files: str, replace: bool = False, json: Json = Fal
     json
         Print one JSON document.
     """
-    found = store.import_files(ffmem.open_index(folder), map(Path, files), replace=replace)
+    found = store.import_files(ffmem.open_index(folder), [Path(file) for file in files], replace=replace)
     show([one.to_json() for one in found] if json else render.imported(found))
 
 
