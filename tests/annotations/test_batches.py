@@ -3,6 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_a_seed_decides_everything(index: Index) -> None:
 def test_no_order_tells_anything(index: Index) -> None:
     batch = draw(index, "b", n_triggers=6)
     places = [index.cells.place(one.cell)[0] for one in batch.cells]
-    n_steps = sum(a <= b for a, b in zip(places, places[1:], strict=False))
+    n_steps = sum(a <= b for a, b in pairwise(places))
     assert places != sorted(places) and n_steps < 0.9 * len(places)
     ranks: Counter[int] = Counter()
     for one in batch.cells:

@@ -150,7 +150,8 @@ ERRORS: list[tuple[Callable[[list[Line]], Any], str]] = [
     ),
     (
         put("trigger", "2", number="6"),
-        "row 37: cell 3 has no trigger 6. Expected 1 to 5. Write the number that the sheet had there, and import the file again.",
+        "row 37: cell 3 has no trigger 6. Expected 1 to 5. "
+        "Write the number that the sheet had there, and import the file again.",
     ),
     (
         put("trigger", "2", row="note"),
@@ -229,8 +230,8 @@ def test_names_that_are_wrong(index: Index, sheet: Path, column: str, value: str
             "row 2 has more fields than there are columns",
             "Save it once more as CSV or JSON",
         ),
-        ("a.json", b"[]", "'list' object has no attribute 'get' is missing or of another type", "Save it once more as CSV or JSON"),
-        ("a.json", b'{"batch": "b"}', "'cells' is missing or of another type", "Save it once more as CSV or JSON"),
+        ("a.json", b'{"batch": "b"}', "it is not laid out as one ('cells')", "Save it once more as CSV or JSON"),
+        ("a.json", b"{}", "it is not laid out as one ('cells')", "Save it once more as CSV or JSON"),
         ("gone.csv", None, "No such file or directory", "Check the path"),
     ],
 )  # fmt: skip

@@ -180,7 +180,7 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
                         where = f"{path}, {of_file.get('annotator')}: cells[{i}].{name}[{j}]"
                         yield Row(where, {"row": kind} | {k: _plain(v, where) for k, v in (of_cell | item).items()})
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{error} is missing or of another type") from error
+        raise ValueError(f"it is not laid out as one ({error})") from error
 
 
 def _plain(value: Any, where: str) -> str:

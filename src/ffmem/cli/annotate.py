@@ -16,7 +16,9 @@ from ffmem.cli.app import Json, app, show
 from ffmem.queries.names import places
 
 annotate = App(
-    name="annotate", help="Let people name the patterns in the triggers of cells: blind sheets, agreement, Figure 2."
+    name="annotate",
+    help="Let people name the patterns in the triggers of cells: blind sheets, agreement, Figure 2.",
+    default_parameter=app.default_parameter,  # commands inherit it, the reference does not
 )
 app.command(annotate)
 
