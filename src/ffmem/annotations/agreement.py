@@ -145,7 +145,8 @@ def _alpha(cells: Iterable[Sequence[CellAnnotation]]) -> float:
 
 
 def _pair(names: tuple[str, str], cells: Sequence[tuple[CellAnnotation, CellAnnotation]]) -> PairAgreement:
-    matched, same_class = [], 0
+    matched: list[float] = []
+    same_class = 0
     for left, right in cells:
         pairs = match(*({one.number: cell.carriers(one.number) for one in cell.valid} for cell in (left, right)))
         classes = [{one.number: one.pattern_class for one in cell.valid} for cell in (left, right)]

@@ -109,7 +109,7 @@ def draw(
     check_name(name, "batch")
     _check(index, per_layer, n_triggers, sign)
     rng = np.random.default_rng(seed)
-    drawn = []
+    drawn: list[tuple[int, int]] = []
     for place in range(index.n_layers) if layers is None else layers:
         rows = np.flatnonzero(index.layer(place).trigger_token[:, (1 - sign) // 2, MIN_TRIGGERS - 1] != NO_TOKEN)
         picked = rng.choice(rows, min(per_layer, len(rows)), replace=False)

@@ -67,12 +67,9 @@ def numbers_of(patterns: str) -> list[str]:
 def to_csv(rows: Iterable[Values], columns: Sequence[str]) -> bytes:
     """Rows as a spreadsheet opens them: UTF-8 with its mark, commas."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow(
-            [_harmless(row.get(column, "")) if column in _TEXTS else row.get(column, "") for column in columns]
-        )
+    writer = csv.DictWriter(buffer, columns, restval="")
+    writer.writeheader()
+    writer.writerows(row | {column: _harmless(row[column]) for column in _TEXTS if column in row} for row in rows)
     return buffer.getvalue().encode("utf-8-sig")
 
 
@@ -90,37 +87,26 @@ def _unharmed(text: str) -> str:
 
 def to_json(rows: Iterable[Values]) -> list[dict[str, Any]]:
     """Rows as JSON values: one for each annotator and batch, that holds cells, that hold patterns and triggers."""
-    return [
-        _typed(dict(zip(_OF_FILE, file, strict=True)))
-        | {
-            "cells": [
-                _cell_json(cell, list(inner)) for cell, inner in groupby(of_file, lambda row: _key(row, _OF_CELL))
-            ]
-        }
-        for file, of_file in groupby(rows, lambda row: _key(row, _OF_FILE))
-    ]
+    found = []
+    for file, of_file in groupby(rows, lambda row: _typed(row, _OF_FILE)):
+        cells = groupby(of_file, lambda row: _typed(row, _OF_CELL))
+        found.append(file | {"cells": [cell | _lists(list(of_cell)) for cell, of_cell in cells]})
+    return found
 
 
-def _key(row: Values, columns: Sequence[str]) -> tuple[str, ...]:
-    return tuple(row.get(column, "") for column in columns)
+def _lists(rows: list[Values]) -> dict[str, Any]:
+    columns = {"pattern": _OF_PATTERN, "trigger": _OF_TRIGGER}
+    return {
+        name: [_typed(row, columns[kind]) for row in rows if row["row"] == kind] for kind, name in _LISTS.items()
+    }  # fmt: skip
 
 
-def _cell_json(cell: tuple[str, ...], rows: list[Values]) -> dict[str, Any]:
-    def some(kind: str, columns: Sequence[str]) -> list[dict[str, Any]]:
-        return [
-            _typed({column: row[column] for column in columns if column in row}) for row in rows if row["row"] == kind
-        ]
-
-    found = {"patterns": some("pattern", _OF_PATTERN), "triggers": some("trigger", _OF_TRIGGER)}
-    return _typed(dict(zip(_OF_CELL, cell, strict=True))) | found
-
-
-def _typed(values: Values) -> dict[str, Any]:
+def _typed(row: Values, columns: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for column, value in values.items():
+    for column, value in ((column, row[column]) for column in columns if column in row):
         if column == "patterns":
             found[column] = [int(one) for one in numbers_of(value) if one != "0"] if value else None
-        elif value or column not in (*_OF_FILE, *_OF_CELL):
+        else:
             found[column] = int(value) if column in _NUMBERS and value.lstrip("-").isdecimal() else value
     return found
 
@@ -172,20 +158,28 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
     found = parse_json(text)
     try:
         for part in found.get("annotations", [found]):
-            of_file = {column: part[column] for column in _OF_FILE if column in part}
+            of_file = {name: value for name, value in part.items() if name != "cells"}
             for i, cell in enumerate(part["cells"]):
-                of_cell = of_file | {column: cell[column] for column in _OF_CELL if column in cell}
+                of_cell = of_file | {name: value for name, value in cell.items() if name not in _LISTS.values()}
                 for kind, name in _LISTS.items():
                     for j, item in enumerate(cell[name]):
                         where = f"{path}, {of_file.get('annotator')}: cells[{i}].{name}[{j}]"
-                        yield Row(where, {"row": kind} | {k: _plain(v, where) for k, v in (of_cell | item).items()})
+                        yield Row(where, {"row": kind} | _plain_values(of_cell | item, where))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it is not laid out as one ({error})") from error
 
 
-def _plain(value: Any, where: str) -> str:
-    if isinstance(value, list) and all(type(one) is int for one in value):
-        return " ".join(map(str, value)) or "0"
-    if value is None or type(value) in (str, int):
-        return "" if value is None else str(value)
-    raise ValueError(f"{where} has {json.dumps(value)}, which is neither text nor a number nor a list of numbers")
+def _plain_values(values: dict[str, Any], where: str) -> Values:
+    found = {}
+    for name, value in values.items():
+        if name not in (*EXPORT, *ADJUDICATION):
+            raise ValueError(f"{where} has {name!r}, which has no place there")
+        if isinstance(value, list) and all(type(one) is int for one in value):
+            found[name] = " ".join(map(str, value)) or "0"
+        elif value is None or type(value) in (str, int):
+            found[name] = "" if value is None else str(value)
+        else:
+            raise ValueError(
+                f"{where} has {json.dumps(value)}, which is neither text nor a number nor a list of numbers"
+            )
+    return found

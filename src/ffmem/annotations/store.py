@@ -115,7 +115,7 @@ def import_files(index: Index, paths: Sequence[Path], *, replace: bool = False) 
             "no file is named", "Expected sheets or exports", "Name them: ffmem annotate import DIR FILE ..."
         )
     found: dict[tuple[str, str], tuple[CellAnnotation, ...]] = {}
-    n_blank = {}
+    n_blank: dict[tuple[str, str], int] = {}
     for path in paths:
         for filled in read_filled(index, path):
             key = filled.batch, filled.annotator
