@@ -9,11 +9,11 @@ from cyclopts import CycloptsError
 # the order of these is the order of the commands in the reference
 from ffmem import render
 
-from ffmem.cli import build, read, ask, tables, model, explain, study  # isort: skip
+from ffmem.cli import build, read, ask, tables, model, explain, study, annotate  # isort: skip
 from ffmem.cli.app import app
 from ffmem.errors import FfmemError, InputError
 
-__all__ = ["app", "ask", "build", "explain", "main", "model", "read", "reference", "study", "tables"]
+__all__ = ["annotate", "app", "ask", "build", "explain", "main", "model", "read", "reference", "study", "tables"]
 
 
 def main() -> None:
@@ -40,4 +40,4 @@ def reference() -> str:
     """The command reference, docs/reference/cli.md, made from the commands themselves."""
     text: str = app.generate_docs(output_format="markdown")
     # started as `python -m something`, cyclopts puts that into the usage lines
-    return re.sub(r"^(ffmem(?: \w+)?) -m \S+ ", r"\1 ", text.rstrip(), flags=re.MULTILINE) + "\n"
+    return re.sub(r"^(ffmem(?: \w+)*) -m \S+ ", r"\1 ", text.rstrip(), flags=re.MULTILINE) + "\n"

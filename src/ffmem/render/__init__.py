@@ -1,6 +1,8 @@
 """Results -> text for people. The only room that knows how things look in a terminal."""
 
 from ffmem.render.activation import activation
+from ffmem.render.annotations import agreement, drawn, imported
+from ffmem.render.annotations import summary as annotations_summary
 from ffmem.render.ask import diff, found, promoting, search, similar
 from ffmem.render.cells import cell, cells
 from ffmem.render.explain import explanation, intervention
@@ -13,13 +15,17 @@ from ffmem.render.terminal import one_line
 
 __all__ = [
     "activation",
+    "agreement",
+    "annotations_summary",
     "cell",
     "cells",
     "comparison",
     "diff",
+    "drawn",
     "explanation",
     "exported",
     "found",
+    "imported",
     "info",
     "intervention",
     "one_line",
