@@ -41,7 +41,7 @@ def test_top_of_the_last_state_is_its_prediction(model: Transformer) -> None:
     with torch.inference_mode():
         states = model.module.model(ids)[0]
         logits = model.logits(ids)
-    assert logits is not None and torch.equal(model.scores(states[0], "adaptive").argmax(-1), logits[0].argmax(-1))
+    assert logits is not None and torch.equal(model.project(states[0], "adaptive").argmax(-1), logits[0].argmax(-1))
     assert torch.allclose(logits[0].exp().sum(-1), torch.ones(ids.shape[1]), atol=1e-4)
 
 

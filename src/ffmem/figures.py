@@ -40,7 +40,7 @@ def _lines(rows: Rows, title: str, *, percent: bool = True, log: bool = False) -
         colour = colour.legend(None)
     scale = alt.Scale(type="log") if log else alt.Scale()
     form = _PERCENT if percent else ".3~g"
-    base = alt.Chart(alt.Data(values=rows)).encode(x=_layer_axis(rows), color=colour)
+    base = _chart(rows).encode(x=_layer_axis(rows), color=colour)
     line = base.mark_line(point=alt.OverlayMarkDef(size=28)).encode(
         y=alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(format="~%" if percent else "~g")),
         strokeDash=alt.StrokeDash("series:N", title=None, sort=names, legend=None),
@@ -54,13 +54,13 @@ def _lines(rows: Rows, title: str, *, percent: bool = True, log: bool = False) -
         ],
     )
     band = base.mark_area(opacity=0.18, line=False).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
-    return _finish(alt.layer(band, line))
+    return _finish(band, line)
 
 
 def _boxes(rows: Rows, title: str, *, percent: bool = False, log: bool = False) -> alt.LayerChart:
     """Quantiles over layers: whiskers 5 to 95 %, boxes 25 to 75 %, a tick at the median."""
     scale = alt.Scale(type="symlog") if log else alt.Scale()
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = _chart(rows).encode(
         x=_layer_axis(rows),
         tooltip=[alt.Tooltip("name:N", title="layer")]
         + [
@@ -73,7 +73,7 @@ def _boxes(rows: Rows, title: str, *, percent: bool = False, log: bool = False) 
     middle = base.mark_tick(color="#000000", thickness=2, width=13, orient="horizontal").encode(
         y=alt.Y("q50:Q", scale=scale)
     )
-    return _finish(alt.layer(whisker, box, middle))
+    return _finish(whisker, box, middle)
 
 
 def _shares(rows: Rows, title: str, order: Sequence[str]) -> alt.LayerChart:
@@ -82,7 +82,7 @@ def _shares(rows: Rows, title: str, order: Sequence[str]) -> alt.LayerChart:
     rows = [row | {"order": place[row["series"]]} for row in rows]
     whole = alt.Scale(domain=[0, 1]) if len(order) > 1 else alt.Scale()
     chart = (
-        alt.Chart(alt.Data(values=rows))
+        _chart(rows)
         .mark_bar()
         .encode(
             x=_layer_axis(rows, bars=True),
@@ -104,7 +104,7 @@ def _shares(rows: Rows, title: str, order: Sequence[str]) -> alt.LayerChart:
             ],
         )
     )
-    return _finish(alt.layer(chart))
+    return _finish(chart)
 
 
 def _layer_axis(rows: Rows, *, bars: bool = False) -> alt.X:
@@ -121,9 +121,16 @@ def _layer_axis(rows: Rows, *, bars: bool = False) -> alt.X:
     )
 
 
-def _finish(chart: alt.LayerChart) -> alt.LayerChart:
+def _chart(rows: Rows) -> alt.Chart:
+    """A chart of rows that stand in it."""
+    return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
+
+
+def _finish(*charts: alt.Chart) -> alt.LayerChart:
+    """Charts over one another, in the look of all."""
     finished: alt.LayerChart = (
-        chart.properties(width="container", height=_HEIGHT, background="white")
+        alt.layer(*charts)
+        .properties(width="container", height=_HEIGHT, background="white")
         .configure_legend(orient="top", labelLimit=0, columns=2, symbolType="square", symbolOpacity=1, labelFontSize=12)
         .configure_axis(labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
         .configure_view(strokeOpacity=0)
@@ -228,7 +235,7 @@ def strength(findings: Findings) -> alt.LayerChart:
         for one in found[key]
     ]
     names = list(series.values())
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = _chart(rows).encode(
         x=alt.X(
             "middle:Q",
             title="largest probability of the value",
@@ -245,7 +252,7 @@ def strength(findings: Findings) -> alt.LayerChart:
     )
     bars = base.mark_rule().encode(y=alt.Y("low:Q", title="agreement rate", axis=alt.Axis(format="~%")), y2="high:Q")
     points = base.mark_line(point=True).encode(y="value:Q")
-    return _finish(alt.layer(bars, points))
+    return _finish(bars, points)
 
 
 def active(findings: Findings) -> alt.LayerChart:
@@ -356,7 +363,7 @@ def script() -> str:
     """The JavaScript that draws charts in a browser, as one classic script: it sets ``window.vegaEmbed``."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle())
+    return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]
 
 
 def names_of(findings: Findings, names: Iterable[str] = FIGURES) -> list[str]:

@@ -25,18 +25,28 @@ def token_after(index: Index, trigger: Trigger, offset: int) -> int:
     return int(index.text.sentence(trigger.sentence_id).token_ids[trigger.position + offset])
 
 
-def distribution(model: Transformer, place: int, row: int, sign: int, length: float | None = None) -> torch.Tensor:
+def distribution(
+    model: Transformer, place: int, row: int, sign: int, length: float | None = None, projection: str | None = None
+) -> torch.Tensor:
     """p of one value, by softmax itself."""
     value = model.value_rows(place)[row].double()
     if length is not None:
         value = value / value.norm() * length
     if "adaptive" in model.facts.projections:
         return model.project(value.float(), "adaptive").double().exp()
+    if projection == "final-norm":
+        return model.project((sign * value).float(), projection).double().softmax(-1)
     projection = "folded" if "folded" in model.facts.projections else "raw"
     return (sign * model.projection_matrix(projection).double() @ value).softmax(-1)
 
 
-FAMILIES = [("llama", "folded"), ("opt", "folded"), ("wikilm", "adaptive")]
+FAMILIES = [
+    ("llama", "folded"),
+    ("opt", "folded"),
+    ("llama", "final-norm"),
+    ("opt", "final-norm"),
+    ("wikilm", "adaptive"),
+]
 
 
 @pytest.mark.parametrize(("family", "projection"), FAMILIES)
@@ -58,7 +68,7 @@ def test_equals_a_loop_over_cells(
         assert layer.n_units == len(units) and layer.n_without_trigger == sum(not unit[2] for unit in units)
         assert layer.n_without_next == sum(bool(unit[2]) and not unit[3] for unit in units)
         assert layer.n_passed_over == sum(unit[2][0] is not unit[3][0] for unit in some)
-        p = [distribution(model, place, row, sign).numpy() for row, sign, *_ in some]
+        p = [distribution(model, place, row, sign, projection=projection).numpy() for row, sign, *_ in some]
         w = [token_after(index, unit[3][0], 1) for unit in some]
         own = [token_after(index, unit[3][0], 0) for unit in some]
         top = [int(one.argmax()) for one in p]

@@ -127,7 +127,8 @@ def modify(
             "Leave this analysis out for this model",
         )
     sequences: dict[tuple[int, ...], list[_Probe]] = {}
-    stored, unit_of = [], []
+    stored: list[float] = []
+    unit_of: list[int] = []
     arrays = index.layer(layer)
     for number, unit in enumerate(units):
         for rank in unit.ranks:
@@ -186,7 +187,8 @@ def words_of(sentence: SentenceRow) -> list[int]:
         start + len(data[start:end]) - len(data[start:end].lstrip())
         for start, end in zip(sentence.token_starts.tolist(), ends.tolist(), strict=True)
     ]
-    return np.clip(np.searchsorted(starts, inside, side="right") - 1, 0, None).tolist()
+    words: list[int] = np.clip(np.searchsorted(starts, inside, side="right") - 1, 0, None).tolist()
+    return words
 
 
 def _edits(

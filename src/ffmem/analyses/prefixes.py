@@ -36,7 +36,8 @@ class Prefixes:
 
     def tokens(self, number: int) -> Int[np.ndarray, "prefix_tokens"]:
         """The tokens of a prefix."""
-        return self.sentences[self.sentence[number]][: self.position[number] + 1]
+        tokens: np.ndarray = self.sentences[self.sentence[number]][: self.position[number] + 1]
+        return tokens
 
 
 def held_out_prefixes(index: Index, n: int, *, seed: int = 0) -> Prefixes:

@@ -11,6 +11,7 @@ from ffmem.index.reader import Index
 from ffmem.index.store import NO_TOKEN
 from ffmem.models.base import Projection
 from ffmem.models.transformer import Transformer
+from ffmem.models.unembedding import Scores
 
 _BLOCK = 2**24
 """Scores that are held at a time."""
@@ -81,13 +82,15 @@ def score_values(model: Transformer, layer: int, projection: Projection, wanted:
     Args:
         model: the model of the index.
         layer: place of the layer.
-        projection: a projection that values have: see `Unembedding.scores`.
+        projection: any that the model has; "final-norm" takes a value for a state, so that its length is lost.
         wanted: what `targets` gave.
         length: the length that `ValueScores.unit_log_probability` brings values to: see `median_length`.
 
-    Cost: one product of each value with the vocabulary; memory of some 16 million scores, whatever the size of the model.
+    Cost: one product of each value with the vocabulary (two for each sign where scores are not linear); memory of some 16
+        million scores, whatever the size of the model.
     """
-    rows, score = model.value_rows(layer), model.scores(projection)
+    rows, score = model.value_rows(layer), _scores(model, projection)
+    linear = projection in ("raw", "folded")  # under others the scores of a longer value are no multiples
     factors = length / rows.norm(dim=1).clamp(min=torch.finfo(rows.dtype).tiny)
     n_block = max(1, _BLOCK // model.facts.d_vocab)
     signs = (1, -1)[: wanted.following.shape[1]]
@@ -96,20 +99,31 @@ def score_values(model: Transformer, layer: int, projection: Projection, wanted:
     for first in range(0, len(rows), n_block):
         some = slice(first, min(first + n_block, len(rows)))
         scores = out[: some.stop - some.start]
-        score(rows[some], scores)
-        for axis in range(len(signs)):
-            if axis:
+        for axis, sign in enumerate(signs):
+            if linear and axis:
                 scores.neg_()
-            described = _describe(scores, wanted.following[some, axis], wanted.firing[some, axis])
-            if projection == "adaptive":  # not linear: scores of a longer value are no multiples
-                again = torch.empty_like(scores)
-                score(rows[some] * factors[some, None], again)
             else:
+                score(sign * rows[some], scores)
+            described = _describe(scores, wanted.following[some, axis], wanted.firing[some, axis])
+            if linear:
                 again = scores * factors[some, None]
+            else:
+                again = torch.empty_like(scores)
+                score(sign * rows[some] * factors[some, None], again)
             unit = again.amax(1) - again.logsumexp(1)
             parts[axis].append((*described, unit.cpu().numpy()))
     columns = [[np.concatenate(column) for column in zip(*sign, strict=True)] for sign in parts]
     return ValueScores(*(np.stack(column, axis=1) for column in zip(*columns, strict=True)))
+
+
+def _scores(model: Transformer, projection: Projection) -> Scores:
+    if projection != "final-norm":
+        return model.scores(projection)
+
+    def write(rows: Float[Tensor, "rows d_model"], out: Float[Tensor, "rows d_vocab"]) -> None:
+        out.copy_(model.project(rows.to(model.module.dtype), projection))
+
+    return write
 
 
 def median_length(model: Transformer) -> float:

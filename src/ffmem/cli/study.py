@@ -57,7 +57,7 @@ def reproduce(
     for package in ("altair", "vl_convert", "jinja2"):
         extra_module(package, "report", "the page cannot be written")
     if full:
-        options = replace(options, **FULL)
+        options = replace(options, **FULL)  # type: ignore[arg-type]
     index = ffmem.open_index(source) if corpus is None else _built(source, [corpus, *more], out, max_tokens, quiet)
     from ffmem.report import write_report
     from ffmem.study.run import reproduce as run

@@ -127,7 +127,11 @@ class Study:
 def parameters(study: Study, _: Listener) -> None:
     """Where the model's parameters are."""
     counted = count_parameters(study.model)
-    result = {"attention": counted.attention, "feed_forward": counted.feed_forward, "norms": counted.norms}
+    result: dict[str, Any] = {
+        "attention": counted.attention,
+        "feed_forward": counted.feed_forward,
+        "norms": counted.norms,
+    }
     result |= {"other": counted.other, "total": counted.total, "feed_forward_fraction": counted.feed_forward_fraction}
     study.results.save("parameters", result)
 
