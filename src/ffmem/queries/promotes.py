@@ -62,7 +62,7 @@ class Promoting:
             (str(row.cell), str(row.rank), f"{row.logit:.4g}", str(row.true_rank), " ".join(row.promoted))
             for row in self.rows
         ]
-        return captioned(caption, ("cell", "rank", "logit", "true rank", "first tokens"), rows)
+        return captioned(caption, ("cell", "rank", "score", "true rank", "first tokens"), rows)
 
 
 @dataclass(frozen=True)

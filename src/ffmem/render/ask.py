@@ -36,7 +36,7 @@ def promoting(found: Promoting) -> str:
     verb = "suppress" if found.suppressed else "promote"
     with_model = any(row.true_rank is not None for row in found.rows)
     true_rank = f"{'true rank':>9}  " if with_model else ""
-    lines = [f"{'cell':>12}  {'rank':>5}  {true_rank}{'logit':>9}  {verb}s"]
+    lines = [f"{'cell':>12}  {'rank':>5}  {true_rank}{'score':>9}  {verb}s"]
     for row in found.rows:
         rank = "-" if row.rank is None else str(row.rank)
         true = f"{row.true_rank:>9,}  " if row.true_rank is not None else ""
