@@ -1,7 +1,8 @@
 """Figures of a study, as Vega-Lite charts: for notebooks, the page, and files. The only module that knows the plotting library.
 
 Each function takes `Findings` and gives one chart. Layers count from 0, from the bottom; the paper counts them from 1.
-Bands and bars are 95 % intervals. Colours are those of Okabe & Ito, which colour-blind readers can tell apart.
+Bands and bars are 95 % intervals. Colours are those of Okabe & Ito and one of Tol, which colour-blind readers can tell
+apart; lines differ in their dashes, too.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +14,7 @@ from ffmem.study.findings import Findings
 
 Rows = list[dict[str, Any]]
 
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999", "#882255"]
 _PLAIN = _COLOURS[0]
 _HEIGHT = 260
 _PERCENT = ".1%"
@@ -31,14 +32,14 @@ def _estimates(findings: Findings, layers: Sequence[dict[str, Any]], series: dic
     ]
 
 
-def _lines(rows: Rows, title: str, *, percent: bool = True, log: bool = False) -> alt.LayerChart:
+def _lines(rows: Rows, title: str, *, percent: bool = True, log: bool = False, zero: bool = True) -> alt.LayerChart:
     """Lines over layers with bands."""
     names = list(dict.fromkeys(row["series"] for row in rows))
     rows = [row for row in rows if row["value"] is not None and not (log and row["value"] <= 0)]
     colour = alt.Color("series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=_COLOURS[: len(names)]))
     if len(names) == 1:
         colour = colour.legend(None)
-    scale = alt.Scale(type="log") if log else alt.Scale()
+    scale = alt.Scale(type="log") if log else alt.Scale(zero=zero)
     form = _PERCENT if percent else ".3~g"
     base = _chart(rows).encode(x=_layer_axis(rows), color=colour)
     line = base.mark_line(point=alt.OverlayMarkDef(size=28)).encode(
@@ -67,7 +68,7 @@ def _boxes(rows: Rows, title: str, *, percent: bool = False, log: bool = False) 
             alt.Tooltip(f"q{q}:Q", title=f"{q} %", format=_PERCENT if percent else ",.4~g") for q in (5, 25, 50, 75, 95)
         ],
     )
-    axis = alt.Axis(format="~%") if percent else alt.Axis(format=",", values=_POWERS if log else alt.Undefined)
+    axis = alt.Axis(format="~%") if percent else alt.Axis(format=",d", values=_POWERS if log else alt.Undefined)
     whisker = base.mark_rule(color=_PLAIN).encode(y=alt.Y("q5:Q", title=title, scale=scale, axis=axis), y2="q95:Q")
     box = base.mark_bar(color=_PLAIN, opacity=0.45, size=9).encode(y=alt.Y("q25:Q", scale=scale), y2="q75:Q")
     middle = base.mark_tick(color="#000000", thickness=2, width=13, orient="horizontal").encode(
@@ -167,7 +168,7 @@ def pattern_scores(findings: Findings) -> alt.LayerChart:
         for number, layer in enumerate(findings.values["patterns"]["scores"]["layers"])
         for one in layer
     ]
-    return _lines(rows, "AUC on held-out prefixes", percent=False)
+    return _lines(rows, "AUC on held-out prefixes", percent=False, zero=False)
 
 
 def _patterned(findings: Findings) -> Sequence[dict[str, Any]]:
@@ -219,7 +220,7 @@ def agreement_at(findings: Findings) -> alt.LayerChart:
 
 
 def lift(findings: Findings) -> alt.LayerChart:
-    """By how much a value raises the next token over its frequency."""
+    """By how much a value gives the next token more than its frequency does (below 0: less)."""
     rows = _estimates(findings, findings.values[_own(findings)]["layers"], {"lift": "lift"})
     return _lines(rows, "ln p(next token) - ln frequency", percent=False)
 
@@ -369,5 +370,9 @@ def script() -> str:
 def names_of(findings: Findings, names: Iterable[str] = FIGURES) -> list[str]:
     """The figures that these results can be drawn as."""
     ready = {name.split("-")[0] for name in findings.values}
-    unscored = "patterns" in findings.values and findings.values["patterns"]["scores"] is None
-    return [name for name in names if FIGURES[name][0] in ready and not (name == "pattern-scores" and unscored)]
+    empty = set()
+    if "patterns" in findings.values and findings.values["patterns"]["scores"] is None:
+        empty.add("pattern-scores")
+    if len(findings.projections()) == 1:  # it would be Figure 4 once more
+        empty.add("agreement-by-projection")
+    return [name for name in names if FIGURES[name][0] in ready and name not in empty]

@@ -97,7 +97,7 @@ def _facts(found: Findings, index: Index) -> list[tuple[str, str]]:
         ("cells", cells),
         (
             "vocabulary",
-            f"{found.d_vocab:,} tokens; values read by {', '.join(found.projections()) or found.projection}",
+            f"{found.d_vocab:,} tokens; values read by the projection {', '.join(found.projections()) or found.projection}",
         ),
         ("indexed", f"{counts['n_sentences']:,} sentences, {counts['n_tokens']:,} tokens of {found.corpus}"),
         (

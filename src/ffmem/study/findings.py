@@ -65,6 +65,13 @@ def pooled(estimates: Iterable[dict[str, Any]]) -> Estimate:
     return proportion(round(sum(one["value"] * one["n"] for one in some)), sum(one["n"] for one in some))
 
 
+def averaged(estimates: Iterable[dict[str, Any]]) -> Estimate:
+    """Mean of estimates of several layers; its interval is the mean of theirs, which is wider than it need be."""
+    some = [one for one in estimates if one["value"] is not None]
+    value, low, high = (average(one[key] for one in some) for key in ("value", "low", "high"))
+    return Estimate(value, low, high, sum(one["n"] for one in some))
+
+
 def thirds(layers: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
     """The lowest third of the layers, and the highest."""
     n = max(1, len(layers) // 3)

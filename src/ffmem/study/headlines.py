@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffmem.analyses.intervals import Estimate, proportion
-from ffmem.study.findings import Findings, average, pooled, thirds
+from ffmem.study.findings import Findings, average, averaged, pooled, thirds
 
 _ENOUGH = 20
 """Values of a bin that can be spoken of."""
@@ -37,7 +37,7 @@ class Headline:
         form = _percent if self.unit == "%" else _number
         interval = "" if self.low is None or self.high is None else f" ({form(self.low)} to {form(self.high)})"
         unit = f" {self.unit}" if self.unit else ""
-        return f"{form(self.ours)}{interval}{unit}"
+        return f"{form(self.ours)}{unit}{interval}"
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,8 @@ def shapes(findings: Findings) -> tuple[Shape, ...]:
 def _of_patterns(findings: Findings) -> Iterator[Headline]:
     layers = findings.values["patterns"]["layers"]
     covered = [layer["coverage"]["value"] for layer in layers]
-    yield Headline(
-        "Figure 2", "triggers with a pattern, least and most of a layer: least", "65 % (by people)", min(covered)
-    )
-    yield Headline("Figure 2", "most", "80 % (by people)", max(covered))
+    yield Headline("Figure 2", "triggers with a pattern, layer with the fewest", "65 % (by people)", min(covered))
+    yield Headline("Figure 2", "triggers with a pattern, layer with the most", "80 % (by people)", max(covered))
     found = pooled(layer["units_with_pattern"] for layer in layers)
     yield _headline("Figure 2", "cells with a pattern", "100 % (by people)", found)
     per_cell = average(layer["patterns_per_unit"]["value"] for layer in layers)
@@ -96,27 +94,26 @@ def _of_patterns(findings: Findings) -> Iterator[Headline]:
 
 def _semantic(layers: Sequence[dict[str, Any]]) -> float:
     """Mean share of triggers with a semantic pattern, alone or beside a shallow one."""
-    both = [[layer["labels"][name]["value"] for name in ("semantic", "shallow+semantic")] for layer in layers]
-    return average(None if None in one else sum(one) for one in both)
+    return averaged(layer["semantic"] for layer in layers).value
 
 
 def _pattern_shapes(findings: Findings) -> Iterator[Shape]:
     layers = findings.values["patterns"]["layers"]
     if findings.values["patterns"]["semantic"] is None:
         return
-    low, high = (_semantic(part) for part in thirds(layers))
+    low, high = (averaged(layer["semantic"] for layer in part) for part in thirds(layers))
     yield Shape(
         "Figure 2",
         "upper layers have more semantic patterns",
-        low < high,
-        f"triggers with one: lowest third {_percent(low)} %, highest third {_percent(high)} %",
+        high.low > low.high,
+        f"triggers with one: lowest third {_interval(low)}, highest third {_interval(high)}",
     )
-    shallow = [average(layer["labels"]["shallow"]["value"] for layer in part) for part in thirds(layers)]
+    shallow = averaged(layer["labels"]["shallow"] for layer in thirds(layers)[0])
     yield Shape(
         "Figure 2",
         "lower layers are mostly shallow",
-        shallow[0] > low,
-        f"lowest third: shallow alone {_percent(shallow[0])} %, with a semantic pattern {_percent(low)} %",
+        shallow.low > 0.5,
+        f"lowest third: triggers with shallow patterns alone {_interval(shallow)}",
     )
 
 
@@ -136,20 +133,37 @@ def _of_edits(findings: Findings) -> Iterator[Headline]:
 
 
 def _edit_shapes(findings: Findings) -> Iterator[Shape]:
-    last, first, drawn = (average(_changes(findings, edit)) for edit in ("last", "first", "random"))
+    layers = findings.values["modifications"]["layers"]
+    last, first, drawn = (averaged(_shares(layers, edit)) for edit in ("last", "first", "random"))
     yield Shape(
         "Figure 3",
-        "the last token matters most, then a random one, then the first",
-        last < drawn <= first,
-        f"means over layers: last {last:.0f} %, random {drawn:.0f} %, first {first:.0f} %",
+        "the last token matters most",
+        last.high < min(drawn.low, first.low),
+        f"means over layers: last {_interval(last)}, random {_interval(drawn)}, first {_interval(first)}",
     )
-    low, high = (average(part) for part in thirds(_changes(findings, "last")))
+    yield Shape(
+        "Figure 3",
+        "a random token matters more than the first",
+        drawn.high < first.low,
+        f"means over layers: random {_interval(drawn)}, first {_interval(first)}",
+    )
+    low, high = (averaged(_shares(part, "last")) for part in thirds(layers))
     yield Shape(
         "Figure 3",
         "removing the last token hurts lower layers more",
-        low < high,
-        f"lowest third {low:.0f} %, highest third {high:.0f} %",
+        low.high < high.low,
+        f"lowest third {_interval(low)}, highest third {_interval(high)}",
     )
+
+
+def _shares(layers: Sequence[dict[str, Any]], edit: str) -> list[dict[str, Any]]:
+    """Estimates of an edit's change, as shares."""
+    found = [layer["edits"][edit] for layer in layers]
+    return [one | {key: _scaled(one[key]) for key in ("value", "low", "high")} for one in found]
+
+
+def _scaled(value: float | None) -> float | None:
+    return None if value is None else value / 100
 
 
 def _agreement_layers(findings: Findings) -> list[dict[str, Any]]:
@@ -163,11 +177,11 @@ def _of_values(findings: Findings) -> Iterator[Headline]:
     low, high = (pooled(layer["agreement"] for layer in part) for part in thirds(layers))
     yield _headline("Figure 4", "agreement rate, best layer", "3.5 %", best)
     yield _headline("Figure 4", "agreement rate, lowest third of the layers", "~ 0 %", low)
-    yield _headline("Figure 4", "agreement rate, highest third", "-", high)
-    yield Headline("Figure 4", "chance: 1 / d_vocab", "0.0004 %", layers[0]["uniform"])
+    yield _headline("Figure 4", "agreement rate, highest third of the layers", "-", high)
+    yield Headline("Figure 4", "chance if every token were as likely", "0.0004 %", layers[0]["uniform"])
     yield Headline(
         "Figure 4",
-        "chance: cells shuffled, highest third",
+        "chance with cells shuffled, highest third",
         "-",
         average(layer["shuffled"] for layer in thirds(layers)[1]),
     )
@@ -194,7 +208,10 @@ def _of_values(findings: Findings) -> Iterator[Headline]:
         proportion(upper, len(strongest)),
     )
     yield _headline(
-        "Table 2", "of them, with a trigger followed by the top token", "46 %", proportion(matched, len(strongest))
+        "Table 2",
+        "of these values, with a trigger followed by the top token",
+        "46 %",
+        proportion(matched, len(strongest)),
     )
 
 
@@ -237,7 +254,7 @@ def _value_shapes(findings: Findings) -> Iterator[Shape]:
 
 
 def _interval(one: Estimate) -> str:
-    return f"{_percent(one.value)} ({_percent(one.low)} to {_percent(one.high)}) %"
+    return f"{_percent(one.value)} % ({_percent(one.low)} to {_percent(one.high)})"
 
 
 def _refined(findings: Findings) -> Sequence[dict[str, Any]]:
@@ -259,7 +276,7 @@ def _of_prefixes(findings: Findings) -> Iterator[Headline]:
     yield _headline("Section 5.1", "all cases with a prefix below 5 tokens", "-", makeup["short_prefix_of_all"])
     low, high = (pooled(layer["residual_match"] for layer in part) for part in thirds(layers))
     yield _headline("Figure 9", "prediction already on top of the stream, lowest third", "about a third", low)
-    yield _headline("Figure 9", "highest third", "-", high)
+    yield _headline("Figure 9", "prediction already on top of the stream, highest third", "-", high)
     for name, layer in (("lowest", layers[0]), ("highest", layers[-1])):
         yield Headline(
             "Figure 10", f"median probability of the prediction, {name} layer", "-", layer["probability_quantiles"][2]

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from ffmem.study.findings import Findings, average, pooled, thirds
+from ffmem.study.findings import Findings, average, averaged, pooled, thirds
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,7 @@ def _triggers(findings: Findings) -> str:
 def _read_patterns(findings: Findings) -> str:
     layers = findings.values["patterns"]["layers"]
     covered = average(layer["coverage"]["value"] for layer in layers)
-    low, high = (
-        average(layer["labels"]["semantic"]["value"] + layer["labels"]["shallow+semantic"]["value"] for layer in part)
-        for part in thirds(layers)
-    )
+    low, high = (averaged(layer["semantic"] for layer in part).value for part in thirds(layers))
     return (
         f"{_p(covered)} of the triggers have a pattern; {_p(low)} have a semantic one in the lowest third of the layers, and "
         f"{_p(high)} in the highest."

@@ -125,6 +125,9 @@ def assert_summary(found, place: int, units: list[list[Prefix]]) -> None:
     for name in LABELS:
         assert layer.labels[name].value == pytest.approx(labels.count(name) / len(labels))
     assert layer.coverage.value == pytest.approx(1 - layer.labels["not-covered"].value)
+    n_semantic = labels.count("semantic") + labels.count("shallow+semantic")
+    assert layer.semantic.value == pytest.approx(n_semantic / len(labels))
+    assert layer.semantic.low <= layer.semantic.value <= layer.semantic.high
     assert layer.coverage.low <= layer.coverage.value <= layer.coverage.high
     assert layer.patterns_per_unit.value == pytest.approx(np.mean(fired))
     assert layer.units_with_pattern.value == pytest.approx(np.mean(np.array(fired) > 0))

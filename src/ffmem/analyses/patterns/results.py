@@ -83,6 +83,8 @@ class LayerPatterns:
     """Share of triggers with each label; units are drawn (Figure 2)."""
     coverage: Estimate
     """Share of triggers with a pattern."""
+    semantic: Estimate
+    """Share of triggers with a semantic pattern, alone or beside a shallow one."""
     patterns_per_unit: Estimate
     """Different sets of triggers that share something shallow or lexical, and different ones that share something semantic: an
     n-gram within another one that the same triggers share is no second pattern."""

@@ -52,6 +52,7 @@ def summarise(
     unit = np.repeat(np.arange(n_units), counted.sum(1))
     label = label_triggers(counted, shallow, semantic)
     labels = {name: mean(label == number, unit, seed=seed) for number, name in enumerate(LABELS)}
+    is_semantic = np.isin(label, [LABELS.index(name) for name in ("semantic", "shallow+semantic")])
     fired = counted.any(1)
     n_fired = int(fired.sum())
     covered = {}
@@ -65,6 +66,7 @@ def summarise(
         n_triggers=len(unit),
         labels=labels,
         coverage=_complement(labels["not-covered"]),
+        semantic=mean(is_semantic, unit, seed=seed),
         patterns_per_unit=mean(_n_different(found, n_units)[fired], seed=seed),
         units_with_pattern=proportion(int(((shallow | semantic) > 0).sum()), n_fired),
         units_with_kind={one.kind: proportion(len(np.unique(one.unit[one.accepted])), n_fired) for one in found},
