@@ -16,6 +16,7 @@ from ffmem.index.reader import Index
 from ffmem.models.base import Projection
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import LayerTrace, Transformer
+from ffmem.models.unembedding import Scores
 from ffmem.options import Bos
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -132,12 +133,13 @@ def measure_refinement(
     """
     tops = [_value_tops(index, model, layer) for layer in range(index.n_layers)]
     lengths = [model.value_rows(layer).norm(dim=1) for layer in range(index.n_layers)]
+    of_contributions = model.scores(projections.contributions)
     parts, order = [], []
     for one in passes(model, prefixes.sentences, bos, device=str(lengths[0].device)):
         some = rows_of(prefixes, one)
         if len(some[0]):
             with torch.inference_mode():
-                parts.append(_one_pass(model, one, some, projections, tops, lengths))
+                parts.append(_one_pass(model, one, some, projections.states, of_contributions, tops, lengths))
             order.append(some[0])
             on_pass(len(some[0]))
     back = np.argsort(np.concatenate(order))
@@ -156,7 +158,8 @@ def _one_pass(
     model: Transformer,
     one: Pass,
     some: tuple[np.ndarray, Tensor, Tensor],
-    projections: Projections,
+    states_by: Projection,
+    of_contributions: Scores,
     tops: list[Tensor],
     lengths: list[Tensor],
 ) -> dict[str, np.ndarray]:
@@ -165,21 +168,26 @@ def _one_pass(
         {field.name: getattr(layer, field.name)[rows, columns] for field in fields(LayerTrace)}
         for layer in trace(model, one.token_ids, one.attention_mask)
     ]
-    last = model.project(states[-1]["layer_output"], projections.states).float()
-    prediction, _ = first_of_largest(last)
+
+    def before_and_after(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores under r and o, by one product."""
+        both = model.project(torch.cat([state["residual"], state["layer_output"]]), states_by).float()
+        return both[: len(rows)], both[len(rows) :]
+
+    final = before_and_after(states[-1])
+    prediction, _ = first_of_largest(final[1])
+    of_ff = states[-1]["layer_output"].new_empty(len(prediction), model.facts.d_vocab, dtype=torch.float32)
     by_layer: dict[str, list[Tensor]] = {}
     for place, state in enumerate(states):
-        scores = (
-            model.project(state["residual"], projections.states).float(),
-            model.project(state["ff_update"], projections.contributions).float(),
-            last if place == len(states) - 1 else model.project(state["layer_output"], projections.states).float(),
-        )
+        of_contributions(state["ff_update"].float(), of_ff)
+        of_residual, of_output = final if place == len(states) - 1 else before_and_after(state)
+        scores = (of_residual, of_ff, of_output)
         tokens = [first_of_largest(one)[0] for one in scores]
         found = {
             "residual_top": tokens[0],
             "ff_top": tokens[1],
             "output_top": tokens[2],
-            "residual_log_probability": scores[0].log_softmax(-1).gather(1, prediction[:, None])[:, 0],
+            "residual_log_probability": scores[0].log_softmax(1).gather(1, prediction[:, None])[:, 0],
             "residual_rank": rank_of(scores[0], prediction),
             **_activity(state["coefficients"].float(), lengths[place]),
             "softmax_participation": _softmax_participation(model, place, state["ff_input"]),

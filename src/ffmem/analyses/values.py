@@ -13,8 +13,10 @@ from ffmem.models.base import Projection
 from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import Scores
 
-_BLOCK = 2**24
+_BLOCK = 2**23
 """Scores that are held at a time."""
+_CACHED = 2**18
+"""Scores that are described together: they stay in a processor's cache while they are looked at several times."""
 NONE = -1
 """Instead of a token where there is none."""
 
@@ -86,32 +88,37 @@ def score_values(model: Transformer, layer: int, projection: Projection, wanted:
         wanted: what `targets` gave.
         length: the length that `ValueScores.unit_log_probability` brings values to: see `median_length`.
 
-    Cost: one product of each value with the vocabulary (two for each sign where scores are not linear); memory of some 16
+    Cost: one product of each value with the vocabulary (two for each sign where scores are not linear); memory of some ten
         million scores, whatever the size of the model.
     """
     rows, score = model.value_rows(layer), _scores(model, projection)
     linear = projection in ("raw", "folded")  # under others the scores of a longer value are no multiples
     factors = length / rows.norm(dim=1).clamp(min=torch.finfo(rows.dtype).tiny)
-    n_block = max(1, _BLOCK // model.facts.d_vocab)
+    n_block, n_cached = (max(1, size // model.facts.d_vocab) for size in (_BLOCK, _CACHED))
     signs = (1, -1)[: wanted.following.shape[1]]
     parts: list[list[tuple[np.ndarray, ...]]] = [[] for _ in signs]
-    out = rows.new_empty(min(n_block, len(rows)), model.facts.d_vocab)
+    buffers = rows.new_empty(2, min(n_block, len(rows)), model.facts.d_vocab)
     for first in range(0, len(rows), n_block):
-        some = slice(first, min(first + n_block, len(rows)))
-        scores = out[: some.stop - some.start]
+        block = rows[first : first + n_block]
+        scores, scaled = buffers[:, : len(block)]
         for axis, sign in enumerate(signs):
-            if linear and axis:
-                scores.neg_()
-            else:
-                score(sign * rows[some], scores)
-            described = _describe(scores, wanted.following[some, axis], wanted.firing[some, axis])
-            if linear:
-                again = scores * factors[some, None]
-            else:
-                again = torch.empty_like(scores)
-                score(sign * rows[some] * factors[some, None], again)
-            unit = again.amax(1) - again.logsumexp(1)
-            parts[axis].append((*described, unit.cpu().numpy()))
+            if axis == 0 or not linear:
+                score(sign * block, scores)
+            if projection == "adaptive":
+                score(sign * block * factors[first : first + n_block, None], scaled)
+            for low in range(0, len(block), n_cached):
+                some = slice(first + low, first + min(low + n_cached, len(block)))
+                near, again = (one[low : low + n_cached] for one in (scores, scaled))
+                if axis and linear:
+                    near.neg_()
+                described = _describe(near, wanted.following[some, axis], wanted.firing[some, axis])
+                if projection == "final-norm":  # in which lengths have no part, but for the norm's epsilon
+                    unit = described[1]
+                else:
+                    if linear:
+                        torch.mul(near, factors[some, None], out=again)
+                    unit = again.log_softmax(1).amax(1).cpu().numpy()
+                parts[axis].append((*described, unit))
     columns = [[np.concatenate(column) for column in zip(*sign, strict=True)] for sign in parts]
     return ValueScores(*(np.stack(column, axis=1) for column in zip(*columns, strict=True)))
 
@@ -135,17 +142,21 @@ def _describe(
     scores: Float[Tensor, "rows d_vocab"], following: np.ndarray, firing: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """The fields of ValueScores but the last for some rows of one sign."""
-    normaliser = scores.logsumexp(1)
-    top, best = first_of_largest(scores)
+    log_p = scores.log_softmax(1)
+    top, _ = first_of_largest(scores)
     ids = [torch.from_numpy(np.ascontiguousarray(one)).to(scores.device) for one in (following, firing)]
     ranks = [torch.where(one == NONE, NONE, rank_of(scores, one.clamp(min=0))) for one in ids]
-    own = scores.gather(1, ids[0].clamp(min=0)[:, None])[:, 0] - normaliser
+    own = log_p.gather(1, ids[0].clamp(min=0)[:, None])[:, 0]
     own = torch.where(ids[0] == NONE, torch.nan, own)
-    return tuple(one.cpu().numpy() for one in (top, best - normaliser, ranks[0], own, ranks[1]))
+    best = log_p.gather(1, top[:, None])[:, 0]
+    return tuple(one.cpu().numpy() for one in (top, best, ranks[0], own, ranks[1]))
 
 
 def first_of_largest(scores: Float[Tensor, "rows d_vocab"]) -> tuple[Int[Tensor, "rows"], Float[Tensor, "rows"]]:
-    """Largest score of each row, and the smallest id that has it, on any device."""
+    """Smallest id that has the largest score of each row, and that score, on any device."""
+    if scores.device.type == "cpu":  # numpy gives the first of equals, and is many times faster here
+        top = torch.from_numpy(scores.numpy().argmax(1))
+        return top, scores.gather(1, top[:, None])[:, 0]
     best, top = scores.max(1)
     tied = (scores == best[:, None]).sum(1) > 1
     for row in tied.nonzero().squeeze(1).tolist():
@@ -155,6 +166,10 @@ def first_of_largest(scores: Float[Tensor, "rows d_vocab"]) -> tuple[Int[Tensor,
 
 def rank_of(scores: Float[Tensor, "rows d_vocab"], ids: Int[Tensor, "rows"]) -> Int[Tensor, "rows"]:
     """Rank of one id in each row, from 0: how many scores are larger, or equal with a smaller id. 0 exactly for the top."""
+    if scores.device.type == "cpu":
+        rows = zip(scores.numpy(), ids.tolist(), strict=True)
+        found = [np.count_nonzero(row > row[i]) + np.count_nonzero(row[:i] == row[i]) for row, i in rows]
+        return torch.tensor(found, dtype=torch.long)
     own = scores.gather(1, ids[:, None])
     ranks = (scores > own).sum(1)
     tied = (scores == own).sum(1) > 1

@@ -254,6 +254,7 @@ def patterns(study: Study, listen: Listener) -> None:
         encoder=encoder,
         seed=options.seed,
         on_layer=lambda place: listen(replace(begin, done=place + 1)),
+        on_sentences=lambda done, n: listen(Stage("patterns, sentences embedded", done, n)),
     )
     scores = None
     if index.text.n_sentences < index.text.n_all_sentences:

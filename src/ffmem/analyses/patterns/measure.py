@@ -35,6 +35,7 @@ def measure_patterns(
     encoder: Transformer | None = None,
     seed: int = 0,
     on_layer: Callable[[int], None] = lambda _: None,
+    on_sentences: Callable[[int, int], None] = lambda *_: None,
 ) -> Patterns:
     """Patterns among the first `N_TRIGGERS` triggers of every unit: a cell, of gated cells a cell and a sign.
 
@@ -52,6 +53,7 @@ def measure_patterns(
         encoder: of sentences, for "cluster"; by default the model ``minilm``.
         seed: of random prefixes, clusters and bootstraps.
         on_layer: called with each layer's place when its triggers have been compared.
+        on_sentences: called while sentences are embedded, with how many are, and how many are to be.
 
     Raises:
         InputError: embeddings are needed, and the package of ``minilm`` is not installed; or labels, and there are none.
@@ -65,7 +67,7 @@ def measure_patterns(
     random = tokens.random(N_RANDOM_UNITS * N_TRIGGERS, rng).reshape(N_RANDOM_UNITS, N_TRIGGERS)
     stored = [_stored(index, place) for place in range(index.n_layers)]
     triggers = [Triggers.of(tokens, ends) for ends in (*stored, random)]
-    meaning = _meaning(index, tokens, triggers, semantic, encoder, seed)
+    meaning = _meaning(index, tokens, triggers, semantic, encoder, seed, on_sentences)
     features = Features(tokens, Shapes.of_vocabulary(index.text.vocabulary), meaning)
     document_of = index.text.document_of(np.arange(index.text.n_all_sentences))
     once = [one.once_a_document(tokens, document_of) for one in triggers]
@@ -111,6 +113,7 @@ def _meaning(
     semantic: SemanticChoice,
     encoder: Transformer | None,
     seed: int,
+    on_sentences: Callable[[int, int], None],
 ) -> Meaning | None:
     if semantic == "none":
         return None
@@ -125,7 +128,7 @@ def _meaning(
                 "Give semantic='cluster' for clusters of sentences",
             )
     wanted = np.unique(np.concatenate([tokens.sentence_of(one.ends[one.counted]) for one in triggers]))
-    return clusters(index, tokens, wanted, encoder or load_model("minilm"), seed=seed)
+    return clusters(index, tokens, wanted, encoder or load_model("minilm"), seed=seed, on_sentences=on_sentences)
 
 
 def _chance_rates(random: Sequence[Found]) -> tuple[ChanceRate, ...]:

@@ -1,5 +1,6 @@
 """What prefixes are about: the label of their document, or the cluster of their sentence's embedding."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,7 +56,13 @@ def topics(index: Index, tokens: Tokens, n_shared: int) -> Meaning | None:
 
 
 def clusters(
-    index: Index, tokens: Tokens, wanted: Int64[np.ndarray, "some"], encoder: Transformer, *, seed: int = 0
+    index: Index,
+    tokens: Tokens,
+    wanted: Int64[np.ndarray, "some"],
+    encoder: Transformer,
+    *,
+    seed: int = 0,
+    on_sentences: Callable[[int, int], None] = lambda *_: None,
 ) -> Meaning:
     """Clusters of sentences by their embeddings.
 
@@ -68,6 +75,8 @@ def clusters(
         wanted: sentences that are asked about.
         encoder: a sentence encoder, such as the model ``minilm``.
         seed: of the sample, and of where k-means begins.
+
+        on_sentences: called with how many of the wanted sentences have their cluster, and how many there are.
 
     Cost: one pass of the encoder over the sample and the wanted sentences.
     """
@@ -83,10 +92,16 @@ def clusters(
     of_sentence = np.full(index.text.n_all_sentences, -1, dtype=np.int32)
     frequency = (counts + 1) / (len(sampled) + len(centroids))
     found = Meaning("cluster", names, of_sentence, frequency, len(names), centroids)
-    return assign(index, found, wanted, encoder)
+    return assign(index, found, wanted, encoder, on_sentences)
 
 
-def assign(index: Index, found: Meaning, wanted: Int64[np.ndarray, "some"], encoder: Transformer) -> Meaning:
+def assign(
+    index: Index,
+    found: Meaning,
+    wanted: Int64[np.ndarray, "some"],
+    encoder: Transformer,
+    on_sentences: Callable[[int, int], None] = lambda *_: None,
+) -> Meaning:
     """The same clusters, with those of more sentences."""
     assert found.centroids is not None
     of_sentence = found.of_sentence.copy()
@@ -94,6 +109,7 @@ def assign(index: Index, found: Meaning, wanted: Int64[np.ndarray, "some"], enco
     for first in range(0, len(missing), _AT_A_TIME):
         some = missing[first : first + _AT_A_TIME]
         of_sentence[some] = (embed(index, encoder, some) @ found.centroids.T).argmax(1)
+        on_sentences(first + len(some), len(missing))
     return Meaning(found.kind, found.names, of_sentence, found.frequency, found.n_possible, found.centroids)
 
 
