@@ -53,7 +53,7 @@ def score_patterns(
     Raises:
         InputError: the model is another one, or the index holds no held-out text.
 
-    Cost: one pass over the held-out sentences; memory of 2 bytes for each prefix and cell of the model.
+    Cost: one pass over the held-out sentences; memory of 2 bytes for each prefix and scored cell.
     """
     check_model(index, model)
     options = IndexOptions(**index.manifest["identity"]["options"])
@@ -65,24 +65,32 @@ def score_patterns(
     features = Features(tokens, Shapes.of_vocabulary(index.text.vocabulary), meaning)
     ends = tokens.start[sentences] + prefixes.position
     having = {kind: _positions_by_value(features, kind, ends) for kind in features.kinds}
+    wanted = [_wanted(layer.n_cells * index.n_signs, n_units, seed, i) for i, layer in enumerate(index.cells.layers)]
+    cells = [np.unique(np.flatnonzero(one) // index.n_signs) for one in wanted]
     scores, layers = [], []
-    for place, coefficients in enumerate(coefficients_at(model, prefixes, options.bos)):
-        rng = np.random.default_rng([seed, place])
-        all_units = coefficients.shape[1] * index.n_signs
-        units = rng.permutation(all_units)[:n_units]
-        wanted = np.zeros(all_units, dtype=bool)
-        wanted[units] = True
+    for place, coefficients in enumerate(coefficients_at(model, prefixes, options.bos, cells)):
         found = patterns.found[place]
-        scores.append(_score_layer(coefficients, index.n_signs, found, [having[one.kind] for one in found], wanted))
+        by_value = [having[one.kind] for one in found]
+        scores.append(_score_layer(coefficients, cells[place], index.n_signs, found, by_value, wanted[place]))
         name = index.cells.layers[place].name
         layers.append(tuple(_over_units(name, one, of, seed) for one, of in zip(found, scores[-1], strict=True)))
         on_layer(place)
     return Scores(len(prefixes), tuple(scores), tuple(layers))
 
 
-def coefficients_at(model: Transformer, prefixes: Prefixes, bos: Bos) -> list[np.ndarray]:
-    """(prefixes, cells) coefficients of each layer, as float16 (the largest finite one for those beyond)."""
-    found = [np.zeros((len(prefixes), layer.n_cells), dtype=np.float16) for layer in model.cells.layers]
+def _wanted(n_all: int, n_units: int | None, seed: int, place: int) -> Bool[np.ndarray, "units"]:
+    """Which units of a layer are scored."""
+    wanted = np.zeros(n_all, dtype=bool)
+    wanted[np.random.default_rng([seed, place]).permutation(n_all)[:n_units]] = True
+    return wanted
+
+
+def coefficients_at(
+    model: Transformer, prefixes: Prefixes, bos: Bos, cells: Sequence[Int64[np.ndarray, "some"]]
+) -> list[np.ndarray]:
+    """(prefixes, some cells) coefficients of each layer, as float16 (the largest finite one for those beyond)."""
+    found = [np.zeros((len(prefixes), len(some)), dtype=np.float16) for some in cells]
+    kept = [torch.from_numpy(some) for some in cells]
     device = next(model.module.parameters()).device
     with torch.inference_mode():
         for one in passes(model, prefixes.sentences, bos, device=str(device)):
@@ -95,7 +103,8 @@ def coefficients_at(model: Transformer, prefixes: Prefixes, bos: Bos) -> list[np
                 rows: Tensor = rows,
                 columns: Tensor = columns,
             ) -> None:
-                at = m[rows.to(m.device), columns.to(m.device)].float().clamp(-_LARGEST, _LARGEST)
+                at = m[rows.to(m.device), columns.to(m.device)][:, kept[place].to(m.device)]
+                at = at.float().clamp(-_LARGEST, _LARGEST)
                 found[place][some] = at.half().cpu().numpy()
 
             with model.watch_coefficients(keep):
@@ -133,29 +142,30 @@ def _positions_by_value(features: Features, kind: Kind, ends: Int64[np.ndarray, 
 
 def _score_layer(
     coefficients: np.ndarray,
+    cells: Int64[np.ndarray, "some"],
     n_signs: int,
     found: Sequence[Found],
     having: Sequence[_ByValue],
     wanted: Bool[np.ndarray, "units"],
 ) -> tuple[Score, ...]:
-    """Scores of the accepted patterns of wanted units, some cells at a time."""
+    """Scores of the accepted patterns of wanted units, whose cells are those of the coefficients' columns; some at a time."""
     scores = []
     for one in found:
         auc, precision, recall = np.full((3, len(one.unit)), np.nan)
         scores.append(Score(auc, precision, recall, np.full(len(one.unit), -1, dtype=np.int64)))
     for first in range(0, coefficients.shape[1], _CELLS_AT_A_TIME):
         m = np.ascontiguousarray(coefficients[:, first : first + _CELLS_AT_A_TIME].T.astype(np.float32))
-        units = slice(first * n_signs, (first + len(m)) * n_signs)
-        if not wanted[units].any():
-            continue
+        of_columns = cells[first : first + len(m)]
+        low, high = of_columns[0] * n_signs, (of_columns[-1] + 1) * n_signs
         ranks, fires = ranks_and_firing(m, n_signs)
         for one, by_value, score in zip(found, having, scores, strict=True):
-            rows = np.arange(*np.searchsorted(one.unit, [units.start, units.stop]))
+            rows = np.arange(*np.searchsorted(one.unit, [low, high]))
             rows = rows[one.accepted[rows] & wanted[one.unit[rows]]]
             begin, n = by_value.lookup(one.value[rows])
             score.n_matching[rows] = n
             for some in _portions(n):
-                own = one.unit[rows[some]] - units.start
+                cell, sign = np.divmod(one.unit[rows[some]], n_signs)
+                own = np.searchsorted(of_columns, cell) * n_signs + sign
                 columns = _predict(ranks, fires, own, by_value.prefixes, begin[some], n[some])
                 score.auc[rows[some]], score.precision[rows[some]], score.recall[rows[some]] = columns
     return tuple(scores)
