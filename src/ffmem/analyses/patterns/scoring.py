@@ -86,7 +86,7 @@ def _wanted(n_all: int, n_units: int | None, seed: int, place: int) -> Bool[np.n
 
 
 def coefficients_at(
-    model: Transformer, prefixes: Prefixes, bos: Bos, cells: Sequence[Int64[np.ndarray, "some"]]
+    model: Transformer, prefixes: Prefixes, bos: Bos, cells: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
     """(prefixes, some cells) coefficients of each layer, as float16 (the largest finite one for those beyond)."""
     found = [np.zeros((len(prefixes), len(some)), dtype=np.float16) for some in cells]
