@@ -1,7 +1,7 @@
 """What is found about the triggers of an index: patterns unit by unit, layers in numbers, and what chance would give."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -182,6 +182,8 @@ class Patterns:
     """By kind, and "any" last."""
     meaning: Meaning | None
     """What "topic" or "cluster" stands for."""
+    _texts: dict[tuple[Kind, int], str] = field(default_factory=dict, repr=False, compare=False)
+    """Of values that have been described: reading an n-gram from the text takes a while, and many cells share it."""
 
     def of_unit(
         self, index: Index, cell: CellId, sign: int = 1, *, scores: Scores | None = None, rejected: bool = False
@@ -237,7 +239,9 @@ class Patterns:
             return f'ends with "{index.text.vocabulary[value]}"'
         if kind in GRAM_LENGTH:
             verb = "ends with" if kind.startswith("final") else "contains"
-            return f'{verb} "{_text_of(index, example - GRAM_LENGTH[kind] + 1, example)}"'
+            if (kind, value) not in self._texts:
+                self._texts[kind, value] = _text_of(index, example - GRAM_LENGTH[kind] + 1, example)
+            return f'{verb} "{self._texts[kind, value]}"'
         if kind == "position":
             return f"ends at position {value} of its sentence"
         if kind == "shape":
