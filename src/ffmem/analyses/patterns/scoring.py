@@ -85,9 +85,7 @@ def _wanted(n_all: int, n_units: int | None, seed: int, place: int) -> Bool[np.n
     return wanted
 
 
-def coefficients_at(
-    model: Transformer, prefixes: Prefixes, bos: Bos, cells: Sequence[np.ndarray]
-) -> list[np.ndarray]:
+def coefficients_at(model: Transformer, prefixes: Prefixes, bos: Bos, cells: Sequence[np.ndarray]) -> list[np.ndarray]:
     """(prefixes, some cells) coefficients of each layer, as float16 (the largest finite one for those beyond)."""
     found = [np.zeros((len(prefixes), len(some)), dtype=np.float16) for some in cells]
     kept = [torch.from_numpy(some) for some in cells]
