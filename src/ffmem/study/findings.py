@@ -82,3 +82,11 @@ def average(values: Iterable[float | None]) -> float:
     """Mean of what there is."""
     found = [one for one in values if one is not None]
     return float(np.mean(found)) if found else float("nan")
+
+
+def percent(value: float) -> str:
+    """A share as a reader would write it, in per cent: with more digits where it is small."""
+    if 0 < abs(value) < 5e-7:
+        return "below 0.0001"
+    digits = 1 if abs(value) >= 0.0095 or value == 0 else 2 if abs(value) >= 0.00095 else 4
+    return f"{100 * value:.{digits}f}"

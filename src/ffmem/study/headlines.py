@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffmem.analyses.intervals import Estimate, proportion
-from ffmem.study.findings import Findings, average, averaged, pooled, thirds
+from ffmem.study.findings import Findings, average, averaged, percent, pooled, thirds
 
 _ENOUGH = 20
 """Values of a bin that can be spoken of."""
@@ -34,7 +34,7 @@ class Headline:
         """Ours, as a reader would write it."""
         if self.ours != self.ours:
             return "nothing to estimate it from"
-        form = _percent if self.unit == "%" else _number
+        form = percent if self.unit == "%" else _number
         interval = "" if self.low is None or self.high is None else f" ({form(self.low)} to {form(self.high)})"
         unit = f" {self.unit}" if self.unit else ""
         return f"{form(self.ours)}{unit}{interval}"
@@ -49,11 +49,6 @@ class Shape:
     holds: bool
     why: str
     """The numbers that say so."""
-
-
-def _percent(value: float) -> str:
-    digits = 1 if abs(value) >= 0.0095 or value == 0 else 2 if abs(value) >= 0.00095 else 4
-    return f"{100 * value:.{digits}f}"
 
 
 def _number(value: float) -> str:
@@ -233,7 +228,7 @@ def _value_shapes(findings: Findings) -> Iterator[Shape]:
         "Figure 4",
         "in the upper layers it is above chance",
         high.low > shuffled,
-        f"highest third {_interval(high)}, with cells shuffled {_percent(shuffled)} %",
+        f"highest third {_interval(high)}, with cells shuffled {percent(shuffled)} %",
     )
     ranks = [average(layer["rank_quantiles"][2] for layer in part) for part in thirds(layers)]
     yield Shape(
@@ -254,7 +249,7 @@ def _value_shapes(findings: Findings) -> Iterator[Shape]:
 
 
 def _interval(one: Estimate) -> str:
-    return f"{_percent(one.value)} % ({_percent(one.low)} to {_percent(one.high)})"
+    return f"{percent(one.value)} % ({percent(one.low)} to {percent(one.high)})"
 
 
 def _refined(findings: Findings) -> Sequence[dict[str, Any]]:
@@ -295,7 +290,7 @@ def _prefix_shapes(findings: Findings) -> Iterator[Shape]:
         "Figure 8",
         "in every layer most outputs are the top token of no active memory",
         min(zero) > 0.5,
-        f"lowest lower end of an interval: {_percent(min(zero))} %",
+        f"lowest lower end of an interval: {percent(min(zero))} %",
     )
     low, high = (pooled(layer["residual_match"] for layer in part) for part in thirds(layers))
     yield Shape(

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from ffmem.study.findings import Findings, average, averaged, pooled, thirds
+from ffmem.study.findings import Findings, average, averaged, percent, pooled, thirds
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Item:
 
 
 def _p(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return f"{percent(value)} %"
 
 
 def _agreement(findings: Findings) -> list[dict[str, Any]]:
