@@ -6,6 +6,8 @@ VENV ?= .venv
 # as that of the small CPU builds. Its version stands in constraints.txt.
 TORCH ?= torch
 TORCH_INDEX ?=
+# Which text `make reproduction` reads SmolLM2 on.
+REPRODUCTION_TEXT ?= python-docs
 
 BIN := $(VENV)/bin
 # pip's own notices are silenced, its errors are not.
@@ -48,7 +50,7 @@ bench: $(VENV)/smollm2 ## The benchmarks; one JSON line for each measurement
 
 reproduction: $(VENV)/smollm2 $(VENV)/minilm ## The paper's experiments on two models; writes docs/reproduction.md
 	$(BIN)/ffmem reproduce reference topics --out runs/reproduction-reference
-	$(BIN)/ffmem reproduce smollm2 python-docs --out runs/reproduction-smollm2
+	$(BIN)/ffmem reproduce smollm2 $(REPRODUCTION_TEXT) --out runs/reproduction-smollm2
 	$(BIN)/python docs/reproduction.py runs/reproduction-reference runs/reproduction-smollm2
 
 clean: ## Remove the virtual environment and the caches; indexes in runs/ stay

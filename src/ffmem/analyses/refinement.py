@@ -165,8 +165,8 @@ def _one_pass(
 ) -> dict[str, np.ndarray]:
     _, rows, columns = some
     states = [
-        {field.name: getattr(layer, field.name)[rows, columns] for field in fields(LayerTrace)}
-        for layer in trace(model, one.token_ids, one.attention_mask)
+        {field.name: getattr(layer, field.name)[0] for field in fields(LayerTrace)}
+        for layer in trace(model, one.token_ids, one.attention_mask, at=(rows, columns))
     ]
 
     def before_and_after(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

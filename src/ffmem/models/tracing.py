@@ -1,5 +1,6 @@
 """The states around every feed-forward layer, by hooks that go when the pass is over."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,40 +14,56 @@ def trace(
     model: Transformer,
     token_ids: Int[Tensor, "batch positions"],
     attention_mask: Int[Tensor, "batch positions"] | None = None,
+    at: tuple[Int[Tensor, "places"], Int[Tensor, "places"]] | None = None,
 ) -> tuple[LayerTrace, ...]:
     """The states around every feed-forward layer, for small inputs.
 
-    Cost: about 6 x batch x positions x d_model and batch x positions x cells numbers a layer.
+    Args:
+        model: the model.
+        token_ids: inputs.
+        attention_mask: 0 where there is padding.
+        at: rows and positions: only the states there are kept, as if they were the positions of a single row.
+
+    Cost: about 6 x batch x positions x d_model and batch x positions x cells numbers a layer; with ``at`` so many places
+        instead of batch x positions.
     """
     seen: list[dict[str, Tensor]] = [{} for _ in range(model.facts.n_layers)]
 
+    def kept(layer: int, states: Tensor) -> Tensor:
+        # some models flatten batch and positions before the feed-forward layer
+        shaped = model.own_positions(layer, states.detach().view(len(token_ids), -1, states.shape[-1]))
+        return shaped.clone() if at is None else shaped[at][None]
+
     def keep(layer: int, coefficients: Tensor) -> None:
-        seen[layer]["coefficients"] = coefficients.detach().clone()
+        own = coefficients.detach()
+        seen[layer]["coefficients"] = own.clone() if at is None else own[at][None]
 
     handles: list[Any] = []
     try:
         for layer in range(model.facts.n_layers):
-            handles += _hook_layer(model, layer, seen[layer])
+            handles += _hook_layer(model, layer, seen[layer], kept)
         with torch.no_grad(), model.watch_coefficients(keep):
             model.forward(token_ids, attention_mask)
     finally:
         for handle in handles:
             handle.remove()
-    return tuple(_assemble(model, layer, states, token_ids.shape[0]) for layer, states in enumerate(seen))
+    return tuple(_assemble(model, layer, states) for layer, states in enumerate(seen))
 
 
-def _hook_layer(model: Transformer, place: int, states: dict[str, Tensor]) -> list[Any]:
+def _hook_layer(
+    model: Transformer, place: int, states: dict[str, Tensor], kept: Callable[[int, Tensor], Tensor]
+) -> list[Any]:
     layer, layout = model.layer(place), model.layout(place)
 
     def keep_input(name: str) -> Any:
         def hook(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-            states[name] = (arguments[0] if arguments else named["hidden_states"]).detach().clone()
+            states[name] = kept(place, arguments[0] if arguments else named["hidden_states"])
 
         return hook
 
     def keep_output(name: str) -> Any:
         def hook(_: Any, __: Any, output: Any) -> None:
-            states[name] = (output[0] if isinstance(output, tuple) else output).detach().clone()
+            states[name] = kept(place, output[0] if isinstance(output, tuple) else output)
 
         return hook
 
@@ -62,12 +79,7 @@ def _hook_layer(model: Transformer, place: int, states: dict[str, Tensor]) -> li
     return handles + [module.register_forward_hook(keep_output(name)) for module, name in outputs]
 
 
-def _assemble(model: Transformer, layer: int, states: dict[str, Tensor], n_rows: int) -> LayerTrace:
-    coefficients = states.pop("coefficients")
-    # some models flatten batch and positions before the feed-forward layer
-    shaped = {
-        name: model.own_positions(layer, state.view(n_rows, -1, state.shape[-1])) for name, state in states.items()
-    }
+def _assemble(model: Transformer, layer: int, shaped: dict[str, Tensor]) -> LayerTrace:
     layout = model.layout(layer)
     if layout.parallel:
         residual = shaped["layer_input"] + shaped["attention_output"]
@@ -79,7 +91,7 @@ def _assemble(model: Transformer, layer: int, states: dict[str, Tensor], n_rows:
         layer_input=shaped["layer_input"],
         residual=residual,
         ff_input=shaped["ff_input"],
-        coefficients=coefficients,
+        coefficients=shaped["coefficients"],
         ff_output=shaped["ff_output"],
         ff_update=shaped.get("ff_update", shaped["ff_output"]),
         layer_output=shaped["layer_output"],
