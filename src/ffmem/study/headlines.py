@@ -191,7 +191,7 @@ def _of_values(findings: Findings) -> Iterator[Headline]:
     bins = [one["agreement"] for one in findings.values[f"agreement-{findings.projection}"]["by_probability"]]
     large = [one for one in bins if one["n"] >= _ENOUGH]
     if large:
-        quantity = f"agreement in the highest of {len(bins)} bins that has {_ENOUGH} values or more"
+        quantity = f"agreement in the highest bin that has {_ENOUGH} values or more"
         yield _headline("Figure 6", quantity, "~ 95 %", large[-1])
     strongest = findings.values[f"agreement-{findings.projection}"]["strongest"]
     upper = sum(_place(findings, one["cell"]) >= round(len(findings.layers) * 10 / 16) for one in strongest)
