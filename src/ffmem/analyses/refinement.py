@@ -21,6 +21,8 @@ from ffmem.options import Bos
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Of box plots."""
+_AT_A_TIME = 64
+"""Prefixes whose scores over the vocabulary are held."""
 EFFECTIVE = 0.01
 """A cell counts as effective if |m| x length of v is more than this share of the largest at the position."""
 Case = Literal["agreement", "residual", "ffn", "composition"]
@@ -168,15 +170,39 @@ def _one_pass(
         {field.name: getattr(layer, field.name)[0] for field in fields(LayerTrace)}
         for layer in trace(model, one.token_ids, one.attention_mask, at=(rows, columns))
     ]
+    parts = [
+        _read(
+            model,
+            [{name: state[first : first + _AT_A_TIME] for name, state in layer.items()} for layer in states],
+            states_by,
+            of_contributions,
+            tops,
+            lengths,
+        )
+        for first in range(0, len(rows), _AT_A_TIME)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _read(
+    model: Transformer,
+    states: list[dict[str, Tensor]],
+    states_by: Projection,
+    of_contributions: Scores,
+    tops: list[Tensor],
+    lengths: list[Tensor],
+) -> dict[str, np.ndarray]:
+    """The fields of Refinement, of the states of some places in each layer."""
+    n = len(states[0]["residual"])
 
     def before_and_after(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores under r and o, by one product."""
         both = model.project(torch.cat([state["residual"], state["layer_output"]]), states_by).float()
-        return both[: len(rows)], both[len(rows) :]
+        return both[:n], both[n:]
 
     final = before_and_after(states[-1])
     prediction, _ = first_of_largest(final[1])
-    of_ff = states[-1]["layer_output"].new_empty(len(prediction), model.facts.d_vocab, dtype=torch.float32)
+    of_ff = states[-1]["layer_output"].new_empty(n, model.facts.d_vocab, dtype=torch.float32)
     by_layer: dict[str, list[Tensor]] = {}
     for place, state in enumerate(states):
         of_contributions(state["ff_update"].float(), of_ff)
