@@ -16,7 +16,7 @@ def test_from_a_model_and_a_corpus_to_a_page_and_a_comparison(
     tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "i"
-    shown, progress = ffmem("reproduce", tiny_folder("gpt2"), corpus, "--out", folder, "--max-tokens", 3000, *SMALL)
+    shown, progress = ffmem("reproduce", tiny_folder("gpt2"), "topics", "--out", folder, "--max-tokens", 20_000, *SMALL)
     page = Path(shown.rpartition("The page: ")[2].strip())
     assert page.is_file() and page.parent.parent == folder / "results"
     assert "refinement: begins" in progress and "writing the index" in progress
@@ -27,4 +27,9 @@ def test_from_a_model_and_a_corpus_to_a_page_and_a_comparison(
     assert table.startswith("|  | quantity | paper | gpt2") and table.count("Figure 4 |") >= 5
     _, wrong = ffmem("reproduce", tiny_folder("gpt2"), corpus, expect=2)
     assert "Expected --out FOLDER" in wrong
+    ffmem(
+        "index", tiny_folder("gpt2"), corpus, "--out", tmp_path / "all", "--holdout", 0, "--max-tokens", 2000, "--quiet"
+    )
+    _, wrong = ffmem("reproduce", tmp_path / "all", *SMALL, expect=2)
+    assert "holds no held-out text" in wrong and "begins" not in wrong  # told before anything is computed
     ffmem("verify", folder, "--files-only")  # results lie beside an index and are none of its business

@@ -41,6 +41,8 @@ def reproduce(
     if corpus is not None:
         corpus.settle(index.folder / FOLDER, None)
     study = Study(index, options, corpus, model)
+    if study.predicts:
+        study.prefixes  # noqa: B018 (that there is held-out text is not found out after the first experiments)
     costs = study.results.load(COSTS) if COSTS in study.results else {}
     for name, run in experiments(study).items():
         if name in study.results:
