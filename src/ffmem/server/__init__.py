@@ -1,0 +1,1 @@
+"""The explorer: HTTP -> queries and analyses -> pages and JSON. No arithmetic; needs the extra ``explorer``."""

@@ -1,0 +1,71 @@
+"""Questions -> answers over HTTP: a page or JSON, and every error as one body."""
+
+import json
+import math
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from ffmem.errors import FfmemError, InputError, ModelError, StoreError
+from ffmem.server.explorer import Explorer
+from ffmem.server.links import Links
+from ffmem.server.pages import render
+from ffmem.server.room import Busy
+
+_STATUS: dict[type[Exception], int] = {InputError: 400, ModelError: 422, StoreError: 503, Busy: 503}
+"""From class to status; the first that an error is one of."""
+
+
+class Missing(Exception):  # noqa: N818
+    """There is no such thing; wraps the error that says so."""
+
+
+def explorer_of(request: Request) -> Explorer:
+    """The explorer that is asked."""
+    explorer: Explorer = request.app.state.explorer
+    return explorer
+
+
+def page(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
+    """A page; `here` is its own address."""
+    links: Links = request.app.state.links
+    query = request.url.query
+    here = request.url.path + (f"?{query}" if query else "")
+    return HTMLResponse(
+        render(template, links, explorer=explorer_of(request), here=here, **context), status_code=status
+    )
+
+
+def as_json(value: Any, status: int = 200) -> Response:
+    """JSON; infinity and NaN, which it does not have, become null."""
+    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+    return Response(text.encode("utf-8", "backslashreplace"), status, media_type="application/json")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def failure(request: Request, error: Exception) -> Response:
+    """An error as the asker wants it: one JSON body, or a page."""
+    cause = error.__cause__ if isinstance(error, Missing) and error.__cause__ else error
+    status = 404 if isinstance(error, Missing) else next((s for c, s in _STATUS.items() if isinstance(cause, c)), 500)
+    if isinstance(cause, Busy):
+        told = {"got": "the model answers others", "expected": "fewer questions at a time", "mend": "Try again in a moment"}
+    elif isinstance(cause, FfmemError):
+        told = {"got": cause.got, "expected": cause.expected, "mend": cause.mend}
+    else:
+        told = {"got": str(cause), "expected": "", "mend": ""}
+    wants_page = not request.url.path.endswith(".json") and "text/html" in request.headers.get("accept", "")
+    if wants_page:
+        return page(request, "error.html", status=status, error=told)
+    kind = "Busy" if isinstance(cause, Busy) else type(cause).__name__
+    answer = as_json({"error": {"kind": kind, "message": str(cause)} | told}, status)
+    if isinstance(cause, Busy):
+        answer.headers["retry-after"] = "1"
+    return answer

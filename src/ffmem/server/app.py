@@ -1,0 +1,76 @@
+"""The explorer as an ASGI application."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from ffmem.errors import FfmemError, InputError
+from ffmem.server import routes
+from ffmem.server.answers import Missing, failure
+from ffmem.server.explorer import Explorer
+from ffmem.server.links import Links
+from ffmem.server.room import Busy
+from ffmem.server.safety import LOOPBACK, Guard
+from ffmem.version import __version__
+
+
+def make_app(explorer: Explorer, hosts: Iterable[str] = LOOPBACK) -> FastAPI:
+    """The explorer over HTTP.
+
+    Args:
+        explorer: what is shown.
+        hosts: names under which it may be asked.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        explorer.room.close()
+
+    app = FastAPI(
+        title="ffmem",
+        version=__version__,
+        description="Feed-forward memories of a Transformer: the pages of the explorer as JSON.",
+        lifespan=lifespan,
+        docs_url=None,  # its scripts come from another host
+        redoc_url=None,
+    )
+    app.state.explorer, app.state.links = explorer, Links()
+    for router in routes.ROUTERS:
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=str(files("ffmem.server").joinpath("static"))), name="static")
+    for kind in (FfmemError, Missing, Busy):
+        app.add_exception_handler(kind, failure)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(HTTPException, _no_such_page)
+    app.add_middleware(Guard, hosts=tuple(hosts))  # type: ignore[arg-type]
+    return app
+
+
+def _not_understood(request: Request, error: Any) -> Response:
+    """What the declared types of a route refuse, as an error of ours."""
+    told = "; ".join(f"{'.'.join(map(str, one['loc'][1:])) or 'the request'}: {one['msg']}" for one in error.errors())
+    return failure(
+        request,
+        InputError(f"the request is not understood: {told[:1000]}", "Expected what /openapi.json describes", "Mend it"),
+    )
+
+
+def _no_such_page(request: Request, error: Any) -> Response:
+    if error.status_code != 404:
+        return failure(request, InputError(str(error.detail), "Expected another request", "See /openapi.json")) if (
+            error.status_code < 500 and error.status_code != 405
+        ) else Response(str(error.detail), error.status_code, headers=error.headers)
+    missing = Missing()
+    missing.__cause__ = InputError(
+        f"there is no page {request.url.path[:200]!r}", "Expected one that a link leads to", "Begin at the overview: /"
+    )
+    return failure(request, missing)

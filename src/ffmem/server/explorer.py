@@ -1,0 +1,132 @@
+"""What one explorer shows: an index, the results of its study, other indexes to compare with, a model to ask."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import RLock as Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ffmem.errors import FfmemError, InputError
+from ffmem.index.reader import Index, open_index
+from ffmem.server.room import ModelRoom
+from ffmem.study.findings import Findings, findings
+from ffmem.study.results import FOLDER, open_results
+
+if TYPE_CHECKING:
+    from ffmem.models.transformer import Transformer
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Results of `ffmem reproduce` that lie beside the index, or why there are none."""
+
+    findings: Findings | None
+    folder: Path | None
+    why: str
+    """Empty if there are some."""
+
+
+class Explorer:
+    """An index, opened, and what belongs to it.
+
+    Args:
+        index: what is shown.
+        others: further indexes, for comparison.
+        room: the model.
+        results: the folder of a study, if the index has several.
+    """
+
+    def __init__(
+        self, index: Index, others: Sequence[Index] = (), room: ModelRoom | None = None, results: Path | None = None
+    ) -> None:
+        self.index = index
+        self.name = f"{index.manifest['identity']['model']['name']} on {index.manifest['identity']['corpus']['name']}"
+        self.others = _named(others)
+        self.room = room or ModelRoom(index.manifest["identity"]["model"]["name"], None)
+        self._results = results
+        self._kept: dict[str, Any] = {}
+        self._lock = Lock()
+
+    def kept(self, name: str, make: Callable[[], Result]) -> Result:
+        """What is made once: an index never changes."""
+        with self._lock:  # one thread makes it, the others wait rather than make it, too
+            if name not in self._kept:
+                self._kept[name] = make()
+            found: Result = self._kept[name]
+            return found
+
+    @property
+    def causal(self) -> bool:
+        """Whether the model predicts the next token of a text."""
+        facts = self.index.manifest["model"]
+        return bool(facts["causal"]) and not facts["layers"][0]["stack"]
+
+    @cached_property
+    def study(self) -> Study:
+        """The results beside the index, read once."""
+        folder = self._results or self.index.folder
+        if self._results is None and not (folder / FOLDER).is_dir():
+            return Study(None, None, f"no experiments have been run on this index: ffmem reproduce {folder}")
+        try:
+            results = open_results(folder)
+            return Study(findings(results, self.index), results.folder, "")
+        except FfmemError as error:
+            return Study(None, None, str(error))
+
+
+def open_explorer(
+    folder: str | Path,
+    *,
+    others: Sequence[str | Path] = (),
+    model: str | None = None,
+    with_model: bool = True,
+    results: str | Path | None = None,
+) -> Explorer:
+    """Open an index and what belongs to it; the model is loaded in the background.
+
+    Args:
+        folder: of the index.
+        others: folders of further indexes.
+        model: where the model is, if not where it was when the index was built.
+        with_model: False: never load one.
+        results: the folder of a study, if the index has several.
+
+    Raises:
+        StoreError: no index there, or damaged.
+    """
+    index = open_index(folder)
+    identity = index.manifest["identity"]
+
+    def load() -> "Transformer":
+        from ffmem.analyses.activation import check_model
+        from ffmem.models.registry import load_model
+
+        options = identity["options"]
+        loaded = load_model(
+            model or identity["model"]["source"],
+            dtype=options["dtype"],
+            revision=None if model else identity["model"]["revision"],
+        )
+        check_model(index, loaded)
+        return loaded
+
+    room = ModelRoom(identity["model"]["name"], load if with_model else None)
+    return Explorer(index, [open_index(one) for one in others], room, None if results is None else Path(results))
+
+
+def _named(indexes: Sequence[Index]) -> dict[str, Index]:
+    """By the names of their folders, which must differ."""
+    found: dict[str, Index] = {}
+    for index in indexes:
+        name = index.folder.resolve().name
+        if name in found:
+            raise InputError(
+                f"two indexes to compare with are named {name!r}: {found[name].folder} and {index.folder}",
+                "Expected folders of different names",
+                "Rename one of them",
+            )
+        found[name] = index
+    return found

@@ -1,0 +1,39 @@
+"""Listens on an address until it is told to stop."""
+
+import socket
+import sys
+from typing import Any
+
+from ffmem.errors import InputError
+from ffmem.server.safety import LOOPBACK
+
+
+def listen(uvicorn: Any, app: Any, host: str, port: int) -> None:
+    """Serve until Ctrl-C; say where once it can be reached.
+
+    Raises:
+        InputError: the address cannot be listened on.
+    """
+    with _socket(host, port) as bound:
+        shown = f"[{host}]" if ":" in host else host
+        print(f"http://{shown}:{bound.getsockname()[1]}  (Ctrl-C stops it)", flush=True)
+        if host not in LOOPBACK:
+            print("ffmem: anyone who reaches this address can use the explorer, and the model in it", file=sys.stderr)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30)
+        uvicorn.Server(config).run(sockets=[bound])
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise InputError(
+            f"{host}:{port} cannot be listened on: {error.strerror}",
+            "Expected an address of this machine, and a port that is free",
+            "Choose another one with --port, or --port 0 for any",
+        ) from error
+    return bound

@@ -1,0 +1,79 @@
+"""Data -> HTML. Every text is escaped here and nowhere else."""
+
+import math
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from ffmem.cell import Trigger
+from ffmem.server.links import Links
+from ffmem.version import __version__
+
+_BEFORE, _AFTER = 400, 160
+"""Characters of a sentence that are shown around the firing token."""
+_VISIBLE = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "↵"}
+
+
+def render(name: str, links: Links, **context: Any) -> str:
+    """A page from its template."""
+    return _environment().get_template(name).render(links=links, version=__version__, **context)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_source), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "token": token,
+        "number": number,
+        "count": lambda value: f"{value:,}",
+        "percent": percent,
+        "trigger": trigger_text,
+    }
+    return environment
+
+
+def _source(name: str) -> str:
+    return files("ffmem.server").joinpath(f"templates/{name}").read_text("utf-8")
+
+
+def token(text: str) -> Markup:
+    """A token with its white space made visible."""
+    shown = Markup("").join(
+        Markup("<i>{}</i>").format(_VISIBLE[one]) if one in _VISIBLE else escape(_printable(one)) for one in text
+    )
+    return Markup('<code class="token">{}</code>').format(shown or Markup("<i>(empty)</i>"))
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else f"\\x{ord(character):02x}"
+
+
+def number(value: float | None) -> str:
+    """With four digits; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.4g}".replace("-", "\u2212") if math.isfinite(value) else str(value)
+
+
+def percent(value: float | None) -> str:
+    """A share, with as many digits as say something."""
+    if value is None:
+        return ""
+    return f"{100 * value:.3g} %" if value else "0 %"
+
+
+def trigger_text(trigger: Trigger) -> Markup:
+    """A trigger to read: the prefix, its firing token marked, and faintly what follows."""
+    before, firing, after = trigger.marked("", "")
+    if len(before) > _BEFORE:
+        before = f"…{before[-_BEFORE:]}"
+    if len(after) > _AFTER:
+        after = f"{after[:_AFTER]}…"
+    return Markup('<span class="prefix">{}<mark>{}</mark></span><span class="after">{}</span>').format(
+        before, firing, after
+    )

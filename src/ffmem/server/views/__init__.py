@@ -1,0 +1,1 @@
+"""Questions -> plain data for a page or JSON; knows no HTTP."""

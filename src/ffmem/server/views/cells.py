@@ -1,0 +1,26 @@
+"""A table of cells."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ffmem.queries.table import CellRow, SortKey, cells
+from ffmem.server.explorer import Explorer
+
+
+@dataclass(frozen=True)
+class CellsView:
+    """The first cells by a statistic."""
+
+    layer: str | None
+    sort: SortKey
+    limit: int
+    rows: tuple[CellRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return self.__dict__ | {"rows": [row.to_json() for row in self.rows]}
+
+
+def cells_view(explorer: Explorer, *, layer: str | None, sort: SortKey, limit: int) -> CellsView:
+    """See `CellsView`."""
+    return CellsView(layer, sort, limit, tuple(cells(explorer.index, layer=layer, sort=sort, limit=limit)))

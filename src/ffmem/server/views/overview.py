@@ -1,0 +1,69 @@
+"""The model as layers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ffmem.queries.highlights import Highlight, highlights
+from ffmem.queries.overview import LayerRow, overview
+from ffmem.queries.table import info
+from ffmem.server.explorer import Explorer
+from ffmem.study.findings import Findings
+
+LABELS = ("shallow", "shallow+semantic", "semantic", "not-covered")
+"""In the order of the paper's Figure 2."""
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """A layer on the overview."""
+
+    row: LayerRow
+    labels: dict[str, float] | None
+    """Share of its triggers with each label, from a study; None without one."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return self.row.to_json() | {"labels": self.labels}
+
+
+@dataclass(frozen=True)
+class OverviewView:
+    """The overview: what the index is, its layers, a few cells worth a first look."""
+
+    info: dict[str, Any]
+    layers: tuple[LayerView, ...]
+    n_dead: int
+    study: dict[str, Any]
+    highlights: tuple[Highlight, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        first = [{"why": one.why, "cell": str(one.cell.cell)} for one in self.highlights]
+        layers = [one.to_json() for one in self.layers]
+        return {"info": self.info, "layers": layers, "study": self.study, "highlights": first}
+
+
+def overview_view(explorer: Explorer) -> OverviewView:
+    """See `OverviewView`; an index never changes, so this is computed once."""
+    kept = explorer.kept("overview", lambda: _overview(explorer))
+    assert isinstance(kept, OverviewView)
+    return kept
+
+
+def _overview(explorer: Explorer) -> OverviewView:
+    study = explorer.study
+    labels = _labels(study.findings) if study.findings else {}
+    rows = overview(explorer.index)
+    return OverviewView(
+        info=info(explorer.index),
+        layers=tuple(LayerView(row, labels.get(row.layer)) for row in rows),
+        n_dead=sum(row.n_dead for row in rows),
+        study={"available": study.findings is not None, "why": study.why},
+        highlights=tuple(highlights(explorer.index)),
+    )
+
+
+def _labels(found: Findings) -> dict[str, dict[str, float]]:
+    """By layer; empty if no patterns were looked for."""
+    layers = found.values.get("patterns", {}).get("layers", ())
+    return {one["layer"]: {label: one["labels"][label]["value"] for label in LABELS} for one in layers}
