@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from threading import RLock as Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -64,12 +63,17 @@ class Explorer:
         facts = self.index.manifest["model"]
         return bool(facts["causal"]) and not facts["layers"][0]["stack"]
 
-    @cached_property
+    @property
     def study(self) -> Study:
-        """The results beside the index, read once."""
+        """The results beside the index; read anew when a study has added some."""
         folder = self._results or self.index.folder
-        if self._results is None and not (folder / FOLDER).is_dir():
-            return Study(None, None, f"no experiments have been run on this index: ffmem reproduce {folder}")
+        beside = [self._results] if self._results else sorted((folder / FOLDER).glob("*"))
+        changed = [(str(one), one.stat().st_mtime_ns) for one in beside if one.is_dir()]
+        return self.kept(f"study {changed}", lambda: self._read_study(folder, bool(changed)))
+
+    def _read_study(self, folder: Path, any_there: bool) -> Study:
+        if not any_there:
+            return Study(None, None, f"No experiments have been run on this index: ffmem reproduce {folder}")
         try:
             results = open_results(folder)
             return Study(findings(results, self.index), results.folder, "")
@@ -101,17 +105,9 @@ def open_explorer(
     identity = index.manifest["identity"]
 
     def load() -> "Transformer":
-        from ffmem.analyses.activation import check_model
-        from ffmem.models.registry import load_model
+        from ffmem.index.verify import load_indexed_model
 
-        options = identity["options"]
-        loaded = load_model(
-            model or identity["model"]["source"],
-            dtype=options["dtype"],
-            revision=None if model else identity["model"]["revision"],
-        )
-        check_model(index, loaded)
-        return loaded
+        return load_indexed_model(index, model)
 
     room = ModelRoom(identity["model"]["name"], load if with_model else None)
     return Explorer(index, [open_index(one) for one in others], room, None if results is None else Path(results))

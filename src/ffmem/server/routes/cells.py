@@ -1,22 +1,28 @@
 """Cells: a table of them, and each by itself."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ffmem.errors import InputError
+from ffmem.ids import CellId
+from ffmem.queries.similar import Likeness
 from ffmem.queries.table import SortKey
 from ffmem.server.answers import Missing, as_json, explorer_of, page
 from ffmem.server.limits import MAX_ROWS
 from ffmem.server.views.cell import CellView, cell_view
 from ffmem.server.views.cells import CellsView, cells_view
+from ffmem.server.views.neighbours import NEEDS_MODEL, TITLES, NeighboursView, choices_of, neighbours_view
+from ffmem.server.views.shades import ShadedTrigger, shaded_triggers
 
 router = APIRouter()
 
 Layer = Annotated[str | None, Query(max_length=40, description="A layer (9, L9, dec.L3), or a range (10:)")]
 Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="At most so many rows")]
+CellName = Annotated[str, Path(max_length=100, description="A cell, such as L9.2997")]
 Triggers = Annotated[int, Query(ge=1, le=10_000, description="Triggers of each sign")]
 
 
@@ -36,22 +42,72 @@ def cells_page(request: Request, layer: Layer = None, sort: SortKey = "max", lim
     return page(request, "cells.html", view=_cells(request, layer, sort, limit))
 
 
-def _cell(request: Request, cell_id: str, triggers: int) -> CellView:
-    explorer = explorer_of(request)
+@router.get("/cells/{cell_id}/neighbours.json")
+async def neighbours_json(
+    request: Request, cell_id: CellName, by: Likeness = "triggers", limit: Limit = 20
+) -> Response:
+    """The cells nearest to a cell."""
+    return as_json((await _neighbours(request, cell_id, by, limit)).to_json())
+
+
+@router.get("/cells/{cell_id}/neighbours", include_in_schema=False)
+async def neighbours_page(
+    request: Request, cell_id: CellName, by: Likeness = "triggers", limit: Limit = 20
+) -> Response:
+    """The same as a page."""
+    return page(request, "neighbours.html", view=await _neighbours(request, cell_id, by, limit), titles=TITLES)
+
+
+async def _neighbours(request: Request, cell_id: str, by: Likeness, limit: int) -> NeighboursView:
+    explorer, known = explorer_of(request), _known(request, cell_id)
+    if by in NEEDS_MODEL:
+        return await explorer.room.ask(lambda model: neighbours_view(explorer, known, by, limit, model))
+    return await run_in_threadpool(neighbours_view, explorer, known, by, limit)
+
+
+@router.get("/cells/{cell_id}/shades.json")
+async def shades_json(request: Request, cell_id: CellName, triggers: Triggers = 25) -> Response:
+    """The coefficient of a cell at every token of its triggers, computed by the model."""
+    return as_json({"triggers": [one.to_json() for one in await _shades(request, cell_id, triggers)]})
+
+
+@router.get("/cells/{cell_id}/shades", include_in_schema=False)
+async def shades_page(request: Request, cell_id: CellName, triggers: Triggers = 25) -> Response:
+    """The page of a cell, with these coefficients as shades."""
+    shades = await _shades(request, cell_id, triggers)
+    view = await run_in_threadpool(_cell, request, cell_id, triggers)
+    by_place = {(one.sign, one.rank): one for one in shades}
+    return page(request, "cell.html", view=view, n_triggers=triggers, shades=by_place, **_near(request))
+
+
+async def _shades(request: Request, cell_id: str, triggers: int) -> tuple[ShadedTrigger, ...]:
+    explorer, known = explorer_of(request), _known(request, cell_id)
+    n = min(triggers, MAX_ROWS)
+    return await explorer.room.ask(lambda model: shaded_triggers(model, explorer.index, known, n))
+
+
+def _known(request: Request, cell_id: str) -> CellId:
     try:
-        known = explorer.index.cell_id(cell_id[:100])
+        return explorer_of(request).index.cell_id(cell_id)
     except InputError as error:
         raise Missing from error
-    return cell_view(explorer, known, triggers)
+
+
+def _cell(request: Request, cell_id: str, triggers: int) -> CellView:
+    return cell_view(explorer_of(request), _known(request, cell_id), triggers)
 
 
 @router.get("/cells/{cell_id}.json")
-def cell_json(request: Request, cell_id: str, triggers: Triggers = 50) -> Response:
+def cell_json(request: Request, cell_id: CellName, triggers: Triggers = 50) -> Response:
     """Everything that is known about one cell."""
     return as_json(_cell(request, cell_id, triggers).to_json())
 
 
 @router.get("/cells/{cell_id}", include_in_schema=False)
-def cell_page(request: Request, cell_id: str, triggers: Triggers = 25) -> Response:
+def cell_page(request: Request, cell_id: CellName, triggers: Triggers = 25) -> Response:
     """The same as a page."""
-    return page(request, "cell.html", view=_cell(request, cell_id, triggers), n_triggers=triggers)
+    return page(request, "cell.html", view=_cell(request, cell_id, triggers), n_triggers=triggers, shades={}, **_near(request))
+
+
+def _near(request: Request) -> dict[str, Any]:
+    return {"choices": choices_of(explorer_of(request)), "titles": TITLES}

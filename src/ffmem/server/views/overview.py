@@ -44,22 +44,16 @@ class OverviewView:
 
 
 def overview_view(explorer: Explorer) -> OverviewView:
-    """See `OverviewView`; an index never changes, so this is computed once."""
-    kept = explorer.kept("overview", lambda: _overview(explorer))
-    assert isinstance(kept, OverviewView)
-    return kept
-
-
-def _overview(explorer: Explorer) -> OverviewView:
+    """See `OverviewView`; what does not change is computed once."""
     study = explorer.study
     labels = _labels(study.findings) if study.findings else {}
-    rows = overview(explorer.index)
+    rows = explorer.kept("overview", lambda: overview(explorer.index))
     return OverviewView(
         info=info(explorer.index),
         layers=tuple(LayerView(row, labels.get(row.layer)) for row in rows),
         n_dead=sum(row.n_dead for row in rows),
         study={"available": study.findings is not None, "why": study.why},
-        highlights=tuple(highlights(explorer.index)),
+        highlights=explorer.kept("highlights", lambda: tuple(highlights(explorer.index))),
     )
 
 

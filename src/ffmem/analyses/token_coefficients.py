@@ -1,0 +1,76 @@
+"""The coefficient of one cell at every token of stored sentences."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ffmem.ids import CellId
+from ffmem.index.reader import Index
+from ffmem.models.transformer import Transformer
+
+_BATCH_TOKENS = 2048
+"""Most tokens of one forward pass, padding included."""
+
+
+def token_coefficients(
+    model: Transformer, index: Index, cell: CellId, sentence_ids: Sequence[int]
+) -> dict[int, np.ndarray]:
+    """What multiplies the cell's value at each token of some sentences, read as they were when the index was built.
+
+    Args:
+        model: the model of the index.
+        index: an opened index.
+        cell: one of its cells.
+        sentence_ids: some of its sentences; the same one may be named twice.
+
+    Returns:
+        by sentence id the coefficients of its own tokens, (n_tokens,) float32. They are equal to the stored ones to rounding:
+        other sentences share a batch here.
+
+    Raises:
+        InputError: no such sentence.
+
+    Cost: a forward pass over the sentences, a few at a time.
+    """
+    place, row = index.cells.place(cell)
+    special = index.manifest["special_tokens"]
+    own = {one: index.text.sentence(one).token_ids.tolist() for one in dict.fromkeys(sentence_ids)}
+    found: dict[int, np.ndarray] = {}
+    batch: list[int] = []
+    for one in sorted(own, key=lambda one: (len(own[one]), one)):
+        length = len(own[one]) + len(special["prefix"]) + len(special["suffix"])
+        if batch and (len(batch) + 1) * length > _BATCH_TOKENS:
+            found |= _of_batch(model, {i: own[i] for i in batch}, special, (place, row))
+            batch = []
+        batch.append(one)
+    if batch:
+        found |= _of_batch(model, {i: own[i] for i in batch}, special, (place, row))
+    return found
+
+
+def _of_batch(
+    model: Transformer, sentences: dict[int, list[int]], special: dict[str, list[int]], where: tuple[int, int]
+) -> dict[int, np.ndarray]:
+    place, row = where
+    inputs = [[*special["prefix"], *ids, *special["suffix"]] for ids in sentences.values()]
+    longest, device = max(map(len, inputs)), model.values(place).device
+    ids = torch.full((len(inputs), longest), model.pad_id, device=device)
+    mask = torch.zeros_like(ids)
+    for number, one in enumerate(inputs):
+        ids[number, : len(one)] = torch.tensor(one, device=device)
+        mask[number, : len(one)] = 1
+    seen: list[np.ndarray] = []
+
+    def on_layer(layer: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
+        if layer == place:
+            seen.append(coefficients[..., row].float().cpu().numpy().copy())
+
+    with torch.inference_mode(), model.watch_coefficients(on_layer):
+        model.forward(ids, None if model.facts.causal else mask)
+    first = len(special["prefix"])
+    return {
+        one: seen[0][number, first : first + len(own)] for number, (one, own) in enumerate(sentences.items())
+    }

@@ -1,0 +1,45 @@
+"""The cells nearest to a cell, in each sense that can be asked."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ffmem.ids import CellId
+from ffmem.queries.similar import Likeness, Similar, similar
+from ffmem.server.explorer import Explorer
+
+if TYPE_CHECKING:
+    from ffmem.models.transformer import Transformer
+
+TITLES: dict[Likeness, str] = {
+    "triggers": "shared triggers", "promoted": "promoted tokens", "key": "key", "gate-key": "gate key",
+    "up-key": "up key", "value": "value",
+}  # fmt: skip
+NEEDS_MODEL: tuple[Likeness, ...] = ("key", "gate-key", "up-key", "value")
+
+
+@dataclass(frozen=True)
+class NeighboursView:
+    """Cells near to one."""
+
+    cell: CellId
+    by: Likeness
+    choices: tuple[Likeness, ...]
+    similar: Similar
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return self.similar.to_json() | {"choices": list(self.choices)}
+
+
+def choices_of(explorer: Explorer) -> tuple[Likeness, ...]:
+    """What cells of this model can be compared by."""
+    keys: tuple[Likeness, ...] = ("gate-key", "up-key") if explorer.index.n_signs == 2 else ("key",)
+    return ("triggers", "promoted", *keys, "value")
+
+
+def neighbours_view(
+    explorer: Explorer, cell: CellId, by: Likeness, limit: int, model: "Transformer | None" = None
+) -> NeighboursView:
+    """See `NeighboursView`; vectors need the model."""
+    found = similar(explorer.index, str(cell), by=by, limit=limit, model=model)
+    return NeighboursView(cell, by, choices_of(explorer), found)

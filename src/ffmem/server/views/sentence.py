@@ -1,0 +1,60 @@
+"""One sentence, and the cells that have it among their triggers."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ffmem.cell import Document
+from ffmem.index.reader import Index, SentenceCell
+from ffmem.server.explorer import Explorer
+
+_N_CELLS = 500
+"""Most cells on the page."""
+
+
+@dataclass(frozen=True)
+class SentenceView:
+    """A stored sentence."""
+
+    sentence_id: int
+    text: str
+    tokens: tuple[str, ...]
+    n_occurrences: int
+    held_out: bool
+    document: Document
+    n_cells: int
+    cells: tuple[SentenceCell, ...]
+    """The first of them, layer by layer, strongest first within each."""
+    previous: int | None
+    next: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return self.__dict__ | {
+            "tokens": list(self.tokens),
+            "document": asdict(self.document),
+            "cells": [one.to_json() for one in self.cells],
+        }
+
+
+def sentence_view(explorer: Explorer, sentence_id: int) -> SentenceView:
+    """See `SentenceView`.
+
+    Raises:
+        InputError: no such sentence.
+    """
+    index: Index = explorer.index
+    row = index.text.sentence(sentence_id)
+    document = index.text.document(row.document_id)
+    cells = index.cells_of_sentence(sentence_id)
+    return SentenceView(
+        sentence_id=sentence_id,
+        text=row.text,
+        tokens=row.token_strings(),
+        n_occurrences=row.n_occurrences,
+        held_out=row.held_out,
+        document=Document(document.id, document.name, document.metadata),
+        n_cells=len(cells),
+        cells=tuple(cells[:_N_CELLS]),
+        previous=sentence_id - 1 if sentence_id else None,
+        next=sentence_id + 1 if sentence_id + 1 < index.text.n_all_sentences else None,
+    )

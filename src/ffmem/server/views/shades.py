@@ -1,0 +1,111 @@
+"""The coefficient of a cell at every token of its triggers."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ffmem.ids import CellId
+from ffmem.index.reader import Index
+from ffmem.index.text import SentenceRow
+
+if TYPE_CHECKING:
+    from ffmem.models.transformer import Transformer
+
+_BEFORE, _AFTER = 90, 40
+"""Tokens that are shown around the firing one."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A token of a sentence, or text between tokens."""
+
+    text: str
+    coefficient: float | None
+    """None between tokens."""
+    share: float
+    """|coefficient| as a share of the cell's largest of that sign; 0 between tokens."""
+    place: str
+    """"before", "firing" or "after"."""
+
+
+@dataclass(frozen=True)
+class ShadedTrigger:
+    """A trigger, token by token."""
+
+    sign: int
+    rank: int
+    sentence_id: int
+    pieces: tuple[Piece, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self) | {"pieces": [asdict(one) for one in self.pieces]}
+
+
+def shaded_triggers(model: "Transformer", index: Index, cell: CellId, n_triggers: int) -> tuple[ShadedTrigger, ...]:
+    """The first triggers of each sign with the coefficient of every token."""
+    from ffmem.analyses.token_coefficients import token_coefficients
+
+    triggers = [one for one in index.cell(cell).triggers if one.rank < n_triggers]
+    found = token_coefficients(model, index, cell, [one.sentence_id for one in triggers])
+    statistics = index.statistics(cell)
+    return tuple(
+        ShadedTrigger(
+            one.sign,
+            one.rank,
+            one.sentence_id,
+            tuple(
+                _pieces(
+                    index.text.sentence(one.sentence_id),
+                    found[one.sentence_id].tolist(),
+                    one.position,
+                    (statistics.minimum, statistics.maximum),
+                )
+            ),
+        )
+        for one in triggers
+    )
+
+
+def _pieces(
+    sentence: SentenceRow, coefficients: list[float], position: int, extremes: tuple[float, float]
+) -> Iterator[Piece]:
+    """Tokens that share a character stand as one, with the strongest coefficient."""
+    data = sentence.text.encode()
+    lowest, largest = extremes
+    at = None
+    for first, last, tokens in _whole_characters(data, sentence):
+        if last <= position - _BEFORE or first > position + _AFTER:
+            continue
+        start, end = tokens
+        place = "before" if last < position else "after" if first > position else "firing"
+        if at is None:
+            at = start
+            if first > 0:
+                yield Piece("…", None, 0.0, "before")
+        if start > at:
+            yield Piece(data[at:start].decode(), None, 0.0, "before" if first <= position else "after")
+        strongest = max(coefficients[first : last + 1], key=abs)
+        bound = largest if strongest > 0 else lowest
+        yield Piece(data[start:end].decode(), strongest, min(1.0, strongest / bound) if bound else 0.0, place)
+        at = end
+    if at is not None and at < len(data):
+        yield Piece(data[at:].decode()[:200], None, 0.0, "after")
+
+
+def _whole_characters(data: bytes, sentence: SentenceRow) -> Iterator[tuple[int, int, tuple[int, int]]]:
+    """(first token, last token, (first byte, byte after the last)) of runs of tokens that are whole characters."""
+    starts, ends = sentence.token_starts.tolist(), sentence.token_ends.tolist()
+    first = 0
+    for number, end in enumerate(ends):
+        whole = end >= len(data) or data[end] & 0xC0 != 0x80
+        follows = number + 1 < len(ends) and starts[number + 1] < end
+        if (whole and not follows) or number + 1 == len(ends):
+            start = min(starts[first : number + 1])
+            while start > 0 and data[start] & 0xC0 == 0x80:
+                start -= 1
+            stop = max(ends[first : number + 1])
+            while stop < len(data) and data[stop] & 0xC0 == 0x80:
+                stop += 1
+            yield first, number, (start, stop)
+            first = number + 1
