@@ -1,6 +1,7 @@
 """The coefficient of one cell at every token of stored sentences."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ def token_coefficients(
     Raises:
         InputError: no such sentence.
 
-    Cost: a forward pass over the sentences, a few at a time.
+    Cost: a forward pass up to the cell's layer over the sentences, a few at a time.
     """
     place, row = index.cells.place(cell)
     special = index.manifest["special_tokens"]
@@ -49,6 +50,10 @@ def token_coefficients(
     if batch:
         found |= _of_batch(model, {i: own[i] for i in batch}, special, (place, row))
     return found
+
+
+class _Enough(Exception):  # noqa: N818
+    """Ends a forward pass."""
 
 
 def _of_batch(
@@ -67,8 +72,9 @@ def _of_batch(
     def on_layer(layer: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
         if layer == place:
             seen.append(coefficients[..., row].float().cpu().numpy().copy())
+            raise _Enough  # the layers above change nothing
 
-    with torch.inference_mode(), model.watch_coefficients(on_layer):
+    with suppress(_Enough), torch.inference_mode(), model.watch_coefficients(on_layer):
         model.forward(ids, None if model.facts.causal else mask)
     first = len(special["prefix"])
     return {

@@ -19,6 +19,7 @@ from ffmem.server.explorer import Explorer
 from ffmem.server.links import Links
 from ffmem.server.room import Busy
 from ffmem.server.safety import LOOPBACK, Guard
+from ffmem.server.warm import warm
 from ffmem.version import __version__
 
 
@@ -32,6 +33,7 @@ def make_app(explorer: Explorer, hosts: Iterable[str] = LOOPBACK) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        warm(explorer)
         yield
         explorer.room.close()
 

@@ -1,9 +1,10 @@
 """What one explorer shows: an index, the results of its study, other indexes to compare with, a model to ask."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from threading import RLock as Lock
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffmem.errors import FfmemError, InputError
@@ -46,16 +47,24 @@ class Explorer:
         self.others = _named(others)
         self.room = room or ModelRoom(index.manifest["identity"]["model"]["name"], None)
         self._results = results
-        self._kept: dict[str, Any] = {}
+        self._kept: dict[str, Future[Any]] = {}
         self._lock = Lock()
 
     def kept(self, name: str, make: Callable[[], Result]) -> Result:
-        """What is made once: an index never changes."""
-        with self._lock:  # one thread makes it, the others wait rather than make it, too
-            if name not in self._kept:
-                self._kept[name] = make()
-            found: Result = self._kept[name]
-            return found
+        """What is made once, since an index never changes: by the first who asks, while others wait for it."""
+        with self._lock:
+            mine = name not in self._kept
+            if mine:
+                self._kept[name] = Future()
+            found: Future[Result] = self._kept[name]
+        if mine:
+            try:
+                found.set_result(make())
+            except BaseException as error:
+                with self._lock:
+                    del self._kept[name]  # the next one tries again
+                found.set_exception(error)
+        return found.result()
 
     @property
     def causal(self) -> bool:

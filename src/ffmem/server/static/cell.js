@@ -19,7 +19,7 @@
         lists[number]?.querySelectorAll(".text")[row]?.replaceChildren(...text.childNodes);
       });
     });
-    if (page) line.textContent = "Shade: the coefficient at each token as a share of the cell's largest; point at a token to read it.";
+    if (page) line.textContent = "Shade, of the first triggers: the coefficient at each token as a share of the cell's largest; point at a token to read it.";
   };
   const near = document.getElementById("neighbours-of");
   const show = async (address) => {

@@ -1,0 +1,27 @@
+"""What the first visitor would wait for, done in the background when the explorer starts."""
+
+import logging
+from collections.abc import Callable
+from threading import Thread
+
+from ffmem.errors import FfmemError
+from ffmem.server.explorer import Explorer
+from ffmem.server.views.overview import overview_view
+
+STEPS: tuple[Callable[[Explorer], object], ...] = (overview_view,)
+"""Each keeps its result in the explorer; one that fails fails again, with its message, for who asks."""
+
+
+def warm(explorer: Explorer) -> Thread:
+    """Begin; the thread ends with the process."""
+    thread = Thread(target=_run, args=(explorer,), name="warm", daemon=True)
+    thread.start()
+    return thread
+
+
+def _run(explorer: Explorer) -> None:
+    for step in STEPS:
+        try:
+            step(explorer)
+        except FfmemError as error:
+            logging.getLogger(__name__).info("%s", error)
