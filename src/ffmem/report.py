@@ -1,7 +1,7 @@
 """One page that tells a study: charts drawn in the browser from data that the page holds; each figure as files beside it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -24,19 +24,23 @@ _N_SHOWN = 12
 
 
 @dataclass(frozen=True)
-class _Figure:
+class Figure:
+    """A chart of a section."""
+
     name: str
     caption: str
 
 
 @dataclass(frozen=True)
-class _Section:
+class Section:
+    """A figure or table of the paper, or an addition to it, in words and charts."""
+
     item: Item
     anchor: str
     short: str
     reading: str
     sample: str
-    figures: tuple[_Figure, ...]
+    figures: tuple[Figure, ...]
     extra: Markup
 
 
@@ -75,9 +79,9 @@ def _page(found: Findings, index: Index, key: str, specs: dict[str, Any]) -> str
     template = environment.from_string(files("ffmem").joinpath("templates/report.html").read_text("utf-8"))
     return template.render(
         title=f"{found.model} on {found.corpus}",
-        facts=_facts(found, index),
-        left_out=_left_out(found),
-        items=[_section(found, index, one, specs) for one in items_of(found)],
+        facts=facts_of(found, index),
+        left_out=left_out(found),
+        items=[section(found, index, one, specs) for one in items_of(found)],
         headlines=headlines(found),
         shapes=shapes(found),
         script=Markup(figures.script().replace("</script", "<\\/script")),
@@ -87,7 +91,8 @@ def _page(found: Findings, index: Index, key: str, specs: dict[str, Any]) -> str
     )
 
 
-def _facts(found: Findings, index: Index) -> list[tuple[str, str]]:
+def facts_of(found: Findings, index: Index) -> list[tuple[str, str]]:
+    """What was studied, as names and values."""
     counts, identity, facts = index.manifest["counts"], found.header["index"], index.manifest["model"]
     other = found.header["held_out"]
     n, documents = (f"{counts[name]:,}" for name in ("n_sentences_held_out", "n_documents_held_out"))
@@ -108,7 +113,8 @@ def _facts(found: Findings, index: Index) -> list[tuple[str, str]]:
     ]
 
 
-def _left_out(found: Findings) -> list[str]:
+def left_out(found: Findings) -> list[str]:
+    """What this model cannot be asked, in words."""
     if any(name.startswith("agreement-") for name in found.values):
         return []
     return [
@@ -117,16 +123,17 @@ def _left_out(found: Findings) -> list[str]:
     ]
 
 
-def _section(found: Findings, index: Index, item: Item, specs: dict[str, Any]) -> _Section:
+def section(found: Findings, index: Index, item: Item, specs: Container[str]) -> Section:
+    """A section, with those of its charts whose names are in ``specs``."""
     anchor = f"{item.name} {item.title}".lower()
-    return _Section(
+    return Section(
         item=item,
         anchor="".join(one if one.isalnum() else "-" for one in anchor),
         short=item.name if item.name != "Addition" else item.title,
         reading=item.read(found),
         sample=item.sample(found),
         figures=tuple(
-            _Figure(name, (figures.FIGURES[name][1].__doc__ or "").strip()) for name in item.figures if name in specs
+            Figure(name, (figures.FIGURES[name][1].__doc__ or "").strip()) for name in item.figures if name in specs
         ),
         extra=_EXTRAS[item.title](found, index) if item.title in _EXTRAS else Markup(""),
     )

@@ -30,6 +30,14 @@ class Links:
         """The page of a sentence; None where there is none."""
         return f"/sentences/{sentence_id}"
 
+    def figure(self, name: str, form: str) -> str:
+        """A chart as svg, json (Vega-Lite) or csv."""
+        return f"/figures/{quote(name)}.{form}"
+
+    def vega(self) -> str:
+        """The script that draws charts."""
+        return "/vega.js"
+
     def data(self, address: str) -> str | None:
         """The same page as JSON; None where there is none."""
         path, mark, query = address.partition("?")

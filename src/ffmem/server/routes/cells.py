@@ -59,7 +59,7 @@ async def neighbours_page(
 
 
 async def _neighbours(request: Request, cell_id: str, by: Likeness, limit: int) -> NeighboursView:
-    explorer, known = explorer_of(request), _known(request, cell_id)
+    explorer, known = explorer_of(request), known_cell(request, cell_id)
     if by in NEEDS_MODEL:
         return await explorer.room.ask(lambda model: neighbours_view(explorer, known, by, limit, model))
     return await run_in_threadpool(neighbours_view, explorer, known, by, limit)
@@ -81,12 +81,13 @@ async def shades_page(request: Request, cell_id: CellName, triggers: Triggers = 
 
 
 async def _shades(request: Request, cell_id: str, triggers: int) -> tuple[ShadedTrigger, ...]:
-    explorer, known = explorer_of(request), _known(request, cell_id)
+    explorer, known = explorer_of(request), known_cell(request, cell_id)
     n = min(triggers, MAX_ROWS)
     return await explorer.room.ask(lambda model: shaded_triggers(model, explorer.index, known, n))
 
 
-def _known(request: Request, cell_id: str) -> CellId:
+def known_cell(request: Request, cell_id: str) -> CellId:
+    """The cell of that name; Missing if there is none."""
     try:
         return explorer_of(request).index.cell_id(cell_id)
     except InputError as error:
@@ -94,7 +95,7 @@ def _known(request: Request, cell_id: str) -> CellId:
 
 
 def _cell(request: Request, cell_id: str, triggers: int) -> CellView:
-    return cell_view(explorer_of(request), _known(request, cell_id), triggers)
+    return cell_view(explorer_of(request), known_cell(request, cell_id), triggers)
 
 
 @router.get("/cells/{cell_id}.json")

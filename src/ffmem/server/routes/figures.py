@@ -1,0 +1,75 @@
+"""The figures of the report, live."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ffmem.errors import InputError
+from ffmem.server.answers import Missing, as_json, explorer_of, page
+from ffmem.server.views.figures import figure_image, figure_spec, figures_view, study_file
+
+router = APIRouter()
+
+Name = Annotated[str, Path(max_length=100, description="As /figures.json lists them")]
+
+
+@router.get("/figures.json")
+def figures_json(request: Request) -> Response:
+    """The numbers of the study beside the paper's, and the names of its charts."""
+    return as_json(figures_view(explorer_of(request)).to_json())
+
+
+@router.get("/figures", include_in_schema=False)
+def figures_page(request: Request) -> Response:
+    """The same as a page."""
+    return page(request, "figures.html", view=figures_view(explorer_of(request)))
+
+
+@router.get("/figures/{name}.json")
+def figure_json(request: Request, name: Name) -> Response:
+    """A chart as Vega-Lite, with its numbers in it."""
+    try:
+        return as_json(figure_spec(explorer_of(request), name))
+    except InputError as error:
+        raise Missing from error
+
+
+@router.get("/figures/{name}.svg", response_class=Response)
+def figure_svg(request: Request, name: Name) -> Response:
+    """A chart as a picture."""
+    try:
+        return Response(figure_image(explorer_of(request), name), media_type="image/svg+xml")
+    except InputError as error:
+        raise Missing from error
+
+
+@router.get("/figures/{name}.csv", response_class=Response)
+def figure_csv(request: Request, name: Name) -> Response:
+    """The numbers of a chart or a table."""
+    return _csv(request, "figures", name)
+
+
+@router.get("/patterns/{name}.csv", response_class=Response)
+def patterns_csv(request: Request, name: Name) -> Response:
+    """All patterns of all cells of a layer."""
+    return _csv(request, "patterns", name)
+
+
+def _csv(request: Request, folder: str, name: str) -> Response:
+    try:
+        found = study_file(explorer_of(request), folder, name)
+    except InputError as error:
+        raise Missing from error
+    return Response(found, media_type="text/csv; charset=utf-8")
+
+
+@router.get("/vega.js", include_in_schema=False)
+def vega(request: Request) -> Response:
+    """The script that draws charts, from the installed charting package."""
+    from ffmem.figures import script
+
+    text = explorer_of(request).kept("vega", script)
+    headers = {"cache-control": "max-age=86400"}
+    return Response(text.encode(), media_type="text/javascript; charset=utf-8", headers=headers)

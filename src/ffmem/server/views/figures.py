@@ -1,0 +1,104 @@
+"""The experiments of the paper on this index: words, charts, and the numbers behind them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ffmem.errors import InputError
+from ffmem.report import Section, facts_of, left_out, section
+from ffmem.server.explorer import Explorer
+from ffmem.study.findings import Findings
+from ffmem.study.headlines import Headline, Shape, headlines, shapes
+from ffmem.study.items import items_of
+
+
+@dataclass(frozen=True)
+class FiguresView:
+    """All sections of a study."""
+
+    why: str
+    """Why there are none; empty if there are some."""
+    facts: tuple[tuple[str, str], ...]
+    left_out: tuple[str, ...]
+    sections: tuple[Section, ...]
+    headlines: tuple[Headline, ...]
+    shapes: tuple[Shape, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values: the numbers; charts have addresses of their own."""
+        return {
+            "why": self.why,
+            "facts": dict(self.facts),
+            "numbers": [one.__dict__ for one in self.headlines],
+            "shapes": [one.__dict__ for one in self.shapes],
+            "figures": [figure.name for one in self.sections for figure in one.figures],
+        }
+
+
+def figures_view(explorer: Explorer) -> FiguresView:
+    """See `FiguresView`; made anew when results are added."""
+    study = explorer.study
+    found = study.findings
+    if found is None:
+        return FiguresView(study.why, (), (), (), (), ())
+    return explorer.kept(f"figures {id(found)}", lambda: _view(found, explorer))
+
+
+def _view(found: Findings, explorer: Explorer) -> FiguresView:
+    from ffmem.figures import names_of
+
+    names = names_of(found)
+    return FiguresView(
+        why="",
+        facts=tuple(facts_of(found, explorer.index)),
+        left_out=tuple(left_out(found)),
+        sections=tuple(section(found, explorer.index, one, names) for one in items_of(found)),
+        headlines=tuple(headlines(found)),
+        shapes=tuple(shapes(found)),
+    )
+
+
+def figure_spec(explorer: Explorer, name: str) -> dict[str, Any]:
+    """A chart as Vega-Lite.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    from ffmem.figures import FIGURES, names_of
+
+    found = explorer.study.findings
+    names = names_of(found) if found else []
+    if found is None or name not in names:
+        raise InputError(
+            f"there is no figure {name[:100]!r}", f"Expected one of: {', '.join(names) or 'none yet'}", "See /figures"
+        )
+    spec: dict[str, Any] = explorer.kept(f"spec {name} {id(found)}", lambda: FIGURES[name][1](found).to_dict())
+    return spec
+
+
+def figure_image(explorer: Explorer, name: str) -> bytes:
+    """A chart as SVG; see `figure_spec`."""
+    from ffmem.figures import FIGURES, image
+
+    figure_spec(explorer, name)
+    found = explorer.study.findings
+    assert found is not None
+    return explorer.kept(f"svg {name} {id(found)}", lambda: image(FIGURES[name][1](found), "svg"))
+
+
+def study_file(explorer: Explorer, folder: str, name: str) -> bytes:
+    """A table that the study wrote, by the name that a listing of its folder gives.
+
+    Args:
+        explorer: whose study.
+        folder: "figures" or "patterns".
+        name: without ``.csv``.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    beside: Path | None = explorer.study.folder
+    files = {} if beside is None else {path.stem: path for path in (beside / folder).glob("*.csv")}
+    if name not in files:
+        raise InputError(f"there is no table {name[:100]!r}", "Expected one that /figures leads to", "See /figures")
+    return files[name].read_bytes()
