@@ -36,7 +36,9 @@ def chromium() -> Iterator[Any]:
         try:
             browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         except Error as error:
-            pytest.skip(f"there is no Chromium ({str(error).splitlines()[0]}); `playwright install chromium` brings one")
+            pytest.skip(
+                f"there is no Chromium ({str(error).splitlines()[0]}); `playwright install chromium` brings one"
+            )
         yield browser
         browser.close()
 
@@ -75,7 +77,9 @@ class Server:
     def start(self) -> None:
         """Start it, on the port that it had if it ran before, and wait until it can be asked."""
         command = [sys.executable, "-m", "ffmem", "serve", *self._arguments, "--port", str(self.port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
         assert self._process.stdout is not None
         told = self._process.stdout.readline()
         found = re.match(r"http://[^:]+:(\d+) ", told)

@@ -53,12 +53,12 @@ def test_shades_hold_the_stored_coefficients_and_the_whole_text(
     assert 'class="t' in page and "<mark title=" in page
 
 
-def test_shades_of_text_in_many_scripts_lose_no_character(
-    tmp_path: Path, tiny_folder: Callable[[str], Path]
-) -> None:
+def test_shades_of_text_in_many_scripts_lose_no_character(tmp_path: Path, tiny_folder: Callable[[str], Path]) -> None:
     corpus = tmp_path / "scripts.txt"
     corpus.write_text("naïve café 日本語 😀 — “quoted” né\n\nfamille 👨‍👩‍👧 und Straße\n\n" * 3)
-    ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path / "i", options=ffmem.IndexOptions(top=4, holdout=0), run=IN_PROCESS)
+    ffmem.build_index(
+        tiny_folder("gpt2"), corpus, tmp_path / "i", options=ffmem.IndexOptions(top=4, holdout=0), run=IN_PROCESS
+    )
     explorer = open_explorer(tmp_path / "i")
     client = TestClient(make_app(explorer), base_url="http://localhost")
     cell = explorer.index.cell("L0.1")

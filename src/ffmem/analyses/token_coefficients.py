@@ -77,6 +77,4 @@ def _of_batch(
     with suppress(_Enough), torch.inference_mode(), model.watch_coefficients(on_layer):
         model.forward(ids, None if model.facts.causal else mask)
     first = len(special["prefix"])
-    return {
-        one: seen[0][number, first : first + len(own)] for number, (one, own) in enumerate(sentences.items())
-    }
+    return {one: seen[0][number, first : first + len(own)] for number, (one, own) in enumerate(sentences.items())}

@@ -13,7 +13,20 @@ from ffmem.cli import build, read, ask, tables, model, explain, study, annotate,
 from ffmem.cli.app import app
 from ffmem.errors import FfmemError, InputError
 
-__all__ = ["annotate", "app", "ask", "build", "explain", "main", "model", "read", "reference", "serve", "study", "tables"]
+__all__ = [
+    "annotate",
+    "app",
+    "ask",
+    "build",
+    "explain",
+    "main",
+    "model",
+    "read",
+    "reference",
+    "serve",
+    "study",
+    "tables",
+]
 
 
 def main() -> None:

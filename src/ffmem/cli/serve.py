@@ -1,5 +1,7 @@
 """Commands for the explorer."""
 
+import sys
+
 from ffmem.cli.app import app
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
@@ -50,4 +52,10 @@ def serve(
         raise InputError(f"--port is {port}", "Expected 0 to 65535", "Write --port 8765")
     explorer = open_explorer(folder, others=compare, model=model, with_model=not no_model, results=results)
     hosts = (*LOOPBACK, host, *([allow_host] if allow_host else []))
-    listen(uvicorn, make_app(explorer, hosts), host, port)
+
+    def say(address: str) -> None:
+        print(f"{address}  (Ctrl-C stops it)", flush=True)
+        if host not in LOOPBACK:
+            print("ffmem: whoever reaches this address can use the explorer, and the model in it", file=sys.stderr)
+
+    listen(uvicorn, make_app(explorer, hosts), host, port, say)

@@ -58,7 +58,7 @@ def _row(index: Index, place: int) -> LayerRow:
         layer=layer.name,
         n_cells=layer.n_cells,
         active_fraction=float(active.mean()),
-        active_quantiles=tuple(np.quantile(active, (0.25, 0.5, 0.75)).tolist()),  # type: ignore[arg-type]
+        active_quantiles=tuple(np.quantile(active, (0.25, 0.5, 0.75)).tolist()),
         n_dead=int(dead.sum()),
         agreement_rate=agreeing / n_compared if n_compared else None,
         n_compared=n_compared,

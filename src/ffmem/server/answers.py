@@ -56,7 +56,11 @@ def failure(request: Request, error: Exception) -> Response:
     cause = error.__cause__ if isinstance(error, Missing) and error.__cause__ else error
     status = 404 if isinstance(error, Missing) else next((s for c, s in _STATUS.items() if isinstance(cause, c)), 500)
     if isinstance(cause, Busy):
-        told = {"got": "the model answers others", "expected": "fewer questions at a time", "mend": "Try again in a moment"}
+        told = {
+            "got": "the model answers others",
+            "expected": "fewer questions at a time",
+            "mend": "Try again in a moment",
+        }
     elif isinstance(cause, FfmemError):
         told = {"got": cause.got, "expected": cause.expected, "mend": cause.mend}
     else:

@@ -53,7 +53,7 @@ def make_app(explorer: Explorer, hosts: Iterable[str] = LOOPBACK) -> FastAPI:
         app.add_exception_handler(kind, failure)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _no_such_page)
-    app.add_middleware(Guard, hosts=tuple(hosts))  # type: ignore[arg-type]
+    app.add_middleware(Guard, hosts=tuple(hosts))
     return app
 
 
@@ -68,9 +68,11 @@ def _not_understood(request: Request, error: Any) -> Response:
 
 def _no_such_page(request: Request, error: Any) -> Response:
     if error.status_code != 404:
-        return failure(request, InputError(str(error.detail), "Expected another request", "See /openapi.json")) if (
-            error.status_code < 500 and error.status_code != 405
-        ) else Response(str(error.detail), error.status_code, headers=error.headers)
+        return (
+            failure(request, InputError(str(error.detail), "Expected another request", "See /openapi.json"))
+            if (error.status_code < 500 and error.status_code != 405)
+            else Response(str(error.detail), error.status_code, headers=error.headers)
+        )
     missing = Missing()
     missing.__cause__ = InputError(
         f"there is no page {request.url.path[:200]!r}", "Expected one that a link leads to", "Begin at the overview: /"

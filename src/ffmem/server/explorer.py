@@ -60,7 +60,7 @@ class Explorer:
         if mine:
             try:
                 found.set_result(make())
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 (who waits gets the same)
                 with self._lock:
                     del self._kept[name]  # the next one tries again
                 found.set_exception(error)

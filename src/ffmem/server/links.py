@@ -12,7 +12,13 @@ class Links:
 
     def menu(self, explorer: Any) -> tuple[tuple[str, str], ...]:
         """Names and titles of the pages that the header leads to."""
-        pages = [("", "Overview"), ("cells", "Cells"), ("search", "Search"), ("prompt", "Prompt"), ("annotate", "Annotate")]
+        pages = [
+            ("", "Overview"),
+            ("cells", "Cells"),
+            ("search", "Search"),
+            ("prompt", "Prompt"),
+            ("annotate", "Annotate"),
+        ]
         pages += [("figures", "Figures")]
         if explorer.others:
             pages.append(("compare", "Compare"))

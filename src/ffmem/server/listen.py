@@ -1,24 +1,21 @@
 """Listens on an address until it is told to stop."""
 
 import socket
-import sys
+from collections.abc import Callable
 from typing import Any
 
 from ffmem.errors import InputError
-from ffmem.server.safety import LOOPBACK
 
 
-def listen(uvicorn: Any, app: Any, host: str, port: int) -> None:
-    """Serve until Ctrl-C; say where once it can be reached.
+def listen(uvicorn: Any, app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C; ``say`` gets the address once it can be reached.
 
     Raises:
         InputError: the address cannot be listened on.
     """
     with _socket(host, port) as bound:
         shown = f"[{host}]" if ":" in host else host
-        print(f"http://{shown}:{bound.getsockname()[1]}  (Ctrl-C stops it)", flush=True)
-        if host not in LOOPBACK:
-            print("ffmem: anyone who reaches this address can use the explorer, and the model in it", file=sys.stderr)
+        say(f"http://{shown}:{bound.getsockname()[1]}")
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30)
         uvicorn.Server(config).run(sockets=[bound])
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -89,10 +90,8 @@ class ModelRoom:
     def wait(self) -> None:
         """Until the model is loaded, or could not be."""
         if self._loaded is not None:
-            try:
+            with suppress(FfmemError):
                 self._loaded.result()
-            except FfmemError:
-                pass
 
     def close(self) -> None:
         """Drop what waits, and let the running question end."""

@@ -43,6 +43,7 @@ class Guard:
         self._app, self._hosts = app, {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, as ASGI has it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

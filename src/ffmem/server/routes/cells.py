@@ -107,7 +107,9 @@ def cell_json(request: Request, cell_id: CellName, triggers: Triggers = 50) -> R
 @router.get("/cells/{cell_id}", include_in_schema=False)
 def cell_page(request: Request, cell_id: CellName, triggers: Triggers = 25) -> Response:
     """The same as a page."""
-    return page(request, "cell.html", view=_cell(request, cell_id, triggers), n_triggers=triggers, shades={}, **_near(request))
+    return page(
+        request, "cell.html", view=_cell(request, cell_id, triggers), n_triggers=triggers, shades={}, **_near(request)
+    )
 
 
 def _near(request: Request) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""A fuzzer that reads the OpenAPI document asks every address of it for what it promises, and for what it does not."""
+
+from collections.abc import Callable
+
+import pytest
+from starlette.testclient import TestClient
+
+schemathesis = pytest.importorskip("schemathesis", reason="the fuzzer comes with the extra dev")
+
+import hypothesis  # noqa: E402
+
+from ffmem.server.explorer import Explorer  # noqa: E402
+
+
+def test_the_document_names_every_page_with_data(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    paths = set(document["paths"])
+    assert {"/index.json", "/cells.json", "/cells/{cell_id}.json", "/sentences/{sentence_id}.json"} <= paths
+    for path, methods in document["paths"].items():
+        for method in methods.values():
+            assert method["summary"] and method.get("description"), path
+
+
+def test_no_request_makes_it_fail(explorer_of: Callable[[str], Explorer]) -> None:
+    from ffmem.server.app import make_app
+
+    app = make_app(explorer_of("llama"), ("testserver", "localhost"))
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+
+    for operation in schema.get_all_operations():
+
+        @hypothesis.given(case=operation.ok().as_strategy())
+        @hypothesis.settings(
+            max_examples=8,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        def run(case: object) -> None:
+            answer = case.call()  # type: ignore[attr-defined]
+            assert answer.status_code < 500, (case, answer.text)
+
+        run()
