@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -264,6 +265,7 @@ WORDS = [
     "music",
 ]
 IN_PROCESS = RunOptions(workers=0)
+SMALL_STUDY = {"prefixes": 30, "edited_cells": 3, "edited_triggers": 2, "scored_cells": 4, "scored_positions": 60}
 
 
 def write_corpus(path: Path, n_paragraphs: int, seed: int = 0) -> Path:
@@ -312,3 +314,16 @@ def index_of(
         return ffmem.open_index(built[family])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def studied_index(index_of: Callable[[str], Index], tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """An index of a tiny model with the results of a small study beside it; whoever changes it takes a copy."""
+    from ffmem.study.options import StudyOptions
+    from ffmem.study.run import reproduce
+
+    folder = tmp_path_factory.mktemp("studied") / "index"
+    shutil.copytree(index_of("wikilm").folder, folder)
+    index = ffmem.open_index(folder)
+    reproduce(index, StudyOptions(**SMALL_STUDY))
+    return index

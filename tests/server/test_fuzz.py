@@ -9,7 +9,7 @@ schemathesis = pytest.importorskip("schemathesis", reason="the fuzzer comes with
 
 import hypothesis  # noqa: E402
 
-from ffmem.server.explorer import Explorer  # noqa: E402
+from ffmem import Index  # noqa: E402
 
 
 def test_the_document_names_every_page_with_data(client: TestClient) -> None:
@@ -21,10 +21,12 @@ def test_the_document_names_every_page_with_data(client: TestClient) -> None:
             assert method["summary"] and method.get("description"), path
 
 
-def test_no_request_makes_it_fail(explorer_of: Callable[[str], Explorer]) -> None:
+def test_no_request_makes_it_fail(index_of: Callable[[str], Index]) -> None:
     from ffmem.server.app import make_app
+    from ffmem.server.explorer import open_explorer
 
-    app = make_app(explorer_of("llama"), ("testserver", "localhost"))
+    explorer = open_explorer(index_of("llama").folder)  # its own: the fuzzer closes it
+    app = make_app(explorer, ("testserver", "localhost"))
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 
     for operation in schema.get_all_operations():

@@ -71,10 +71,10 @@ def test_near_cells_are_those_of_the_query(client: TestClient, index_of: Callabl
     from ffmem.queries import similar
 
     expected = similar(index_of("gpt2"), "L1.3", by="triggers", limit=5).to_json()["rows"]
-    assert client.get("/cells/L1.3/neighbours.json", params={"limit": 5}).json()["rows"] == expected
-    assert client.get("/cells/L1.3/neighbours.json", params={"by": "value", "limit": 5}).status_code == 200
-    assert client.get("/cells/L1.3/neighbours.json", params={"by": "gate-key"}).status_code == 400
-    assert expected[0]["cell"] in client.get("/cells/L1.3/neighbours", headers=HTML).text
+    assert client.get("/cells/L1.3/similar.json", params={"limit": 5}).json()["rows"] == expected
+    assert client.get("/cells/L1.3/similar.json", params={"by": "value", "limit": 5}).status_code == 200
+    assert client.get("/cells/L1.3/similar.json", params={"by": "gate-key"}).status_code == 400
+    assert expected[0]["cell"] in client.get("/cells/L1.3/similar", headers=HTML).text
 
 
 def test_without_a_model_what_needs_one_says_so(index_of: Callable[[str], Index]) -> None:
@@ -116,15 +116,15 @@ def test_two_indexes_side_by_side(
     explorer = open_explorer(index.folder, others=[tmp_path / "other"], with_model=False)
     client = TestClient(make_app(explorer), base_url="http://localhost")
     expected = diff(index, other, limit=5).to_json()
-    told = client.get("/compare.json", params={"limit": 5}).json()
+    told = client.get("/diff.json", params={"limit": 5}).json()
     assert told["rows"] == expected["rows"] and told["with"] == "other"
     first = expected["rows"][0]["cell"]
-    assert f"/compare/{first}?with=other" in client.get("/compare", headers=HTML).text
-    both = client.get(f"/compare/{first}.json", params={"with": "other"}).json()
+    assert f"/diff/{first}?with=other" in client.get("/diff", headers=HTML).text
+    both = client.get(f"/diff/{first}.json", params={"with": "other"}).json()
     assert [side["cell"]["cell"] for side in both["sides"]] == [first, first]
-    assert client.get(f"/compare/{first}", headers=HTML).status_code == 200
-    assert client.get("/compare", params={"with": "nothing"}).status_code == 400
+    assert client.get(f"/diff/{first}", headers=HTML).status_code == 200
+    assert client.get("/diff", params={"with": "nothing"}).status_code == 400
 
 
 def test_with_nothing_to_compare_the_page_says_so(client: TestClient) -> None:
-    assert "ffmem serve" in client.get("/compare", headers=HTML).text
+    assert "ffmem serve" in client.get("/diff", headers=HTML).text

@@ -141,7 +141,7 @@ def test_a_corpus_of_html_and_scripts_stays_text(tmp_path: Path, tiny_folder: Ca
         "/cells",
         "/cells/L0.1",
         "/cells/L0.1/shades",
-        "/cells/L0.1/neighbours",
+        "/cells/L0.1/similar",
         "/sentences/0",
         "/sentences/3",
     ]

@@ -20,9 +20,10 @@ from ffmem.study.headlines import headlines, shapes
 from ffmem.study.options import StudyOptions
 from ffmem.study.results import open_results
 from ffmem.study.run import reproduce
+from tests.conftest import SMALL_STUDY
 
 pytest.importorskip("altair", reason="needs the extra report")
-SMALL = StudyOptions(prefixes=30, edited_cells=3, edited_triggers=2, scored_cells=4, scored_positions=60)
+SMALL = StudyOptions(**SMALL_STUDY)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -39,10 +40,9 @@ def copy_of(index: Index, folder: Path) -> Index:
 
 
 @pytest.fixture(scope="module")
-def studied(index_of: Callable[[str], Index], tmp_path_factory: pytest.TempPathFactory) -> tuple[Index, Findings, Path]:
-    index = copy_of(index_of("wikilm"), tmp_path_factory.mktemp("study") / "index")
-    results = reproduce(index, SMALL)
-    return index, findings(results, index), write_report(results, index)
+def studied(studied_index: Index) -> tuple[Index, Findings, Path]:
+    results = open_results(studied_index.folder)
+    return studied_index, findings(results, studied_index), write_report(results, studied_index)
 
 
 def test_two_studies_agree_to_the_byte_and_a_stopped_one_goes_on(

@@ -21,11 +21,11 @@ class Links:
         ]
         pages += [("figures", "Figures")]
         if explorer.others:
-            pages.append(("compare", "Compare"))
+            pages.append(("diff", "Compare"))
         return tuple(pages)
 
     def page(self, name: str, **query: Any) -> str:
-        """A page by its name: "" (overview), cells, search, prompt, annotate, figures, compare."""
+        """A page by its name: "" (overview), cells, search, prompt, annotate, figures, diff."""
         return f"/{name}{_query(query)}"
 
     def cell(self, cell: Any) -> str:

@@ -26,6 +26,7 @@ def _socket(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(128)  # who comes before the server is ready waits
     except OSError as error:
         bound.close()
         raise InputError(

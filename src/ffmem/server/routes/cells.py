@@ -15,8 +15,8 @@ from ffmem.server.answers import Missing, as_json, explorer_of, page
 from ffmem.server.limits import MAX_ROWS
 from ffmem.server.views.cell import CellView, cell_view
 from ffmem.server.views.cells import CellsView, cells_view
-from ffmem.server.views.neighbours import NEEDS_MODEL, TITLES, NeighboursView, choices_of, neighbours_view
 from ffmem.server.views.shades import ShadedTrigger, shaded_triggers
+from ffmem.server.views.similar import NEEDS_MODEL, TITLES, SimilarView, choices_of, similar_view
 
 router = APIRouter()
 
@@ -42,27 +42,23 @@ def cells_page(request: Request, layer: Layer = None, sort: SortKey = "max", lim
     return page(request, "cells.html", view=_cells(request, layer, sort, limit))
 
 
-@router.get("/cells/{cell_id}/neighbours.json")
-async def neighbours_json(
-    request: Request, cell_id: CellName, by: Likeness = "triggers", limit: Limit = 20
-) -> Response:
+@router.get("/cells/{cell_id}/similar.json")
+async def similar_json(request: Request, cell_id: CellName, by: Likeness = "triggers", limit: Limit = 20) -> Response:
     """The cells nearest to a cell."""
-    return as_json((await _neighbours(request, cell_id, by, limit)).to_json())
+    return as_json((await _similar(request, cell_id, by, limit)).to_json())
 
 
-@router.get("/cells/{cell_id}/neighbours", include_in_schema=False)
-async def neighbours_page(
-    request: Request, cell_id: CellName, by: Likeness = "triggers", limit: Limit = 20
-) -> Response:
+@router.get("/cells/{cell_id}/similar", include_in_schema=False)
+async def similar_page(request: Request, cell_id: CellName, by: Likeness = "triggers", limit: Limit = 20) -> Response:
     """The same as a page."""
-    return page(request, "neighbours.html", view=await _neighbours(request, cell_id, by, limit), titles=TITLES)
+    return page(request, "similar.html", view=await _similar(request, cell_id, by, limit), titles=TITLES)
 
 
-async def _neighbours(request: Request, cell_id: str, by: Likeness, limit: int) -> NeighboursView:
+async def _similar(request: Request, cell_id: str, by: Likeness, limit: int) -> SimilarView:
     explorer, known = explorer_of(request), known_cell(request, cell_id)
     if by in NEEDS_MODEL:
-        return await explorer.room.ask(lambda model: neighbours_view(explorer, known, by, limit, model))
-    return await run_in_threadpool(neighbours_view, explorer, known, by, limit)
+        return await explorer.room.ask(lambda model: similar_view(explorer, known, by, limit, model))
+    return await run_in_threadpool(similar_view, explorer, known, by, limit)
 
 
 @router.get("/cells/{cell_id}/shades.json")

@@ -21,10 +21,10 @@
     });
     if (page) line.textContent = "Shade, of the first triggers: the coefficient at each token as a share of the cell's largest; point at a token to read it.";
   };
-  const near = document.getElementById("neighbours-of");
+  const near = document.getElementById("similar-cells");
   const show = async (address) => {
     const page = await fetched(address);
-    const found = page?.getElementById("neighbours-of");
+    const found = page?.getElementById("similar-cells");
     if (found) near.replaceChildren(...found.childNodes);
   };
   near?.addEventListener("click", (event) => {

@@ -18,7 +18,7 @@ NEEDS_MODEL: tuple[Likeness, ...] = ("key", "gate-key", "up-key", "value")
 
 
 @dataclass(frozen=True)
-class NeighboursView:
+class SimilarView:
     """Cells near to one."""
 
     cell: CellId
@@ -37,9 +37,9 @@ def choices_of(explorer: Explorer) -> tuple[Likeness, ...]:
     return ("triggers", "promoted", *keys, "value")
 
 
-def neighbours_view(
+def similar_view(
     explorer: Explorer, cell: CellId, by: Likeness, limit: int, model: "Transformer | None" = None
-) -> NeighboursView:
-    """See `NeighboursView`; vectors need the model."""
+) -> SimilarView:
+    """See `SimilarView`; vectors need the model."""
     found = similar(explorer.index, str(cell), by=by, limit=limit, model=model)
-    return NeighboursView(cell, by, choices_of(explorer), found)
+    return SimilarView(cell, by, choices_of(explorer), found)

@@ -17,7 +17,7 @@ CHANGES: dict[Change, str] = {
 
 
 @dataclass(frozen=True)
-class CompareView:
+class DiffView:
     """The cells that differ most."""
 
     other: str
@@ -34,7 +34,7 @@ class CompareView:
 
 
 @dataclass(frozen=True)
-class CompareCellView:
+class DiffCellView:
     """A cell in both indexes."""
 
     cell: CellId
@@ -53,24 +53,24 @@ class CompareCellView:
         }
 
 
-def compare_view(explorer: Explorer, other: str | None, by: Change, layer: str | None, limit: int) -> CompareView:
-    """See `CompareView`; two indexes never change, so each question is computed once.
+def diff_view(explorer: Explorer, other: str | None, by: Change, layer: str | None, limit: int) -> DiffView:
+    """See `DiffView`; two indexes never change, so each question is computed once.
 
     Raises:
         InputError: there is no index of that name, or it is of another shape.
     """
     names = tuple(explorer.others)
     if not names:
-        return CompareView("", (), by, layer, limit, None)
+        return DiffView("", (), by, layer, limit, None)
     name = other or names[0]
     right = _other(explorer, name)
     question = f"diff {name} {by} {layer} {limit}"
     found = explorer.kept(question, lambda: diff(explorer.index, right, by=by, layer=layer, limit=limit))
-    return CompareView(name, names, by, layer, limit, found)
+    return DiffView(name, names, by, layer, limit, found)
 
 
-def compare_cell_view(explorer: Explorer, cell: CellId, other: str | None, n_triggers: int) -> CompareCellView:
-    """See `CompareCellView`."""
+def diff_cell_view(explorer: Explorer, cell: CellId, other: str | None, n_triggers: int) -> DiffCellView:
+    """See `DiffCellView`."""
     name = other or next(iter(explorer.others), "")
     right = _other(explorer, name)
     sides = tuple(
@@ -78,7 +78,7 @@ def compare_cell_view(explorer: Explorer, cell: CellId, other: str | None, n_tri
         for title, index in ((explorer.name, explorer.index), (name, right))
     )
     promoted = [{one.token for one in side.promoted} for _, side in sides]
-    return CompareCellView(cell, name, sides, len(promoted[0] & promoted[1]))
+    return DiffCellView(cell, name, sides, len(promoted[0] & promoted[1]))
 
 
 def _first(cell: Cell, n_triggers: int) -> Cell:

@@ -1,0 +1,52 @@
+"""Two indexes side by side."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ffmem.queries.diff import Change
+from ffmem.server.answers import as_json, explorer_of, page
+from ffmem.server.routes.cells import CellName, Layer, Limit, Triggers, known_cell
+from ffmem.server.views.diff import CHANGES, DiffCellView, DiffView, diff_cell_view, diff_view
+
+router = APIRouter()
+
+Other = Annotated[str | None, Query(alias="with", max_length=300, description="Name of the other index's folder")]
+
+
+def _diff(request: Request, other: str | None, by: Change, layer: str | None, limit: int) -> DiffView:
+    return diff_view(explorer_of(request), other or None, by, layer or None, limit)
+
+
+@router.get("/diff.json")
+def diff_json(
+    request: Request, other: Other = None, by: Change = "triggers", layer: Layer = None, limit: Limit = 50
+) -> Response:
+    """The cells that differ most between two indexes."""
+    return as_json(_diff(request, other, by, layer, limit).to_json())
+
+
+@router.get("/diff", include_in_schema=False)
+def diff_page(
+    request: Request, other: Other = None, by: Change = "triggers", layer: Layer = None, limit: Limit = 50
+) -> Response:
+    """The same as a page."""
+    return page(request, "diff.html", view=_diff(request, other, by, layer, limit), changes=CHANGES)
+
+
+def _cell(request: Request, cell_id: str, other: str | None, triggers: int) -> DiffCellView:
+    return diff_cell_view(explorer_of(request), known_cell(request, cell_id), other or None, triggers)
+
+
+@router.get("/diff/{cell_id}.json")
+def diff_cell_json(request: Request, cell_id: CellName, other: Other = None, triggers: Triggers = 10) -> Response:
+    """One cell in both indexes."""
+    return as_json(_cell(request, cell_id, other, triggers).to_json())
+
+
+@router.get("/diff/{cell_id}", include_in_schema=False)
+def diff_cell_page(request: Request, cell_id: CellName, other: Other = None, triggers: Triggers = 10) -> Response:
+    """The same as a page."""
+    return page(request, "diff-cell.html", view=_cell(request, cell_id, other, triggers), n_triggers=triggers)

@@ -1,0 +1,109 @@
+"""Reading in a real browser: every page, its keys, what scripts add, and whether everyone can use it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ffmem import Index
+from tests.server.browser import Server, has_module, new_tab
+
+PAGES = (
+    "", "cells", "cells/L1.7", "cells/L1.7/shades", "cells/L1.7/similar", "sentences/5", "figures", "diff", "diff/L1.7",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(studied_index: Index, index_of: Callable[[str], Index], serve: Callable[..., Server]) -> Server:
+    return serve(studied_index.folder, index_of("wikilm").folder)
+
+
+def test_shades_and_near_cells_come_by_themselves(server: Server, tab: Any) -> None:
+    tab.goto(f"{server.url}/cells/L1.7")
+    tab.wait_for_selector(".text .t")
+    tab.wait_for_selector("#similar-cells table")
+    tab.click("#similar-cells .choices a:has-text('promoted')")
+    tab.wait_for_selector("#similar-cells .choices a[aria-current]:has-text('promoted')")
+    before = tab.text_content("ol.triggers .text")
+    with new_tab(tab.context.browser, java_script_enabled=False) as plain:
+        plain.goto(f"{server.url}/cells/L1.7")
+        assert plain.text_content("ol.triggers .text").strip() == before.strip()
+
+
+def test_keys_lead_from_cell_to_cell(server: Server, tab: Any) -> None:
+    tab.goto(f"{server.url}/cells/L1.7")
+    tab.keyboard.press("ArrowRight")
+    tab.wait_for_url("**/cells/L1.8")
+    tab.keyboard.press("ArrowLeft")
+    tab.wait_for_url("**/cells/L1.7")
+    tab.keyboard.press("/")
+    assert tab.evaluate("document.activeElement.id") == "find"
+    tab.keyboard.type("?")
+    assert tab.input_value("#find") == "?"  # a key in a field is a letter
+    tab.keyboard.press("Escape")
+    tab.evaluate("document.activeElement.blur()")
+    tab.keyboard.press("?")
+    assert tab.is_visible("dialog#keys")
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("o")
+    tab.wait_for_url(f"{server.url}/")
+
+
+def test_light_and_dark_are_kept(server: Server, tab: Any) -> None:
+    colour = "getComputedStyle(document.body).backgroundColor"
+    tab.emulate_media(color_scheme="light")
+    tab.goto(server.url)
+    light = tab.evaluate(colour)
+    tab.click("button.theme")
+    dark = tab.evaluate(colour)
+    assert dark != light
+    tab.goto(f"{server.url}/cells")
+    assert tab.evaluate(colour) == dark
+
+
+def test_charts_are_drawn(server: Server, tab: Any) -> None:
+    tab.goto(f"{server.url}/figures")
+    first = tab.locator("figure.chart").first
+    first.scroll_into_view_if_needed()
+    tab.wait_for_selector("figure.chart .drawn svg path")
+    assert first.locator("img").is_hidden()
+    with new_tab(tab.context.browser, java_script_enabled=False) as plain:
+        plain.goto(f"{server.url}/figures")
+        assert plain.locator("figure.chart img").count() == tab.locator("figure.chart").count() > 10
+
+
+def test_two_indexes_are_compared(server: Server, tab: Any) -> None:
+    tab.goto(f"{server.url}/diff")
+    tab.select_option("select[name=by]", "active")
+    tab.click("button:has-text('Compare')")
+    tab.wait_for_url("**by=active**")
+    tab.click("tbody tr:first-child a")
+    tab.wait_for_selector("h1:has-text('in both')")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_everyone_can_use_every_page(server: Server, chromium: Any, width: int, scheme: str) -> None:
+    """axe: no violation that is serious or worse, and nothing wider than the screen."""
+    if not has_module("axe_playwright_python"):
+        pytest.skip("axe is not installed: it comes with the extra dev")
+    problems = []
+    with new_tab(chromium, viewport={"width": width, "height": 900}, color_scheme=scheme) as page:
+        for path in PAGES:
+            page.goto(f"{server.url}/{path}")
+            problems += violations(page, f"{path} {scheme}")
+    assert not problems
+
+
+def violations(page: Any, where: str) -> list[str]:
+    """What axe finds on a page, and whether it scrolls sideways."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    told = [
+        f"{where}: {one['id']}: {one['nodes'][0]['html'][:200]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth + 1"):
+        told.append(f"{where}: the page is wider than the screen")
+    return told
