@@ -141,7 +141,7 @@ def write_synthetic_index(
     (paths.index / "layers").mkdir(parents=True)
     tokenizer, vocabulary = make_tokenizer(seed)
     corpus = ZipfCorpus(n_sentences, seed)
-    counts = write_text(paths.index, TextSource(corpus, tokenizer, None, vocabulary, 2**31 - 1), options)
+    counts = write_text(paths.index, TextSource((corpus,), tokenizer, None, vocabulary, 2**31 - 1), options)
     rng = np.random.default_rng(seed + 1)
     for cells in layers:
         arrays = layer_arrays(rng, n_cells, 2 if gated else 1, options, counts, len(vocabulary))
