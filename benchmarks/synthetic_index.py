@@ -148,7 +148,20 @@ def write_synthetic_index(
         save_file(arrays, layer_path(paths.index, cells))
     model = {"name": "synthetic", "source": "", "revision": None}
     model |= {"weights_sha256": "", "config_sha256": "", "tokenizer_sha256": ""}
-    facts = {"family": "none", "activation": "none", "gated": gated, "d_vocab": len(vocabulary)}
+    facts: dict[str, Any] = {
+        "name": "synthetic",
+        "family": "none",
+        "architecture": "none",
+        "activation": "none",
+        "gated": gated,
+    }
+    facts |= {
+        "n_layers": n_layers,
+        "d_ff": n_cells,
+        "d_model": n_cells // 4,
+        "d_vocab": len(vocabulary),
+        "causal": True,
+    }
     errors = {"ff_sum_errors": [0.0], "residual_errors": [0.0]}
     manifest = {
         "format": FORMAT,

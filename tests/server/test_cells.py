@@ -7,6 +7,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from ffmem import Index
+from ffmem.server.app import make_app
+from ffmem.server.explorer import open_explorer
+from ffmem.server.warm import warm
 from tests.server.conftest import HTML
 
 
@@ -22,6 +25,14 @@ def test_every_family_has_its_pages(client_of: Callable[[str], TestClient], fami
             assert client.get(f"/cells/{name}.json").json()["cell"] == name
     assert client.get("/", headers=HTML).status_code == 200
     assert client.get("/cells", headers=HTML, params={"layer": index.cells.layers[0].name}).status_code == 200
+
+
+def test_highlights_come_when_they_are_chosen(index_of: Callable[[str], Index]) -> None:
+    explorer = open_explorer(index_of("gpt2").folder, with_model=False)
+    client = TestClient(make_app(explorer), base_url="http://localhost")
+    assert "are being chosen" in client.get("/", headers=HTML).text
+    warm(explorer).join()
+    assert "Worth a first look" in client.get("/", headers=HTML).text
 
 
 def test_the_overview_counts_what_the_arrays_hold(client: TestClient, index_of: Callable[[str], Index]) -> None:

@@ -1,6 +1,7 @@
 """Commands for the explorer."""
 
 import sys
+from contextlib import suppress
 
 from ffmem.cli.app import app
 from ffmem.errors import InputError
@@ -58,4 +59,5 @@ def serve(
         if host not in LOOPBACK:
             print("ffmem: whoever reaches this address can use the explorer, and the model in it", file=sys.stderr)
 
-    listen(uvicorn, make_app(explorer, hosts), host, port, say)
+    with suppress(KeyboardInterrupt):  # how it is meant to end
+        listen(uvicorn, make_app(explorer, hosts), host, port, say)

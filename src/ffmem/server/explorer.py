@@ -66,6 +66,12 @@ class Explorer:
                 found.set_exception(error)
         return found.result()
 
+    def ready(self, name: str) -> Any:
+        """What `kept` has made, or None while nobody has."""
+        with self._lock:
+            found = self._kept.get(name)
+        return found.result() if found is not None and found.done() and found.exception() is None else None
+
     @property
     def causal(self) -> bool:
         """Whether the model predicts the next token of a text."""

@@ -9,6 +9,7 @@ from ffmem.queries.table import info
 from ffmem.server.explorer import Explorer
 from ffmem.study.findings import Findings
 
+_HIGHLIGHTS = "highlights"
 LABELS = ("shallow", "shallow+semantic", "semantic", "not-covered")
 """In the order of the paper's Figure 2."""
 
@@ -34,11 +35,12 @@ class OverviewView:
     layers: tuple[LayerView, ...]
     n_dead: int
     study: dict[str, Any]
-    highlights: tuple[Highlight, ...]
+    highlights: tuple[Highlight, ...] | None
+    """None while they are being chosen, which takes a look at all triggers of all cells."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
-        first = [{"why": one.why, "cell": str(one.cell.cell)} for one in self.highlights]
+        first = [{"why": one.why, "cell": str(one.cell.cell)} for one in self.highlights or ()]
         layers = [one.to_json() for one in self.layers]
         return {"info": self.info, "layers": layers, "study": self.study, "highlights": first}
 
@@ -53,8 +55,13 @@ def overview_view(explorer: Explorer) -> OverviewView:
         layers=tuple(LayerView(row, labels.get(row.layer)) for row in rows),
         n_dead=sum(row.n_dead for row in rows),
         study={"available": study.findings is not None, "why": study.why},
-        highlights=explorer.kept("highlights", lambda: tuple(highlights(explorer.index))),
+        highlights=explorer.ready(_HIGHLIGHTS),
     )
+
+
+def choose_highlights(explorer: Explorer) -> None:
+    """Let later overviews have their highlights."""
+    explorer.kept(_HIGHLIGHTS, lambda: tuple(highlights(explorer.index)))
 
 
 def _labels(found: Findings) -> dict[str, dict[str, float]]:
