@@ -9,7 +9,8 @@ from ffmem import Index
 from tests.server.browser import Server, has_module, new_tab
 
 PAGES = (
-    "", "cells", "cells/L1.7", "cells/L1.7/shades", "cells/L1.7/similar", "sentences/5", "figures", "diff", "diff/L1.7",
+    "", "cells", "search", "search?q=river", "cells/L1.7", "cells/L1.7/shades", "cells/L1.7/similar", "sentences/5",
+    "figures", "diff", "diff/L1.7",
 )  # fmt: skip
 
 
@@ -107,3 +108,17 @@ def violations(page: Any, where: str) -> list[str]:
     if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth + 1"):
         told.append(f"{where}: the page is wider than the screen")
     return told
+
+
+def test_results_come_while_they_are_typed(server: Server, tab: Any) -> None:
+    tab.goto(f"{server.url}/search")
+    tab.fill("#find", "river")
+    tab.wait_for_selector("ol.hits li")
+    assert tab.url.endswith("/search?q=river")
+    tab.fill("#find", "river promotes:qqqzzz")
+    tab.wait_for_selector("p.problem")
+    tab.fill("#find", "L1.7")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/cells/L1.7")
+    tab.goto(f"{server.url}/search?q=/ri?ver/")
+    assert tab.input_value("#find") == "/ri?ver/" and tab.locator("ol.sentences mark").count() > 0

@@ -106,9 +106,11 @@ class TextReader:
         context = self.context
         if context is not None and (context.shape != (self.n_all_sentences,) or context.dtype != np.uint32):
             raise damaged(self._tokens_path, "its arrays disagree about the number of sentences")
-        self._connection = _open_database(self._path)
-        weakref.finalize(self, self._connection.close)  # Python 3.13 warns of connections that nobody closes
+        self._connection, self._searching = _open_database(self._path), _open_database(self._path)
+        for connection in (self._connection, self._searching):
+            weakref.finalize(self, connection.close)  # Python 3.13 warns of connections that nobody closes
         self._lock = threading.Lock()  # one connection serves all threads: a look-up takes microseconds
+        self._search_lock = threading.Lock()  # a search may take long, and look-ups do not wait for it
         if self._one("SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')"):
             raise damaged(self._path, "it has views or triggers, which may never end")
 
@@ -237,12 +239,12 @@ class TextReader:
     def texts(self, first: int, end: int, containing: str = "") -> list[tuple[int, str]]:
         """(sentence id, text) of the sentences from ``first`` up to ``end`` that contain a string."""
         sql = "SELECT id, text FROM sentences WHERE id >= ? AND id < ? AND instr(text, ?) ORDER BY id"
-        return self._execute(sql, first, end, containing)
+        return self._execute(sql, first, end, containing, searching=True)
 
     def _match(self, sql: str, query: str, *values: int) -> list[Any]:
-        with self._lock:
+        with self._search_lock:
             try:
-                return self._connection.execute(sql, (query, *values)).fetchall()
+                return self._searching.execute(sql, (query, *values)).fetchall()
             except sqlite3.OperationalError as error:
                 if "no such table" in str(error):
                     raise StoreError(
@@ -350,10 +352,10 @@ class TextReader:
     def _one(self, sql: str) -> Any:
         return self._row(sql)[0]
 
-    def _execute(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    def _execute(self, sql: str, *values: Any, searching: bool = False) -> list[tuple[Any, ...]]:
         try:
-            with self._lock:
-                return self._connection.execute(sql, values).fetchall()
+            with self._search_lock if searching else self._lock:
+                return (self._searching if searching else self._connection).execute(sql, values).fetchall()
         except (sqlite3.Error, MemoryError) as error:  # damaged lengths ask for gigabytes
             raise damaged(self._path, str(error) or "it asks for more memory than there is") from error
 

@@ -1,5 +1,6 @@
 """Cells by what triggers them and what they promote, both halves joined."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -86,6 +87,7 @@ def find(
     layer: str | int | None = None,
     min_active: float | None = None,
     max_active: float | None = None,
+    among: Sequence[np.ndarray] | None = None,
     sort: FindSort = "auto",
     limit: int = 20,
     n_triggers: int = 3,
@@ -102,6 +104,7 @@ def find(
         layer: a layer, or a range of them such as ``10:``.
         min_active: least active fraction.
         max_active: largest active fraction.
+        among: for each layer, by its place, whether each of its cells may be found at all.
         sort: "promotes": by rank of the promoted token, then score; "triggers": most matching triggers first;
             "coefficient": by the largest coefficient of a matching trigger as a share of the cell's largest; "active":
             largest active fraction first; "index": as they stand; "auto": the first of these that was asked about.
@@ -114,7 +117,7 @@ def find(
     """
     if sort not in get_args(FindSort):
         raise InputError(f"--sort is {sort!r}", f"Expected one of: {', '.join(get_args(FindSort))}", "Leave it out")
-    if all(condition is None for condition in (trigger, fires_on, next_token, promotes, min_active, max_active)):
+    if all(one is None for one in (trigger, fires_on, next_token, promotes, min_active, max_active, among)):
         raise InputError(
             "there is no condition to find cells by",
             "Expected one of --trigger, --fires-on, --next, --promotes, --min-active, --max-active",
@@ -127,7 +130,7 @@ def find(
     least = 0.0 if min_active is None else min_active
     most = 1.0 if max_active is None else max_active
     parts = [
-        _matching(index, (place, number), marks, promoted, (least, most))
+        _matching(index, (place, number), marks, promoted, (least, most), None if among is None else among[place])
         for place in places(index, layer)
         for number in range(index.n_signs)
     ]
@@ -188,6 +191,7 @@ def _matching(
     marks: _Marks | None,
     promoted: int | None,
     active_range: tuple[float, float],
+    among: np.ndarray | None,
 ) -> np.ndarray:
     """The cells of one layer and sign that meet every condition."""
     place, number = where
@@ -195,6 +199,8 @@ def _matching(
     n_tokens = np.repeat(arrays.counts[:, 0], index.cells.layers[place].d_ff)
     active = arrays.n_active / np.maximum(n_tokens, 1)
     kept = (active >= active_range[0]) & (active <= active_range[1])
+    if among is not None:
+        kept &= among
     ranks = np.zeros(len(active), dtype=np.int32)
     if promoted is not None:
         ids = np.asarray(arrays.suppressed_ids if number else arrays.promoted_ids)

@@ -9,6 +9,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ffmem.cell import Trigger
+from ffmem.queries.question import TokenChoice
+from ffmem.queries.search import SentenceHit
 from ffmem.server.links import Links
 from ffmem.version import __version__
 
@@ -33,6 +35,8 @@ def _environment() -> Environment:
         "count": lambda value: f"{value:,}",
         "percent": percent,
         "trigger": trigger_text,
+        "spans": marked_spans,
+        "instead": instead,
     }
     return environment
 
@@ -65,6 +69,24 @@ def percent(value: float | None) -> str:
     if value is None:
         return ""
     return f"{100 * value:.3g} %" if value else "0 %"
+
+
+def marked_spans(hit: SentenceHit) -> Markup:
+    """The text of a sentence with the parts that were looked for marked."""
+    pieces, last = [], 0
+    for start, end in hit.spans:
+        pieces += [Markup(escape(hit.text[last:start])), Markup("<mark>{}</mark>").format(hit.text[start:end])]
+        last = end
+    return Markup("").join([*pieces, Markup(escape(hit.text[last : last + 2000]))])
+
+
+def instead(choice: TokenChoice, other: str, key: str, text: str) -> str:
+    """A question with another token in the place of the one that was typed."""
+    typed = [f'{key}:"{choice.asked}"', f"{key}:{choice.asked}"]
+    for one in typed:
+        if one in text:
+            return text.replace(one, f'{key}:"{other}"', 1)
+    return f'{text} {key}:"{other}"'
 
 
 def trigger_text(trigger: Trigger) -> Markup:

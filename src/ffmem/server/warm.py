@@ -7,8 +7,9 @@ from threading import Thread
 from ffmem.errors import FfmemError
 from ffmem.server.explorer import Explorer
 from ffmem.server.views.overview import choose_highlights, overview_view
+from ffmem.server.views.search import warm_search
 
-STEPS: tuple[Callable[[Explorer], object], ...] = (overview_view, choose_highlights)
+STEPS: tuple[Callable[[Explorer], object], ...] = (overview_view, warm_search, choose_highlights)
 """Each keeps its result in the explorer; one that fails fails again, with its message, for who asks."""
 
 

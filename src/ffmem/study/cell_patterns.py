@@ -9,9 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ffmem.errors import StoreError
 from ffmem.ids import CellId
 from ffmem.index.files import parse_json
+from ffmem.index.reader import Index
 
 _CELL = re.compile(rb"((?:enc\.|dec\.)?L\d+(?:\.e\d+)?\.\d+),")
 PATTERNS = "patterns"
@@ -66,6 +69,57 @@ def patterns_of(results: Path, layer: str, cell: CellId) -> tuple[CellPattern, .
             "Delete the folder of these results and run `ffmem reproduce` again",
         ) from error
     return tuple(sorted(found, key=lambda one: (-one.sign, one.p_in_unit, one.kind, one.text)))
+
+
+def kinds_of_cells(results: Path, index: Index) -> dict[str, list[np.ndarray]]:
+    """For each kind and class of pattern, and for each layer by its place, which cells have an accepted one.
+
+    Cost: one look at every table; seconds for a million patterns.
+    """
+    found: dict[str, list[np.ndarray]] = {}
+    for place, layer in enumerate(index.cells.layers):
+        path = results / PATTERNS / f"{layer.name}.csv"
+        text = path.read_bytes() if path.is_file() else b""
+        for cell, kind, pattern_class, rest in _HEAD.findall(text):
+            if b",True," not in rest:
+                continue
+            _, row = index.cells.place(index.cells.parse(cell.decode()))
+            for name in (kind.decode(), pattern_class.decode()):
+                if name not in found:
+                    found[name] = [np.zeros(one.n_cells, dtype=bool) for one in index.cells.layers]
+                found[name][place][row] = True
+    return found
+
+
+def cells_with_text(results: Path, index: Index, words: str) -> list[np.ndarray]:
+    """For each layer, which cells have an accepted pattern whose text contains these words, whatever case and quotes."""
+    wanted = _unquoted(words)
+    longest = max(wanted.split(), key=len, default=wanted)
+    needle = re.compile(re.escape(longest).encode(), re.IGNORECASE)
+    found = []
+    for layer in index.cells.layers:
+        has = np.zeros(layer.n_cells, dtype=bool)
+        path = results / PATTERNS / f"{layer.name}.csv"
+        text = path.read_bytes() if path.is_file() else b""
+        at = text.find(b"\n") + 1  # after the names of the columns
+        while match := needle.search(text, at):
+            first = text.rfind(b"\n", 0, match.start()) + 1
+            at = text.find(b"\n", match.end()) + 1 or len(text)
+            begins = _CELL.match(text, first)
+            row = next(csv.reader([text[first:at].decode("utf-8", "replace")]), [])
+            if begins and len(row) > _ACCEPTED and row[_ACCEPTED] == "True" and wanted in _unquoted(row[_TEXT]):
+                has[index.cells.place(index.cells.parse(begins[1].decode()))[1]] = True
+        found.append(has)
+    return found
+
+
+def _unquoted(text: str) -> str:
+    return text.replace('"', "").lower()
+
+
+_HEAD = re.compile(rb"^((?:enc\.|dec\.)?L\d+(?:\.e\d+)?\.\d+),-?1,([a-z0-9-]+),([a-z]+),(.*)$", re.MULTILINE)
+_TEXT, _ACCEPTED = 4, 9
+"""Columns of a table."""
 
 
 def _rows(path: Path, cell: str) -> Iterator[dict[str, str]]:

@@ -1,0 +1,175 @@
+"""One box for everything: cells by triggers, values, patterns and what people said; sentences by text."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ffmem.annotations.store import load
+from ffmem.errors import InputError
+from ffmem.index.reader import Index
+from ffmem.queries.find import Found, FoundCell, find
+from ffmem.queries.question import KEYS, Question, TokenChoice, choose_token, parse_question
+from ffmem.queries.search import SearchResult, search
+from ffmem.server.explorer import Explorer
+from ffmem.server.limits import REGEX_TIME_S
+from ffmem.study.cell_patterns import cells_with_text, kinds_of_cells
+
+_TOKENS = ("promotes", "fires", "next")
+
+
+@dataclass(frozen=True)
+class CellHit:
+    """A cell that was found, with the first tokens that it promotes with this sign."""
+
+    found: FoundCell
+    promoted: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return self.found.to_json() | {"promoted": list(self.promoted)}
+
+
+@dataclass(frozen=True)
+class SearchView:
+    """What was asked, how it was understood, and what was found."""
+
+    text: str
+    question: Question | None
+    """None if it was not understood."""
+    problem: str
+    """Why not, or why nothing can be found; empty otherwise."""
+    tokens: dict[str, TokenChoice]
+    """Tokens that were asked about, by key."""
+    cells: tuple[CellHit, ...]
+    n_cells: int
+    sentences: SearchResult | None
+    notes: tuple[str, ...]
+    keys: tuple[tuple[str, str], ...] = tuple(KEYS.items())
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        question = None if self.question is None else self.question.to_json()
+        return {
+            "q": self.text,
+            "question": question,
+            "problem": self.problem,
+            "tokens": {key: asdict(one) for key, one in self.tokens.items()},
+            "cells": [one.to_json() for one in self.cells],
+            "n_cells": self.n_cells,
+            "sentences": None if self.sentences is None else self.sentences.to_json(),
+            "notes": list(self.notes),
+        }
+
+
+def search_view(explorer: Explorer, text: str, limit: int) -> SearchView:
+    """See `SearchView`; what is wrong with a question is told beside the box, since it may be half typed."""
+    index = explorer.index
+    try:
+        question = parse_question(index, text)
+    except InputError as error:
+        return SearchView(text, None, str(error), {}, (), 0, None, ())
+    if question.cell is not None or question.empty:
+        return SearchView(text, question, "", {}, (), 0, None, ())
+    tokens = {
+        key: choose_token(index, asked, key in question.exact)
+        for key in _TOKENS
+        if (asked := getattr(question, key)) is not None
+    }
+    unknown = [choice.asked for choice in tokens.values() if choice.token is None]
+    if unknown:
+        told = f"{', '.join(map(repr, unknown))}: no token of this model's vocabulary; perhaps one of those below"
+        return SearchView(text, question, told, tokens, (), 0, None, ())
+    try:
+        found = _found(explorer, question, {key: choice.token for key, choice in tokens.items()}, limit)
+        sentences = _sentences(index, question, limit)
+    except InputError as error:
+        return SearchView(text, question, str(error), tokens, (), 0, None, ())
+    hits = tuple(CellHit(one, _promoted(index, one)) for one in found.rows)
+    notes = dict.fromkeys(one for one in (found.note, sentences.note if sentences else "") if one)
+    return SearchView(text, question, "", tokens, hits, found.n_found, sentences, tuple(notes))
+
+
+def warm_search(explorer: Explorer) -> None:
+    """Read once what questions look at, so that the first one need not wait for the disk."""
+    index = explorer.index
+    if index.text.vocabulary:
+        index.text.matching('"the"', 1)
+    for place in range(index.n_layers):
+        arrays = index.layer(place)
+        for name in ("n_active", "promoted_ids", "trigger_token", "slot_by_token"):
+            np.asarray(getattr(arrays, name)).max(initial=0)
+    if explorer.study.folder is not None:
+        _kinds(explorer)
+
+
+def _found(explorer: Explorer, question: Question, tokens: dict[str, str | None], limit: int) -> Found:
+    return find(
+        explorer.index,
+        trigger=question.trigger,
+        fires_on=tokens.get("fires"),
+        next_token=tokens.get("next"),
+        promotes=tokens.get("promotes"),
+        layer=question.layer,
+        min_active=question.min_active,
+        max_active=question.max_active,
+        among=_among(explorer, question),
+        limit=limit,
+        time_limit_s=REGEX_TIME_S,
+    )
+
+
+def _sentences(index: Index, question: Question, limit: int) -> SearchResult | None:
+    """Only where nothing but text is asked about."""
+    if question != Question(None, question.words, question.regex, layer=question.layer):
+        return None
+    if question.regex:
+        return search(index, question.regex, syntax="regex", limit=limit, time_limit_s=REGEX_TIME_S)
+    return search(index, question.words, limit=limit)
+
+
+def _promoted(index: Index, one: FoundCell) -> tuple[str, ...]:
+    place, row = index.cells.place(one.cell)
+    arrays = index.layer(place)
+    ids = arrays.promoted_ids if one.sign > 0 else arrays.suppressed_ids
+    return index.text.token_strings(ids[row, :6].tolist())
+
+
+def _among(explorer: Explorer, question: Question) -> Sequence[np.ndarray] | None:
+    masks: list[Sequence[np.ndarray]] = []
+    if question.pattern is not None:
+        masks.append(_patterned(explorer, question.pattern))
+    if question.said is not None:
+        masks.append(_said(explorer.index, question.said))
+    if not masks:
+        return None
+    return reduce(lambda left, right: [one & other for one, other in zip(left, right, strict=True)], masks)
+
+
+def _patterned(explorer: Explorer, asked: str) -> Sequence[np.ndarray]:
+    folder = explorer.study.folder
+    if folder is None:
+        raise InputError(
+            f"pattern:{asked} asks for patterns, and none have been looked for",
+            "Expected the results of a study beside the index",
+            f"Run ffmem reproduce {explorer.index.folder}",
+        )
+    return _kinds(explorer).get(asked) or cells_with_text(folder, explorer.index, asked)
+
+
+def _kinds(explorer: Explorer) -> dict[str, list[np.ndarray]]:
+    folder = explorer.study.folder
+    assert folder is not None
+    return explorer.kept(f"kinds {folder}", lambda: kinds_of_cells(folder, explorer.index))
+
+
+def _said(index: Index, words: str) -> Sequence[np.ndarray]:
+    """Cells of whose patterns an annotator said this; ``*``: all that were annotated."""
+    found = [np.zeros(layer.n_cells, dtype=bool) for layer in index.cells.layers]
+    for one in load(index):
+        if words == "*" or any(words.lower() in pattern.text.lower() for pattern in one.patterns):
+            place, row = index.cells.place(one.shown.cell)
+            found[place][row] = True
+    return found
