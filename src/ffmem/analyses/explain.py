@@ -160,7 +160,8 @@ def one_token(model: Transformer, text: str) -> int:
     return int(ids[0])
 
 
-def _check_kind(model: Transformer) -> None:
+def check_causal(model: Transformer) -> None:
+    """Refuse a model that does not predict the next token of a text."""
     facts = model.facts
     if not facts.causal or any(layer.stack for layer in facts.layers):
         raise InputError(
@@ -168,6 +169,11 @@ def _check_kind(model: Transformer) -> None:
             "Expected a model that predicts the next token of a text",
             "Ask another model",
         )
+
+
+def _check_kind(model: Transformer) -> None:
+    facts = model.facts
+    check_causal(model)
     if facts.norm_placement not in ("pre", "sandwich"):
         raise InputError(
             f"the stream of {facts.name} passes a norm in every layer: what is added to it is not what arrives",

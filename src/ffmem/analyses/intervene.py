@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ffmem.analyses.activation import check_length
+from ffmem.analyses.explain import check_causal
 from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.index.identity import longest_input
@@ -117,12 +118,7 @@ def intervene(
 
     Cost: two forward passes for each new token, of the whole text.
     """
-    if not model.facts.causal or model.facts.layers[0].stack:
-        raise InputError(
-            f"{model.facts.name} is not a causal language model",
-            "Expected a model that predicts the next token of a text",
-            "Ask another model",
-        )
+    check_causal(model)
     before, after = model.special_tokens(bos)
     own = model.tokenizer(text, add_special_tokens=False).input_ids
     check_length(text, len(own), longest_input(model, IndexOptions()) - len(before) - len(after) - n_new)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -370,7 +371,11 @@ class Transformer:
         return pad if pad is not None and pad < self.facts.d_vocab else 0
 
     def weights_hash(self) -> str:
-        """SHA-256 over names, shapes, types and bytes of all parameters, by name."""
+        """SHA-256 over names, shapes, types and bytes of all parameters, by name; computed once, as weights never change."""
+        return self._weights_hash
+
+    @cached_property
+    def _weights_hash(self) -> str:
         digest = hashlib.sha256()
         for name, parameter in sorted(self.module.named_parameters()):
             digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())

@@ -1,0 +1,169 @@
+"""What each layer would predict, token by token: the stream after every layer, read as the model reads its last state."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ffmem.analyses.activation import ActiveCell, check_length, check_model, describe
+from ffmem.analyses.explain import check_causal, one_token
+from ffmem.analyses.refinement import own_projections
+from ffmem.analyses.values import first_of_largest, rank_of
+from ffmem.errors import InputError
+from ffmem.index.identity import longest_input
+from ffmem.index.reader import Index
+from ffmem.models.tracing import trace
+from ffmem.models.transformer import Transformer
+from ffmem.models.vocabulary import display, token_bytes
+from ffmem.options import Bos, IndexOptions
+
+_POSITIONS = 64
+"""States that are read over the vocabulary at a time."""
+
+
+@dataclass(frozen=True)
+class LensBox:
+    """One layer at one token."""
+
+    token: str
+    """Top token of the stream after the layer."""
+    probability: float
+    target_rank: int | None
+    """Of the target, from 0; None without one."""
+    target_probability: float | None
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What every layer would predict after every token of a text."""
+
+    text: str
+    tokens: tuple[str, ...]
+    layers: tuple[str, ...]
+    boxes: tuple[tuple[LensBox, ...], ...]
+    """By layer, then by token; the last layer's are the model's own predictions."""
+    target: str | None
+    projection: str
+    """How states were read."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+def lens(
+    model: Transformer,
+    text: str,
+    *,
+    target: str | None = None,
+    index: Index | None = None,
+    bos: Bos | None = None,
+) -> Lens:
+    """The top token of the stream after each layer, at each token of a text.
+
+    Args:
+        model: a causal model.
+        text: read as one input, as a sentence of an index is.
+        target: exactly one token, whose rank and probability are told too.
+        index: an index of the model: special tokens are put as there.
+        bos: special tokens: as in the index, or "auto" without one.
+
+    Raises:
+        InputError: not such a model, not one token, or a text that is empty or too long.
+
+    Cost: one forward pass; a product of each state with the vocabulary, `_POSITIONS` at a time.
+
+    Source: the logit lens (nostalgebraist, 2020), with the projection of the model's own last state: so the last layer gives
+    the model's prediction exactly.
+    """
+    check_causal(model)
+    ids, first = _inputs(model, text, index, bos)
+    wanted = None if target is None else one_token(model, target)
+    vocabulary = token_bytes(model.tokenizer)
+    projection = own_projections(model, "raw").states
+    with torch.inference_mode():
+        states = trace(model, ids)
+        boxes = tuple(
+            tuple(_boxes(model, one.layer_output[0, first:], projection, wanted, vocabulary)) for one in states
+        )
+    tokens = tuple(display(vocabulary[i]) for i in ids[0, first:].tolist())
+    names = tuple(layer.name for layer in model.cells.layers)
+    shown = None if wanted is None else display(vocabulary[wanted])
+    return Lens(text, tokens, names, boxes, shown, projection)
+
+
+def writers(
+    model: Transformer,
+    text: str,
+    place: int,
+    position: int,
+    *,
+    index: Index | None = None,
+    limit: int = 10,
+    bos: Bos | None = None,
+) -> tuple[ActiveCell, ...]:
+    """The cells of one layer that add most to the stream at one token, by |coefficient| x length of the value.
+
+    Args:
+        model: any model.
+        text: read as one input.
+        place: of the layer.
+        position: of the token, from 0.
+        index: an index of the model, to say what cells are.
+        limit: at most this many.
+        bos: special tokens: as in the index, or "auto" without one.
+
+    Raises:
+        InputError: no such layer or token.
+    """
+    ids, first = _inputs(model, text, index, bos)
+    n = ids.shape[1] - first
+    if not 0 <= position < n:
+        raise InputError(
+            f"the text has no token {position}", f"Expected 0 to {n - 1}", "Tokens count from 0, special ones left out"
+        )
+    seen: list[Tensor] = []
+
+    def on_layer(layer: int, coefficients: Tensor) -> None:
+        if layer == place:
+            seen.append(coefficients[0, first + position].float().clone())
+
+    with torch.inference_mode(), model.watch_coefficients(on_layer):
+        model.forward(ids, None if model.facts.causal else torch.ones_like(ids))
+        added = seen[0].abs() * model.values(place).float().norm(dim=1)
+    best = added.topk(min(limit, len(added)))
+    return tuple(
+        describe(model, index, place, row, float(seen[0][row]))
+        for row, strength in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        if strength > 0
+    )
+
+
+def _inputs(model: Transformer, text: str, index: Index | None, bos: Bos | None) -> tuple[Tensor, int]:
+    """(1, positions) ids with special tokens, and how many of these stand before the text."""
+    if index is not None:
+        check_model(index, model)
+    options = IndexOptions(**index.manifest["identity"]["options"]) if index else IndexOptions()
+    before, after = model.special_tokens(bos or options.bos)
+    own = model.tokenizer(text, add_special_tokens=False).input_ids
+    check_length(text, len(own), longest_input(model, options) - len(before) - len(after))
+    after = () if model.facts.causal else after
+    return torch.tensor([[*before, *own, *after]], device=model.values(0).device), len(before)
+
+
+def _boxes(model: Transformer, states: Tensor, projection: Any, wanted: int | None, vocabulary: Any) -> list[LensBox]:
+    found: list[LensBox] = []
+    for first in range(0, len(states), _POSITIONS):
+        scores = model.project(states[first : first + _POSITIONS], projection).float()
+        probabilities = scores.softmax(-1)
+        top, _ = first_of_largest(scores)
+        largest = probabilities.gather(1, top[:, None])[:, 0].tolist()
+        ranks: list[int | None] = [None] * len(largest)
+        own: list[float | None] = [None] * len(largest)
+        if wanted is not None:
+            ranks = rank_of(scores, torch.full_like(top, wanted)).tolist()
+            own = probabilities[:, wanted].tolist()
+        rows = zip(top.tolist(), largest, ranks, own, strict=True)
+        found += [LensBox(display(vocabulary[token]), value, rank, share) for token, value, rank, share in rows]
+    return found

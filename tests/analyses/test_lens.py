@@ -1,0 +1,75 @@
+"""What each layer would predict."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import ffmem
+from ffmem import Index, InputError
+from ffmem.analyses.activation import activate
+from ffmem.analyses.lens import lens, writers
+from ffmem.models.vocabulary import display, token_bytes
+
+TEXT = "the old river of the village"
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "gpt_neox", "wikilm", "opt_post_ln", "mixtral"])
+def test_the_last_layer_is_the_models_own_prediction(tiny_folder: Callable[[str], Path], family: str) -> None:
+    model = ffmem.load_model(str(tiny_folder(family)))
+    found = lens(model, TEXT, target="s")
+    before, _ = model.special_tokens("auto")
+    ids = model.tokenizer(TEXT, add_special_tokens=False).input_ids
+    logits = model.logits(torch.tensor([[*before, *ids]]))
+    assert logits is not None
+    expected = logits[0, len(before) :].float().softmax(-1)
+    vocabulary = token_bytes(model.tokenizer)
+    wanted = model.tokenizer("s", add_special_tokens=False).input_ids[0]
+    for box, p in zip(found.boxes[-1], expected, strict=True):
+        assert box.token == display(vocabulary[int(p.argmax())])
+        assert box.probability == pytest.approx(float(p.max()), rel=1e-4)
+        assert box.target_probability == pytest.approx(float(p[wanted]), rel=1e-3)
+        assert box.target_rank == int((p > p[wanted]).sum())
+    assert len(found.boxes) == model.facts.n_layers and all(len(row) == len(ids) for row in found.boxes)
+    assert len(found.tokens) == len(ids)
+
+
+def test_positions_are_read_in_pieces(tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ffmem.load_model(str(tiny_folder("gpt2")))
+    whole = lens(model, TEXT, target="s")
+    monkeypatch.setattr("ffmem.analyses.lens._POSITIONS", 2)
+    assert lens(model, TEXT, target="s") == whole
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "bert", "t5", "mixtral"])
+def test_the_writers_are_the_strongest_cells_of_the_layer(
+    index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path], family: str
+) -> None:
+    model, index = ffmem.load_model(str(tiny_folder(family))), index_of(family)
+    place = index.n_layers - 1
+    expected = activate(model, TEXT, index=index, layer=index.cells.layers[place].name, limit=4).tokens[2].cells
+    found = writers(model, TEXT, place, 2, index=index, limit=4)
+    assert [one.cell for one in found] == [one.cell for one in expected]
+    assert [one.coefficient for one in found] == pytest.approx([one.coefficient for one in expected], rel=1e-5)
+
+
+def test_what_cannot_be_asked(tiny_folder: Callable[[str], Path]) -> None:
+    model = ffmem.load_model(str(tiny_folder("gpt2")))
+    with pytest.raises(InputError, match="no token 99"):
+        writers(model, TEXT, 0, 99)
+    with pytest.raises(InputError, match="has no token"):
+        lens(model, "")
+    with pytest.raises(InputError, match="Expected at most"):
+        lens(model, TEXT * 50)
+    with pytest.raises(InputError, match="not a causal language model"):
+        lens(ffmem.load_model(str(tiny_folder("bert"))), TEXT)
+
+
+def test_the_hash_of_the_weights_is_computed_once(
+    tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ffmem.load_model(str(tiny_folder("gpt2")))
+    first = model.weights_hash()
+    monkeypatch.setattr("ffmem.models.transformer.hashlib.sha256", None)
+    assert model.weights_hash() == first
