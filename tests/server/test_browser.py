@@ -10,7 +10,7 @@ from tests.server.browser import Server, has_module, new_tab
 
 PAGES = (
     "", "cells", "search", "search?q=river", "cells/L1.7", "cells/L1.7/shades", "cells/L1.7/similar", "sentences/5",
-    "figures", "diff", "diff/L1.7",
+    "prompt", "prompt?text=the+old+river&change=L1.3*0", "figures", "diff", "diff/L1.7",
 )  # fmt: skip
 
 
@@ -122,3 +122,25 @@ def test_results_come_while_they_are_typed(server: Server, tab: Any) -> None:
     tab.wait_for_url("**/cells/L1.7")
     tab.goto(f"{server.url}/search?q=/ri?ver/")
     assert tab.input_value("#find") == "/ri?ver/" and tab.locator("ol.sentences mark").count() > 0
+
+
+def test_a_prompt_is_taken_apart_and_changed(server: Server, tab: Any) -> None:
+    tab.goto(f"{server.url}/prompt")
+    tab.fill("#text", "the old river of the village")
+    tab.click("button:has-text('Run')")
+    tab.wait_for_selector("table.lens")
+    assert "text=the+old+river" in tab.url
+    tab.click("table.lens tbody tr:last-child td:nth-child(3) a")
+    tab.wait_for_selector("#writers:has-text('What L0 writes')")
+    tab.click("#results a.act:has-text('out') >> nth=0")
+    tab.wait_for_selector("#changed")
+    assert "change=L0." in tab.url
+    shared = tab.url
+    with new_tab(tab.context.browser, java_script_enabled=False) as plain:
+        plain.goto(shared)
+        assert plain.inner_text("#results h2 >> nth=0") == tab.inner_text("#results h2 >> nth=0")
+        assert plain.locator("#changed").count() == 1
+    tab.click("#results a:has-text('undo')")
+    tab.wait_for_selector("#changed", state="detached")
+    tab.go_back()
+    tab.wait_for_selector("#changed")
