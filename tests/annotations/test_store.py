@@ -69,7 +69,7 @@ def strange_annotations(index: Index) -> list[CellAnnotation]:
 def test_an_export_makes_the_same_annotations_again(index: Index, tmp_path: Path, form: str) -> None:
     made = strange_annotations(index)
     for one in ("ann", "bob"):
-        store._save(index, store._path(index, "b", one), [each for each in made if each.annotator == one])
+        store.save_one(index, "b", one, [each for each in made if each.annotator == one])
     assert store.load(index) == made
     out = tmp_path / "out" / f"all.{form}"
     assert store.export(index, out) == len(made)
@@ -85,7 +85,7 @@ def test_an_export_makes_the_same_annotations_again(index: Index, tmp_path: Path
 
 def test_a_spreadsheet_takes_no_text_for_a_formula(index: Index, tmp_path: Path) -> None:
     made = strange_annotations(index)
-    store._save(index, store._path(index, "b", "ann"), made[:3])
+    store.save_one(index, "b", "ann", made[:3])
     store.export(index, tmp_path / "all.csv")
     assert not any(line["text"].startswith(("=", "+", "-", "@")) for line in read_lines(tmp_path / "all.csv"))
 

@@ -132,7 +132,7 @@ def import_files(index: Index, paths: Sequence[Path], *, replace: bool = False) 
                     "Give only the one that counts",
                 )
             found[key], n_blank[key] = filled.annotations, filled.n_blank
-    stored = {key: _load(index, _path(index, *key)) for key in found if _path(index, *key).is_file()}
+    stored = {key: _load(index, stored_path(index, *key)) for key in found if stored_path(index, *key).is_file()}
     for key in found:
         if not replace and stored.get(key, found[key]) != found[key]:
             raise InputError(
@@ -141,7 +141,7 @@ def import_files(index: Index, paths: Sequence[Path], *, replace: bool = False) 
                 "Keep them with `ffmem annotate export`, then import with --replace",
             )
     for key, annotations in found.items():
-        _save(index, _path(index, *key), annotations)
+        _save(index, stored_path(index, *key), annotations)
     return [
         Imported(
             batch=key[0],
@@ -196,6 +196,22 @@ def export(index: Index, out: Path) -> int:
     return len(annotations)
 
 
+def load_one(index: Index, batch: str, annotator: str) -> tuple[CellAnnotation, ...]:
+    """What one annotator says about one batch; empty if nothing is stored."""
+    path = stored_path(index, batch, annotator)
+    return _load(index, path) if path.is_file() else ()
+
+
+def save_one(index: Index, batch: str, annotator: str, annotations: Sequence[CellAnnotation]) -> Path:
+    """Let this be what is stored of one annotator and batch, no file if nothing is; where it lies."""
+    path = stored_path(index, batch, annotator)
+    if annotations:
+        _save(index, path, annotations)
+    else:
+        path.unlink(missing_ok=True)
+    return path
+
+
 def _load(index: Index, path: Path) -> tuple[CellAnnotation, ...]:
     return tuple(one for filled in read_filled(index, path) for one in filled.annotations)
 
@@ -206,7 +222,8 @@ def _save(index: Index, path: Path, annotations: Iterable[CellAnnotation]) -> No
     atomic_write(path, _as_bytes(to_json(export_rows(index, annotations))[0]))
 
 
-def _path(index: Index, batch: str, annotator: str) -> Path:
+def stored_path(index: Index, batch: str, annotator: str) -> Path:
+    """Where what an annotator says about a batch is kept."""
     return annotations_folder(index) / f"{batch}.{annotator}.json"
 
 

@@ -16,6 +16,7 @@ def serve(
     model: str | None = None,
     no_model: bool = False,
     results: str | None = None,
+    read_only: bool = False,
     host: str = "127.0.0.1",
     port: int = 8765,
     allow_host: str | None = None,
@@ -34,6 +35,8 @@ def serve(
         Load no model: everything can be read, and no prompt be tried.
     results
         The folder of a study, if the index has several.
+    read_only
+        Let nobody annotate.
     host
         Address to listen on. The explorer has no passwords: whoever reaches it can use it.
     port
@@ -51,7 +54,9 @@ def serve(
 
     if not 0 <= port <= 65535:
         raise InputError(f"--port is {port}", "Expected 0 to 65535", "Write --port 8765")
-    explorer = open_explorer(folder, others=compare, model=model, with_model=not no_model, results=results)
+    explorer = open_explorer(
+        folder, others=compare, model=model, with_model=not no_model, results=results, read_only=read_only
+    )
     hosts = (*LOOPBACK, host, *([allow_host] if allow_host else []))
 
     def say(address: str) -> None:

@@ -37,11 +37,18 @@ class Explorer:
         others: further indexes, for comparison.
         room: the model.
         results: the folder of a study, if the index has several.
+        read_only: let nobody annotate.
     """
 
     def __init__(
-        self, index: Index, others: Sequence[Index] = (), room: ModelRoom | None = None, results: Path | None = None
+        self,
+        index: Index,
+        others: Sequence[Index] = (),
+        room: ModelRoom | None = None,
+        results: Path | None = None,
+        read_only: bool = False,
     ) -> None:
+        self.read_only = read_only
         self.index = index
         self.name = f"{index.manifest['identity']['model']['name']} on {index.manifest['identity']['corpus']['name']}"
         self.others = _named(others)
@@ -103,6 +110,7 @@ def open_explorer(
     model: str | None = None,
     with_model: bool = True,
     results: str | Path | None = None,
+    read_only: bool = False,
 ) -> Explorer:
     """Open an index and what belongs to it; the model is loaded in the background.
 
@@ -112,6 +120,7 @@ def open_explorer(
         model: where the model is, if not where it was when the index was built.
         with_model: False: never load one.
         results: the folder of a study, if the index has several.
+        read_only: let nobody annotate.
 
     Raises:
         StoreError: no index there, or damaged.
@@ -125,7 +134,9 @@ def open_explorer(
         return load_indexed_model(index, model)
 
     room = ModelRoom(identity["model"]["name"], load if with_model else None)
-    return Explorer(index, [open_index(one) for one in others], room, None if results is None else Path(results))
+    return Explorer(
+        index, [open_index(one) for one in others], room, None if results is None else Path(results), read_only
+    )
 
 
 def _named(indexes: Sequence[Index]) -> dict[str, Index]:

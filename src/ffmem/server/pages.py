@@ -36,6 +36,8 @@ def _environment() -> Environment:
         "percent": percent,
         "trigger": trigger_text,
         "spans": marked_spans,
+        "share": lambda value: "" if value is None or math.isnan(value) else percent(value),
+        "values_of": lambda shares: {name: one.value for name, one in shares.items()},
         "instead": instead,
     }
     return environment

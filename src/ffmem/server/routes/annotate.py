@@ -1,0 +1,219 @@
+"""Annotation: reading it, and the only writes there are."""
+
+from typing import Annotated, Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Body, Path, Query
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ffmem.annotations import batches
+from ffmem.annotations.journal import Conflict, Draft, Journal, draft_of, load_cell
+from ffmem.annotations.protocol import check_name
+from ffmem.annotations.rows import EXPORT, to_csv, to_json
+from ffmem.annotations.sheets import export_rows
+from ffmem.annotations.store import load
+from ffmem.errors import InputError
+from ffmem.queries.names import places
+from ffmem.server.answers import Missing, as_json, explorer_of, page
+from ffmem.server.views.annotate import (
+    annotations_view,
+    check_writable,
+    first_undone,
+    invalid_of,
+    saved_json,
+    work_view,
+)
+
+router = APIRouter()
+
+Batch = Annotated[str, Path(max_length=40, description="Name of a batch")]
+Annotator = Annotated[str, Path(max_length=40, description="Name of an annotator")]
+Number = Annotated[int, Path(ge=1, le=10**6, description="Number of a cell in the batch, from 1")]
+
+
+@router.get("/annotate.json")
+def annotations_json(request: Request) -> Response:
+    """Batches with their progress, agreement between annotators, labels by layer."""
+    return as_json(annotations_view(explorer_of(request)).to_json())
+
+
+@router.get("/annotate", include_in_schema=False)
+def annotations_page(request: Request) -> Response:
+    """The same as a page."""
+    return page(request, "annotate.html", view=annotations_view(explorer_of(request)))
+
+
+@router.get("/annotate/export.json")
+def export_json(request: Request) -> Response:
+    """Everything that was annotated, in the form that `ffmem annotate import` reads."""
+    index = explorer_of(request).index
+    return as_json({"annotations": to_json(export_rows(index, load(index)))})
+
+
+@router.get("/annotate/export.csv")
+def export_csv(request: Request) -> Response:
+    """The same as CSV."""
+    index = explorer_of(request).index
+    text = to_csv(list(export_rows(index, load(index))), EXPORT)
+    headers = {"content-disposition": 'attachment; filename="annotations.csv"'}
+    return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.post("/annotate", include_in_schema=False)
+async def draw_batch(request: Request) -> Response:
+    """Draw a batch, as the form asks."""
+    explorer = explorer_of(request)
+    check_writable(explorer)
+    asked = await _form(request)
+    try:
+        numbers = {name: int(asked.get(name) or default) for name, default in _NUMBERS.items()}
+    except ValueError as error:
+        raise InputError(f"a number is not one: {error}", "Expected whole numbers", "Mend the form") from error
+    drawn = await run_in_threadpool(
+        batches.draw,
+        explorer.index,
+        asked.get("name", ""),
+        layers=places(explorer.index, asked.get("layer") or None),
+        per_layer=min(numbers["per_layer"], 1000),
+        n_triggers=numbers["triggers"],
+        sign=numbers["sign"],
+        seed=numbers["seed"],
+    )
+    await run_in_threadpool(batches.save_batch, explorer.index, drawn)
+    return RedirectResponse("/annotate", 303)
+
+
+_NUMBERS = {"per_layer": batches.N_CELLS, "triggers": batches.N_TRIGGERS, "sign": 1, "seed": 0}
+
+
+@router.get("/annotate/go", include_in_schema=False)
+def begin(
+    request: Request, batch: Annotated[str, Query(max_length=40)], annotator: Annotated[str, Query(max_length=40)]
+) -> Response:
+    """Where an annotator goes on."""
+    number = first_undone(explorer_of(request), batch, annotator)
+    return RedirectResponse(f"/annotate/{batch}/{annotator}/{number}", 303)
+
+
+@router.get("/annotate/{batch}/{annotator}/{number}.json")
+def work_json(request: Request, batch: Batch, annotator: Annotator, number: Number) -> Response:
+    """One cell of a batch under its number, and what the annotator has said about it."""
+    return as_json(_work(request, batch, annotator, number).to_json())
+
+
+@router.get("/annotate/{batch}/{annotator}/{number}", include_in_schema=False)
+def work_page(request: Request, batch: Batch, annotator: Annotator, number: Number) -> Response:
+    """The same as a page."""
+    return page(request, "annotate-cell.html", view=_work(request, batch, annotator, number))
+
+
+@router.put("/annotate/{batch}/{annotator}/{number}.json")
+def save_json(
+    request: Request,
+    batch: Batch,
+    annotator: Annotator,
+    number: Number,
+    body: Annotated[dict[str, Any], Body(description="revision, patterns, marks, done")],
+) -> Response:
+    """Keep what an annotator says; 409 with the newer state if another tab was first."""
+    return _save(request, batch, annotator, number, body)
+
+
+@router.post("/annotate/{batch}/{annotator}/{number}/undo.json")
+def undo_json(
+    request: Request,
+    batch: Batch,
+    annotator: Annotator,
+    number: Number,
+    body: Annotated[dict[str, Any], Body(description="revision")],
+) -> Response:
+    """Take the last change back."""
+    explorer = explorer_of(request)
+    check_writable(explorer)
+    found = _batch(request, batch, annotator, number)
+    try:
+        saved = Journal(explorer.index).undo(found, annotator, number, _revision(body))
+    except Conflict as error:
+        return _conflict(error, found, number)
+    return as_json(saved_json(saved, invalid_of(found, number, saved.draft)))
+
+
+@router.post("/annotate/{batch}/{annotator}/{number}", include_in_schema=False)
+async def save_form(request: Request, batch: Batch, annotator: Annotator, number: Number) -> Response:
+    """The same from a form, without scripts."""
+    asked = await _form(request)
+    texts = {int(name[5:]): value for name, value in asked.items() if name.startswith("text-") and name[5:].isdecimal()}
+    kept = [old for old in sorted(texts) if texts[old].strip()]
+    new_number = {old: new for new, old in enumerate(kept, 1)}
+    n_triggers = int(asked["triggers"]) if asked.get("triggers", "").isdecimal() else 0
+    body = {
+        "revision": asked.get("revision", "0"),
+        "patterns": [{"text": texts[old], "class": asked.get(f"class-{old}", "")} for old in kept],
+        "marks": [
+            [new for old, new in new_number.items() if f"mark-{trigger}-{old}" in asked]
+            for trigger in range(1, min(n_triggers, 1000) + 1)
+        ],
+        "done": "done" in asked,
+    }
+    answer = await run_in_threadpool(_save, request, batch, annotator, number, body)
+    if answer.status_code == 409:
+        raise InputError(
+            "another tab has changed this cell since it was shown here",
+            "Expected the newest state",
+            "Load the page again",
+        )
+    step = asked.get("go", "")
+    going = int(step) if step.isdecimal() else number
+    return RedirectResponse(f"/annotate/{batch}/{annotator}/{going}", 303)
+
+
+def _work(request: Request, batch: str, annotator: str, number: int) -> Any:
+    _batch(request, batch, annotator, number)
+    return work_view(explorer_of(request), batch, annotator, number)
+
+
+def _batch(request: Request, batch: str, annotator: str, number: int) -> batches.Batch:
+    try:
+        check_name(batch, "batch")
+        check_name(annotator, "annotator")
+        return load_cell(explorer_of(request).index, batch, number)
+    except InputError as error:
+        raise Missing from error
+
+
+def _save(request: Request, batch: str, annotator: str, number: int, body: dict[str, Any]) -> Response:
+    explorer = explorer_of(request)
+    check_writable(explorer)
+    found = _batch(request, batch, annotator, number)
+    draft: Draft = draft_of(body, len(found.cells[number - 1].triggers))
+    try:
+        saved = Journal(explorer.index).save(found, annotator, number, _revision(body), draft)
+    except Conflict as error:
+        return _conflict(error, found, number)
+    return as_json(saved_json(saved, invalid_of(found, number, saved.draft)))
+
+
+def _revision(body: dict[str, Any]) -> int:
+    try:
+        return int(body["revision"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            "the change does not say on which revision it was made", "Expected a whole number", "Load the page again"
+        ) from error
+
+
+def _conflict(error: Conflict, batch: batches.Batch, number: int) -> Response:
+    current = error.current
+    return as_json(
+        {"error": {"kind": "Conflict", "message": str(error)}}
+        | {"current": saved_json(current, invalid_of(batch, number, current.draft))},
+        409,
+    )
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """Fields of a form; of a name that stands there twice, the last."""
+    text = (await request.body()).decode("utf-8", "replace")
+    return {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True, max_num_fields=5000).items()}

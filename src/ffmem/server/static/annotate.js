@@ -1,0 +1,169 @@
+// On the page of a cell to annotate: saves each change, keeps what is not saved yet, keys, undo, and what to do if two tabs differ.
+"use strict";
+(() => {
+  const form = document.getElementById("work");
+  if (form.dataset.readOnly) return;
+  const address = `${location.pathname}.json`;
+  const kept = `ffmem-draft ${location.pathname}`;
+  const state = document.getElementById("state");
+  const undo = document.getElementById("undo");
+  const list = document.getElementById("patterns");
+  const triggers = [...document.querySelectorAll("#triggers > li")];
+  let revision = Number(form.dataset.revision);
+  let timer = 0;
+  let saving = null;
+  let unsaved = false;
+  let current = 0;
+  const say = (text) => { state.textContent = text; };
+  const store = (value) => { try { value ? localStorage.setItem(kept, value) : localStorage.removeItem(kept); } catch { /* then the server alone has it */ } };
+  const rows = () => [...list.children];
+  const read = () => {
+    const texts = rows().map((row) => ({ text: row.querySelector("input").value.trim(), class: row.querySelector("select").value }));
+    let n = texts.length;
+    while (n && !texts[n - 1].text && !texts[n - 1].class) n -= 1;
+    const marks = triggers.map((trigger) => [...trigger.querySelectorAll("input")].flatMap((box, i) => (box.checked && i < n ? [i + 1] : [])));
+    return { patterns: texts.slice(0, n), marks, done: form.elements.done.checked };
+  };
+  const addRow = () => {
+    const number = list.children.length + 1;
+    const row = list.lastElementChild.cloneNode(true);
+    row.dataset.pattern = number;
+    row.className = "";
+    for (const one of row.querySelectorAll("[id]")) { one.id = one.id.replace(/\d+$/, number); one.name = one.id; one.value = ""; }
+    for (const one of row.querySelectorAll("label")) { one.htmlFor = one.htmlFor.replace(/\d+$/, number); one.textContent = one.textContent.replace(/\d+/, number); }
+    row.querySelector("input").placeholder = `pattern ${number}`;
+    row.querySelector(".hint").textContent = "";
+    list.append(row);
+    triggers.forEach((trigger, i) => {
+      const label = trigger.querySelector("label:last-of-type").cloneNode(true);
+      const box = label.querySelector("input");
+      box.name = `mark-${i + 1}-${number}`;
+      box.checked = false;
+      label.lastChild.textContent = number;
+      trigger.querySelector(".marks").append(label);
+    });
+  };
+  const write = (said) => {
+    while (list.children.length < said.patterns.length + 1) addRow();
+    rows().forEach((row, i) => {
+      row.querySelector("input").value = said.patterns[i]?.text ?? "";
+      row.querySelector("select").value = said.patterns[i]?.class ?? "";
+    });
+    triggers.forEach((trigger, t) => trigger.querySelectorAll("input").forEach((box, i) => { box.checked = (said.marks[t] ?? []).includes(i + 1); }));
+    form.elements.done.checked = said.done;
+  };
+  const hints = (invalid) => rows().forEach((row, i) => {
+    const filled = row.querySelector("input").value.trim();
+    const few = filled && invalid.includes(i + 1);
+    row.classList.toggle("invalid", Boolean(few));
+    row.querySelector(".hint").textContent = few ? "in fewer than 3 different triggers" : filled && !row.querySelector("select").value ? "choose a class" : "";
+  });
+  const settle = (answer) => {
+    revision = answer.revision;
+    form.elements.revision.value = revision;
+    undo.hidden = !answer.can_undo;
+    hints(answer.invalid);
+  };
+  const conflict = (answer) => {
+    say("Not saved: changed elsewhere.");
+    const theirs = answer.current;
+    document.getElementById("theirs").textContent = theirs.patterns.map((one, i) => `${i + 1}. ${one.text} (${one.class || "no class"})`).join("\n") || "no patterns";
+    const dialog = document.getElementById("conflict");
+    document.getElementById("take-theirs").onclick = () => { dialog.close(); write(theirs); settle(theirs); unsaved = false; store(null); say("Saved."); };
+    document.getElementById("keep-mine").onclick = () => { dialog.close(); settle(theirs); save(); };
+    if (!dialog.open) dialog.showModal();
+  };
+  const send = async (path, method, body) => fetch(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body), keepalive: true });
+  const save = async () => {
+    clearTimeout(timer);
+    if (saving) { await saving; if (!unsaved) return; }
+    unsaved = false;
+    say("Saving …");
+    saving = (async () => {
+      try {
+        const answer = await send(address, "PUT", { revision, ...read() });
+        const told = await answer.json();
+        if (answer.status === 409) { conflict(told); return false; }
+        if (!answer.ok) { say(told.error?.message ?? "Not saved."); return false; }
+        settle(told);
+        if (!unsaved) store(null);
+        say("Saved.");
+        return true;
+      } catch {
+        unsaved = true;
+        say("Not saved: the explorer cannot be reached. What you did is kept in this browser, and saved when it is back.");
+        timer = setTimeout(save, 2000);
+        return false;
+      }
+    })();
+    const done = await saving;
+    saving = null;
+    return done;
+  };
+  const changed = () => {
+    unsaved = true;
+    store(JSON.stringify({ revision, ...read() }));
+    if (rows().at(-1).querySelector("input").value) addRow();
+    clearTimeout(timer);
+    timer = setTimeout(save, 500);
+  };
+  const go = async () => {
+    form.elements.done.checked = true;
+    unsaved = true;
+    if (await save() && form.dataset.next) location.href = location.pathname.replace(/\d+$/, form.dataset.next);
+  };
+  const look = (place) => {
+    current = Math.max(0, Math.min(triggers.length - 1, place));
+    triggers.forEach((one, i) => one.classList.toggle("current", i === current));
+    triggers[current].focus({ preventScroll: true });
+    triggers[current].scrollIntoView({ block: "nearest" });
+  };
+  const takeBack = async () => {
+    await save();
+    const answer = await send(address.replace(/\.json$/, "/undo.json"), "POST", { revision });
+    const told = await answer.json();
+    if (answer.status === 409) { conflict(told); return; }
+    if (!answer.ok) { say(told.error.message); return; }
+    write(told);
+    settle(told);
+    store(null);
+    say("Undone.");
+  };
+  form.addEventListener("input", changed);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const next = event.submitter?.value;
+    if (next && next !== form.dataset.number) await go();
+    else { unsaved = true; await save(); }
+  });
+  undo.addEventListener("click", takeBack);
+  addEventListener("pagehide", () => { if (unsaved) send(address, "PUT", { revision, ...read() }); });
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape" && event.target.matches("input, select")) { event.target.blur(); return; }
+    if (event.target.matches("input:not([type=checkbox]), select, textarea") || document.querySelector("dialog[open]")) return;
+    const last = () => rows().findLast((row) => row.querySelector("input").value.trim());
+    const classed = (name) => { const row = last(); if (row) { row.querySelector("select").value = name; changed(); } };
+    const acts = {
+      j: () => look(triggers[current].classList.contains("current") ? current + 1 : current), k: () => look(current - 1), u: takeBack, d: go,
+      n: () => { const row = rows().find((one) => !one.querySelector("input").value) ?? (addRow(), list.lastElementChild); row.querySelector("input").focus(); },
+      s: () => classed("shallow"), m: () => classed("semantic"),
+    };
+    if (/^[1-9]$/.test(event.key)) {
+      const box = triggers[current].querySelectorAll("input")[Number(event.key) - 1];
+      if (box) { box.checked = !box.checked; changed(); }
+    } else if (acts[event.key]) acts[event.key]();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }, true);
+  undo.hidden = !revision;
+  const left = (() => { try { return JSON.parse(localStorage.getItem(kept) ?? "null"); } catch { return null; } })();
+  if (left) { // the browser, or the server, went away before this was saved
+    write(left);
+    unsaved = true;
+    say("Brought back what was not saved.");
+    revision = left.revision; // if there is a newer one, that is a conflict, which is shown
+    save();
+  }
+})();

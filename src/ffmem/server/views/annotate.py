@@ -1,0 +1,251 @@
+"""Annotation in the page: batches, one cell at a time without its name, what annotators agree on."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ffmem.annotations.adjudication import adjudication_rows
+from ffmem.annotations.agreement import Agreement, measure_agreement
+from ffmem.annotations.batches import Batch, load_batch
+from ffmem.annotations.journal import Draft, Journal, Saved, annotators_of, batch_names, load_cell
+from ffmem.annotations.protocol import ADJUDICATED, MIN_TRIGGERS, check_name
+from ffmem.annotations.store import load
+from ffmem.annotations.summary import Summary, summarize
+from ffmem.cell import mark
+from ffmem.errors import InputError
+from ffmem.index.reader import Index
+from ffmem.server.explorer import Explorer
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an annotator is."""
+
+    annotator: str
+    n_done: int
+    n_begun: int
+    """With something said, and not done."""
+    n_cells: int
+    next: int
+    """The first cell that is not done; the first of all if all are."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class BatchView:
+    """A batch and its annotators."""
+
+    name: str
+    n_cells: int
+    progress: tuple[Progress, ...]
+    n_to_settle: int
+    """Cells that annotators differ on."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class AnnotationsView:
+    """All batches, how far annotators agree, and the labels by layer."""
+
+    batches: tuple[BatchView, ...]
+    agreement: Agreement | None
+    why_no_agreement: str
+    summary: Summary | None
+    why_no_summary: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "batches": [one.to_json() for one in self.batches],
+            "agreement": self.agreement and self.agreement.to_json(),
+            "summary": self.summary and self.summary.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class ShownPrefix:
+    """A trigger as an annotator sees it: nothing that tells cell, layer or coefficient."""
+
+    before: str
+    firing: str
+    said: str
+    """What each annotator marked, where they differ; only for who settles it."""
+
+
+@dataclass(frozen=True)
+class WorkView:
+    """One cell of a batch, under its number."""
+
+    batch: str
+    annotator: str
+    number: int
+    n_cells: int
+    saved: Saved
+    triggers: tuple[ShownPrefix, ...]
+    invalid: tuple[int, ...]
+    """Patterns that too few different triggers carry."""
+    done: tuple[int, ...]
+    """Numbers of the cells that are done."""
+    numbers: tuple[int, ...]
+    """Cells that this annotator goes through: all, or those to settle."""
+    said: tuple[str, ...]
+    """What each annotator's patterns are; only for who settles it."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether this is the adjudication."""
+        return self.annotator == ADJUDICATED
+
+    @property
+    def previous(self) -> int | None:
+        """The cell before; None at the first."""
+        return max((one for one in self.numbers if one < self.number), default=None)
+
+    @property
+    def next(self) -> int | None:
+        """The cell after; None at the last."""
+        return min((one for one in self.numbers if one > self.number), default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "batch": self.batch,
+            "annotator": self.annotator,
+            "cell": self.number,
+            "n_cells": self.n_cells,
+            "done_cells": list(self.done),
+            "triggers": [f"{one.before}[{one.firing}]" for one in self.triggers],
+        } | saved_json(self.saved, self.invalid)
+
+
+def saved_json(saved: Saved, invalid: tuple[int, ...]) -> dict[str, Any]:
+    """What is said of a cell, as plain JSON values."""
+    return {"revision": saved.revision, "can_undo": saved.can_undo, "invalid": list(invalid)} | saved.draft.to_json()
+
+
+def annotations_view(explorer: Explorer) -> AnnotationsView:
+    """See `AnnotationsView`."""
+    index = explorer.index
+    batches = tuple(_batch_view(index, load_batch(index, name)) for name in batch_names(index))
+    stored = load(index)
+    agreement, summary, whys = None, None, ["", ""]
+    try:
+        agreement = measure_agreement(stored)
+    except InputError as error:
+        whys[0] = str(error)
+    try:
+        summary = summarize(index, stored)
+    except InputError as error:
+        whys[1] = str(error)
+    return AnnotationsView(batches, agreement, whys[0], summary, whys[1])
+
+
+def work_view(explorer: Explorer, batch: str, annotator: str, number: int) -> WorkView:
+    """See `WorkView`.
+
+    Raises:
+        InputError: no such batch or cell, or no name of an annotator.
+    """
+    index = explorer.index
+    found = load_cell(index, batch, number)
+    check_name(annotator, "annotator")
+    now = Journal(index).current(found, annotator)
+    shown = found.cells[number - 1]
+    blank = Saved(0, Draft(marks=((),) * len(shown.triggers)), False)
+    settles = annotator == ADJUDICATED
+    to_settle = _to_settle(index, found) if settles else {}
+    rows = to_settle.get(number, [])
+    told = {row["number"]: row["said"] for row in rows if row["row"] == "trigger"}
+    saved = now.get(number) or (Saved(0, _proposed(rows, blank.draft), False) if rows else blank)
+    triggers = tuple(
+        ShownPrefix(*_prefix(index, one.sentence_id, one.position), told.get(str(i), ""))
+        for i, one in enumerate(shown.triggers, 1)
+    )
+    numbers = tuple(to_settle) if settles else tuple(range(1, len(found.cells) + 1))
+    return WorkView(
+        batch=batch,
+        annotator=annotator,
+        number=number,
+        n_cells=len(numbers),
+        saved=saved,
+        triggers=triggers,
+        invalid=invalid_of(found, number, saved.draft),
+        done=tuple(sorted(one for one, its in now.items() if its.draft.done)),
+        numbers=numbers,
+        said=tuple(row["said"] for row in rows if row["row"] == "pattern" and row["said"]),
+    )
+
+
+def first_undone(explorer: Explorer, batch: str, annotator: str) -> int:
+    """Where an annotator goes on."""
+    found = load_batch(explorer.index, batch)
+    check_name(annotator, "annotator")
+    if annotator == ADJUDICATED:
+        numbers = tuple(_to_settle(explorer.index, found)) or (1,)
+        done = {n for n, one in Journal(explorer.index).current(found, annotator).items() if one.draft.done}
+        return next((one for one in numbers if one not in done), numbers[0])
+    return _progress(explorer.index, found, annotator).next
+
+
+def invalid_of(batch: Batch, number: int, draft: Draft) -> tuple[int, ...]:
+    """Patterns of a draft that triggers of fewer than three different sentences carry."""
+    triggers = batch.cells[number - 1].triggers
+    carriers = {
+        pattern: {one.sentence for one, marks in zip(triggers, draft.marks, strict=True) if pattern in marks}
+        for pattern in range(1, len(draft.patterns) + 1)
+    }
+    return tuple(pattern for pattern, sentences in carriers.items() if len(sentences) < MIN_TRIGGERS)
+
+
+def _batch_view(index: Index, batch: Batch) -> BatchView:
+    names = annotators_of(index, batch.name)
+    progress = tuple(_progress(index, batch, name) for name in names if name != ADJUDICATED)
+    return BatchView(batch.name, len(batch.cells), progress, len(_to_settle(index, batch)))
+
+
+def _progress(index: Index, batch: Batch, annotator: str) -> Progress:
+    now = Journal(index).current(batch, annotator)
+    done = {number for number, one in now.items() if one.draft.done}
+    begun = {number for number, one in now.items() if not one.draft.empty} - done
+    first = next((number for number in range(1, len(batch.cells) + 1) if number not in done), 1)
+    return Progress(annotator, len(done), len(begun), len(batch.cells), first)
+
+
+def _to_settle(index: Index, batch: Batch) -> dict[int, list[dict[str, str]]]:
+    """Rows of the cells that annotators differ on, by their numbers."""
+    found: dict[int, list[dict[str, str]]] = {}
+    for row in adjudication_rows(batch, load(index)):
+        found.setdefault(int(row["cell"]), []).append(dict(row))
+    return found
+
+
+def _proposed(rows: list[dict[str, str]], blank: Draft) -> Draft:
+    """What annotators agree on, to begin with."""
+    patterns = tuple((row["text"], row["class"]) for row in rows if row["row"] == "pattern")
+    marks = tuple(
+        tuple(sorted(int(one) for one in row["patterns"].split() if one != "0"))
+        for row in rows
+        if row["row"] == "trigger"
+    )
+    return Draft(patterns, marks or blank.marks)
+
+
+def _prefix(index: Index, sentence_id: int, position: int) -> tuple[str, str]:
+    row = index.text.sentence(sentence_id)
+    before, firing, _ = mark(row.text, (int(row.token_starts[position]), int(row.token_ends[position])), "", "")
+    return before, firing
+
+
+def check_writable(explorer: Explorer) -> None:
+    """Refuse to write where the explorer was told not to.
+
+    Raises:
+        InputError: it was.
+    """
+    if explorer.read_only:
+        raise InputError("this explorer only reads", "Expected one that may write", "Start it without --read-only")
