@@ -58,7 +58,7 @@ def write_report(results: Results, index: Index) -> Path:
     folder = results.folder / "figures"
     folder.mkdir(exist_ok=True)
     specs = {name: _write_figure(folder, name, figures.FIGURES[name][1](found)) for name in figures.names_of(found)}
-    for name, rows in _tables(found, index).items():
+    for name, rows in tables(found, index).items():
         atomic_write(folder / f"{name}.csv", as_csv(rows))
     atomic_write(folder / "numbers.csv", as_csv([one.__dict__ for one in headlines(found)]))
     page = results.folder / "report.html"
@@ -139,14 +139,14 @@ def section(found: Findings, index: Index, item: Item, specs: Container[str]) ->
     )
 
 
-def _tables(found: Findings, index: Index) -> dict[str, list[dict[str, Any]]]:
+def tables(found: Findings, index: Index) -> dict[str, list[dict[str, Any]]]:
     """What stands beside the page as tables."""
-    tables = {}
+    made: dict[str, list[dict[str, Any]]] = {}
     if found.agreement is not None:
-        tables["strongest-values"] = _strongest(found, index)
+        made["strongest-values"] = _strongest(found, index)
     if "elimination-cases" in found.values:
-        tables["elimination-cases"] = _cases(found)
-    return tables
+        made["elimination-cases"] = _cases(found)
+    return made
 
 
 def _strongest(found: Findings, index: Index) -> list[dict[str, Any]]:

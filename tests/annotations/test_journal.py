@@ -46,6 +46,14 @@ def test_a_change_on_an_old_revision_is_refused_and_nothing_is_lost(index: Index
     assert journal.current(batch, "ann")[1] == second
 
 
+def test_saving_the_same_twice_is_no_conflict(index: Index, batch: Batch) -> None:
+    first = Journal(index).save(batch, "ann", 1, 0, said(batch, 1))
+    assert Journal(index).save(batch, "ann", 1, 0, said(batch, 1)) == first
+    blank = Draft(marks=((),) * len(batch.cells[1].triggers))
+    Journal(index).save(batch, "ann", 2, 0, blank)
+    assert len(load(index)) == 1
+
+
 def test_undo_goes_back_step_by_step(index: Index, batch: Batch) -> None:
     journal, now = Journal(index), Saved(0, Draft(), False)
     for text in ("one", "two", "three"):

@@ -111,7 +111,7 @@ def test_without_scripts_a_form_does(annotating: TestClient, index: Index) -> No
     assert (
         annotating.get("/annotate/go?batch=b&annotator=ann", follow_redirects=False).headers["location"].endswith("/2")
     )
-    again = annotating.post("/annotate/b/ann/1", data=fields, headers=HTML)
+    again = annotating.post("/annotate/b/ann/1", data=fields | {"text-2": "fire"}, headers=HTML)
     assert again.status_code == 400 and "another tab" in again.text
 
 

@@ -155,17 +155,17 @@ class Journal:
             draft: what is said now.
 
         Raises:
-            Conflict: there is a newer revision.
+            Conflict: there is a newer revision, which says something else.
         """
         check_name(annotator, "annotator")
         with self._transaction() as connection:
             self._take_over(connection, batch, annotator)
             now = _current(connection, batch.name, annotator).get(number, Saved(0, Draft(), False))
-            if now.revision != base:
-                raise Conflict(now)
-            if now.draft != draft:
+            if now.draft != draft:  # else it is saved already: an answer may have been lost on its way
+                if now.revision != base:
+                    raise Conflict(now)
                 _append(connection, batch.name, annotator, number, base, draft)
-        return self._write_out(batch, annotator)[number]
+        return self._write_out(batch, annotator).get(number, now)
 
     def undo(self, batch: Batch, annotator: str, number: int, base: int) -> Saved:
         """Go back to what was said before the last change that was not undone; this, too, is a revision.

@@ -3,7 +3,8 @@
 import sys
 from contextlib import suppress
 
-from ffmem.cli.app import app
+from ffmem import render
+from ffmem.cli.app import Json, app, show
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
 
@@ -66,3 +67,48 @@ def serve(
 
     with suppress(KeyboardInterrupt):  # how it is meant to end
         listen(uvicorn, make_app(explorer, hosts), host, port, say)
+
+
+@app.command
+def site(
+    folder: str,
+    /,
+    *,
+    out: str,
+    triggers: int = 10,
+    no_text: bool = False,
+    workers: int = 2,
+    json: Json = False,
+) -> None:
+    """Write the explorer's reading pages as files, which work from disk or on any web host, with a search of their own.
+
+    Parameters
+    ----------
+    folder
+        An index.
+    out
+        A new folder, or that of an earlier site, which is replaced.
+    triggers
+        Triggers of each cell and sign.
+    no_text
+        Leave out the text of the corpus, where its licence asks for that: only firing tokens, the tokens after them, and a
+        hash of each sentence remain.
+    workers
+        Processes that write pages.
+    json
+        Print one JSON document.
+    """
+    extra_module("jinja2", "explorer", "ffmem site")
+    extra_module("altair", "explorer", "ffmem site")
+    from ffmem.site.layer import SiteOptions
+    from ffmem.site.write import write_site
+
+    say = None if json else render.say("writing the site")
+
+    def progress(done: int, n: int) -> None:
+        if say is not None:
+            say(f"layer {done} of {n}")
+
+    found = write_site(folder, out, options=SiteOptions(triggers, not no_text), workers=workers, progress=progress)
+    told = f"{found.folder}: {found.n_pages:,} pages, {found.n_bytes / 1e6:,.0f} MB. Open {found.folder / 'index.html'}"
+    show(found.to_json() if json else told)

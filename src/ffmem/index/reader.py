@@ -114,8 +114,12 @@ class Index:
         """Same as `cell`."""
         return self.cell(cell)
 
-    def cell(self, cell: str | CellId) -> Cell:
+    def cell(self, cell: str | CellId, n_triggers: int | None = None) -> Cell:
         """Everything the index knows about a cell; shows itself in a notebook.
+
+        Args:
+            cell: its id.
+            n_triggers: at most so many triggers of each sign; None: all.
 
         Raises:
             InputError: no such cell; the message gives the range.
@@ -126,7 +130,7 @@ class Index:
         return Cell(
             cell=cell_id,
             statistics=self.statistics(cell_id),
-            triggers=tuple(self._triggers(cell_id)),
+            triggers=tuple(self._triggers(cell_id, n_triggers)),
             projection=self.manifest["layer_projections"][layer],
             promoted=self._tokens(arrays, "promoted", row),
             suppressed=self._tokens(arrays, "suppressed", row),
@@ -155,11 +159,11 @@ class Index:
             histogram=tuple(tuple(counts) for counts in arrays.histogram[i].tolist()),
         )
 
-    def _triggers(self, cell_id: CellId) -> Iterator[Trigger]:
+    def _triggers(self, cell_id: CellId, limit: int | None = None) -> Iterator[Trigger]:
         layer, row = self.cells.place(cell_id)
         arrays = self.layer(layer)
-        coefficients = arrays.trigger_coefficient[row].tolist()
-        tokens = arrays.trigger_token[row].tolist()
+        coefficients = arrays.trigger_coefficient[row, :, :limit].tolist()
+        tokens = arrays.trigger_token[row, :, :limit].tolist()
         for sign, (best, best_tokens) in zip((1, -1), zip(coefficients, tokens, strict=True), strict=False):
             for rank, (coefficient, token) in enumerate(zip(best, best_tokens, strict=True)):
                 if token == NO_TOKEN:

@@ -54,6 +54,60 @@ class Links:
         return f"/static/{quote(name)}"
 
 
+class FolderLinks(Links):
+    """Where the pages of a folder of files are, as seen from one of them.
+
+    Args:
+        depth: of the page that links: folders between it and the first.
+    """
+
+    live = False
+
+    def __init__(self, depth: int = 0) -> None:
+        self._root = "../" * depth
+
+    def menu(self, explorer: Any) -> tuple[tuple[str, str], ...]:
+        """See `Links.menu`."""
+        return ("", "Overview"), ("cells", "Cells"), ("search", "Search"), ("figures", "Figures")
+
+    def page(self, name: str, **query: Any) -> str:
+        """See `Links.page`; tables of cells are there layer by layer."""
+        if name == "cells" and query.get("layer"):
+            return f"{self._root}cells/{quote(str(query['layer']))}.html"
+        return f"{self._root}{name or 'index'}.html{_query({k: v for k, v in query.items() if k == 'q'})}"
+
+    def cell(self, cell: Any) -> str:
+        """See `Links.cell`."""
+        return f"{self._root}{self.cell_file(cell)}"
+
+    @staticmethod
+    def cell_file(cell: Any) -> str:
+        """The file of a cell's page."""
+        layer, _, rest = str(cell).partition(".") if not str(cell).startswith(("enc.", "dec.")) else _stacked(str(cell))
+        return f"cells/{layer}/{rest}.html"
+
+    def sentence(self, sentence_id: int) -> str | None:
+        """There are none."""
+        return None
+
+    def data(self, address: str) -> str | None:
+        """There is none."""
+        return None
+
+    def asset(self, name: str) -> str:
+        """See `Links.asset`."""
+        return f"{self._root}static/{quote(name)}"
+
+    def figure(self, name: str, form: str) -> str:
+        """See `Links.figure`."""
+        return f"{self._root}figures/{quote(name)}.{form}"
+
+
+def _stacked(cell: str) -> tuple[str, str, str]:
+    stack, layer, rest = cell.split(".", 2)
+    return f"{stack}.{layer}", ".", rest
+
+
 def _query(query: dict[str, Any]) -> str:
     kept = [(name.rstrip("_"), value) for name, value in query.items() if value not in (None, "", ())]
     return f"?{urlencode(kept, doseq=True)}" if kept else ""

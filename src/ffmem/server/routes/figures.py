@@ -1,5 +1,6 @@
 """The figures of the report, live."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -8,7 +9,8 @@ from starlette.responses import Response
 
 from ffmem.errors import InputError
 from ffmem.server.answers import Missing, as_json, explorer_of, page
-from ffmem.server.views.figures import figure_image, figure_spec, figures_view, study_file
+from ffmem.server.explorer import Explorer
+from ffmem.server.views.figures import figure_image, figure_spec, figure_table, figures_view, patterns_table
 
 router = APIRouter()
 
@@ -48,18 +50,18 @@ def figure_svg(request: Request, name: Name) -> Response:
 @router.get("/figures/{name}.csv", response_class=Response)
 def figure_csv(request: Request, name: Name) -> Response:
     """The numbers of a chart or a table."""
-    return _csv(request, "figures", name)
+    return _csv(figure_table, request, name)
 
 
 @router.get("/patterns/{name}.csv", response_class=Response)
 def patterns_csv(request: Request, name: Name) -> Response:
     """All patterns of all cells of a layer."""
-    return _csv(request, "patterns", name)
+    return _csv(patterns_table, request, name)
 
 
-def _csv(request: Request, folder: str, name: str) -> Response:
+def _csv(table: Callable[[Explorer, str], bytes], request: Request, name: str) -> Response:
     try:
-        found = study_file(explorer_of(request), folder, name)
+        found = table(explorer_of(request), name)
     except InputError as error:
         raise Missing from error
     return Response(found, media_type="text/csv; charset=utf-8")

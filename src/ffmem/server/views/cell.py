@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ffmem.annotations.batches import index_id
 from ffmem.cell import Cell, Trigger
 from ffmem.ids import CellId
 from ffmem.index.reader import Index
+from ffmem.index.store import NO_TOKEN
 from ffmem.queries.profile import SignProfile, profile
 from ffmem.server.explorer import Explorer
 from ffmem.study.cell_patterns import CellPattern, patterns_of
@@ -55,18 +58,25 @@ class CellView:
         }
 
 
-def cell_view(explorer: Explorer, cell: CellId, n_triggers: int) -> CellView:
-    """See `CellView`; of each sign at most ``n_triggers`` triggers are given, and all are counted."""
+def cell_view(explorer: Explorer, cell: CellId, n_triggers: int, whole: bool = True) -> CellView:
+    """See `CellView`.
+
+    Args:
+        explorer: of the index.
+        cell: which.
+        n_triggers: triggers of each sign that are given.
+        whole: False: look at no others, and leave out what is counted over all of them; many times quicker.
+    """
     index, study = explorer.index, explorer.study
-    whole = index.cell(cell)
+    found = index.cell(cell, None if whole else n_triggers)
     place, row = index.cells.place(cell)
     layer = index.cells.layers[place].name
-    shown = Cell(**(whole.__dict__ | {"triggers": tuple(one for one in whole.triggers if one.rank < n_triggers)}))
+    shown = Cell(**(found.__dict__ | {"triggers": tuple(one for one in found.triggers if one.rank < n_triggers)}))
     return CellView(
         cell=shown,
-        profiles=profile(index, whole),
+        profiles=profile(index, found) if whole else (),
         patterns=None if study.folder is None else patterns_of(study.folder, layer, cell),
-        histograms=tuple(_bars(whole, sign) for sign in (1, -1)[: index.n_signs]),
+        histograms=tuple(_bars(index, found, sign) for sign in (1, -1)[: index.n_signs]),
         previous=_neighbour(index, place, row - 1),
         next=_neighbour(index, place, row + 1),
         citation=citation(index, cell),
@@ -92,16 +102,17 @@ def _neighbour(index: Index, place: int, row: int) -> CellId | None:
     return index.cells.cell_id(place, row) if 0 <= place < index.n_layers else None
 
 
-def _bars(cell: Cell, sign: int) -> tuple[Bar, ...]:
-    import numpy as np
-
+def _bars(index: Index, cell: Cell, sign: int) -> tuple[Bar, ...]:
     statistics = cell.statistics
     counts = statistics.histogram[0 if sign > 0 else 1]
     edges = statistics.histogram_edges
     filled = [bin_ for bin_, n in enumerate(counts) if n]
     if not filled:
         return ()
-    coefficients = [abs(one.coefficient) for one in cell.triggers if one.sign == sign]
+    place, row = index.cells.place(cell.cell)
+    arrays, number = index.layer(place), (1 - sign) // 2
+    stored_ones = np.asarray(arrays.trigger_token[row, number]) != NO_TOKEN
+    coefficients = np.abs(np.asarray(arrays.trigger_coefficient[row, number]))[stored_ones]
     stored, _ = np.histogram(coefficients, np.array(edges))
     largest = np.log1p(max(counts))
     return tuple(

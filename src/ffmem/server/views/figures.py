@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from ffmem.errors import InputError
-from ffmem.report import Section, facts_of, left_out, section
+from ffmem.report import Section, facts_of, left_out, section, tables
 from ffmem.server.explorer import Explorer
 from ffmem.study.findings import Findings
 from ffmem.study.headlines import Headline, Shape, headlines, shapes
 from ffmem.study.items import items_of
+from ffmem.study.results import as_csv
 
 
 @dataclass(frozen=True)
@@ -86,19 +87,36 @@ def figure_image(explorer: Explorer, name: str) -> bytes:
     return explorer.kept(f"svg {name} {id(found)}", lambda: image(FIGURES[name][1](found), "svg"))
 
 
-def study_file(explorer: Explorer, folder: str, name: str) -> bytes:
-    """A table that the study wrote, by the name that a listing of its folder gives.
-
-    Args:
-        explorer: whose study.
-        folder: "figures" or "patterns".
-        name: without ``.csv``.
+def figure_table(explorer: Explorer, name: str) -> bytes:
+    """The numbers of a chart, or a table that a section has, as CSV.
 
     Raises:
         InputError: there is none of that name.
     """
+    from ffmem.figures import FIGURES, names_of, rows_of
+
+    found = explorer.study.findings
+    if found is not None and name in names_of(found):
+        return as_csv(rows_of(FIGURES[name][1](found)))
+    made = {} if found is None else explorer.kept(f"tables {id(found)}", lambda: tables(found, explorer.index))
+    if name not in made:
+        raise _no_table(name)
+    return as_csv(made[name])
+
+
+def patterns_table(explorer: Explorer, name: str) -> bytes:
+    """All patterns of the cells of a layer, as the study wrote them.
+
+    Raises:
+        InputError: there is no such layer, or no such table.
+    """
     beside: Path | None = explorer.study.folder
-    files = {} if beside is None else {path.stem: path for path in (beside / folder).glob("*.csv")}
-    if name not in files:
-        raise InputError(f"there is no table {name[:100]!r}", "Expected one that /figures leads to", "See /figures")
-    return files[name].read_bytes()
+    known = [layer.name for layer in explorer.index.cells.layers if layer.name == name]
+    files = [beside / "patterns" / f"{one}.csv" for one in known] if beside else []
+    if not files or not files[0].is_file():
+        raise _no_table(name)
+    return files[0].read_bytes()
+
+
+def _no_table(name: str) -> InputError:
+    return InputError(f"there is no table {name[:100]!r}", "Expected one that /figures leads to", "See /figures")

@@ -1,0 +1,183 @@
+"""The whole site, layer by layer; done is a written record."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from ffmem.annotations.batches import index_id
+from ffmem.errors import InputError
+from ffmem.index.files import atomic_write, disk_errors, write_json
+from ffmem.queries.table import cells
+from ffmem.server.explorer import Explorer, open_explorer
+from ffmem.server.links import FolderLinks
+from ffmem.server.pages import render
+from ffmem.server.views.cells import CellsView
+from ffmem.server.views.figures import figure_image, figure_table, figures_view, patterns_table
+from ffmem.server.views.overview import choose_highlights, overview_view
+from ffmem.site.layer import LayerWords, SiteOptions, site_index, without_text, write_layer
+from ffmem.site.words import merge, script, scripts
+from ffmem.version import __version__
+
+_MARKER = "ffmem-site.json"
+_N_FIRST = 200
+"""Cells of the table over all layers."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site that was written."""
+
+    folder: Path
+    n_pages: int
+    n_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self) | {"folder": str(self.folder)}
+
+
+def write_site(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    options: SiteOptions | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, n: None,
+) -> Site:
+    """Write the pages of an index as files.
+
+    Args:
+        folder: of the index.
+        out: a new folder, or one that an earlier site was written to: it is replaced.
+        options: what decides the pages; equal options and indexes give equal bytes.
+        workers: processes; 0 or 1: this one.
+        progress: called with layers done and layers in all.
+
+    Raises:
+        InputError: the folder holds something else.
+        StoreError: there is no index.
+    """
+    options, out = options or SiteOptions(), Path(out)
+    if options.triggers < 1:
+        raise InputError(f"--triggers is {options.triggers}", "Expected 1 or more", "Write --triggers 10")
+    explorer = open_explorer(folder, with_model=False)
+    _make_room(out)
+    n = explorer.index.n_layers
+    progress(0, n)
+    parts: list[LayerWords] = []
+    with _layers(folder, out, options, workers, n) as found:
+        for part in found:
+            parts.append(part)
+            progress(len(parts), n)
+    n_bytes = sum(part.n_bytes for part in parts) + _write_rest(explorer, out, parts, options)
+    n_pages = sum(len(part.summaries) + 1 for part in parts) + 4
+    record = {"ffmem": __version__, "index": index_id(explorer.index), "options": asdict(options), "n_pages": n_pages}
+    write_json(out / _MARKER, record | {"finished": True})
+    return Site(out, n_pages, n_bytes)
+
+
+def _make_room(out: Path) -> None:
+    marker = out / _MARKER
+    if out.exists() and not marker.is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(
+            f"{out} holds something that is no site of ours",
+            "Expected a new or empty folder, or one that `ffmem site` has written",
+            "Choose another --out",
+        )
+    with disk_errors(out):
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+    write_json(marker, {"ffmem": __version__, "finished": False})
+
+
+@contextmanager
+def _layers(
+    folder: str | Path, out: Path, options: SiteOptions, workers: int, n: int
+) -> Iterator[Iterator[LayerWords]]:
+    if workers < 2:
+        explorer = _explorer(folder)
+        yield (write_layer(explorer, place, out, options) for place in range(n))
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        yield pool.map(_in_process, [(str(folder), place, out, options) for place in range(n)])
+
+
+def _explorer(folder: str | Path) -> Explorer:
+    explorer = open_explorer(folder, with_model=False)
+    site_index(explorer.index)
+    return explorer
+
+
+_kept: dict[str, Explorer] = {}
+"""Of a worker process, which writes many layers."""
+
+
+def _in_process(task: tuple[str, int, Path, SiteOptions]) -> LayerWords:
+    folder, place, out, options = task
+    if folder not in _kept:
+        _kept[folder] = _explorer(folder)
+    return write_layer(_kept[folder], place, out, options)
+
+
+def _write_rest(explorer: Explorer, out: Path, parts: list[LayerWords], options: SiteOptions) -> int:
+    """Everything but the cells; how many bytes it is."""
+    index = explorer.index
+    choose_highlights(explorer)
+    overview = overview_view(explorer)
+    if not options.text:
+        overview = replace(overview, highlights=tuple(
+            replace(one, cell=replace(one.cell, triggers=tuple(map(without_text, one.cell.triggers))))
+            for one in overview.highlights or ()
+        ))  # fmt: skip
+    figures = figures_view(explorer)
+    if not options.text:
+        figures = replace(figures, sections=tuple(replace(one, extra=type(one.extra)("")) for one in figures.sections))
+    first = CellsView(None, "max", _N_FIRST, tuple(cells(index, sort="max", limit=_N_FIRST)))
+    space = [[layer.name, layer.d_ff, layer.n_experts] for layer in index.cells.layers]
+    pages: dict[str, tuple[str, dict[str, Any]]] = {
+        "index.html": ("overview.html", {"view": overview}),
+        "cells.html": ("cells.html", {"view": first}),
+        "figures.html": ("figures.html", {"view": figures}),
+        "search.html": ("site-search.html", {"space": json.dumps(space), "options": options}),
+    }
+    written: dict[str, bytes] = {
+        name: render(template, FolderLinks(), explorer=explorer, here="", **context).encode("utf-8", "backslashreplace")
+        for name, (template, context) in pages.items()
+    }
+    for name in ("explorer.css", "explorer.js", "site-search.js"):
+        written[f"static/{name}"] = files("ffmem.server").joinpath(f"static/{name}").read_bytes()
+    for one in figures.sections:
+        for figure in one.figures:
+            written[f"figures/{figure.name}.svg"] = figure_image(explorer, figure.name)
+            written[f"figures/{figure.name}.csv"] = figure_table(explorer, figure.name)
+    written |= _tables(explorer, figures, options)
+    for kind, postings in (("t", merge(one.triggers for one in parts)), ("p", merge(one.promoted for one in parts))):
+        written |= {f"search/{name}": data for name, data in scripts(kind, postings).items()}
+    for place, part in enumerate(parts):
+        written[f"search/c-{place}.js"] = script(f"c-{place}", part.summaries).encode("utf-8", "replace")
+    for name, data in written.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(out / name, data)
+    return sum(map(len, written.values()))
+
+
+def _tables(explorer: Explorer, figures: Any, options: SiteOptions) -> dict[str, bytes]:
+    """What the sections link to beside their charts."""
+    if not options.text or explorer.study.folder is None:
+        return {}
+    found: dict[str, bytes] = {}
+    for name in ("strongest-values", "elimination-cases"):
+        if any(f"figures/{name}.csv" in str(one.extra) for one in figures.sections):
+            found[f"figures/{name}.csv"] = figure_table(explorer, name)
+    if any("patterns/" in str(one.extra) for one in figures.sections):
+        for layer in explorer.index.cells.layers:
+            found[f"patterns/{layer.name}.csv"] = patterns_table(explorer, layer.name)
+    return found

@@ -1,0 +1,179 @@
+"""The explorer as files: whole, linked, safe, the same each time, and searchable from disk."""
+
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+import ffmem
+from ffmem import Index, InputError
+from ffmem.queries import find
+from ffmem.site.words import add, merge, scripts, shard_of, words_of
+from tests.conftest import IN_PROCESS
+from tests.server.browser import chromium, new_tab, tab  # noqa: F401 (fixtures)
+from tests.server.test_safety import HOSTILE
+
+pytest.importorskip("altair", reason="needs the extra explorer")
+from ffmem.site.layer import SiteOptions
+from ffmem.site.write import write_site
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.strange: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("href", "src", "action") and value:
+                self.targets.append(value)
+            if name.startswith("on"):
+                self.strange.append(f"{tag} {name}")
+        if tag in ("img", "svg", "iframe") and not dict(attrs).get("alt"):
+            self.strange.append(tag)
+
+
+def pages_of(folder: Path) -> dict[Path, _Links]:
+    found = {}
+    for path in folder.rglob("*.html"):
+        found[path] = _Links()
+        found[path].feed(path.read_text("utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def site(studied_index: Index, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("site") / "site"
+    write_site(studied_index.folder, out, options=SiteOptions(triggers=4))
+    return out
+
+
+def test_every_cell_has_its_page_and_every_link_leads_somewhere(site: Path, studied_index: Index) -> None:
+    pages = pages_of(site)
+    assert len(list((site / "cells").glob("*/*.html"))) == studied_index.n_cells
+    for path, links in pages.items():
+        assert not links.strange, (path, links.strange)
+        for target in links.targets:
+            assert not re.match(r"[a-z]+:|/", target), (path, target)
+            file = unquote(target.split("?")[0].split("#")[0])
+            assert not file or (path.parent / file).is_file(), (path, target)
+    reached, todo = set(), [site / "index.html"]
+    while todo:
+        path = todo.pop().resolve()
+        if path not in reached and path.suffix == ".html":
+            reached.add(path)
+            todo += [path.parent / unquote(one.split("?")[0].split("#")[0]) for one in _targets(path)]
+    assert reached == {path.resolve() for path in pages}
+
+
+def _targets(path: Path) -> list[str]:
+    links = _Links()
+    links.feed(path.read_text("utf-8"))
+    return [one for one in links.targets if one.split("?")[0].split("#")[0]]
+
+
+def test_a_page_says_what_the_index_says(site: Path, studied_index: Index) -> None:
+    cell = studied_index.cell("L1.7")
+    text = (site / "cells" / "L1" / "7.html").read_text()
+    assert f"<h1>{cell.cell}</h1>" in text and text.count('<span class="coefficient"') == 4
+    assert "What its triggers share" in text
+    assert (site / "figures" / "agreement.svg").read_text().startswith("<svg")
+
+
+def test_the_same_bytes_again_with_more_workers(site: Path, studied_index: Index, tmp_path: Path) -> None:
+    write_site(studied_index.folder, tmp_path / "again", options=SiteOptions(triggers=4), workers=2)
+    files = {path.relative_to(site) for path in site.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file()}
+    for name in files:
+        assert (site / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_without_text_nothing_of_the_text_is_there(studied_index: Index, tmp_path: Path) -> None:
+    write_site(studied_index.folder, tmp_path / "site", options=SiteOptions(triggers=3, text=False))
+    told = "".join(
+        path.read_text("utf-8") for path in (tmp_path / "site").rglob("*") if path.suffix in (".html", ".js", ".csv")
+    )
+    for place in range(studied_index.n_layers):
+        cell = studied_index.cell(studied_index.cells.cell_id(place, 3))
+        for trigger in cell.triggers:
+            assert trigger.text not in told
+            words = trigger.text.split()
+            assert len(words) < 4 or " ".join(words[:3]) not in told
+    assert "sentence hash" in told
+
+
+def test_a_folder_of_something_else_is_left_alone(studied_index: Index, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="no site of ours"):
+        write_site(studied_index.folder, tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_corpus_of_html_and_scripts_stays_text(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "hostile.txt").write_text(HOSTILE * 3)
+    options = ffmem.IndexOptions(top=3, holdout=0, duplicates="keep")
+    ffmem.build_index(tiny_folder("gpt2"), tmp_path / "hostile.txt", tmp_path / "i", options=options, run=IN_PROCESS)
+    write_site(tmp_path / "i", tmp_path / "site")
+    for path, links in pages_of(tmp_path / "site").items():
+        assert not links.strange, (path, links.strange)
+        assert "<script>" not in path.read_text("utf-8")
+    for path in (tmp_path / "site" / "search").glob("*.js"):
+        assert path.read_text("utf-8").startswith("ffmemTake(") and path.read_text("utf-8").count("\n") == 1
+
+
+def test_words_lead_to_cells() -> None:
+    first: dict[str, Any] = {}
+    second: dict[str, Any] = {}
+    add(first, words_of("Night trains, night"), 3)
+    add(first, words_of("night"), 40)
+    add(second, words_of("naïve NIGHT 日本"), 1300)
+    merged = merge([first, second])
+    assert list(merged["night"]) == [3, 40, 1300] and list(merged["naïve"]) == [1300]
+    made = scripts("t", merged)
+    assert set(made) == {f"t-{shard_of(word)}.js" for word in merged}
+    assert made[f"t-{shard_of('night')}.js"].decode() == 'ffmemTake("t-6e-69",{"night":"3 11 z0"});\n'
+    assert "日本" in made[f"t-{shard_of('日本')}.js"].decode()
+
+
+def test_from_disk_in_a_browser(site: Path, studied_index: Index, tab: Any) -> None:  # noqa: F811
+    tab.goto(f"{site.as_uri()}/index.html")
+    tab.fill("#find", "river")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("ol.hits li a")
+    shown = {one.inner_text() for one in tab.query_selector_all("ol.hits a")}
+    expected = {
+        str(studied_index.cells.cell_id(place, row))
+        for place, layer in enumerate(studied_index.cells.layers)
+        for row in range(layer.n_cells)
+        for cell in [studied_index.cell(studied_index.cells.cell_id(place, row), 4)]
+        if any("river" in words_of(one.text) for one in cell.triggers)
+    }
+    assert shown <= expected and len(shown) == min(100, len(expected))
+    word = next(iter(words_of("".join(one.token for one in studied_index.cell("L1.7").promoted[:10]))))
+    tab.fill("#find", f"the promotes:{word}")
+    tab.wait_for_selector("p.lead:has-text('cells')")
+    tab.fill("#find", "riv*")
+    tab.wait_for_selector("ol.hits li a")
+    tab.click("ol.hits li a >> nth=0")
+    tab.wait_for_selector("h2:has-text('What triggers it')")
+    with new_tab(tab.context.browser, java_script_enabled=False) as plain:
+        plain.goto(f"{site.as_uri()}/cells.html")
+        plain.click("nav[aria-label=Layers] a >> nth=1")
+        plain.click("tbody th a >> nth=0")
+        assert "L1.0" in plain.inner_text("h1")
+    assert find(studied_index, trigger="river").n_found >= len(expected)
+
+
+def test_on_the_command_line(index_of: Callable[[str], Index], tmp_path: Path) -> None:
+    from tests.test_cli import ffmem as run
+
+    shutil.copytree(index_of("gpt2").folder, tmp_path / "i")
+    told, progress = run("site", tmp_path / "i", "--out", tmp_path / "site", "--workers", 1)
+    assert "index.html" in told and "layer 3 of 3" in progress
+    assert (tmp_path / "site" / "cells" / "L2" / "47.html").is_file()
