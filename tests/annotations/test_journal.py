@@ -1,5 +1,9 @@
 """What is said on the page is kept as it is said, and is what the files say."""
 
+import hashlib
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -7,7 +11,9 @@ import pytest
 
 from ffmem import Index, InputError, StoreError
 from ffmem.annotations.batches import Batch, annotations_folder, draw, save_batch
-from ffmem.annotations.journal import MAX_PATTERNS, Conflict, Draft, Journal, Saved, draft_of
+from ffmem.annotations.drafts import MAX_PATTERNS, Draft, draft_of
+from ffmem.annotations.journal import Conflict, Journal, Saved
+from ffmem.annotations.protocol import ADJUDICATED, CellAnnotation, Pattern
 from ffmem.annotations.store import export, import_files, load, save_one, write_sheets
 from tests.annotations.filling import fill
 
@@ -93,10 +99,143 @@ def test_a_process_that_died_before_it_wrote_the_file_loses_nothing(index: Index
     second = journal.save(batch, "ann", 1, first.revision, said(batch, 1, "second"))
     (annotations_folder(index) / "b.ann.json").write_bytes(written)  # as if the second had not come this far
     with journal._transaction() as connection:
-        connection.execute("UPDATE written SET sha256 = ?", (__import__("hashlib").sha256(written).hexdigest(),))
+        digest = hashlib.sha256(written).hexdigest()
+        connection.execute("UPDATE files SET sha256 = ?, revision = ?", (digest, first.revision))
+    assert load(index)[0].patterns[0].text == "first"
     assert journal.current(batch, "ann")[1] == second
-    journal.save(batch, "ann", 2, 0, said(batch, 2))
-    assert [one.patterns[0].text for one in load(index)] == ["second", "water"]
+    assert load(index)[0].patterns[0].text == "second"  # who asks first writes it
+
+
+_WORKER = """
+import sys, ffmem
+from ffmem.annotations.batches import load_batch
+from ffmem.annotations.drafts import Draft
+from ffmem.annotations.journal import Journal
+index = ffmem.open_index(sys.argv[1])
+batch, journal = load_batch(index, "b"), Journal(index)
+revisions = dict.fromkeys(range(1, len(batch.cells) + 1), 0)
+for i in range(100_000):
+    number = i % len(batch.cells) + 1
+    marks = ((1,),) * len(batch.cells[number - 1].triggers)
+    revisions[number] = journal.save(batch, "ann", number, revisions[number], Draft(((f"said {i}", "shallow"),), marks)).revision
+    print(number, i, flush=True)
+"""
+
+
+def test_a_killed_process_loses_nothing_that_it_acknowledged(index: Index, batch: Batch) -> None:
+    acknowledged: dict[int, int] = {}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WORKER, str(index.folder)], stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+    assert process.stdout is not None
+    for _ in range(40):
+        number, said_last = process.stdout.readline().split()
+        acknowledged[int(number)] = int(said_last)
+    process.kill()  # in the middle of the next one
+    for line in process.communicate()[0].splitlines():
+        acknowledged[int(line.split()[0])] = int(line.split()[1])
+    load(index)  # no file is half written
+    now = Journal(index).current(batch, "ann")
+    for number, said_last in acknowledged.items():
+        text = now[number].draft.patterns[0][0]
+        assert int(text.removeprefix("said ")) in (said_last, said_last + len(batch.cells))
+    assert [one.patterns[0].text for one in load(index)] == [one.draft.patterns[0][0] for _, one in sorted(now.items())]
+
+
+def test_redo_goes_forward_again(index: Index, batch: Batch) -> None:
+    journal, now = Journal(index), Saved(0, Draft(), False)
+    for text in ("one", "two", "three"):
+        now = journal.save(batch, "ann", 1, now.revision, said(batch, 1, text))
+    assert not now.can_redo
+    for _ in range(3):
+        now = journal.undo(batch, "ann", 1, now.revision)
+    texts = []
+    while now.can_redo:
+        now = journal.redo(batch, "ann", 1, now.revision)
+        texts.append(now.draft.patterns[0][0])
+    assert texts == ["one", "two", "three"] == [texts[0], texts[1], load(index)[0].patterns[0].text]
+    now = journal.undo(batch, "ann", 1, now.revision)
+    assert now.draft.patterns[0][0] == "two" and now.can_redo
+    now = journal.save(batch, "ann", 1, now.revision, said(batch, 1, "other"))
+    with pytest.raises(InputError, match="nothing was taken back"):
+        journal.redo(batch, "ann", 1, now.revision)
+    assert journal.undo(batch, "ann", 1, now.revision).draft.patterns[0][0] == "two"
+
+
+def test_clearing_a_cell_can_be_undone(index: Index, batch: Batch) -> None:
+    journal = Journal(index)
+    first = journal.save(batch, "ann", 1, 0, said(batch, 1))
+    cleared = journal.save(
+        batch, "ann", 1, first.revision, Draft(marks=((),) * len(batch.cells[0].triggers))
+    )
+    assert load(index) == [] and cleared.can_undo
+    assert journal.undo(batch, "ann", 1, cleared.revision).draft == first.draft
+
+
+def test_what_an_import_leaves_blank_is_blank(index: Index, batch: Batch, tmp_path: Path) -> None:
+    journal = Journal(index)
+    for number in (1, 2):
+        journal.save(batch, "ann", number, 0, said(batch, number))
+    write_sheets(index, batch, ["ann"], tmp_path)
+    import_files(index, [fill(tmp_path / "b.ann.csv", seed=3, blank=("2",))], replace=True)
+    now = journal.current(batch, "ann")
+    assert now[2].draft.empty and now[2].can_undo
+    journal.save(batch, "ann", 1, now[1].revision, said(batch, 1, "after it"))
+    assert batch.cells[1] not in [one.shown for one in load(index)]
+
+
+def test_a_file_that_is_taken_away_stays_away(index: Index, batch: Batch) -> None:
+    journal = Journal(index)
+    first = journal.save(batch, "ann", 1, 0, said(batch, 1))
+    (annotations_folder(index) / "b.ann.json").unlink()
+    now = journal.current(batch, "ann")[1]
+    assert now.draft.empty and load(index) == []
+    assert journal.undo(batch, "ann", 1, now.revision).draft == first.draft
+
+
+def test_cells_of_another_batch_of_that_name_are_kept(index: Index, batch: Batch) -> None:
+    other = draw(index, "b", per_layer=2, n_triggers=5, seed=9)
+    mine = next(one for one in other.cells if one not in batch.cells)
+    n = len(mine.triggers)
+    stored = CellAnnotation("b", "ann", mine, (Pattern(1, "x", "shallow"),), (frozenset({1}),) * n)
+    save_one(index, "b", "ann", [stored])
+    assert Journal(index).current(batch, "ann") == {}
+    with pytest.raises(InputError, match="not in this batch"):
+        Journal(index).save(batch, "ann", 1, 0, said(batch, 1))
+    assert load(index) == [stored]
+
+
+def test_more_than_the_page_would_take_can_be_imported(index: Index, batch: Batch) -> None:
+    n = len(batch.cells[0].triggers)
+    patterns = tuple(Pattern(3 * i + 1, "x" * 600, "shallow") for i in range(MAX_PATTERNS + 10))
+    stored = CellAnnotation("b", "ann", batch.cells[0], patterns, (frozenset({1, 4}),) * n)
+    save_one(index, "b", "ann", [stored])
+    for _ in range(2):
+        assert Journal(index).current(batch, "ann")[1].draft.marks == ((1, 2),) * n
+    assert load(index) == [stored]  # looking changes nothing
+
+
+def test_what_settles_counts_when_it_is_done(index: Index, batch: Batch) -> None:
+    journal = Journal(index)
+    half = journal.save(batch, ADJUDICATED, 1, 0, said(batch, 1, done=False))
+    assert load(index) == []
+    journal.save(batch, ADJUDICATED, 1, half.revision, said(batch, 1))
+    assert len(load(index)) == 1
+    assert journal.annotators("b") == [ADJUDICATED]
+
+
+def test_nothing_is_done_while_a_pattern_is_half_written() -> None:
+    value = {"patterns": [{"text": "x", "class": ""}], "marks": [[1]], "done": True}
+    assert not draft_of(value, 1).done
+    assert draft_of(value | {"patterns": [{"text": "x", "class": "shallow"}]}, 1).done
+
+
+def test_reading_only_writes_nothing(index: Index, batch: Batch, tmp_path: Path) -> None:
+    write_sheets(index, batch, ["ann"], tmp_path)
+    import_files(index, [fill(tmp_path / "b.ann.csv", seed=3)])
+    now = Journal(index, read_only=True).current(batch, "ann")
+    assert len(now) == len(batch.cells) and Journal(index, read_only=True).annotators("b") == ["ann"]
+    assert not (annotations_folder(index) / "journal.sqlite").exists()
 
 
 def test_many_at_a_time(index: Index, batch: Batch) -> None:
@@ -135,12 +274,15 @@ def test_what_is_half_written_is_kept_and_does_not_count(index: Index, batch: Ba
     ("value", "told"),
     [
         ({}, "not understood"),
+        ({"patterns": [], "marks": [[float("inf")], []]}, "not understood"),
+        ({"patterns": [{"text": None, "class": ""}], "marks": [[], []]}, "not understood"),
+        ({"patterns": [{"text": "\ud800", "class": ""}], "marks": [[], []]}, "half a character"),
         ({"patterns": [{"text": "x"}], "marks": []}, "not understood"),
         ({"patterns": [], "marks": [[], [1]]}, "pattern 1"),
         ({"patterns": [], "marks": [[]]}, "marks for 1"),
         ({"patterns": [{"text": "x", "class": "odd"}], "marks": [[], []]}, "class of pattern 1"),
         ({"patterns": [{"text": "x" * 501, "class": ""}], "marks": [[], []]}, "501"),
-        ({"patterns": [{"text": "x", "class": ""}] * (MAX_PATTERNS + 1), "marks": [[], []]}, "21 patterns"),
+        ({"patterns": [{"text": "x", "class": ""}] * (MAX_PATTERNS + 1), "marks": [[], []]}, f"{MAX_PATTERNS + 1} patterns"),
     ],
 )
 def test_what_is_no_draft_is_told(value: dict[str, object], told: str) -> None:

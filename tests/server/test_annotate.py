@@ -14,6 +14,7 @@ from ffmem.annotations.batches import draw, load_batch
 from ffmem.annotations.store import import_files, load
 from ffmem.server.app import make_app
 from ffmem.server.explorer import open_explorer
+from ffmem.server.limits import MAX_FIELDS
 from tests.server.conftest import HTML
 
 
@@ -41,12 +42,16 @@ def test_a_batch_is_drawn_as_on_the_command_line(annotating: TestClient, index: 
     expected = draw(index, "b", per_layer=2, n_triggers=5, seed=3)
     assert load_batch(index, "b").cells == expected.cells
     told = annotating.get("/annotate.json").json()["batches"]
-    assert told == [{"name": "b", "n_cells": len(expected.cells), "progress": [], "n_to_settle": 0}]
+    assert told == [{"name": "b", "n_cells": len(expected.cells), "progress": [], "n_to_settle": 0, "n_settled": 0}]
     for wrong in (
         {"name": "../b"},
         {"name": "b2", "per_layer": "many"},
         {"name": "b", "seed": 4},
         {"name": "c", "sign": 5},
+        {"name": "c", "seed": -1},
+        {"name": "c", "seed": "9" * 6000},
+        {"name": "c", "per_layer": 100_000},
+        {str(i): "1" for i in range(MAX_FIELDS + 1)},
     ):
         assert annotating.post("/annotate", data=wrong, headers=HTML).status_code == 400
 
@@ -112,7 +117,30 @@ def test_without_scripts_a_form_does(annotating: TestClient, index: Index) -> No
         annotating.get("/annotate/go?batch=b&annotator=ann", follow_redirects=False).headers["location"].endswith("/2")
     )
     again = annotating.post("/annotate/b/ann/1", data=fields | {"text-2": "fire"}, headers=HTML)
-    assert again.status_code == 400 and "another tab" in again.text
+    assert again.status_code == 409 and "changed elsewhere" in again.text
+    assert 'value="fire"' in again.text and "water (semantic)" in again.text  # neither is lost
+    now = annotating.get("/annotate/b/ann/1.json").json()["revision"]
+    assert f'name="revision" value="{now}"' in again.text
+    kept = annotating.post("/annotate/b/ann/1", data=fields | {"text-2": "fire", "revision": now, "go": "9" * 6000})
+    assert kept.status_code == 200 and annotating.get("/annotate/b/ann/1.json").json()["patterns"][0]["text"] == "fire"
+
+
+def test_who_has_begun_is_listed(annotating: TestClient, index: Index) -> None:
+    n = len(load_batch(index, "b").cells[0].triggers)
+    begun = body(n) | {"patterns": [{"text": "no class yet", "class": ""}]}
+    assert not annotating.put("/annotate/b/ann/1.json", json=begun).json()["done"]
+    (told,) = annotating.get("/annotate.json").json()["batches"][0]["progress"]
+    assert (told["annotator"], told["n_done"], told["n_begun"]) == ("ann", 0, 1)
+
+
+def test_undo_and_redo(annotating: TestClient, index: Index) -> None:
+    n = len(load_batch(index, "b").cells[0].triggers)
+    now = annotating.put("/annotate/b/ann/1.json", json=body(n)).json()
+    back = annotating.post("/annotate/b/ann/1/undo.json", json={"revision": now["revision"]}).json()
+    assert back["patterns"] == [] and back["can_redo"] and not back["can_undo"]
+    assert annotating.post("/annotate/b/ann/1/redo.json", json={"revision": now["revision"]}).status_code == 409
+    again = annotating.post("/annotate/b/ann/1/redo.json", json={"revision": back["revision"]}).json()
+    assert again["patterns"] == now["patterns"] and not again["can_redo"]
 
 
 def test_differences_are_settled(annotating: TestClient, index: Index) -> None:
@@ -130,6 +158,7 @@ def test_differences_are_settled(annotating: TestClient, index: Index) -> None:
     assert proposed["revision"] == 0 and proposed["patterns"][0]["text"] == "water"
     saved = annotating.put(f"{at}.json", json=proposed | {"done": True})
     assert saved.status_code == 200
+    assert annotating.get("/annotate.json").json()["batches"][0]["n_settled"] == 1
     assert {one.annotator for one in load(index)} == {"ann", "bob", "adjudicated"}
 
 
@@ -159,6 +188,14 @@ def test_what_is_not_there(annotating: TestClient, path: str) -> None:
 def test_what_is_no_annotation(annotating: TestClient, wrong: dict[str, object]) -> None:
     assert annotating.put("/annotate/b/ann/1.json", json=wrong).status_code == 400
     assert annotating.post("/annotate/b/ann/1/undo.json", json={"revision": 0}).status_code == 400
+
+
+@pytest.mark.parametrize("text", ['{"revision": Infinity}', '{"revision": 1e999, "patterns": [], "marks": []}', "[]", "\xff"])
+def test_no_body_makes_it_fail(annotating: TestClient, text: str) -> None:
+    for method, path in (("PUT", "1.json"), ("POST", "1/undo.json"), ("POST", "1/redo.json")):
+        headers = {"content-type": "application/json"}
+        answer = annotating.request(method, f"/annotate/b/ann/{path}", content=text.encode("latin-1"), headers=headers)
+        assert answer.status_code == 400, answer.text
 
 
 def test_pages_of_other_sites_cannot_annotate(annotating: TestClient) -> None:

@@ -62,7 +62,17 @@ def test_by_keyboard_through_a_crash(server: Server, index: Index, tab: Any) -> 
     tab.keyboard.press("u")
     tab.wait_for_selector("#state:has-text('Undone.')")
     assert [sorted(marks) for marks in load(index)[0].marks] == [[1], [1], [1], [], []]
-    tab.keyboard.press("d")
+    tab.keyboard.press("Shift+U")
+    tab.wait_for_selector("#state:has-text('Done again.')")
+    assert [sorted(marks) for marks in load(index)[0].marks] == [[1], [1], [1], [1], []]
+    tab.keyboard.press("n")
+    tab.keyboard.type("no class")
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#state:has-text('pattern 2 has no class')")
+    tab.fill("#text-2", "")
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("Enter")
     tab.wait_for_url("**/annotate/b/ann/2")
     tab.goto(f"{server.url}/annotate")
     assert "1 of 3 done" in tab.inner_text("ul.progress")
@@ -95,6 +105,13 @@ def test_two_tabs_lose_nothing(server: Server, index: Index, tab: Any) -> None:
         tab.wait_for_selector("dialog#conflict[open]")
         tab.click("#take-theirs")
         assert tab.input_value("#text-1") == "second tab"
+        other.fill("#text-1", "third")
+        saved(other)
+        tab.fill("#text-1", "fourth")
+        tab.wait_for_selector("dialog#conflict[open]")
+        tab.click("#keep-both")
+        saved(tab)
+        assert [tab.input_value(f"#text-{i}") for i in (1, 2)] == ["third", "fourth"]
 
 
 def test_everyone_can_annotate(server: Server, chromium: Any) -> None:

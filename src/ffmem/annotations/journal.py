@@ -3,60 +3,37 @@
 A change names the revision that it was made on. If another tab, or an import, has made a newer one, it is refused, and
 nothing of either is lost. A change is on the disk before it is acknowledged; then the file of the annotator and batch,
 which everything else reads, is written anew. If the process dies between the two, the next one who asks writes it.
+What others do to that file, an import or its removal, counts as a change: the file is what is true.
 """
 
 import hashlib
-import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ffmem.annotations import store
 from ffmem.annotations.batches import Batch, annotations_folder, load_batch
-from ffmem.annotations.protocol import ADJUDICATED, CLASSES, CellAnnotation, Pattern, check_name
+from ffmem.annotations.drafts import Draft, as_text, counted, draft_from, from_text
+from ffmem.annotations.protocol import ADJUDICATED, check_name
 from ffmem.errors import InputError, StoreError
-from ffmem.index.files import disk_errors, parse_json
+from ffmem.index.files import disk_errors
 from ffmem.index.reader import Index
 
-MAX_PATTERNS = 20
-"""Of a cell."""
-MAX_TEXT = 500
-"""Characters of a pattern's description."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS revisions (
     id INTEGER PRIMARY KEY, batch TEXT NOT NULL, annotator TEXT NOT NULL, cell INTEGER NOT NULL,
     parent INTEGER NOT NULL, content TEXT NOT NULL, made TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 ) STRICT;
 CREATE INDEX IF NOT EXISTS revisions_of_cells ON revisions (batch, annotator, cell, id);
-CREATE TABLE IF NOT EXISTS written (
-    batch TEXT NOT NULL, annotator TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (batch, annotator)
+CREATE TABLE IF NOT EXISTS undone (id INTEGER PRIMARY KEY, later INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS files (
+    batch TEXT NOT NULL, annotator TEXT NOT NULL, sha256 TEXT NOT NULL, revision INTEGER NOT NULL,
+    PRIMARY KEY (batch, annotator)
 ) STRICT;
 """
-
-
-@dataclass(frozen=True)
-class Draft:
-    """What an annotator says about a cell, finished or not."""
-
-    patterns: tuple[tuple[str, str], ...] = ()
-    """Description and class of each, numbered from 1; either may be empty while it is being written."""
-    marks: tuple[tuple[int, ...], ...] = ()
-    """Of each trigger, the numbers of the patterns that it carries, ascending."""
-    done: bool = False
-    """Whether the annotator has said that this is all."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        patterns = [{"text": text, "class": pattern_class} for text, pattern_class in self.patterns]
-        return {"patterns": patterns, "marks": [list(one) for one in self.marks], "done": self.done}
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is said yet."""
-        return not self.done and not self.patterns and not any(self.marks)
+_NOTHING = ("", 0)
 
 
 @dataclass(frozen=True)
@@ -67,6 +44,7 @@ class Saved:
     """0: nothing was ever saved."""
     draft: Draft
     can_undo: bool
+    can_redo: bool = False
 
 
 class Conflict(Exception):  # noqa: N818 (it says what happened)
@@ -77,58 +55,17 @@ class Conflict(Exception):  # noqa: N818 (it says what happened)
         self.current = current
 
 
-def draft_of(value: Mapping[str, Any], n_triggers: int) -> Draft:
-    """A draft from plain JSON values.
-
-    Raises:
-        InputError: it is none for a cell with so many triggers.
-    """
-    try:
-        patterns = tuple((str(one["text"]).strip(), str(one["class"])) for one in value["patterns"])
-        marks = tuple(tuple(sorted({int(number) for number in one})) for one in value["marks"])
-        done = bool(value.get("done", False))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"the annotation is not understood: {error!r}",
-            'Expected {"patterns": [{"text": ..., "class": ...}], "marks": [[1, 2], [], ...], "done": false}',
-            "See /openapi.json",
-        ) from error
-    if len(patterns) > MAX_PATTERNS:
-        raise InputError(f"there are {len(patterns)} patterns", f"Expected at most {MAX_PATTERNS}", "Join some of them")
-    for number, (text, pattern_class) in enumerate(patterns, 1):
-        if len(text) > MAX_TEXT:
-            raise InputError(
-                f"pattern {number} is described in {len(text):,} characters",
-                f"Expected at most {MAX_TEXT}",
-                "Shorten it",
-            )
-        if pattern_class not in ("", *CLASSES):
-            raise InputError(
-                f"the class of pattern {number} is {pattern_class[:40]!r}",
-                f"Expected one of: {', '.join(CLASSES)}",
-                "Choose one of them",
-            )
-    if len(marks) != n_triggers:
-        raise InputError(
-            f"there are marks for {len(marks)} triggers", f"Expected them for {n_triggers}", "Load the page again"
-        )
-    strange = [number for one in marks for number in one if not 1 <= number <= len(patterns)]
-    if strange:
-        raise InputError(
-            f"a trigger is marked with pattern {strange[0]}", f"Expected 1 to {len(patterns)}", "Add the pattern first"
-        )
-    return Draft(patterns, marks, done)
-
-
 class Journal:
     """The journal beside an index; several may be open at a time.
 
     Args:
         index: whose annotations they are.
+        read_only: write nothing, and show what is stored.
     """
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, *, read_only: bool = False) -> None:
         self._index = index
+        self._read_only = read_only
         self._path = annotations_folder(index) / "journal.sqlite"
 
     def current(self, batch: Batch, annotator: str) -> dict[int, Saved]:
@@ -138,11 +75,26 @@ class Journal:
             InputError: the annotator's name is none.
         """
         check_name(annotator, "annotator")
+        if self._read_only:
+            numbers = {shown: number for number, shown in enumerate(batch.cells, 1)}
+            stored = store.load_one(self._index, batch.name, annotator)
+            return {numbers[one.shown]: Saved(0, draft_from(one), False) for one in stored if one.shown in numbers}
         if not self._path.is_file() and not store.stored_path(self._index, batch.name, annotator).is_file():
             return {}
         with self._transaction() as connection:
-            self._take_over(connection, batch, annotator)
-            return _current(connection, batch.name, annotator)
+            ours = self._take_over(connection, batch, annotator)
+            now = _current(connection, batch.name, annotator)
+            behind = _latest(connection, batch.name, annotator) > _file(connection, batch.name, annotator)[1]
+        return self._write_out(batch, annotator) if ours and behind else now
+
+    def annotators(self, batch: str) -> list[str]:
+        """Who has said something about a batch, finished or not; those who settle differences last."""
+        names = {path.name[len(batch) + 1 : -5] for path in annotations_folder(self._index).glob(f"{batch}.*.json")}
+        if self._path.is_file() and not self._read_only:
+            with self._transaction() as connection:
+                found = connection.execute("SELECT DISTINCT annotator FROM revisions WHERE batch = ?", (batch,))
+                names |= {name for (name,) in found}
+        return sorted(names, key=lambda one: (one == ADJUDICATED, one))
 
     def save(self, batch: Batch, annotator: str, number: int, base: int, draft: Draft) -> Saved:
         """Keep what an annotator says about a cell.
@@ -159,13 +111,13 @@ class Journal:
         """
         check_name(annotator, "annotator")
         with self._transaction() as connection:
-            self._take_over(connection, batch, annotator)
+            self._take_over(connection, batch, annotator, to_write=True)
             now = _current(connection, batch.name, annotator).get(number, Saved(0, Draft(), False))
             if now.draft != draft:  # else it is saved already: an answer may have been lost on its way
                 if now.revision != base:
                     raise Conflict(now)
                 _append(connection, batch.name, annotator, number, base, draft)
-        return self._write_out(batch, annotator).get(number, now)
+        return self._written(batch, annotator, number, draft)
 
     def undo(self, batch: Batch, annotator: str, number: int, base: int) -> Saved:
         """Go back to what was said before the last change that was not undone; this, too, is a revision.
@@ -175,21 +127,40 @@ class Journal:
             InputError: there is nothing to go back to.
         """
         with self._transaction() as connection:
-            self._take_over(connection, batch, annotator)
-            now = _current(connection, batch.name, annotator).get(number, Saved(0, Draft(), False))
-            if now.revision != base:
-                raise Conflict(now)
+            now = self._on(connection, batch, annotator, number, base)
             if not now.can_undo:
                 raise InputError("nothing was changed yet", "Expected a change to take back", "Go on")
-            parent = connection.execute("SELECT parent FROM revisions WHERE id = ?", (base,)).fetchone()[0]
-            earlier, before = Draft(marks=now.draft.marks and ((),) * len(now.draft.marks)), 0
-            if parent:
-                content, before = connection.execute(
-                    "SELECT content, parent FROM revisions WHERE id = ?", (parent,)
-                ).fetchone()
-                earlier = _parsed(content)
-            _append(connection, batch.name, annotator, number, before, earlier)
-        return self._write_out(batch, annotator)[number]
+            (parent,) = connection.execute("SELECT parent FROM revisions WHERE id = ?", (base,)).fetchone()
+            earlier, before = _revision(connection, parent) if parent else (_blank(batch, number), 0)
+            made = _append(connection, batch.name, annotator, number, before, earlier)
+            connection.execute("INSERT INTO undone VALUES (?, ?)", (made, base))
+        return self._written(batch, annotator, number, earlier)
+
+    def redo(self, batch: Batch, annotator: str, number: int, base: int) -> Saved:
+        """Go forward again to what `undo` has left; this, too, is a revision.
+
+        Raises:
+            Conflict: there is a newer revision.
+            InputError: the last change was no undoing.
+        """
+        with self._transaction() as connection:
+            now = self._on(connection, batch, annotator, number, base)
+            if not now.can_redo:
+                raise InputError("nothing was taken back", "Expected a change that was undone last", "Go on")
+            later = _later(connection, base)
+            draft, _ = _revision(connection, later)
+            made = _append(connection, batch.name, annotator, number, base, draft)
+            if further := _later(connection, later):
+                connection.execute("INSERT INTO undone VALUES (?, ?)", (made, further))
+        return self._written(batch, annotator, number, draft)
+
+    def _on(self, connection: sqlite3.Connection, batch: Batch, annotator: str, number: int, base: int) -> Saved:
+        check_name(annotator, "annotator")
+        self._take_over(connection, batch, annotator, to_write=True)
+        now = _current(connection, batch.name, annotator).get(number, Saved(0, Draft(), False))
+        if now.revision != base:
+            raise Conflict(now)
+        return now
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -214,51 +185,69 @@ class Journal:
                 "Move it away to begin a new one: the .json files beside it hold what was annotated",
             ) from error
 
-    def _take_over(self, connection: sqlite3.Connection, batch: Batch, annotator: str) -> None:
-        """Let an import count as a change; what another process had no time to write out does not look like one."""
+    def _take_over(
+        self, connection: sqlite3.Connection, batch: Batch, annotator: str, *, to_write: bool = False
+    ) -> bool:
+        """Let what others did to the stored file count as a change; whether the file holds nothing but this batch."""
         path = store.stored_path(self._index, batch.name, annotator)
         found = _sha256(path)
-        row = connection.execute(
-            "SELECT sha256 FROM written WHERE batch = ? AND annotator = ?", (batch.name, annotator)
-        ).fetchone()
-        if not found or (row is not None and row[0] == found):
-            return
+        if found == _file(connection, batch.name, annotator)[0]:
+            return True
         numbers = {shown: number for number, shown in enumerate(batch.cells, 1)}
-        now = _current(connection, batch.name, annotator)
-        for one in store.load_one(self._index, batch.name, annotator):
-            number = numbers.get(one.shown)
-            draft = _draft_from(one)
-            if number is not None and (
-                number not in now or _annotation(batch, annotator, number, now[number].draft) != one
-            ):
-                parent = now[number].revision if number in now else 0
-                _append(connection, batch.name, annotator, number, parent, draft)
+        stored = store.load_one(self._index, batch.name, annotator)
+        said = {numbers[one.shown]: draft_from(one) for one in stored if one.shown in numbers}
+        for number, saved in _current(connection, batch.name, annotator).items():
+            counts = counted(batch, annotator, number, saved.draft)
+            if counts is not None and said.setdefault(number, _blank(batch, number)) == draft_from(counts):
+                del said[number]
+        parents = {number: one.revision for number, one in _current(connection, batch.name, annotator).items()}
+        for number, draft in sorted(said.items()):
+            _append(connection, batch.name, annotator, number, parents.get(number, 0), draft)
+        if any(one.shown not in numbers for one in stored):
+            if to_write:
+                raise InputError(
+                    f"{annotator} has annotated cells under the name {batch.name!r} that are not in this batch",
+                    "Expected an annotator of whom only cells of this batch are stored",
+                    "Annotate under another name, or draw this batch under another name",
+                )
+            return False
         _remember(connection, batch.name, annotator, found)
+        return True
+
+    def _written(self, batch: Batch, annotator: str, number: int, draft: Draft) -> Saved:
+        """A cell after its change, on the disk and in the stored file."""
+        now = self._write_out(batch, annotator).get(number, Saved(0, draft, False))
+        if now.draft != draft:  # an import came between
+            raise Conflict(now)
+        return now
 
     def _write_out(self, batch: Batch, annotator: str) -> dict[int, Saved]:
         """The stored file, from what stands in the journal."""
         with self._transaction() as connection:
+            self._take_over(connection, batch, annotator, to_write=True)
             now = _current(connection, batch.name, annotator)
-            said = [_annotation(batch, annotator, number, one.draft) for number, one in sorted(now.items())]
-            path = store.save_one(self._index, batch.name, annotator, [one for one in said if one is not None])
-            _remember(connection, batch.name, annotator, _sha256(path))
+            if _latest(connection, batch.name, annotator) > _file(connection, batch.name, annotator)[1]:
+                said = [counted(batch, annotator, number, one.draft) for number, one in sorted(now.items())]
+                path = store.save_one(self._index, batch.name, annotator, [one for one in said if one is not None])
+                _remember(connection, batch.name, annotator, _sha256(path))
         return now
+
+
+def _blank(batch: Batch, number: int) -> Draft:
+    return Draft(marks=((),) * len(batch.cells[number - 1].triggers))
 
 
 def _sha256(path: Path) -> str:
     """Of a file; empty if it is not there."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
 
 
 def batch_names(index: Index) -> list[str]:
     """Batches that were drawn from an index."""
     return sorted(path.stem for path in (annotations_folder(index) / "keys").glob("*.json"))
-
-
-def annotators_of(index: Index, batch: str) -> list[str]:
-    """Who has said something about a batch, those who settle differences last."""
-    names = [path.name[len(batch) + 1 : -5] for path in annotations_folder(index).glob(f"{batch}.*.json")]
-    return sorted(names, key=lambda one: (one == ADJUDICATED, one))
 
 
 def load_cell(index: Index, batch: str, number: int) -> Batch:
@@ -277,48 +266,52 @@ def load_cell(index: Index, batch: str, number: int) -> Batch:
 
 def _current(connection: sqlite3.Connection, batch: str, annotator: str) -> dict[int, Saved]:
     rows = connection.execute(
-        "SELECT cell, id, content FROM revisions WHERE id IN "
+        "SELECT cell, revisions.id, content, parent, later FROM revisions LEFT JOIN undone USING (id) WHERE id IN "
         "(SELECT max(id) FROM revisions WHERE batch = ? AND annotator = ? GROUP BY cell)",
         (batch, annotator),
     ).fetchall()
-    return {cell: Saved(id_, _parsed(content), not _parsed(content).empty) for cell, id_, content in rows}
+    found = {}
+    for cell, revision, content, parent, later in rows:
+        draft = from_text(content)
+        found[cell] = Saved(revision, draft, parent > 0 or not draft.empty, later is not None)
+    return found
 
 
-def _append(connection: sqlite3.Connection, batch: str, annotator: str, number: int, parent: int, draft: Draft) -> None:
-    connection.execute(
-        "INSERT INTO revisions (batch, annotator, cell, parent, content) VALUES (?, ?, ?, ?, ?)",
-        (batch, annotator, number, parent, json.dumps(draft.to_json(), ensure_ascii=False)),
+def _revision(connection: sqlite3.Connection, revision: int) -> tuple[Draft, int]:
+    """What a revision says, and the one before it."""
+    content, parent = connection.execute("SELECT content, parent FROM revisions WHERE id = ?", (revision,)).fetchone()
+    return from_text(content), parent
+
+
+def _later(connection: sqlite3.Connection, revision: int) -> int:
+    """What undoing has left at a revision; 0 if it is no undoing."""
+    found = connection.execute("SELECT later FROM undone WHERE id = ?", (revision,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _append(connection: sqlite3.Connection, batch: str, annotator: str, number: int, parent: int, draft: Draft) -> int:
+    made = connection.execute(
+        "INSERT INTO revisions (batch, annotator, cell, parent, content) VALUES (?, ?, ?, ?, ?) RETURNING id",
+        (batch, annotator, number, parent, as_text(draft)),
     )
+    return int(made.fetchone()[0])
+
+
+def _latest(connection: sqlite3.Connection, batch: str, annotator: str) -> int:
+    found = connection.execute(
+        "SELECT max(id) FROM revisions WHERE batch = ? AND annotator = ?", (batch, annotator)
+    ).fetchone()
+    return found[0] or 0
+
+
+def _file(connection: sqlite3.Connection, batch: str, annotator: str) -> tuple[str, int]:
+    """The stored file as it was when it was last known: its hash, and the latest revision in it."""
+    found = connection.execute(
+        "SELECT sha256, revision FROM files WHERE batch = ? AND annotator = ?", (batch, annotator)
+    ).fetchone()
+    return found or _NOTHING
 
 
 def _remember(connection: sqlite3.Connection, batch: str, annotator: str, sha256: str) -> None:
-    connection.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", (batch, annotator, sha256))
-
-
-def _parsed(content: str) -> Draft:
-    try:
-        value = parse_json(content)
-        return draft_of(value, len(value["marks"]))
-    except (ValueError, KeyError, TypeError, InputError) as error:
-        raise StoreError(
-            f"a row of the annotators' journal is damaged: {error}",
-            "Expected an annotation as the explorer wrote it",
-            "Move journal.sqlite away to begin a new one: the .json files beside it hold what was annotated",
-        ) from error
-
-
-def _annotation(batch: Batch, annotator: str, number: int, draft: Draft) -> CellAnnotation | None:
-    """What counts of a draft: patterns that have a description and a class. None if nothing was said."""
-    whole = [i for i, (text, pattern_class) in enumerate(draft.patterns, 1) if text and pattern_class]
-    if draft.empty or not (whole or draft.done or any(draft.marks)):
-        return None
-    patterns = tuple(Pattern(i, draft.patterns[i - 1][0], draft.patterns[i - 1][1]) for i in whole)  # type: ignore[arg-type]
-    marks = tuple(frozenset(one) & frozenset(whole) for one in draft.marks)
-    return CellAnnotation(batch.name, annotator, batch.cells[number - 1], patterns, marks)
-
-
-def _draft_from(one: CellAnnotation) -> Draft:
-    """As on the page, where patterns are numbered from 1 without gaps."""
-    places = {pattern.number: place for place, pattern in enumerate(one.patterns, 1)}
-    marks = tuple(tuple(sorted(places[number] for number in numbers)) for numbers in one.marks)
-    return Draft(tuple((pattern.text, pattern.pattern_class) for pattern in one.patterns), marks, True)
+    latest = _latest(connection, batch, annotator)
+    connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (batch, annotator, sha256, latest))

@@ -16,3 +16,7 @@ REGEX_TIME_S = 5.0
 """Seconds that a regular expression may take over the whole corpus; then the answer says how far it came."""
 MAX_WAITING = 16
 """Questions that may wait for the model; the next one is told to come back."""
+MAX_BATCH = 1_000
+"""Cells of a batch that is drawn in the page."""
+MAX_FIELDS = 20_000
+"""Of a form."""

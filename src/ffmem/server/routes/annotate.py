@@ -1,6 +1,7 @@
 """Annotation: reading it, and the only writes there are."""
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Body, Path, Query
@@ -9,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ffmem.annotations import batches
-from ffmem.annotations.journal import Conflict, Draft, Journal, draft_of, load_cell
+from ffmem.annotations.drafts import MAX_PATTERNS, Draft, draft_of
+from ffmem.annotations.journal import Conflict, Saved, load_cell
 from ffmem.annotations.protocol import check_name
 from ffmem.annotations.rows import EXPORT, to_csv, to_json
 from ffmem.annotations.sheets import export_rows
@@ -17,11 +19,13 @@ from ffmem.annotations.store import load
 from ffmem.errors import InputError
 from ffmem.queries.names import places
 from ffmem.server.answers import Missing, as_json, explorer_of, page
+from ffmem.server.limits import MAX_BATCH, MAX_FIELDS
 from ffmem.server.views.annotate import (
     annotations_view,
     check_writable,
     first_undone,
     invalid_of,
+    journal_of,
     saved_json,
     work_view,
 )
@@ -70,13 +74,25 @@ async def draw_batch(request: Request) -> Response:
     try:
         numbers = {name: int(asked.get(name) or default) for name, default in _NUMBERS.items()}
     except ValueError as error:
-        raise InputError(f"a number is not one: {error}", "Expected whole numbers", "Mend the form") from error
+        raise InputError(
+            f"a number is not one: {str(error)[:200]}", "Expected whole numbers", "Mend the form"
+        ) from error
+    if not 0 <= numbers["seed"] < 2**32:
+        raise InputError(f"the seed is {numbers['seed']}", "Expected 0 to 2**32 - 1", "Choose another one")
+    layers = places(explorer.index, asked.get("layer") or None)
+    n_cells = len(layers) * numbers["per_layer"]
+    if n_cells > MAX_BATCH:
+        raise InputError(
+            f"the batch would have {n_cells:,} cells",
+            f"Expected at most {MAX_BATCH:,}",
+            "Draw fewer, or from fewer layers",
+        )
     drawn = await run_in_threadpool(
         batches.draw,
         explorer.index,
         asked.get("name", ""),
-        layers=places(explorer.index, asked.get("layer") or None),
-        per_layer=min(numbers["per_layer"], 1000),
+        layers=layers,
+        per_layer=numbers["per_layer"],
         n_triggers=numbers["triggers"],
         sign=numbers["sign"],
         seed=numbers["seed"],
@@ -106,7 +122,7 @@ def work_json(request: Request, batch: Batch, annotator: Annotator, number: Numb
 @router.get("/annotate/{batch}/{annotator}/{number}", include_in_schema=False)
 def work_page(request: Request, batch: Batch, annotator: Annotator, number: Number) -> Response:
     """The same as a page."""
-    return page(request, "annotate-cell.html", view=_work(request, batch, annotator, number))
+    return page(request, "annotate-cell.html", view=_work(request, batch, annotator, number), theirs=None)
 
 
 @router.put("/annotate/{batch}/{annotator}/{number}.json")
@@ -118,7 +134,10 @@ def save_json(
     body: Annotated[dict[str, Any], Body(description="revision, patterns, marks, done")],
 ) -> Response:
     """Keep what an annotator says; 409 with the newer state if another tab was first."""
-    return _save(request, batch, annotator, number, body)
+    try:
+        return as_json(_save(request, batch, annotator, number, body))
+    except Conflict as error:
+        return _conflict(error, _batch(request, batch, annotator, number), number)
 
 
 @router.post("/annotate/{batch}/{annotator}/{number}/undo.json")
@@ -130,43 +149,52 @@ def undo_json(
     body: Annotated[dict[str, Any], Body(description="revision")],
 ) -> Response:
     """Take the last change back."""
-    explorer = explorer_of(request)
-    check_writable(explorer)
-    found = _batch(request, batch, annotator, number)
-    try:
-        saved = Journal(explorer.index).undo(found, annotator, number, _revision(body))
-    except Conflict as error:
-        return _conflict(error, found, number)
-    return as_json(saved_json(saved, invalid_of(found, number, saved.draft)))
+    return _step(request, batch, annotator, number, body, "undo")
+
+
+@router.post("/annotate/{batch}/{annotator}/{number}/redo.json")
+def redo_json(
+    request: Request,
+    batch: Batch,
+    annotator: Annotator,
+    number: Number,
+    body: Annotated[dict[str, Any], Body(description="revision")],
+) -> Response:
+    """Make the change again that was taken back last."""
+    return _step(request, batch, annotator, number, body, "redo")
 
 
 @router.post("/annotate/{batch}/{annotator}/{number}", include_in_schema=False)
 async def save_form(request: Request, batch: Batch, annotator: Annotator, number: Number) -> Response:
     """The same from a form, without scripts."""
     asked = await _form(request)
-    texts = {int(name[5:]): value for name, value in asked.items() if name.startswith("text-") and name[5:].isdecimal()}
-    kept = [old for old in sorted(texts) if texts[old].strip()]
-    new_number = {old: new for new, old in enumerate(kept, 1)}
-    n_triggers = int(asked["triggers"]) if asked.get("triggers", "").isdecimal() else 0
+    texts = {i: asked[f"text-{i}"] for i in range(1, MAX_PATTERNS + 2) if asked.get(f"text-{i}", "").strip()}
+    new_number = {old: new for new, old in enumerate(texts, 1)}
+    found = await run_in_threadpool(_batch, request, batch, annotator, number)
     body = {
         "revision": asked.get("revision", "0"),
-        "patterns": [{"text": texts[old], "class": asked.get(f"class-{old}", "")} for old in kept],
+        "patterns": [{"text": text, "class": asked.get(f"class-{old}", "")} for old, text in texts.items()],
         "marks": [
             [new for old, new in new_number.items() if f"mark-{trigger}-{old}" in asked]
-            for trigger in range(1, min(n_triggers, 1000) + 1)
+            for trigger in range(1, len(found.cells[number - 1].triggers) + 1)
         ],
         "done": "done" in asked,
     }
-    answer = await run_in_threadpool(_save, request, batch, annotator, number, body)
-    if answer.status_code == 409:
-        raise InputError(
-            "another tab has changed this cell since it was shown here",
-            "Expected the newest state",
-            "Load the page again",
-        )
+    check_writable(explorer_of(request))
+    try:
+        await run_in_threadpool(_save, request, batch, annotator, number, body)
+    except Conflict as error:
+        return await run_in_threadpool(_both, request, batch, annotator, number, body, error.current)
     step = asked.get("go", "")
-    going = int(step) if step.isdecimal() else number
+    going = step if 0 < len(step) < 7 and step.isdecimal() else str(number)
     return RedirectResponse(f"/annotate/{batch}/{annotator}/{going}", 303)
+
+
+def _both(request: Request, batch: str, annotator: str, number: int, body: dict[str, Any], current: Saved) -> Response:
+    """The page with what was sent, and what somebody else has saved; to send it once more is to decide."""
+    view = _work(request, batch, annotator, number)
+    mine = Saved(current.revision, draft_of(body, len(view.triggers)), False)
+    return page(request, "annotate-cell.html", status=409, view=replace(view, saved=mine), theirs=current.draft)
 
 
 def _work(request: Request, batch: str, annotator: str, number: int) -> Any:
@@ -183,13 +211,24 @@ def _batch(request: Request, batch: str, annotator: str, number: int) -> batches
         raise Missing from error
 
 
-def _save(request: Request, batch: str, annotator: str, number: int, body: dict[str, Any]) -> Response:
+def _save(request: Request, batch: str, annotator: str, number: int, body: dict[str, Any]) -> dict[str, Any]:
     explorer = explorer_of(request)
     check_writable(explorer)
     found = _batch(request, batch, annotator, number)
     draft: Draft = draft_of(body, len(found.cells[number - 1].triggers))
+    saved = journal_of(explorer).save(found, annotator, number, _revision(body), draft)
+    return saved_json(saved, invalid_of(found, number, saved.draft))
+
+
+def _step(
+    request: Request, batch: str, annotator: str, number: int, body: dict[str, Any], how: Literal["undo", "redo"]
+) -> Response:
+    explorer = explorer_of(request)
+    check_writable(explorer)
+    found, journal = _batch(request, batch, annotator, number), journal_of(explorer)
+    step = journal.undo if how == "undo" else journal.redo
     try:
-        saved = Journal(explorer.index).save(found, annotator, number, _revision(body), draft)
+        saved = step(found, annotator, number, _revision(body))
     except Conflict as error:
         return _conflict(error, found, number)
     return as_json(saved_json(saved, invalid_of(found, number, saved.draft)))
@@ -198,7 +237,7 @@ def _save(request: Request, batch: str, annotator: str, number: int, body: dict[
 def _revision(body: dict[str, Any]) -> int:
     try:
         return int(body["revision"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             "the change does not say on which revision it was made", "Expected a whole number", "Load the page again"
         ) from error
@@ -216,4 +255,10 @@ def _conflict(error: Conflict, batch: batches.Batch, number: int) -> Response:
 async def _form(request: Request) -> dict[str, str]:
     """Fields of a form; of a name that stands there twice, the last."""
     text = (await request.body()).decode("utf-8", "replace")
-    return {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True, max_num_fields=5000).items()}
+    try:
+        fields = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise InputError(
+            "the form has too many fields", f"Expected at most {MAX_FIELDS:,}", "Send what the page has"
+        ) from error
+    return {name: values[-1] for name, values in fields.items()}

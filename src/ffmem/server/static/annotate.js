@@ -4,9 +4,10 @@
   const form = document.getElementById("work");
   if (form.dataset.readOnly) return;
   const address = `${location.pathname}.json`;
-  const kept = `ffmem-draft ${location.pathname}`;
+  const kept = `ffmem-draft ${form.dataset.index} ${location.pathname}`; // another index may be shown at this address
   const state = document.getElementById("state");
   const undo = document.getElementById("undo");
+  const redo = document.getElementById("redo");
   const list = document.getElementById("patterns");
   const triggers = [...document.querySelectorAll("#triggers > li")];
   let revision = Number(form.dataset.revision);
@@ -62,7 +63,17 @@
     revision = answer.revision;
     form.elements.revision.value = revision;
     undo.hidden = !answer.can_undo;
+    redo.hidden = !answer.can_redo;
     hints(answer.invalid);
+  };
+  const together = (mine, theirs) => {
+    const patterns = [...theirs.patterns];
+    const place = mine.patterns.map((one) => {
+      const same = patterns.findIndex((other) => other.text === one.text && other.class === one.class);
+      return same < 0 ? patterns.push(one) : same + 1;
+    });
+    const marks = theirs.marks.map((numbers, t) => [...new Set([...numbers, ...mine.marks[t].map((number) => place[number - 1])])]);
+    return { patterns, marks, done: false };
   };
   const conflict = (answer) => {
     say("Not saved: changed elsewhere.");
@@ -71,12 +82,13 @@
     const dialog = document.getElementById("conflict");
     document.getElementById("take-theirs").onclick = () => { dialog.close(); write(theirs); settle(theirs); unsaved = false; store(null); say("Saved."); };
     document.getElementById("keep-mine").onclick = () => { dialog.close(); settle(theirs); save(); };
+    document.getElementById("keep-both").onclick = () => { const both = together(read(), theirs); dialog.close(); write(both); settle(theirs); save(); };
     if (!dialog.open) dialog.showModal();
   };
   const send = async (path, method, body) => fetch(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body), keepalive: true });
   const save = async () => {
     clearTimeout(timer);
-    if (saving) { await saving; if (!unsaved) return; }
+    if (saving) { const done = await saving; if (!unsaved) return done; }
     unsaved = false;
     say("Saving …");
     saving = (async () => {
@@ -108,9 +120,18 @@
     timer = setTimeout(save, 500);
   };
   const go = async () => {
+    const said = read();
+    const half = said.patterns.findIndex((one, i) => (!one.text || !one.class) && (one.text || one.class || said.marks.some((numbers) => numbers.includes(i + 1))));
+    if (half >= 0) {
+      say(`Not done yet: pattern ${half + 1} has no ${said.patterns[half].text ? "class" : "description"}.`);
+      rows()[half].querySelector(said.patterns[half].text ? "select" : "input").focus();
+      return;
+    }
     form.elements.done.checked = true;
     unsaved = true;
-    if (await save() && form.dataset.next) location.href = location.pathname.replace(/\d+$/, form.dataset.next);
+    if (!(await save())) return;
+    if (form.dataset.next) location.href = location.pathname.replace(/\d+$/, form.dataset.next);
+    else say("Saved. This was the last cell.");
   };
   const look = (place) => {
     current = Math.max(0, Math.min(triggers.length - 1, place));
@@ -118,17 +139,23 @@
     triggers[current].focus({ preventScroll: true });
     triggers[current].scrollIntoView({ block: "nearest" });
   };
-  const takeBack = async () => {
-    await save();
-    const answer = await send(address.replace(/\.json$/, "/undo.json"), "POST", { revision });
-    const told = await answer.json();
-    if (answer.status === 409) { conflict(told); return; }
-    if (!answer.ok) { say(told.error.message); return; }
-    write(told);
-    settle(told);
-    store(null);
-    say("Undone.");
+  const step = async (how, told) => {
+    if (unsaved || saving) { if (!(await save())) return; }
+    try {
+      const answer = await send(address.replace(/\.json$/, `/${how}.json`), "POST", { revision });
+      const found = await answer.json();
+      if (answer.status === 409) { conflict(found); return; }
+      if (!answer.ok) { say(found.error.message); return; }
+      write(found);
+      settle(found);
+      store(null);
+      say(told);
+    } catch {
+      say("The explorer cannot be reached; try again when it is back.");
+    }
   };
+  const takeBack = () => step("undo", "Undone.");
+  const again = () => step("redo", "Done again.");
   form.addEventListener("input", changed);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -137,6 +164,7 @@
     else { unsaved = true; await save(); }
   });
   undo.addEventListener("click", takeBack);
+  redo.addEventListener("click", again);
   addEventListener("pagehide", () => { if (unsaved) send(address, "PUT", { revision, ...read() }); });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -145,7 +173,7 @@
     const last = () => rows().findLast((row) => row.querySelector("input").value.trim());
     const classed = (name) => { const row = last(); if (row) { row.querySelector("select").value = name; changed(); } };
     const acts = {
-      j: () => look(triggers[current].classList.contains("current") ? current + 1 : current), k: () => look(current - 1), u: takeBack, d: go,
+      j: () => look(triggers[current].classList.contains("current") ? current + 1 : current), k: () => look(current - 1), u: takeBack, U: again, d: go, ...(event.target.closest("button, a, summary") ? {} : { Enter: go }),
       n: () => { const row = rows().find((one) => !one.querySelector("input").value) ?? (addRow(), list.lastElementChild); row.querySelector("input").focus(); },
       s: () => classed("shallow"), m: () => classed("semantic"),
     };
@@ -157,7 +185,8 @@
     event.preventDefault();
     event.stopPropagation();
   }, true);
-  undo.hidden = !revision;
+  undo.hidden = !form.dataset.undo;
+  redo.hidden = !form.dataset.redo;
   const left = (() => { try { return JSON.parse(localStorage.getItem(kept) ?? "null"); } catch { return null; } })();
   if (left) { // the browser, or the server, went away before this was saved
     write(left);

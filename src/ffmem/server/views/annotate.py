@@ -1,19 +1,22 @@
 """Annotation in the page: batches, one cell at a time without its name, what annotators agree on."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ffmem.annotations.adjudication import adjudication_rows
 from ffmem.annotations.agreement import Agreement, measure_agreement
-from ffmem.annotations.batches import Batch, load_batch
-from ffmem.annotations.journal import Draft, Journal, Saved, annotators_of, batch_names, load_cell
-from ffmem.annotations.protocol import ADJUDICATED, MIN_TRIGGERS, check_name
+from ffmem.annotations.batches import Batch, index_id, load_batch
+from ffmem.annotations.drafts import Draft
+from ffmem.annotations.journal import Journal, Saved, batch_names, load_cell
+from ffmem.annotations.protocol import ADJUDICATED, MIN_TRIGGERS, CellAnnotation, check_name
 from ffmem.annotations.store import load
 from ffmem.annotations.summary import Summary, summarize
 from ffmem.cell import mark
 from ffmem.errors import InputError
 from ffmem.index.reader import Index
 from ffmem.server.explorer import Explorer
+from ffmem.server.views.overview import labels_by_layer
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class BatchView:
     progress: tuple[Progress, ...]
     n_to_settle: int
     """Cells that annotators differ on."""
+    n_settled: int
+    """Of these, the ones that are settled."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -57,6 +62,8 @@ class AnnotationsView:
     why_no_agreement: str
     summary: Summary | None
     why_no_summary: str
+    machine: dict[str, dict[str, float]]
+    """Share of the triggers with each label by the automatic patterns of the study, by layer; empty without one."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -64,6 +71,7 @@ class AnnotationsView:
             "batches": [one.to_json() for one in self.batches],
             "agreement": self.agreement and self.agreement.to_json(),
             "summary": self.summary and self.summary.to_json(),
+            "machine": self.machine,
         }
 
 
@@ -95,6 +103,8 @@ class WorkView:
     """Cells that this annotator goes through: all, or those to settle."""
     said: tuple[str, ...]
     """What each annotator's patterns are; only for who settles it."""
+    index: str
+    """Under which a browser keeps what is not saved yet; another index may be shown at the same address."""
 
     @property
     def settles(self) -> bool:
@@ -125,14 +135,21 @@ class WorkView:
 
 def saved_json(saved: Saved, invalid: tuple[int, ...]) -> dict[str, Any]:
     """What is said of a cell, as plain JSON values."""
-    return {"revision": saved.revision, "can_undo": saved.can_undo, "invalid": list(invalid)} | saved.draft.to_json()
+    told = {
+        "revision": saved.revision,
+        "can_undo": saved.can_undo,
+        "can_redo": saved.can_redo,
+        "invalid": list(invalid),
+    }
+    return told | saved.draft.to_json()
 
 
 def annotations_view(explorer: Explorer) -> AnnotationsView:
     """See `AnnotationsView`."""
     index = explorer.index
-    batches = tuple(_batch_view(index, load_batch(index, name)) for name in batch_names(index))
-    stored = load(index)
+    journal, stored = journal_of(explorer), load(index)
+    batches = tuple(_batch_view(journal, load_batch(index, name), stored) for name in batch_names(index))
+    stored = load(index)  # the journal may have written what a process that died could not
     agreement, summary, whys = None, None, ["", ""]
     try:
         agreement = measure_agreement(stored)
@@ -142,7 +159,8 @@ def annotations_view(explorer: Explorer) -> AnnotationsView:
         summary = summarize(index, stored)
     except InputError as error:
         whys[1] = str(error)
-    return AnnotationsView(batches, agreement, whys[0], summary, whys[1])
+    found = explorer.study.findings
+    return AnnotationsView(batches, agreement, whys[0], summary, whys[1], labels_by_layer(found) if found else {})
 
 
 def work_view(explorer: Explorer, batch: str, annotator: str, number: int) -> WorkView:
@@ -154,14 +172,16 @@ def work_view(explorer: Explorer, batch: str, annotator: str, number: int) -> Wo
     index = explorer.index
     found = load_cell(index, batch, number)
     check_name(annotator, "annotator")
-    now = Journal(index).current(found, annotator)
+    now = journal_of(explorer).current(found, annotator)
     shown = found.cells[number - 1]
     blank = Saved(0, Draft(marks=((),) * len(shown.triggers)), False)
     settles = annotator == ADJUDICATED
-    to_settle = _to_settle(index, found) if settles else {}
+    to_settle = _to_settle(found, load(index)) if settles else {}
     rows = to_settle.get(number, [])
     told = {row["number"]: row["said"] for row in rows if row["row"] == "trigger"}
-    saved = now.get(number) or (Saved(0, _proposed(rows, blank.draft), False) if rows else blank)
+    saved = now.get(number, blank)
+    if rows and saved.draft.empty and not saved.can_redo:
+        saved = replace(saved, draft=_proposed(rows, blank.draft))
     triggers = tuple(
         ShownPrefix(*_prefix(index, one.sentence_id, one.position), told.get(str(i), ""))
         for i, one in enumerate(shown.triggers, 1)
@@ -178,6 +198,7 @@ def work_view(explorer: Explorer, batch: str, annotator: str, number: int) -> Wo
         done=tuple(sorted(one for one, its in now.items() if its.draft.done)),
         numbers=numbers,
         said=tuple(row["said"] for row in rows if row["row"] == "pattern" and row["said"]),
+        index=index_id(index),
     )
 
 
@@ -186,10 +207,10 @@ def first_undone(explorer: Explorer, batch: str, annotator: str) -> int:
     found = load_batch(explorer.index, batch)
     check_name(annotator, "annotator")
     if annotator == ADJUDICATED:
-        numbers = tuple(_to_settle(explorer.index, found)) or (1,)
-        done = {n for n, one in Journal(explorer.index).current(found, annotator).items() if one.draft.done}
+        numbers = tuple(_to_settle(found, load(explorer.index))) or (1,)
+        done = {n for n, one in journal_of(explorer).current(found, annotator).items() if one.draft.done}
         return next((one for one in numbers if one not in done), numbers[0])
-    return _progress(explorer.index, found, annotator).next
+    return _progress(journal_of(explorer), found, annotator).next
 
 
 def invalid_of(batch: Batch, number: int, draft: Draft) -> tuple[int, ...]:
@@ -202,24 +223,26 @@ def invalid_of(batch: Batch, number: int, draft: Draft) -> tuple[int, ...]:
     return tuple(pattern for pattern, sentences in carriers.items() if len(sentences) < MIN_TRIGGERS)
 
 
-def _batch_view(index: Index, batch: Batch) -> BatchView:
-    names = annotators_of(index, batch.name)
-    progress = tuple(_progress(index, batch, name) for name in names if name != ADJUDICATED)
-    return BatchView(batch.name, len(batch.cells), progress, len(_to_settle(index, batch)))
+def _batch_view(journal: Journal, batch: Batch, stored: Sequence[CellAnnotation]) -> BatchView:
+    names = [name for name in journal.annotators(batch.name) if name != ADJUDICATED]
+    differ = set(_to_settle(batch, stored))
+    settled = {number for number, one in journal.current(batch, ADJUDICATED).items() if one.draft.done}
+    progress = tuple(_progress(journal, batch, name) for name in names)
+    return BatchView(batch.name, len(batch.cells), progress, len(differ), len(differ & settled))
 
 
-def _progress(index: Index, batch: Batch, annotator: str) -> Progress:
-    now = Journal(index).current(batch, annotator)
+def _progress(journal: Journal, batch: Batch, annotator: str) -> Progress:
+    now = journal.current(batch, annotator)
     done = {number for number, one in now.items() if one.draft.done}
     begun = {number for number, one in now.items() if not one.draft.empty} - done
     first = next((number for number in range(1, len(batch.cells) + 1) if number not in done), 1)
     return Progress(annotator, len(done), len(begun), len(batch.cells), first)
 
 
-def _to_settle(index: Index, batch: Batch) -> dict[int, list[dict[str, str]]]:
+def _to_settle(batch: Batch, stored: Sequence[CellAnnotation]) -> dict[int, list[dict[str, str]]]:
     """Rows of the cells that annotators differ on, by their numbers."""
     found: dict[int, list[dict[str, str]]] = {}
-    for row in adjudication_rows(batch, load(index)):
+    for row in adjudication_rows(batch, stored):
         found.setdefault(int(row["cell"]), []).append(dict(row))
     return found
 
@@ -239,6 +262,11 @@ def _prefix(index: Index, sentence_id: int, position: int) -> tuple[str, str]:
     row = index.text.sentence(sentence_id)
     before, firing, _ = mark(row.text, (int(row.token_starts[position]), int(row.token_ends[position])), "", "")
     return before, firing
+
+
+def journal_of(explorer: Explorer) -> Journal:
+    """Where what is said in this explorer is kept."""
+    return Journal(explorer.index, read_only=explorer.read_only)
 
 
 def check_writable(explorer: Explorer) -> None:

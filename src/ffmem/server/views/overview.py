@@ -48,7 +48,7 @@ class OverviewView:
 def overview_view(explorer: Explorer) -> OverviewView:
     """See `OverviewView`; what does not change is computed once."""
     study = explorer.study
-    labels = _labels(study.findings) if study.findings else {}
+    labels = labels_by_layer(study.findings) if study.findings else {}
     rows = explorer.kept("overview", lambda: overview(explorer.index))
     return OverviewView(
         info=info(explorer.index),
@@ -64,7 +64,7 @@ def choose_highlights(explorer: Explorer) -> None:
     explorer.kept(_HIGHLIGHTS, lambda: tuple(highlights(explorer.index)))
 
 
-def _labels(found: Findings) -> dict[str, dict[str, float]]:
-    """By layer; empty if no patterns were looked for."""
+def labels_by_layer(found: Findings) -> dict[str, dict[str, float]]:
+    """Share of triggers with each label, by layer; empty if no patterns were looked for."""
     layers = found.values.get("patterns", {}).get("layers", ())
     return {one["layer"]: {label: one["labels"][label]["value"] for label in LABELS} for one in layers}
