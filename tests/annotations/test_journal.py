@@ -117,7 +117,8 @@ revisions = dict.fromkeys(range(1, len(batch.cells) + 1), 0)
 for i in range(100_000):
     number = i % len(batch.cells) + 1
     marks = ((1,),) * len(batch.cells[number - 1].triggers)
-    revisions[number] = journal.save(batch, "ann", number, revisions[number], Draft(((f"said {i}", "shallow"),), marks)).revision
+    draft = Draft(((f"said {i}", "shallow"),), marks)
+    revisions[number] = journal.save(batch, "ann", number, revisions[number], draft).revision
     print(number, i, flush=True)
 """
 
@@ -165,9 +166,7 @@ def test_redo_goes_forward_again(index: Index, batch: Batch) -> None:
 def test_clearing_a_cell_can_be_undone(index: Index, batch: Batch) -> None:
     journal = Journal(index)
     first = journal.save(batch, "ann", 1, 0, said(batch, 1))
-    cleared = journal.save(
-        batch, "ann", 1, first.revision, Draft(marks=((),) * len(batch.cells[0].triggers))
-    )
+    cleared = journal.save(batch, "ann", 1, first.revision, Draft(marks=((),) * len(batch.cells[0].triggers)))
     assert load(index) == [] and cleared.can_undo
     assert journal.undo(batch, "ann", 1, cleared.revision).draft == first.draft
 
@@ -282,7 +281,10 @@ def test_what_is_half_written_is_kept_and_does_not_count(index: Index, batch: Ba
         ({"patterns": [], "marks": [[]]}, "marks for 1"),
         ({"patterns": [{"text": "x", "class": "odd"}], "marks": [[], []]}, "class of pattern 1"),
         ({"patterns": [{"text": "x" * 501, "class": ""}], "marks": [[], []]}, "501"),
-        ({"patterns": [{"text": "x", "class": ""}] * (MAX_PATTERNS + 1), "marks": [[], []]}, f"{MAX_PATTERNS + 1} patterns"),
+        (
+            {"patterns": [{"text": "x", "class": ""}] * (MAX_PATTERNS + 1), "marks": [[], []]},
+            f"{MAX_PATTERNS + 1} patterns",
+        ),
     ],
 )
 def test_what_is_no_draft_is_told(value: dict[str, object], told: str) -> None:

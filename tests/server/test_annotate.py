@@ -190,7 +190,9 @@ def test_what_is_no_annotation(annotating: TestClient, wrong: dict[str, object])
     assert annotating.post("/annotate/b/ann/1/undo.json", json={"revision": 0}).status_code == 400
 
 
-@pytest.mark.parametrize("text", ['{"revision": Infinity}', '{"revision": 1e999, "patterns": [], "marks": []}', "[]", "\xff"])
+@pytest.mark.parametrize(
+    "text", ['{"revision": Infinity}', '{"revision": 1e999, "patterns": [], "marks": []}', "[]", "\xff"]
+)
 def test_no_body_makes_it_fail(annotating: TestClient, text: str) -> None:
     for method, path in (("PUT", "1.json"), ("POST", "1/undo.json"), ("POST", "1/redo.json")):
         headers = {"content-type": "application/json"}
