@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffmem.annotations import store
-from ffmem.annotations.batches import Batch, annotations_folder, load_batch
+from ffmem.annotations.batches import Batch, annotations_folder
 from ffmem.annotations.drafts import Draft, as_text, counted, draft_from, from_text
 from ffmem.annotations.protocol import ADJUDICATED, check_name
 from ffmem.errors import InputError, StoreError
@@ -248,20 +248,6 @@ def _sha256(path: Path) -> str:
 def batch_names(index: Index) -> list[str]:
     """Batches that were drawn from an index."""
     return sorted(path.stem for path in (annotations_folder(index) / "keys").glob("*.json"))
-
-
-def load_cell(index: Index, batch: str, number: int) -> Batch:
-    """A batch that has a cell of this number.
-
-    Raises:
-        InputError: it has none.
-    """
-    found = load_batch(index, batch)
-    if not 1 <= number <= len(found.cells):
-        raise InputError(
-            f"batch {batch!r} has no cell {number}", f"Expected 1 to {len(found.cells)}", "Begin at the first one"
-        )
-    return found
 
 
 def _current(connection: sqlite3.Connection, batch: str, annotator: str) -> dict[int, Saved]:

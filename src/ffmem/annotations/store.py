@@ -132,7 +132,7 @@ def import_files(index: Index, paths: Sequence[Path], *, replace: bool = False) 
                     "Give only the one that counts",
                 )
             found[key], n_blank[key] = filled.annotations, filled.n_blank
-    stored = {key: _load(index, stored_path(index, *key)) for key in found if stored_path(index, *key).is_file()}
+    stored = {key: load_path(index, stored_path(index, *key)) for key in found if stored_path(index, *key).is_file()}
     for key in found:
         if not replace and stored.get(key, found[key]) != found[key]:
             raise InputError(
@@ -170,7 +170,7 @@ def load(index: Index) -> list[CellAnnotation]:
     Raises:
         InputError: a file was changed, or belongs to another index.
     """
-    return [one for path in sorted(annotations_folder(index).glob("*.json")) for one in _load(index, path)]
+    return [one for path in sorted(annotations_folder(index).glob("*.json")) for one in load_path(index, path)]
 
 
 def export(index: Index, out: Path) -> int:
@@ -199,7 +199,7 @@ def export(index: Index, out: Path) -> int:
 def load_one(index: Index, batch: str, annotator: str) -> tuple[CellAnnotation, ...]:
     """What one annotator says about one batch; empty if nothing is stored."""
     path = stored_path(index, batch, annotator)
-    return _load(index, path) if path.is_file() else ()
+    return load_path(index, path) if path.is_file() else ()
 
 
 def save_one(index: Index, batch: str, annotator: str, annotations: Sequence[CellAnnotation]) -> Path:
@@ -212,7 +212,12 @@ def save_one(index: Index, batch: str, annotator: str, annotations: Sequence[Cel
     return path
 
 
-def _load(index: Index, path: Path) -> tuple[CellAnnotation, ...]:
+def load_path(index: Index, path: Path) -> tuple[CellAnnotation, ...]:
+    """What one stored file says.
+
+    Raises:
+        InputError: it was changed, or belongs to another index.
+    """
     return tuple(one for filled in read_filled(index, path) for one in filled.annotations)
 
 

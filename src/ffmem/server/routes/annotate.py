@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ffmem.annotations import batches
 from ffmem.annotations.drafts import MAX_PATTERNS, Draft, draft_of
-from ffmem.annotations.journal import Conflict, Saved, load_cell
+from ffmem.annotations.journal import Conflict, Saved
 from ffmem.annotations.protocol import check_name
 from ffmem.annotations.rows import EXPORT, to_csv, to_json
 from ffmem.annotations.sheets import export_rows
@@ -29,6 +29,7 @@ from ffmem.server.views.annotate import (
     saved_json,
     work_view,
 )
+from ffmem.server.views.annotated import batch_of
 
 router = APIRouter()
 
@@ -206,7 +207,7 @@ def _batch(request: Request, batch: str, annotator: str, number: int) -> batches
     try:
         check_name(batch, "batch")
         check_name(annotator, "annotator")
-        return load_cell(explorer_of(request).index, batch, number)
+        return batch_of(explorer_of(request), batch, number)
     except InputError as error:
         raise Missing from error
 

@@ -6,16 +6,16 @@ from typing import Any
 
 from ffmem.annotations.adjudication import adjudication_rows
 from ffmem.annotations.agreement import Agreement, measure_agreement
-from ffmem.annotations.batches import Batch, index_id, load_batch
+from ffmem.annotations.batches import Batch, index_id
 from ffmem.annotations.drafts import Draft
-from ffmem.annotations.journal import Journal, Saved, batch_names, load_cell
+from ffmem.annotations.journal import Journal, Saved, batch_names
 from ffmem.annotations.protocol import ADJUDICATED, MIN_TRIGGERS, CellAnnotation, check_name
-from ffmem.annotations.store import load
 from ffmem.annotations.summary import Summary, summarize
 from ffmem.cell import mark
 from ffmem.errors import InputError
 from ffmem.index.reader import Index
 from ffmem.server.explorer import Explorer
+from ffmem.server.views.annotated import batch_of, stored_of
 from ffmem.server.views.overview import labels_by_layer
 
 
@@ -147,9 +147,9 @@ def saved_json(saved: Saved, invalid: tuple[int, ...]) -> dict[str, Any]:
 def annotations_view(explorer: Explorer) -> AnnotationsView:
     """See `AnnotationsView`."""
     index = explorer.index
-    journal, stored = journal_of(explorer), load(index)
-    batches = tuple(_batch_view(journal, load_batch(index, name), stored) for name in batch_names(index))
-    stored = load(index)  # the journal may have written what a process that died could not
+    journal, stored = journal_of(explorer), stored_of(explorer)
+    batches = tuple(_batch_view(journal, batch_of(explorer, name), stored) for name in batch_names(index))
+    stored = stored_of(explorer)  # the journal may have written what a process that died could not
     agreement, summary, whys = None, None, ["", ""]
     try:
         agreement = measure_agreement(stored)
@@ -170,13 +170,13 @@ def work_view(explorer: Explorer, batch: str, annotator: str, number: int) -> Wo
         InputError: no such batch or cell, or no name of an annotator.
     """
     index = explorer.index
-    found = load_cell(index, batch, number)
+    found = batch_of(explorer, batch, number)
     check_name(annotator, "annotator")
     now = journal_of(explorer).current(found, annotator)
     shown = found.cells[number - 1]
     blank = Saved(0, Draft(marks=((),) * len(shown.triggers)), False)
     settles = annotator == ADJUDICATED
-    to_settle = _to_settle(found, load(index)) if settles else {}
+    to_settle = _to_settle(found, stored_of(explorer)) if settles else {}
     rows = to_settle.get(number, [])
     told = {row["number"]: row["said"] for row in rows if row["row"] == "trigger"}
     saved = now.get(number, blank)
@@ -204,10 +204,10 @@ def work_view(explorer: Explorer, batch: str, annotator: str, number: int) -> Wo
 
 def first_undone(explorer: Explorer, batch: str, annotator: str) -> int:
     """Where an annotator goes on."""
-    found = load_batch(explorer.index, batch)
+    found = batch_of(explorer, batch)
     check_name(annotator, "annotator")
     if annotator == ADJUDICATED:
-        numbers = tuple(_to_settle(found, load(explorer.index))) or (1,)
+        numbers = tuple(_to_settle(found, stored_of(explorer))) or (1,)
         done = {n for n, one in journal_of(explorer).current(found, annotator).items() if one.draft.done}
         return next((one for one in numbers if one not in done), numbers[0])
     return _progress(journal_of(explorer), found, annotator).next
