@@ -65,6 +65,23 @@ def mean(values: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0)
     return Estimate(float(values.mean()), float(low), float(high), len(values))
 
 
+def ratio(numerators: np.ndarray, denominators: np.ndarray, *, seed: int = 0) -> Estimate:
+    """A ratio of two sums with its bootstrap percentile interval.
+
+    Args:
+        numerators: (n,) what each drawn thing adds to the upper sum.
+        denominators: (n,) to the lower one. Draws in which it is 0 are left out.
+        seed: of the draws.
+    """
+    above, below = numerators.astype(np.float64), denominators.astype(np.float64)
+    if len(above) == 0 or below.sum() == 0:
+        return Estimate(np.nan, np.nan, np.nan, len(above))
+    with np.errstate(invalid="ignore"):
+        ratios = np.concatenate([above[picks].sum(1) / below[picks].sum(1) for picks in _draws(len(above), seed)])
+    low, high = np.nanquantile(ratios, [0.025, 0.975])
+    return Estimate(float(above.sum() / below.sum()), float(low), float(high), len(above))
+
+
 def _draws(n: int, seed: int) -> Iterator[np.ndarray]:
     """(draws, n) numbers below n each, some draws at a time, together N_RESAMPLES."""
     rng = np.random.default_rng(seed)

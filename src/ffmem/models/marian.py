@@ -5,8 +5,6 @@ no norm before the unembedding, which has a bias of its own where the model was 
 `final-norm` has it.
 """
 
-from typing import Any
-
 from ffmem.models.base import Family, Layout, max_positions
 
 
