@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 from ffmem.alignment.links import Link
@@ -30,11 +31,16 @@ class LearnedLinks:
 
 def is_installed() -> bool:
     """Whether the extra is there."""
-    try:
-        _thot("nothing")
-    except InputError:
-        return False
-    return True
+    return find_spec("thot") is not None
+
+
+def require(what: str) -> None:
+    """Refuse to go on without the extra.
+
+    Args:
+        what: what cannot be done without it, for the message.
+    """
+    _thot(what)
 
 
 def learn_links(

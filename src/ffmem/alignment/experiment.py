@@ -13,6 +13,7 @@ from ffmem.alignment.links import Link, Links, all_sure
 from ffmem.alignment.maps import links_of
 from ffmem.alignment.pairs import Pair
 from ffmem.alignment.scoring import Score, score
+from ffmem.errors import InputError
 from ffmem.models.transformer import Transformer
 
 MEASURES: tuple[Measure, ...] = ("weights", "norms")
@@ -83,6 +84,22 @@ class AlignmentStudy:
         wanted = (layer, head, measure, reading)
         return next(row for row in self.rows if (row.layer, row.head, row.measure, row.reading) == wanted)
 
+    def named(self, name: str) -> Row:
+        """The row that is called so, as ``L1:AWI:norms`` or ``L1.H2:AWO:weights``.
+
+        Raises:
+            InputError: there is none.
+        """
+        for row in self.rows:
+            if name == f"{row.name}:{row.reading}:{row.measure}":
+                return row
+        last = self.rows[-1]
+        raise InputError(
+            f"--pick is {name!r}, which is no layer or head of {self.model}",
+            f"Expected a layer from L0 to L{last.layer} or a head such as {last.name}, then AWI or AWO, then weights or norms",
+            "Write for example --pick L0:AWI:norms",
+        )
+
     def layers(self, measure: Measure, reading: Reading) -> list[Row]:
         """The rows of whole layers."""
         return [row for row in self.rows if (row.head, row.measure, row.reading) == (None, measure, reading)]
@@ -121,6 +138,7 @@ def align(
     *,
     more: Sequence[Pair] = (),
     systems: Sequence[tuple[str, Sequence[Links]]] = (),
+    pick: str | None = None,
     listen: Listener = lambda _what, _done, _all: None,
 ) -> tuple[AlignmentStudy, list[frozenset[Link]]]:
     """The error rate of every layer and head against gold links, or against an aligner's.
@@ -131,13 +149,16 @@ def align(
         gold: links that are right; without them, those of `SILVER` count as right, and no error rate means more than agreement.
         more: further pairs for the aligners to learn from.
         systems: links of other systems with their names.
+        pick: whose links are returned, as "L1.H2:AWO:norms"; by default those of the layer with the highest mean norm, by
+            norms and AWI, as in the paper.
         listen: told of the progress.
 
     Returns:
-        the study, and the links of the layer that has the highest mean norm, by norms and AWI.
+        the study, and the links that were picked.
 
     Raises:
-        InputError: the model has no cross-attention; or there are no gold links, and the extra `alignment` is not installed.
+        InputError: the model has no cross-attention; there are no gold links, and the extra `alignment` is not installed;
+            nothing has the name that is picked.
     """
     found = extract(model, pairs, lambda done, n: listen("reading attention", done, n))
     others: list[tuple[str, Sequence[frozenset[Link]]]] = [
@@ -152,9 +173,11 @@ def align(
         for one in learned:
             others += [(f"{one.method}, one direction", one.forward), (f"{one.method}, symmetrised", one.symmetrised)]
     assert right is not None
+    listen("scoring", 0, 0)
     study = study_of(model.facts.name, found, right, others, "silver" if gold is None else "gold")
-    chosen = [links_of(sources[study.layer, WHOLE_LAYER]) for sources in found.sources["norms", "AWI"]]
-    return study, chosen
+    picked = study.named(pick) if pick else study.row(study.layer, None, "norms", "AWI")
+    place = WHOLE_LAYER if picked.head is None else picked.head + 1
+    return study, [links_of(sources[picked.layer, place]) for sources in found.sources[picked.measure, picked.reading]]
 
 
 def _learned(pairs: Sequence[Pair], more: Sequence[Pair], listen: Listener, method: Any) -> LearnedLinks:

@@ -1,8 +1,8 @@
 """Links from an encoder-decoder's cross-attention: every layer and head, by weights and by norms, in both readings.
 
-The decoder is given the reference translation. Its row t has y_t as its input, and predicts y_(t+1): with AWO, "align with output",
-the row speaks for the word that it predicts; with AWI, "align with input", for the word that it was given (Kobayashi et al. 2020,
-section 5; Shift-Att in Chen et al. 2020).
+The decoder is given the reference translation. Its row t has y_t as its input, and predicts y_(t+1): with AWO, "align with
+output", the row speaks for the word that it predicts; with AWI, "align with input", for the word that it was given (Kobayashi
+et al. 2020, section 5; Shift-Att in Chen et al. 2020).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int16, Int64
+from jaxtyping import Float, Int16, Int64
 
 from ffmem.alignment.maps import best_sources
 from ffmem.alignment.pairs import Pair
@@ -105,7 +105,7 @@ def read_maps(
     columns, own = columns_of(tokens.source_words, n_source), rows_of(tokens.target_words, n_target)
     nothing = np.zeros((n_target, 1))
     rows: dict[Reading, np.ndarray] = {"AWI": np.hstack((nothing, own)), "AWO": np.hstack((own, nothing))}
-    has_row: Bool[np.ndarray, " words"] = own.any(1)
+    has_row = own.sum(1) > 0
     return {
         reading: best_sources(merge(stack, matrix, columns), tokens.source_words, has_row, n_source)
         for reading, matrix in rows.items()

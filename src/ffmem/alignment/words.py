@@ -60,7 +60,8 @@ def columns_of(words: Int64[np.ndarray, " tokens"], n_words: int) -> Float[np.nd
 def rows_of(words: Int64[np.ndarray, " tokens"], n_words: int) -> Float[np.ndarray, "words tokens"]:
     """What turns rows of tokens into rows of words: a word's row is the MEAN over its tokens, zeros if it has none."""
     matrix = (words[None, :] == np.arange(n_words)[:, None]).astype(np.float64)
-    return matrix / np.maximum(matrix.sum(1, keepdims=True), 1.0)
+    means: np.ndarray = matrix / np.maximum(matrix.sum(1, keepdims=True), 1.0)
+    return means
 
 
 def merge(

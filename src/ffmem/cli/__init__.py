@@ -9,11 +9,24 @@ from cyclopts import CycloptsError
 # the order of these is the order of the commands in the reference
 from ffmem import render
 
-from ffmem.cli import build, read, ask, tables, model, explain, study, annotate  # isort: skip
+from ffmem.cli import build, read, ask, tables, model, explain, align, study, annotate  # isort: skip
 from ffmem.cli.app import app
 from ffmem.errors import FfmemError, InputError
 
-__all__ = ["annotate", "app", "ask", "build", "explain", "main", "model", "read", "reference", "study", "tables"]
+__all__ = [
+    "align",
+    "annotate",
+    "app",
+    "ask",
+    "build",
+    "explain",
+    "main",
+    "model",
+    "read",
+    "reference",
+    "study",
+    "tables",
+]
 
 
 def main() -> None:
