@@ -17,6 +17,7 @@ from ffmem.alignment.maps import best_sources
 from ffmem.alignment.pairs import Pair
 from ffmem.alignment.words import NO_WORD, columns_of, merge, rows_of, text_of, word_of_tokens
 from ffmem.errors import InputError
+from ffmem.models.feed_forward import at
 from ffmem.models.transformer import Transformer
 
 Measure = Literal["weights", "norms"]
@@ -57,7 +58,7 @@ class TokenPair:
 class Extraction:
     """Links of every layer and head."""
 
-    sources: dict[tuple[Measure, Reading], list[Int16[np.ndarray, "layers heads_and_one words"]]]
+    sources: dict[tuple[Measure, Reading], list[Int16[np.ndarray, "layers heads_and_one _words"]]]
     """For each pair the source word of each target word, or `maps.NO_LINK`; the layer itself stands before its heads."""
     mean_norms: Float[np.ndarray, "layers heads_and_one"]
     """The mean over all cells of all maps of norms: all that is asked to choose a layer or a head without gold links."""
@@ -166,28 +167,37 @@ def _with_layers(layers: np.ndarray, heads: np.ndarray) -> np.ndarray:
     return np.concatenate((layers[:, None], heads), axis=1)
 
 
+_CROSS_ATTENTION = {"marian": ("encoder_attn", "v_proj", "out_proj"), "t5": ("layer.1.EncDecAttention", "v", "o")}
+"""Of each family: where the cross-attention lies in a decoder layer, and W_V and W_O in it."""
+
+
 @torch.inference_mode()
 def cross_maps(model: Transformer, tokens: TokenPair) -> CrossMaps:
     """Weights and norms of the cross-attention of one pair."""
-    module = model.module
-    module.set_attn_implementation("eager")
-    source = torch.tensor([tokens.source_ids])
-    output = module(
+    model.module.set_attn_implementation("eager")
+    device = next(model.module.parameters()).device
+    source = torch.tensor([tokens.source_ids], device=device)
+    output = model.module(
         input_ids=source,
         attention_mask=torch.ones_like(source),
-        decoder_input_ids=torch.tensor([tokens.target_ids]),
+        decoder_input_ids=torch.tensor([tokens.target_ids], device=device),
         output_attentions=True,
         use_cache=False,
     )
     memory = output.encoder_last_hidden_state[0]
+    path, value, out = _CROSS_ATTENTION[model.facts.family]
+    layers = [place for place in range(model.facts.n_layers) if model.layout(place).stack == "dec"]
     weights, norms, layer_norms = [], [], []
-    for alpha, layer in zip(output.cross_attentions, module.model.decoder.layers, strict=True):
-        attention = layer.encoder_attn
+    for alpha, place in zip(output.cross_attentions, layers, strict=True):
+        attention = model.layer(place).at(path)
+        w_o = at(attention, out).weight
         heads = alpha.shape[1]
-        v = attention.v_proj(memory).view(len(memory), heads, -1)
-        w = attention.out_proj.weight.view(len(attention.out_proj.weight), heads, -1)
-        f = torch.einsum("jhe,dhe->hjd", v, w)
-        weights.append(alpha[0])
-        norms.append(alpha[0] * f.norm(dim=-1)[:, None])
-        layer_norms.append(torch.einsum("hij,hjd->ijd", alpha[0], f).norm(dim=-1))
-    return CrossMaps(*(torch.stack(part).double().numpy() for part in (weights, norms, layer_norms)))
+        v = at(attention, value)(memory).view(len(memory), heads, -1)
+        f = torch.einsum("jhe,dhe->jhd", v, w_o.view(len(w_o), heads, -1)).double()
+        gram = f @ f.transpose(1, 2)  # of the heads, for each source token
+        own = alpha[0].double()
+        weights.append(own)
+        norms.append(own * f.norm(dim=-1).T[:, None])
+        square = torch.einsum("hij,jhg,gij->ij", own, gram, own)
+        layer_norms.append(square.clamp(min=0).sqrt())
+    return CrossMaps(*(torch.stack(part).cpu().numpy() for part in (weights, norms, layer_norms)))
