@@ -7,7 +7,7 @@ import pytest
 
 from ffmem.alignment.links import Links, all_sure, read_links
 from ffmem.alignment.pairs import read_pairs
-from ffmem.alignment.scoring import score
+from ffmem.alignment.scoring import difference, score
 from ffmem.analyses.intervals import N_RESAMPLES, ratio
 
 
@@ -39,6 +39,20 @@ def test_the_interval_is_that_of_redrawn_pairs() -> None:
         slow.append(above[picks].sum() / below[picks].sum())
     assert found.value == above.sum() / below.sum()
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=0.02)
+
+
+def test_the_difference_of_two_takes_the_same_pairs_for_both() -> None:
+    rng = np.random.default_rng(4)
+    gold = [all_sure(frozenset((n, n) for n in range(rng.integers(1, 9)))) for _ in range(50)]
+    good = [frozenset(link for link in one.sure if rng.random() < 0.8) for one in gold]
+    worse = [frozenset(link for link in links if rng.random() < 0.9) for links in good]
+    found = difference(good, worse, gold)
+    rates = [score(links, gold).error_rate for links in (good, worse)]
+    assert found.value == pytest.approx(rates[0].value - rates[1].value) and found.value < 0
+    assert found.low < found.value < found.high < 0  # paired: far narrower than the two intervals, which overlap
+    assert found.high - found.low < rates[0].high - rates[0].low
+    same = difference(good, good, gold)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
 @pytest.mark.figures

@@ -12,7 +12,8 @@ from ffmem.alignment.extract import WHOLE_LAYER, Extraction, Measure, Reading, e
 from ffmem.alignment.links import Link, Links, all_sure
 from ffmem.alignment.maps import links_of
 from ffmem.alignment.pairs import Pair
-from ffmem.alignment.scoring import Score, score
+from ffmem.alignment.scoring import Score, difference, score
+from ffmem.analyses.intervals import Estimate
 from ffmem.errors import InputError
 from ffmem.models.transformer import Transformer
 
@@ -62,6 +63,16 @@ class Correlation:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """What norms gain over weights, of a whole layer."""
+
+    layer: int
+    reading: Reading
+    difference: Estimate
+    """AER of norms less AER of weights: below 0 where norms are better."""
+
+
+@dataclass(frozen=True)
 class AlignmentStudy:
     """Error rates of every layer and head."""
 
@@ -77,6 +88,7 @@ class AlignmentStudy:
     head: tuple[int, int]
     """Layer and head with the highest mean norm."""
     correlations: tuple[Correlation, ...]
+    gains: tuple[Gain, ...]
     others: tuple[Other, ...]
 
     def row(self, layer: int, head: int | None, measure: Measure, reading: Reading) -> Row:
@@ -127,6 +139,10 @@ class AlignmentStudy:
             ],
             "highest_mean_norm": {"layer": place_name(self.layer, None), "head": place_name(*self.head)},
             "correlations": [dict(one.__dict__) for one in self.correlations],
+            "norms_less_weights": [
+                {"layer": place_name(one.layer, None), "reading": one.reading} | one.difference.__dict__
+                for one in self.gains
+            ],
             "others": [{"name": one.name} | one.score.to_json() for one in self.others],
         }
 
@@ -177,7 +193,7 @@ def align(
     study = study_of(model.facts.name, found, right, others, "silver" if gold is None else "gold")
     picked = study.named(pick) if pick else study.row(study.layer, None, "norms", "AWI")
     place = WHOLE_LAYER if picked.head is None else picked.head + 1
-    return study, [links_of(sources[picked.layer, place]) for sources in found.sources[picked.measure, picked.reading]]
+    return study, _links(found, (picked.measure, picked.reading), picked.layer, place)
 
 
 def _learned(pairs: Sequence[Pair], more: Sequence[Pair], listen: Listener, method: Any) -> LearnedLinks:
@@ -217,6 +233,7 @@ def study_of(
         layer=int(found.mean_norms[:, WHOLE_LAYER].argmax()),
         head=(int(best[0]), int(best[1])),
         correlations=tuple(_correlation(rows, heads, reading) for reading in READINGS),
+        gains=tuple(_gain(found, right, layer, reading) for reading in READINGS for layer in range(n_layers)),
         others=tuple(Other(name, score(links, right)) for name, links in others),
     )
 
@@ -227,7 +244,16 @@ def place_name(layer: int, head: int | None) -> str:
 
 
 def _score(found: Extraction, right: Sequence[Links], which: tuple[Measure, Reading], layer: int, place: int) -> Score:
-    return score([links_of(sources[layer, place]) for sources in found.sources[which]], right)
+    return score(_links(found, which, layer, place), right)
+
+
+def _gain(found: Extraction, right: Sequence[Links], layer: int, reading: Reading) -> Gain:
+    norms, weights = (_links(found, (measure, reading), layer, WHOLE_LAYER) for measure in ("norms", "weights"))
+    return Gain(layer, reading, difference(norms, weights, right))
+
+
+def _links(found: Extraction, which: tuple[Measure, Reading], layer: int, place: int) -> list[frozenset[Link]]:
+    return [links_of(sources[layer, place]) for sources in found.sources[which]]
 
 
 def _correlation(rows: Sequence[Row], mean_norms: Float[np.ndarray, "layers heads"], reading: Reading) -> Correlation:

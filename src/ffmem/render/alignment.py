@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ffmem.alignment.experiment import AlignmentStudy, Row
     from ffmem.alignment.extract import Measure, Reading
     from ffmem.alignment.scoring import Score
+    from ffmem.analyses.intervals import Estimate
 
 _COLUMNS: tuple[tuple["Measure", "Reading"], ...] = (
     ("weights", "AWI"),
@@ -37,6 +38,13 @@ def alignment(study: "AlignmentStudy") -> str:
     for name, layer, number in chosen:
         rows = [study.row(layer, number, *column) for column in _COLUMNS]
         lines.append(f"  {name:28}" + "".join(f"{f'{row.name} {_percent(row.score)}':>13}" for row in rows))
+    lines += [
+        "",
+        "What norms change of a layer's error rate, in points, with 95 % intervals (below 0: norms are better)",
+    ]
+    for layer in range(n_layers):
+        gains = [one for one in study.gains if one.layer == layer]
+        lines.append(f"  L{layer:<6}" + "".join(f"   {one.reading} {_points(one.difference)}" for one in gains))
     lines += [""] + [
         f"Error rate and mean norm of {one.n_heads} heads, norms, {one.reading}: Spearman {one.spearman:.3f}, "
         f"Pearson {one.pearson:.3f}"
@@ -62,6 +70,10 @@ def _what_counts(study: "AlignmentStudy") -> str:
 
 def _percent(score: "Score") -> str:
     return f"{100 * score.error_rate.value:.1f}"
+
+
+def _points(one: "Estimate") -> str:
+    return f"{100 * one.value:+6.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
 
 
 def _mean(rows: list["Row"]) -> str:
