@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ffmem import InputError, load_model
 from ffmem.alignment.experiment import MEASURES, study_of
@@ -90,3 +91,37 @@ def test_models_and_pairs_that_cannot_be_read(tiny_folder: Callable[[str], Path]
     long = Pair(SENTENCE * 2, SENTENCE)
     with pytest.raises(InputError, match=r"pair 2: its source side has 13 tokens.*at most 11 tokens, the context"):
         extract(model, [COPIES[0], long])
+
+
+@pytest.mark.parametrize("variant", ["marian", "t5"])
+def test_norms_of_a_single_source_are_those_of_the_output_itself(
+    variant: str, tiny_folder: Callable[[str], Path]
+) -> None:
+    """With one source token alpha is 1, so what attention adds is f(x) and the bias: with all heads, and with one alone."""
+    model = load_model(tiny_folder(variant))
+    tokens = TokenPair([9], [1, 7, 8], np.array([0]), np.array([0, 1]))
+    maps = cross_maps(model, tokens)
+    layer = model.layer(model.facts.n_layers - 1)
+    out = layer.at("encoder_attn.out_proj" if variant == "marian" else "layer.1.EncDecAttention.o")
+    ids = {"input_ids": torch.tensor([[9]]), "decoder_input_ids": torch.tensor([[1, 7, 8]])}
+    d_head = out.weight.shape[1] // 4
+    for head in (None, 0, 3):
+        kept = slice(None) if head is None else slice(head * d_head, (head + 1) * d_head)
+        seen: list[torch.Tensor] = []
+
+        def alone(_: object, inputs: tuple[torch.Tensor], kept: slice = kept) -> tuple[torch.Tensor]:
+            mask = torch.zeros_like(inputs[0])
+            mask[..., kept] = 1.0
+            return (inputs[0] * mask,)
+
+        handles = [
+            out.register_forward_pre_hook(alone),
+            out.register_forward_hook(lambda _, __, y, s=seen: s.append(y)),
+        ]
+        with torch.no_grad():
+            model.module(**ids)
+        for handle in handles:
+            handle.remove()
+        expected = (seen[0][0] - (0 if out.bias is None else out.bias)).norm(dim=-1)
+        found = maps.layer_norms[-1, :, 0] if head is None else maps.norms[-1, head, :, 0]
+        assert found == pytest.approx(expected.double().numpy(), rel=1e-5)

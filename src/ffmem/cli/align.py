@@ -28,6 +28,7 @@ def align(
     more_source: str | None = None,
     more_target: str | None = None,
     words: str = "spaces",
+    more_words: str | None = None,
     out: str | None = None,
     pick: str | None = None,
     revision: str | None = None,
@@ -62,6 +63,8 @@ def align(
         Their translations.
     words
         What a word is: spaces, what stands between white space; marks, with marks cut off, for raw text.
+    more_words
+        The same of the further pairs, if it is another.
     out
         Folder for the numbers (alignment.json) and for one layer's or head's links (links.talp, words counted from 0).
     pick
@@ -87,7 +90,7 @@ def align(
     ]
     if more_target is not None and more_source is None:
         raise InputError("--more-target is given without --more-source", "Expected both", "Write --more-source FILE")
-    more = [] if more_source is None else read_pairs(more_source, more_target, cut=words)  # type: ignore[arg-type]
+    more = [] if more_source is None else read_pairs(more_source, more_target, cut=more_words or words)  # type: ignore[arg-type]
     if right is None:
         require("there are no gold links, and no aligner to take their place")
     from ffmem.alignment.experiment import align as run
