@@ -30,6 +30,7 @@ VARIANTS = (
     *("falcon", "falcon_two_norms", "falcon_one_norm", "falcon_sequential", "falcon_alibi"),
     *("roberta", "roberta_headless"),
     *("wikilm", "wikilm_final_norm"),
+    "marian",
 )
 
 
@@ -90,6 +91,17 @@ def model_from_config(variant: str, d_vocab: int) -> object:
     t5 = {"vocab_size": d_vocab, "d_model": D_MODEL, "d_ff": D_FF, "d_kv": 8, "num_layers": N_LAYERS, "num_heads": 4}
     t5 |= {"decoder_start_token_id": 0, "pad_token_id": 1, "eos_token_id": 0, "relative_attention_num_buckets": 8}
     t5 |= {"tie_word_embeddings": False}
+    marian = {
+        "vocab_size": d_vocab,
+        "d_model": D_MODEL,
+        "decoder_start_token_id": 1,
+        "pad_token_id": 1,
+        "eos_token_id": 0,
+    }
+    marian |= {"forced_eos_token_id": 0, "max_position_embeddings": CONTEXT, "activation_function": "relu"}
+    marian |= {f"{stack}_layers": N_LAYERS for stack in ("encoder", "decoder")}
+    marian |= {f"{stack}_attention_heads": 4 for stack in ("encoder", "decoder")}
+    marian |= {f"{stack}_ffn_dim": D_FF for stack in ("encoder", "decoder")}
     experts = gated | {"num_experts_per_tok": 2}
     opt = sizes | {"ffn_dim": D_FF, "word_embed_proj_dim": D_MODEL}
     bloom = {name: size for name, size in sizes.items() if name != "max_position_embeddings"}
@@ -138,6 +150,7 @@ def model_from_config(variant: str, d_vocab: int) -> object:
             t.Qwen3MoeConfig(**experts, num_experts=3, moe_intermediate_size=D_FF, mlp_only_layers=[1], norm_topk_prob=True)),
         "t5": lambda: t.T5ForConditionalGeneration(t.T5Config(**t5)),
         "t5_gated": lambda: t.T5ForConditionalGeneration(t.T5Config(**t5, feed_forward_proj="gated-gelu")),
+        "marian": lambda: t.MarianMTModel(t.MarianConfig(**marian)),
         "t5_scaled": lambda: t.T5ForConditionalGeneration(t.T5Config(**(t5 | {"tie_word_embeddings": True}))),
     }[variant]()  # fmt: skip
     return made
@@ -157,6 +170,8 @@ def tiny_model(variant: str, d_vocab: int) -> object:
                 parameter.normal_(std=0.3)
             else:
                 parameter.normal_(std=0.15)
+        if hasattr(made, "final_logits_bias"):
+            made.final_logits_bias.normal_(std=0.3)
     return made
 
 

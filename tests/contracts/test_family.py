@@ -32,9 +32,9 @@ def mask_for(model: Transformer, token_ids: torch.Tensor) -> torch.Tensor | None
 def own_states(model: Transformer, token_ids: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
     """The library's own list of the states between the layers, of each stack."""
     named = {"input_ids": token_ids, "attention_mask": mask_for(model, token_ids), "output_hidden_states": True}
-    if model.facts.family != "t5":
+    if not model.module.config.is_encoder_decoder:
         return [model.module(**named).hidden_states]
-    start = torch.zeros(len(token_ids), 1, dtype=torch.long)
+    start = torch.full((len(token_ids), 1), model.module.config.decoder_start_token_id)
     output = model.module(**named, decoder_input_ids=torch.cat((start, token_ids), dim=1))
     return [output.encoder_hidden_states, tuple(state[:, 1:] for state in output.decoder_hidden_states)]
 
@@ -52,7 +52,7 @@ def against(x: torch.Tensor, keys: torch.Tensor, bias: torch.Tensor | None) -> t
 
 def test_facts_and_shapes(model: Transformer) -> None:
     facts = model.facts
-    n_stacks = 2 if facts.family == "t5" else 1
+    n_stacks = 2 if model.module.config.is_encoder_decoder else 1
     d_ff = 4 * D_MODEL if facts.family == "bloom" else D_FF  # BLOOM's config does not choose
     assert (facts.n_layers, facts.d_model, facts.d_ff) == (n_stacks * N_LAYERS, D_MODEL, d_ff)
     for layer, cells in enumerate(facts.layers):
@@ -175,12 +175,20 @@ def test_check_3_prefixes_batches_and_padding(model: Transformer) -> None:
 def test_the_longest_input_is_the_longest_that_runs(variant: str, tiny_folder: Callable[[str], Path]) -> None:
     model = load_model(tiny_folder(variant))
     without_limit = variant.startswith(("bloom", "t5")) or variant in ("falcon_alibi", "falcon_sequential")
-    expected = None if without_limit else CONTEXT - 2 if variant.startswith("roberta") else CONTEXT
+    expected = None if without_limit else CONTEXT - {"roberta": 2, "marian": 1}.get(variant.split("_")[0], 0)
     assert model.facts.max_length == expected
     token_ids = sample(model, batch=1, positions=expected or 2 * CONTEXT)
     assert model.forward(token_ids, mask_for(model, token_ids)).isfinite().all()
-    if model.facts.family in ("gpt2", "opt", "gpt_neo", "gptj", "bert", "roberta"):  # a table of positions ends there
-        token_ids = sample(model, batch=1, positions=CONTEXT + 1 if expected == CONTEXT else CONTEXT - 1)
+    if model.facts.family in (
+        "gpt2",
+        "opt",
+        "gpt_neo",
+        "gptj",
+        "bert",
+        "roberta",
+        "marian",
+    ):  # a table of positions ends there
+        token_ids = sample(model, batch=1, positions=expected + 1)
         with pytest.raises((IndexError, RuntimeError)):
             model.forward(token_ids, mask_for(model, token_ids))
 

@@ -65,6 +65,44 @@ def mean(values: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0)
     return Estimate(float(values.mean()), float(low), float(high), len(values))
 
 
+def ratio(numerators: np.ndarray, denominators: np.ndarray, *, seed: int = 0) -> Estimate:
+    """A ratio of two sums with its bootstrap percentile interval.
+
+    Args:
+        numerators: (n,) what each drawn thing adds to the upper sum.
+        denominators: (n,) to the lower one. Draws in which it is 0 are left out.
+        seed: of the draws.
+    """
+    if len(numerators) == 0 or denominators.sum() == 0:
+        return Estimate(np.nan, np.nan, np.nan, len(numerators))
+    low, high = np.nanquantile(_ratios(numerators, denominators, seed), [0.025, 0.975])
+    return Estimate(float(numerators.sum() / denominators.sum()), float(low), float(high), len(numerators))
+
+
+def ratio_difference(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], *, seed: int = 0
+) -> Estimate:
+    """The first ratio of two sums less the second, of the same things; each draw takes the same ones for both.
+
+    Args:
+        first: numerators and denominators, as in `ratio`.
+        second: the same, for the same things in the same order.
+        seed: of the draws.
+    """
+    n = len(first[0])
+    if n == 0 or first[1].sum() == 0 or second[1].sum() == 0:
+        return Estimate(np.nan, np.nan, np.nan, n)
+    low, high = np.nanquantile(_ratios(*first, seed) - _ratios(*second, seed), [0.025, 0.975])
+    value = first[0].sum() / first[1].sum() - second[0].sum() / second[1].sum()
+    return Estimate(float(value), float(low), float(high), n)
+
+
+def _ratios(numerators: np.ndarray, denominators: np.ndarray, seed: int) -> np.ndarray:
+    above, below = numerators.astype(np.float64), denominators.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.concatenate([above[picks].sum(1) / below[picks].sum(1) for picks in _draws(len(above), seed)])
+
+
 def _draws(n: int, seed: int) -> Iterator[np.ndarray]:
     """(draws, n) numbers below n each, some draws at a time, together N_RESAMPLES."""
     rng = np.random.default_rng(seed)

@@ -9,11 +9,12 @@ from cyclopts import CycloptsError
 # the order of these is the order of the commands in the reference
 from ffmem import render
 
-from ffmem.cli import build, read, ask, tables, model, explain, study, annotate, serve  # isort: skip
+from ffmem.cli import build, read, ask, tables, model, explain, align, study, annotate, serve  # isort: skip
 from ffmem.cli.app import app
 from ffmem.errors import FfmemError, InputError
 
 __all__ = [
+    "align",
     "annotate",
     "app",
     "ask",

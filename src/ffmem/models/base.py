@@ -61,6 +61,8 @@ class Layout:
     """With it: from the model and a token to the vector whose product with a final state is the token's own score."""
     stack: str = ""
     """"enc" or "dec" in an encoder-decoder."""
+    output_bias: str = ""
+    """A buffer beside the unembedding that is added to the logits, from the model; "" if there is none."""
     output_scale: float = 1.0
     """What the final state is multiplied with before the unembedding."""
 

@@ -16,8 +16,8 @@ from ffmem.models.weights import packing, take_packed_weights
 from ffmem.options import Dtype, Quantize
 
 _FILES = (
-    *("bert", "bloom", "falcon", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mixtral", "opt", "phi"),
-    *("qwen3_moe", "roberta", "t5", "wikilm"),
+    *("bert", "bloom", "falcon", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "marian", "mixtral", "opt"),
+    *("phi", "qwen3_moe", "roberta", "t5", "wikilm"),
 )
 """The files of this folder that hold a FAMILY each; a new family is one file, and its name here."""
 

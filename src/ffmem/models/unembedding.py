@@ -75,6 +75,9 @@ class Unembedding:
 
     @cached_property
     def _bias(self) -> Float[Tensor, "d_vocab"] | None:
+        if self._layout.output_bias:
+            bias: Tensor = at(self._module, self._layout.output_bias).flatten()
+            return bias
         head = self._module.get_output_embeddings()
         return None if head is None else getattr(head, "bias", None)
 
@@ -89,7 +92,7 @@ class Unembedding:
         """Those that this model has."""
         if self._layout.log_probabilities:
             return ("adaptive",) if self.final_norm is None else ("adaptive", "final-norm")
-        if self._layout.head_transform:
+        if self._layout.head_transform or (self._layout.output_bias and self.final_norm is None):
             return ("raw", "final-norm")
         return ("raw", "final-norm", "folded") if self.final_norm is not None else ("raw",)
 
@@ -121,8 +124,7 @@ class Unembedding:
         if self._layout.head_transform:
             hidden = self._layout.head_transform(self._module, state)
         else:
-            assert self.final_norm is not None
-            hidden = self.final_norm(state)
+            hidden = state if self.final_norm is None else self.final_norm(state)
         if self._layout.project_out:
             hidden = at(self._backbone, self._layout.project_out)(hidden)
         scores: Tensor = nn.functional.linear(hidden * self._layout.output_scale, self._weight, self._bias)

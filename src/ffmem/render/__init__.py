@@ -1,6 +1,7 @@
 """Results -> text for people. The only room that knows how things look in a terminal."""
 
 from ffmem.render.activation import activation
+from ffmem.render.alignment import alignment
 from ffmem.render.annotations import agreement, drawn, imported
 from ffmem.render.annotations import summary as annotations_summary
 from ffmem.render.ask import diff, found, promoting, search, similar
@@ -8,7 +9,7 @@ from ffmem.render.cells import cell, cells
 from ffmem.render.explain import explanation, intervention
 from ffmem.render.index import info, summary, verification
 from ffmem.render.plan import plan
-from ffmem.render.progress import progress, say, study_progress
+from ffmem.render.progress import alignment_progress, progress, say, study_progress
 from ffmem.render.study import comparison, study
 from ffmem.render.tables import exported, query, query_csv, views, views_page
 from ffmem.render.terminal import one_line
@@ -16,6 +17,8 @@ from ffmem.render.terminal import one_line
 __all__ = [
     "activation",
     "agreement",
+    "alignment",
+    "alignment_progress",
     "annotations_summary",
     "cell",
     "cells",

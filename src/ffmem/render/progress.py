@@ -56,19 +56,26 @@ def progress(quiet: bool) -> Iterator[Callable[["Progress"], None]]:
 @contextmanager
 def study_progress(quiet: bool) -> Iterator[Callable[["Stage"], None]]:
     """A listener that shows a study's progress on stderr."""
+    with alignment_progress(quiet) as listen:
+        yield lambda now: listen(now.experiment, now.done, now.total)
+
+
+@contextmanager
+def alignment_progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A listener that shows on stderr what is being done, how much of it is done, and how much there is."""
     if quiet:
-        yield lambda _: None
+        yield lambda _what, _done, _total: None
         return
     live = sys.stderr.isatty()
-    shown: dict[str, Any] = {"experiment": "", "at": 0.0, "begin": time.monotonic()}
+    shown: dict[str, Any] = {"what": "", "at": 0.0, "begin": time.monotonic()}
 
-    def listen(now: "Stage") -> None:
+    def listen(what: str, done: int, total: int) -> None:
         passed = time.monotonic()
-        if now.experiment == shown["experiment"] and passed - shown["at"] < (0.2 if live else 10.0):
+        if what == shown["what"] and passed - shown["at"] < (0.2 if live else 10.0):
             return
-        shown.update(experiment=now.experiment, at=passed)
-        share = f"{now.done:,} of {now.total:,}" if now.total else "begins"
-        line = f"{duration(passed - shown['begin']):>9}  {now.experiment}: {share}"
+        shown.update(what=what, at=passed)
+        share = f"{done:,} of {total:,}" if total else "begins"
+        line = f"{duration(passed - shown['begin']):>9}  {what}: {share}"
         print("\r\033[K" + line if live else line, file=sys.stderr, end="" if live else "\n", flush=True)
 
     try:
