@@ -10,6 +10,7 @@ import pytest
 
 import ffmem
 from ffmem import Index, IndexOptions, RunOptions
+from tests.server.browser import chromium, serve, tab  # noqa: F401 (fixtures of every folder)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -24,7 +24,7 @@ def has_module(name: str) -> bool:
     return find_spec(name) is not None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it runs, its thread has an event loop, which tests of others cannot bear
 def chromium() -> Iterator[Any]:
     """A headless Chromium: the system's, or the one that `playwright install chromium` brings."""
     if not has_module("playwright"):

@@ -12,7 +12,6 @@ from starlette.testclient import TestClient
 
 from ffmem.server.app import make_app
 from ffmem.server.explorer import Explorer, open_explorer
-from tests.server.browser import chromium, serve, tab  # noqa: F401 (fixtures)
 
 HTML = {"accept": "text/html"}
 

@@ -15,7 +15,7 @@ from ffmem import Index, InputError
 from ffmem.queries import find
 from ffmem.site.words import add, merge, scripts, shard_of, words_of
 from tests.conftest import IN_PROCESS
-from tests.server.browser import chromium, new_tab, tab  # noqa: F401 (fixtures)
+from tests.server.browser import new_tab
 from tests.server.test_safety import HOSTILE
 
 pytest.importorskip("altair", reason="needs the extra explorer")
@@ -141,7 +141,7 @@ def test_words_lead_to_cells() -> None:
     assert "日本" in made[f"t-{shard_of('日本')}.js"].decode()
 
 
-def test_from_disk_in_a_browser(site: Path, studied_index: Index, tab: Any) -> None:  # noqa: F811
+def test_from_disk_in_a_browser(site: Path, studied_index: Index, tab: Any) -> None:
     tab.goto(f"{site.as_uri()}/index.html")
     tab.fill("#find", "river")
     tab.keyboard.press("Enter")
