@@ -13,6 +13,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from ffmem.annotations import store
 from ffmem.annotations.batches import Batch, annotations_folder
 from ffmem.annotations.drafts import Draft, as_text, counted, draft_from, from_text
@@ -33,6 +35,8 @@ CREATE TABLE IF NOT EXISTS files (
     PRIMARY KEY (batch, annotator)
 ) STRICT;
 """
+_PATIENCE_S = 30
+"""For others who write; a change takes milliseconds."""
 _NOTHING = ("", 0)
 
 
@@ -167,7 +171,9 @@ class Journal:
         with disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as connection:
+            # SQLite does not wait where two open a file that is new to both, or one closes it while the other opens it
+            lock = FileLock(self._path.with_suffix(".lock"), timeout=_PATIENCE_S)
+            with lock, closing(sqlite3.connect(self._path, timeout=_PATIENCE_S, isolation_level=None)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")  # acknowledged is on the disk
                 connection.executescript(_SCHEMA)
@@ -178,7 +184,7 @@ class Journal:
                     connection.execute("ROLLBACK")
                     raise
                 connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, Timeout) as error:
             raise StoreError(
                 f"{self._path} cannot be used: {error}",
                 "Expected a journal as the explorer wrote it, on a disk with room",
