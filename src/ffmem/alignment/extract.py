@@ -12,12 +12,16 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float, Int16, Int64
+from torch import Tensor
 
 from ffmem.alignment.maps import best_sources
 from ffmem.alignment.pairs import Pair
 from ffmem.alignment.words import NO_WORD, columns_of, merge, rows_of, text_of, word_of_tokens
+from ffmem.attention.inputs import run
+from ffmem.attention.maps import split_values
+from ffmem.attention.norms import gram, norms_of, summed_norms
 from ffmem.errors import InputError
-from ffmem.models.feed_forward import at
+from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.transformer import Transformer
 
 Measure = Literal["weights", "norms"]
@@ -167,37 +171,25 @@ def _with_layers(layers: np.ndarray, heads: np.ndarray) -> np.ndarray:
     return np.concatenate((layers[:, None], heads), axis=1)
 
 
-_CROSS_ATTENTION = {"marian": ("encoder_attn", "v_proj", "out_proj"), "t5": ("layer.1.EncDecAttention", "v", "o")}
-"""Of each family: where the cross-attention lies in a decoder layer, and W_V and W_O in it."""
-
-
-@torch.inference_mode()
 def cross_maps(model: Transformer, tokens: TokenPair) -> CrossMaps:
     """Weights and norms of the cross-attention of one pair."""
-    model.module.set_attn_implementation("eager")
     device = next(model.module.parameters()).device
-    source = torch.tensor([tokens.source_ids], device=device)
-    output = model.module(
-        input_ids=source,
-        attention_mask=torch.ones_like(source),
-        decoder_input_ids=torch.tensor([tokens.target_ids], device=device),
-        output_attentions=True,
-        use_cache=False,
-    )
-    memory = output.encoder_last_hidden_state[0]
-    path, value, out = _CROSS_ATTENTION[model.facts.family]
-    layers = [place for place in range(model.facts.n_layers) if model.layout(place).stack == "dec"]
-    weights, norms, layer_norms = [], [], []
-    for alpha, place in zip(output.cross_attentions, layers, strict=True):
-        attention = model.layer(place).at(path)
-        w_o = at(attention, out).weight
-        heads = alpha.shape[1]
-        v = at(attention, value)(memory).view(len(memory), heads, -1)
-        f = torch.einsum("jhe,dhe->jhd", v, w_o.view(len(w_o), heads, -1)).double()
-        gram = f @ f.transpose(1, 2)  # of the heads, for each source token
-        own = alpha[0].double()
+    weights: list[Tensor] = []
+    norms: list[Tensor] = []
+    layer_norms: list[Tensor] = []
+
+    def keep(layer: AttentionLayer, states: AttentionStates) -> None:
+        own = states.weights[0].double()
+        products = gram(split_values(layer, states.values[0]).vectors.double())
         weights.append(own)
-        norms.append(own * f.norm(dim=-1).T[:, None])
-        square = torch.einsum("hij,jhg,gij->ij", own, gram, own)
-        layer_norms.append(square.clamp(min=0).sqrt())
+        norms.append(own * norms_of(products)[:, None])
+        layer_norms.append(summed_norms(own, products))
+
+    run(
+        model,
+        torch.tensor([tokens.source_ids], device=device),
+        torch.tensor([tokens.target_ids], device=device),
+        keep,
+        [layer for layer in model.attention_layers if layer.cross],
+    )
     return CrossMaps(*(torch.stack(part).cpu().numpy() for part in (weights, norms, layer_norms)))

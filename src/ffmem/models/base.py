@@ -18,6 +18,32 @@ the stream goes on from the normed state, r = n(h), o = r + FF(r)."""
 
 
 @dataclass(frozen=True)
+class AttentionLayout:
+    """Where one attention sub-layer lies: dotted paths from a Transformer layer."""
+
+    module: str
+    """What returns the weights, as the last of its outputs."""
+    value: str
+    """W_V, alone or fused with those of queries and keys."""
+    output: str
+    """W_O: its input is the heads' weighted values, one head after the other."""
+    norm: str = ""
+    """The norm before it, which reads the stream ("pre", "sandwich", "shared")."""
+    after: str = ""
+    """The norm behind its residual sum ("post"), or behind its output ("sandwich")."""
+    cross: bool = False
+    """Its sources are the encoder's final states."""
+    fused: tuple[int, int] | None = None
+    """Of a fused matrix: in how many groups of head-sized slots its outputs come, and how many slots at the end of each
+    group are values. None: W_V stands alone."""
+    n_heads: str = "num_attention_heads"
+    """Name of the config's field with the number of heads."""
+    step_by_step: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """From the module's named arguments to those that make it compute what it should where it computes the weights as such,
+    if it is at fault there; None: it is not."""
+
+
+@dataclass(frozen=True)
 class Layout:
     """Where things lie in a family's modules: dotted paths from the model (backbone, layers, ...) or from a layer."""
 
@@ -39,8 +65,8 @@ class Layout:
     """The norm before the feed-forward layer ("pre", "sandwich", "shared") or after its residual sum ("post")."""
     post_ff_norm: str = ""
     """The norm that the output passes before it is added ("sandwich")."""
-    attention: str = ""
-    """The attention sub-layer; needed where it runs in parallel."""
+    attention: tuple[AttentionLayout, ...] = ()
+    """The attention sub-layers, in the order in which they run."""
     final_norm: str = ""
     """The norm before the unembedding, from the backbone; "" if there is none."""
     project_out: str = ""

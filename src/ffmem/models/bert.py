@@ -6,7 +6,7 @@ projected with the embedding alone ("raw").
 
 from typing import Any
 
-from ffmem.models.base import Family, Layout
+from ffmem.models.base import AttentionLayout, Family, Layout
 
 
 def _layout(config: Any) -> Layout:
@@ -17,7 +17,14 @@ def _layout(config: Any) -> Layout:
         key="intermediate.dense",
         value="output.dense",
         ff_norm="output.LayerNorm",
-        attention="attention",
+        attention=(
+            AttentionLayout(
+                module="attention.self",
+                value="attention.self.value",
+                output="attention.output.dense",
+                after="attention.output.LayerNorm",
+            ),
+        ),
         placement="post",
         head_transform=None if headless else lambda model, state: model.cls.predictions.transform(state),
     )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ffmem.errors import InputError
-from ffmem.models.base import Family, Layout
+from ffmem.models.base import AttentionLayout, Family, Layout
 
 
 def _layout(config: Any) -> Layout:
@@ -19,7 +19,15 @@ def _layout(config: Any) -> Layout:
         key="mlp.dense_h_to_4h",
         value="mlp.dense_4h_to_h",
         ff_norm="post_attention_layernorm",
-        attention="self_attention",
+        attention=(
+            AttentionLayout(
+                module="self_attention",
+                value="self_attention.query_key_value",
+                output="self_attention.dense",
+                norm="input_layernorm",
+                fused=(config.num_attention_heads, 1),
+            ),
+        ),
         final_norm="ln_f",
         placement="shared" if config.apply_residual_connection_post_layernorm else "pre",
     )

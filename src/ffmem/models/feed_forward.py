@@ -31,7 +31,7 @@ class DenseLayer:
 
     def __init__(self, module: nn.Module, layout: Layout, number: int) -> None:
         self.module, self._layout = module, layout
-        self.cells = LayerCells(number, _rows(self.at(layout.value)).shape[0], stack=layout.stack)
+        self.cells = LayerCells(number, rows(self.at(layout.value)).shape[0], stack=layout.stack)
 
     def at(self, path: str) -> Any:
         """The module at a path of the layout."""
@@ -39,15 +39,15 @@ class DenseLayer:
 
     def keys(self) -> Float[Tensor, "cells d_model"]:
         """Keys of ungated cells, a row each."""
-        return _columns(self.at(self._layout.key))
+        return columns(self.at(self._layout.key))
 
     def gate_keys(self) -> Float[Tensor, "cells d_model"]:
         """The vectors of gated cells whose product with x goes through the activation."""
-        return _columns(self.at(self._layout.gate_key))
+        return columns(self.at(self._layout.gate_key))
 
     def up_keys(self) -> Float[Tensor, "cells d_model"]:
         """The vectors of gated cells whose product with x multiplies the activation."""
-        return _columns(self.at(self._layout.up_key))
+        return columns(self.at(self._layout.up_key))
 
     def key_bias(self) -> Float[Tensor, "cells"] | None:
         """The bias inside the activation, or None."""
@@ -61,7 +61,7 @@ class DenseLayer:
 
     def values(self) -> Float[Tensor, "cells d_model"]:
         """The values, a row each."""
-        return _rows(self.at(self._layout.value))
+        return rows(self.at(self._layout.value))
 
     def value_bias(self) -> Float[Tensor, "d_model"] | None:
         """The bias of the output, or None."""
@@ -256,13 +256,13 @@ def _is_transposed(module: Any) -> bool:
     return type(module).__name__ == "Conv1D"
 
 
-def _columns(module: Any) -> Tensor:
+def columns(module: Any) -> Tensor:
     """A row for each output of a linear map: the vectors its input is compared with."""
     weight: Tensor = module.weight
     return weight.T if _is_transposed(module) else weight
 
 
-def _rows(module: Any) -> Tensor:
+def rows(module: Any) -> Tensor:
     """A row for each input of a linear map: the vectors that the input's entries multiply."""
     weight: Tensor = module.weight
     return weight if _is_transposed(module) else weight.T

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ffmem.errors import InputError
-from ffmem.models.base import Family, Layout
+from ffmem.models.base import AttentionLayout, Family, Layout
 
 
 def _layout(config: Any) -> Layout:
@@ -21,7 +21,15 @@ def _layout(config: Any) -> Layout:
         value="mlp.down_proj",
         ff_norm="pre_feedforward_layernorm",
         post_ff_norm="post_feedforward_layernorm",
-        attention="self_attn",
+        attention=(
+            AttentionLayout(
+                module="self_attn",
+                value="self_attn.v_proj",
+                output="self_attn.o_proj",
+                norm="input_layernorm",
+                after="post_attention_layernorm",
+            ),
+        ),
         final_norm="norm",
         placement="sandwich",
         norm="rmsnorm",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ffmem.models.base import Family, Layout
+from ffmem.models.base import AttentionLayout, Family, Layout
 
 
 def _layout(config: Any) -> Layout:
@@ -12,7 +12,15 @@ def _layout(config: Any) -> Layout:
         key="mlp.dense_h_to_4h",
         value="mlp.dense_4h_to_h",
         ff_norm="post_attention_layernorm",
-        attention="attention",
+        attention=(
+            AttentionLayout(
+                module="attention",
+                value="attention.query_key_value",
+                output="attention.dense",
+                norm="input_layernorm",
+                fused=(config.num_attention_heads, 1),
+            ),
+        ),
         final_norm="final_layer_norm",
         parallel=config.use_parallel_residual,
     )

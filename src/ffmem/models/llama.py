@@ -3,7 +3,7 @@
 They differ in their attention alone: Qwen 2 has biases there, Qwen 3 norms, Mistral may see a window only.
 """
 
-from ffmem.models.base import Family, Layout
+from ffmem.models.base import AttentionLayout, Family, Layout
 
 _LAYOUT = Layout(
     backbone="model",
@@ -12,7 +12,11 @@ _LAYOUT = Layout(
     up_key="mlp.up_proj",
     value="mlp.down_proj",
     ff_norm="post_attention_layernorm",
-    attention="self_attn",
+    attention=(
+        AttentionLayout(
+            module="self_attn", value="self_attn.v_proj", output="self_attn.o_proj", norm="input_layernorm"
+        ),
+    ),
     final_norm="norm",
     norm="rmsnorm",
 )

@@ -5,16 +5,29 @@ no norm before the unembedding, which has a bias of its own where the model was 
 `final-norm` has it.
 """
 
-from ffmem.models.base import Family, Layout, max_positions
+from ffmem.models.base import AttentionLayout, Family, Layout, max_positions
+
+
+def _attention(path: str, stack: str) -> AttentionLayout:
+    return AttentionLayout(
+        module=path,
+        value=f"{path}.v_proj",
+        output=f"{path}.out_proj",
+        after=f"{path}_layer_norm",
+        cross=path == "encoder_attn",
+        n_heads="decoder_attention_heads" if stack == "dec" else "encoder_attention_heads",
+    )
 
 
 def _stack(name: str) -> Layout:
+    paths = ("self_attn", "encoder_attn") if name == "dec" else ("self_attn",)
     return Layout(
         backbone="model.decoder" if name == "dec" else "model.encoder",
         layers="layers",
         key="fc1",
         value="fc2",
         ff_norm="final_layer_norm",
+        attention=tuple(_attention(path, name) for path in paths),
         placement="post",
         stack=name,
         output_bias="final_logits_bias",

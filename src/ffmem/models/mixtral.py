@@ -1,6 +1,6 @@
 """Mixtral: every layer a mixture of gated experts, each position routed to a few of them; otherwise as Llama."""
 
-from ffmem.models.base import Family, Layout
+from ffmem.models.base import AttentionLayout, Family, Layout
 
 _LAYOUT = Layout(
     backbone="model",
@@ -9,7 +9,11 @@ _LAYOUT = Layout(
     experts="mlp.experts",
     value="mlp.experts.down_proj",
     ff_norm="post_attention_layernorm",
-    attention="self_attn",
+    attention=(
+        AttentionLayout(
+            module="self_attn", value="self_attn.v_proj", output="self_attn.o_proj", norm="input_layernorm"
+        ),
+    ),
     final_norm="norm",
     norm="rmsnorm",
 )

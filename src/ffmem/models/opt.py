@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ffmem.models.base import Family, Layout
+from ffmem.models.base import AttentionLayout, Family, Layout
 
 
 def _layout(config: Any) -> Layout:
@@ -14,7 +14,15 @@ def _layout(config: Any) -> Layout:
         key="fc1",
         value="fc2",
         ff_norm="final_layer_norm",  # the layer's own, whichever side of the feed-forward layer it stands on
-        attention="self_attn",
+        attention=(
+            AttentionLayout(
+                module="self_attn",
+                value="self_attn.v_proj",
+                output="self_attn.out_proj",
+                norm="self_attn_layer_norm" if before else "",
+                after="" if before else "self_attn_layer_norm",
+            ),
+        ),
         final_norm="final_layer_norm" if has_final_norm else "",
         project_out="project_out" if config.word_embed_proj_dim != config.hidden_size else "",
         placement="pre" if before else "post",

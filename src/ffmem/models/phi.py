@@ -1,6 +1,6 @@
 """Phi (1, 1.5, 2): attention and feed-forward layer in parallel, behind one norm; the unembedding has a bias."""
 
-from ffmem.models.base import Family, Layout
+from ffmem.models.base import AttentionLayout, Family, Layout
 
 _LAYOUT = Layout(
     backbone="model",
@@ -8,7 +8,9 @@ _LAYOUT = Layout(
     key="mlp.fc1",
     value="mlp.fc2",
     ff_norm="input_layernorm",
-    attention="self_attn",
+    attention=(
+        AttentionLayout(module="self_attn", value="self_attn.v_proj", output="self_attn.dense", norm="input_layernorm"),
+    ),
     final_norm="final_layernorm",
     parallel=True,
 )

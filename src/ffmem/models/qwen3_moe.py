@@ -1,6 +1,6 @@
 """Qwen 3 MoE: mixtures of gated experts in all layers, or in those that the config names; the others as Llama's."""
 
-from ffmem.models.base import Family, Layout
+from ffmem.models.base import AttentionLayout, Family, Layout
 
 _LAYOUT = Layout(
     backbone="model",
@@ -10,7 +10,11 @@ _LAYOUT = Layout(
     value="mlp.down_proj",
     experts="mlp.experts",
     ff_norm="post_attention_layernorm",
-    attention="self_attn",
+    attention=(
+        AttentionLayout(
+            module="self_attn", value="self_attn.v_proj", output="self_attn.o_proj", norm="input_layernorm"
+        ),
+    ),
     final_norm="norm",
     norm="rmsnorm",
 )

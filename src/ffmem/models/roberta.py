@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ffmem.models.base import Family, Layout, max_positions
+from ffmem.models.base import AttentionLayout, Family, Layout, max_positions
 
 
 def _head_transform(model: Any, state: Tensor) -> Tensor:
@@ -23,7 +23,14 @@ def _layout(config: Any) -> Layout:
         key="intermediate.dense",
         value="output.dense",
         ff_norm="output.LayerNorm",
-        attention="attention",
+        attention=(
+            AttentionLayout(
+                module="attention.self",
+                value="attention.self.value",
+                output="attention.output.dense",
+                after="attention.output.LayerNorm",
+            ),
+        ),
         placement="post",
         head_transform=None if headless else _head_transform,
     )

@@ -7,11 +7,21 @@ vocabulary: its values are projected with the embedding ("raw"), which is a diag
 
 from typing import Any
 
-from ffmem.models.base import Family, Layout
+from ffmem.models.base import AttentionLayout, Family, Layout
+
+
+def _attention(part: str, name: str) -> AttentionLayout:
+    path = f"{part}.{name}"
+    return AttentionLayout(
+        module=path, value=f"{path}.v", output=f"{path}.o", norm=f"{part}.layer_norm", cross=name == "EncDecAttention"
+    )
 
 
 def _stack(config: Any, name: str) -> Layout:
     part = "layer.2" if name == "dec" else "layer.1"
+    attention = [_attention("layer.0", "SelfAttention")]
+    if name == "dec":
+        attention.append(_attention("layer.1", "EncDecAttention"))
     gated = config.is_gated_act
     return Layout(
         backbone="decoder" if name == "dec" else "encoder",
@@ -21,6 +31,7 @@ def _stack(config: Any, name: str) -> Layout:
         up_key=f"{part}.DenseReluDense.wi_1" if gated else "",
         value=f"{part}.DenseReluDense.wo",
         ff_norm=f"{part}.layer_norm",
+        attention=tuple(attention),
         final_norm="final_layer_norm",
         norm="rmsnorm",
         stack=name,

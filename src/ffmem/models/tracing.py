@@ -74,7 +74,7 @@ def _hook_layer(
     if layout.post_ff_norm:
         outputs.append((layer.at(layout.post_ff_norm), "ff_update"))
     if layout.parallel:
-        outputs.append((layer.at(layout.attention), "attention_output"))
+        outputs.append((layer.at(layout.attention[0].module), "attention_output"))
     handles = [module.register_forward_pre_hook(keep_input(name), with_kwargs=True) for module, name in inputs]
     return handles + [module.register_forward_hook(keep_output(name)) for module, name in outputs]
 

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
+from ffmem.models.attention import AttentionLayer
 from ffmem.models.base import Family, Layout, ModelFacts, Projection
 from ffmem.models.feed_forward import FeedForward, MixtureLayer, at, read_layer
 from ffmem.models.unembedding import LinearScore, Scores, Unembedding
+from ffmem.models.vocabulary import token_bytes
 from ffmem.options import Bos
 
 
@@ -177,6 +179,17 @@ class Transformer:
     def layout(self, layer: int) -> Layout:
         """The layout that a layer is read by."""
         return self._layouts[self._layers[layer][1]]
+
+    @cached_property
+    def attention_layers(self) -> tuple[AttentionLayer, ...]:
+        """The attention sub-layers, layer by layer, a decoder's over its own text before that over the encoder's."""
+        return tuple(
+            AttentionLayer(
+                layer.module, self.layout(place), part, place, self.facts.layers[place].name, self.module.config
+            )
+            for place, (layer, _) in enumerate(self._layers)
+            for part in self.layout(place).attention
+        )
 
     # Forward passes
 
@@ -342,6 +355,11 @@ class Transformer:
         return rows.contiguous()
 
     # Tokens and identity
+
+    @cached_property
+    def vocabulary(self) -> list[bytes]:
+        """The bytes that each token stands for, by id; computed once."""
+        return token_bytes(self.tokenizer)
 
     def special_tokens(self, bos: Bos) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ids put before and after each sentence.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ffmem.errors import InputError
 from ffmem.models.base import Layout, Projection
 from ffmem.models.feed_forward import at
+from ffmem.models.frozen_norm import FrozenNorm, freeze
 
 Scores = Callable[[Float[Tensor, "rows d_model"], Float[Tensor, "rows d_vocab"]], None]
 """Writes the scores of some rows over the vocabulary into a tensor that is there already."""
@@ -189,14 +190,10 @@ class Unembedding:
         norm = self.final_norm
         if norm is None:
             return LinearScore(direction, 1.0, constant)
-        gain, bias = self.gain(norm).double(), getattr(norm, "bias", None)
-        centres = self._layout.norm == "layernorm"
-        shaped = gain * (state.double() - (state.double().mean() if centres else 0.0))
-        normed = norm(state).double() - (0.0 if bias is None else bias.double())
-        scale = float(normed @ shaped / (shaped @ shaped))
-        constant += 0.0 if bias is None else float(direction @ bias.double())
-        direction = direction * gain
-        return LinearScore(direction - direction.mean() if centres else direction, scale, constant)
+        frozen = self.freeze(norm, state)
+        constant += 0.0 if frozen.bias is None else float(direction @ frozen.bias)
+        direction = direction * frozen.gain
+        return LinearScore(direction - direction.mean() if frozen.centres else direction, float(frozen.scale), constant)
 
     def _direction(self, token: int) -> tuple[Float[Tensor, "d_model"], float]:
         """What the normed state is multiplied with to score a token, and what is added."""
@@ -207,6 +204,10 @@ class Unembedding:
         if self._layout.project_out:
             direction = direction @ at(self._backbone, self._layout.project_out).weight.double()
         return direction, 0.0 if self._bias is None else float(self._bias[token])
+
+    def freeze(self, norm: Any, states: Float[Tensor, "*states d_model"]) -> FrozenNorm:
+        """The linear map that a norm of this model is at some states."""
+        return freeze(norm, states, self.gain(norm), self._layout.norm == "layernorm")
 
     def gain(self, norm: Any) -> Float[Tensor, "d_model"]:
         """What a norm multiplies each dimension with, float32; ones if it does not."""

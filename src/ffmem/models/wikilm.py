@@ -19,7 +19,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
 
-from ffmem.models.base import Family, Layout
+from ffmem.models.base import AttentionLayout, Family, Layout
 
 _FIRST_POSITION = 2
 """What the first token's position is numbered: fairseq counts from the padding's id (1) on."""
@@ -165,24 +165,32 @@ class WikiLMAttention(nn.Module):
 
     def __init__(self, config: WikiLMConfig) -> None:
         super().__init__()
+        self.config = config
         self.n_heads, self.dropout = config.num_attention_heads, config.attention_dropout
         d_model = config.hidden_size
         self.query, self.key, self.value, self.output = (nn.Linear(d_model, d_model) for _ in range(4))
 
     def forward(
         self, states: Float[Tensor, "batch positions d_model"], mask: Tensor | None
-    ) -> Float[Tensor, "batch positions d_model"]:
-        """What the sub-layer adds to the stream."""
+    ) -> tuple[Float[Tensor, "batch positions d_model"], Float[Tensor, "batch heads positions positions"] | None]:
+        """What the sub-layer adds to the stream, and the weights, where the model runs with "eager" attention."""
         query, key, value = (
             matrix(states).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
             for matrix in (self.query, self.key, self.value)
         )
         dropout = self.dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=mask is None
-        )
-        added: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
-        return added
+        weights: Tensor | None = None
+        if self.config._attn_implementation == "eager":
+            if mask is None:
+                mask = torch.ones(states.shape[1], states.shape[1], dtype=torch.bool, device=states.device).tril()
+            scores = query @ key.mT * query.shape[-1] ** -0.5
+            weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)
+            mixed = functional.dropout(weights, dropout) @ value
+        else:
+            mixed = functional.scaled_dot_product_attention(
+                query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=mask is None
+            )
+        return self.output(mixed.transpose(1, 2).flatten(2)), weights
 
 
 class WikiLMLayer(nn.Module):
@@ -202,7 +210,8 @@ class WikiLMLayer(nn.Module):
         self, states: Float[Tensor, "batch positions d_model"], mask: Tensor | None
     ) -> Float[Tensor, "batch positions d_model"]:
         """The layer's output."""
-        residual = states + self.dropout(self.attention(self.attention_norm(states), mask))
+        added, _ = self.attention(self.attention_norm(states), mask)
+        residual = states + self.dropout(added)
         output: Tensor = residual + self.dropout(self.fc2(torch.relu(self.fc1(self.ff_norm(residual)))))
         return output
 
@@ -323,7 +332,11 @@ def _layout(config: Any) -> Layout:
         key="fc1",
         value="fc2",
         ff_norm="ff_norm",
-        attention="attention",
+        attention=(
+            AttentionLayout(
+                module="attention", value="attention.value", output="attention.output", norm="attention_norm"
+            ),
+        ),
         final_norm="final_norm" if config.final_norm else "",
         log_probabilities=lambda module, states: module.log_probabilities(states),
         direction=lambda module, word_id: module.direction(word_id),

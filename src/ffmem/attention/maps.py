@@ -1,0 +1,304 @@
+"""The attention of one text: weights, norms of the transformed vectors, and norms of what each source adds.
+
+Source: Kobayashi, Kuribayashi, Yokoi, Inui, "Attention is Not Only a Weight" (EMNLP 2020), and, for the residual connection,
+the norm and the mixing ratio, the same authors' "Incorporating Residual and Normalization Layers" (EMNLP 2021).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ffmem.attention.inputs import AttentionInput, AttentionToken, as_batch, read_text, run
+from ffmem.attention.norms import gram, norms_of, own_parts, summed_norms, transformed
+from ffmem.errors import InputError
+from ffmem.models.attention import AttentionLayer, AttentionStates
+from ffmem.models.frozen_norm import FrozenNorm
+from ffmem.models.transformer import Transformer
+from ffmem.options import Bos
+
+Bias = Literal["inside", "constant"]
+"""Where the bias of W_V goes: "inside" f, as in the paper; or "constant", with b_O, since weights add up to 1. What a source
+adds differs, the output does not. b_O belongs to no source under either."""
+
+MixingVariant = Literal["Attn-W", "Attn-N", "AttnRes-W", "AttnRes-N", "AttnResLn-N"]
+"""How much of a position comes from others: by weights or norms, of attention alone, with the residual connection, and
+with the norm behind it."""
+
+
+@dataclass(frozen=True)
+class LayerAttention:
+    """One attention sub-layer over a text. In the formulas: i is a query, j a source, h a head."""
+
+    layer: str
+    """"L3", "dec.L3.cross"."""
+    cross: bool
+    queries: tuple[AttentionToken, ...]
+    keys: tuple[AttentionToken, ...]
+    weights: Float[np.ndarray, "heads queries keys"]
+    """alpha^h_ij."""
+    transformed_norms: Float[np.ndarray, "heads keys"]
+    """‖f^h(x_j)‖."""
+    summed_norms: Float[np.ndarray, "queries keys"]
+    """‖sum over h of alpha^h_ij f^h(x_j)‖."""
+    added_norms: Float[np.ndarray, "queries keys"]
+    """The same as it arrives in the stream: behind the norm of the output, where there is one (Gemma); otherwise equal."""
+    residual_norms: Float[np.ndarray, "queries keys"] | None
+    """With what was in the stream counted to i itself (AttnRes-N); None across stacks, where the stream is of no source."""
+    normed_norms: Float[np.ndarray, "queries keys"] | None
+    """The same behind the norm of the sum (AttnResLn-N); None where no norm stands there."""
+    bias_norm: float
+    """Length of what is of no source: b_O, and b_V W_O where it is not inside f."""
+    mixing: dict[MixingVariant, Float[np.ndarray, "queries"]]
+    """Mixing ratios, 0 to 1; none across stacks."""
+    output_error: float
+    """Of the sum over heads and sources of alpha f against the sub-layer's output, less what is of no source:
+    max|difference| / max|output|, at up to 32 queries from first to last."""
+
+    @property
+    def n_heads(self) -> int:
+        """Heads."""
+        return len(self.weights)
+
+    @property
+    def head_norms(self) -> Float[np.ndarray, "heads queries keys"]:
+        """‖alpha^h_ij f^h(x_j)‖ = alpha^h_ij ‖f^h(x_j)‖, since weights are not negative."""
+        norms: Float[np.ndarray, "heads queries keys"] = self.weights * self.transformed_norms[:, None]
+        return norms
+
+    @property
+    def mean_weights(self) -> Float[np.ndarray, "queries keys"]:
+        """The mean over heads of alpha: what a layer's weights are, beside `summed_norms`."""
+        mean: Float[np.ndarray, "queries keys"] = self.weights.mean(0)
+        return mean
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values: rows are queries, columns are keys."""
+
+        def plain(array: np.ndarray | None) -> Any:
+            return None if array is None else np.round(array, 6).tolist()
+
+        return {
+            "layer": self.layer,
+            "cross": self.cross,
+            "n_heads": self.n_heads,
+            "weights": plain(self.weights),
+            "transformed_norms": plain(self.transformed_norms),
+            "summed_norms": plain(self.summed_norms),
+            "added_norms": plain(self.added_norms),
+            "residual_norms": plain(self.residual_norms),
+            "normed_norms": plain(self.normed_norms),
+            "bias_norm": self.bias_norm,
+            "mixing": {name: plain(ratios) for name, ratios in self.mixing.items()},
+            "output_error": self.output_error,
+        }
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """The attention of a model over one text."""
+
+    model: str
+    read: AttentionInput
+    bias: Bias
+    layers: tuple[LayerAttention, ...]
+
+    def layer(self, name: str) -> LayerAttention:
+        """A sub-layer by its name.
+
+        Raises:
+            InputError: there is none; the message lists those there are.
+        """
+        for one in self.layers:
+            if one.layer == name:
+                return one
+        names = ", ".join(one.layer for one in self.layers)
+        raise InputError(f"there is no attention {name!r} here", f"Expected one of: {names}", "Ask for one of those")
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "model": self.model,
+            "text": self.read.text,
+            "target": self.read.target,
+            "bias": self.bias,
+            "tokens": [one.text for one in self.read.tokens],
+            "target_tokens": [one.text for one in self.read.target_tokens],
+            "layers": [one.to_json() for one in self.layers],
+        }
+
+    def _repr_html_(self) -> str:
+        from ffmem.render.attention_html import attention_html
+
+        return attention_html(self)
+
+
+def attention_maps(
+    model: Transformer,
+    text: str,
+    *,
+    target: str | None = None,
+    bias: Bias = "inside",
+    layers: Sequence[str] | None = None,
+    bos: Bos = "auto",
+) -> AttentionMaps:
+    """Weights beside norms for one text, every layer and head.
+
+    Args:
+        model: of any family.
+        text: read as one input.
+        target: for an encoder-decoder, what its decoder is given; by default the text itself.
+        bias: where the bias of W_V goes.
+        layers: names of the sub-layers to read; by default all.
+        bos: special tokens.
+
+    Returns:
+        Maps whose rows are queries and whose columns are sources, special tokens included. A text of one token has maps of
+        one entry: its weights are 1, its norms are not.
+
+    Raises:
+        InputError: the text is empty or over the context, there is no such sub-layer, or a target without a decoder.
+        ModelError: the model gives no attention weights.
+
+    Cost: one forward pass with explicit weights; for each sub-layer heads^2 / 2 passes over queries x keys numbers. Kept:
+        (heads + 4) x queries x keys numbers a sub-layer; never heads x queries x keys x d_model.
+
+    Source: Kobayashi et al. 2020, sections 2 and 3; 2021, section 3.
+    """
+    read = read_text(model, text, target, bos)
+    chosen = choose(model, layers)
+    found: list[LayerAttention] = []
+    run(
+        model,
+        *as_batch(model, read),
+        lambda layer, states: found.append(layer_attention(model, layer, states, read, bias)),
+        chosen,
+    )
+    order = {one.name: number for number, one in enumerate(model.attention_layers)}
+    return AttentionMaps(model.facts.name, read, bias, tuple(sorted(found, key=lambda one: order[one.layer])))
+
+
+def choose(model: Transformer, names: Sequence[str] | None) -> tuple[AttentionLayer, ...]:
+    """Sub-layers by name.
+
+    Raises:
+        InputError: there is no such sub-layer; the message lists those there are.
+    """
+    if names is None:
+        return model.attention_layers
+    by_name = {one.name: one for one in model.attention_layers}
+    for name in names:
+        if name not in by_name:
+            raise InputError(
+                f"{model.facts.name} has no attention {name!r}",
+                f"Expected one of: {', '.join(by_name)}",
+                f"For example {next(iter(by_name))}",
+            )
+    return tuple(by_name[name] for name in names)
+
+
+@dataclass(frozen=True)
+class SplitValues:
+    """The values of one sub-layer over one text, as vectors of d_model numbers."""
+
+    vectors: Float[Tensor, "keys heads d_model"]
+    """f^h(x_j), float32."""
+    constant: Float[Tensor, "d_model"]
+    """What is of no source: b_O, and sum over h of b_V^h W_O^h where that is not inside f."""
+
+
+def split_values(
+    layer: AttentionLayer, values: Float[Tensor, "keys kv_heads d_head"], bias: Bias = "inside"
+) -> SplitValues:
+    """f^h(x_j) of each head and source, and what belongs to no source."""
+    matrix = layer.output_matrix().float()
+    own_bias, value_bias = layer.output_bias(), layer.value_bias()
+    constant = torch.zeros(matrix.shape[-1], device=matrix.device) if own_bias is None else own_bias.float()
+    values = values.float()
+    if bias == "constant" and value_bias is not None:
+        values = values - value_bias.float()
+        constant = constant + torch.einsum("he,hed->d", layer.expand(value_bias.float()), matrix)
+    return SplitValues(transformed(layer.expand(values), matrix), constant)
+
+
+def layer_attention(
+    model: Transformer, layer: AttentionLayer, states: AttentionStates, read: AttentionInput, bias: Bias
+) -> LayerAttention:
+    """The maps of one sub-layer from what it saw of one text."""
+    weights = states.weights[0].float()
+    split = split_values(layer, states.values[0], bias)
+    vectors, output, stream = split.vectors, states.output[0].float(), states.stream[0].float()
+    products = gram(vectors)
+    summed = added = summed_norms(weights, products)
+    total = output - split.constant
+    arrives: FrozenNorm | None = None
+    if layer.placement == "sandwich":
+        arrives = model.unembedding.freeze(layer.norm_after, output)
+        added = _behind(arrives, weights, vectors)
+    residual = normed = None
+    mixing: dict[MixingVariant, np.ndarray] = {}
+    if not layer.cross:
+        own = own_parts(weights, vectors)
+        own_added, total_added = (own, total) if arrives is None else (arrives(own).float(), arrives(total).float())
+        residual = added.clone()
+        residual.fill_diagonal_(0).diagonal().copy_((own_added + stream).norm(dim=-1))
+        by_weight = _array(1 - weights.diagonal(dim1=1, dim2=2).mean(0))
+        mixing = {"Attn-W": by_weight, "AttnRes-W": by_weight / 2, "Attn-N": _ratio(total - own, own)}
+        mixing["AttnRes-N"] = _ratio(total_added - own_added, own_added + stream)
+        if layer.placement == "post":
+            behind = model.unembedding.freeze(layer.norm_after, output + stream)
+            normed = _behind(behind, weights, vectors)
+            own_normed = behind(own + stream).float()
+            normed.diagonal().copy_(own_normed.norm(dim=-1))
+            mixing["AttnResLn-N"] = _ratio(behind(total - own).float(), own_normed)
+    queries, keys = read.of(layer)
+    return LayerAttention(
+        layer=layer.name,
+        cross=layer.cross,
+        queries=queries,
+        keys=keys,
+        weights=_array(weights),
+        transformed_norms=_array(norms_of(products)),
+        summed_norms=_array(summed),
+        added_norms=_array(added),
+        residual_norms=None if residual is None else _array(residual),
+        normed_norms=None if normed is None else _array(normed),
+        bias_norm=float(split.constant.norm()),
+        mixing=mixing,
+        output_error=_output_error(weights, vectors, total),
+    )
+
+
+def _behind(
+    norm: FrozenNorm, weights: Float[Tensor, "heads queries keys"], vectors: Float[Tensor, "keys heads d_model"]
+) -> Float[Tensor, "queries keys"]:
+    """Norms of the sums over heads behind a norm: its gain and centring on the vectors, its scale on the rows."""
+    shaped = norm.shaped(vectors.double()).float()
+    return summed_norms(weights, gram(shaped)) * norm.scale.float()[:, None]
+
+
+def _output_error(
+    weights: Float[Tensor, "heads queries keys"],
+    vectors: Float[Tensor, "keys heads d_model"],
+    total: Float[Tensor, "queries d_model"],
+) -> float:
+    rows = torch.linspace(0, len(total) - 1, min(len(total), 32), device=total.device).long()
+    summed = weights[:, rows].permute(1, 2, 0).flatten(1) @ vectors.flatten(0, 1)
+    return float((summed - total[rows]).abs().max() / total[rows].abs().max().clamp(min=1e-30))
+
+
+def _ratio(
+    others: Float[Tensor, "positions d_model"], own: Float[Tensor, "positions d_model"]
+) -> Float[np.ndarray, "positions"]:
+    """‖others‖ / (‖others‖ + ‖own‖)."""
+    from_others, from_own = others.norm(dim=-1), own.norm(dim=-1)
+    return _array(from_others / (from_others + from_own).clamp(min=1e-30))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    found: np.ndarray = tensor.float().cpu().numpy()
+    return found

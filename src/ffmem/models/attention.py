@@ -1,0 +1,214 @@
+"""One attention sub-layer of a loaded model: its matrices, a watch on its states, and other weights put in their place."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ffmem.errors import ModelError
+from ffmem.models.base import AttentionLayout, Layout
+from ffmem.models.feed_forward import at, rows
+
+
+@dataclass(frozen=True)
+class AttentionStates:
+    """What one attention sub-layer saw and gave in a forward pass. Tensors are the model's own: not to be written to."""
+
+    weights: Float[Tensor, "batch heads queries keys"]
+    """alpha: each row adds up to 1; 0 where a query may not look."""
+    values: Float[Tensor, "batch keys kv_heads d_head"]
+    """v = x W_V + b_V. With grouped queries a value is shared by heads / kv_heads heads, one after the other."""
+    stream: Float[Tensor, "batch queries d_model"]
+    """What the output is added to."""
+    output: Float[Tensor, "batch queries d_model"]
+    """y = sum over heads and sources of alpha v W_O, plus b_O."""
+
+
+OnAttention = Callable[["AttentionLayer", AttentionStates], None]
+ChangeWeights = Callable[["AttentionLayer", Float[Tensor, "batch keys heads d_head"]], dict[tuple[int, int], Tensor]]
+"""Takes a sub-layer and its values, one for each head; gives other weights, (queries, keys), for some rows of the batch and
+heads: those that it names as (row, head)."""
+
+
+class AttentionLayer:
+    """An attention sub-layer of several heads.
+
+    Args:
+        module: the Transformer layer that it is in.
+        layout: of the layer.
+        part: of the sub-layer.
+        place: of the layer among all.
+        layer_name: as `LayerCells.name` has it.
+        config: the model's config.
+    """
+
+    def __init__(
+        self, module: nn.Module, layout: Layout, part: AttentionLayout, place: int, layer_name: str, config: Any
+    ) -> None:
+        self._module, self._layout, self._part = module, layout, part
+        self.place, self.cross = place, part.cross
+        self.name = f"{layer_name}.cross" if part.cross else layer_name
+        """"L3"; of a decoder's layer "dec.L3", and "dec.L3.cross" where the sources are the encoder's states."""
+        self.stack = layout.stack
+        self.placement = layout.placement
+        self.n_heads: int = getattr(config, part.n_heads)
+        n_rows = rows(self._at(part.output)).shape[0]
+        if n_rows % self.n_heads:
+            raise ModelError(
+                f"W_O of {self.name} has {n_rows} rows, which {self.n_heads} heads cannot share",
+                "Expected the same number of rows for each head",
+                "This model departs from its family: see docs/how-to/add-a-family.md",
+            )
+        self.d_head = n_rows // self.n_heads
+
+    def _at(self, path: str) -> Any:
+        return at(self._module, path)
+
+    def output_matrix(self) -> Float[Tensor, "heads d_head d_model"]:
+        """W_O, the rows of each head together."""
+        whole = rows(self._at(self._part.output))
+        return whole.view(self.n_heads, self.d_head, whole.shape[1])
+
+    def output_bias(self) -> Float[Tensor, "d_model"] | None:
+        """b_O, which belongs to no source; None if there is none."""
+        bias: Tensor | None = self._at(self._part.output).bias
+        return bias
+
+    def value_bias(self) -> Float[Tensor, "kv_heads d_head"] | None:
+        """b_V; None if there is none."""
+        bias: Tensor | None = self._at(self._part.value).bias
+        return None if bias is None else self._split(bias)
+
+    @property
+    def norm_before(self) -> Any | None:
+        """The norm that the sub-layer reads the stream through; None if it reads the stream itself."""
+        return self._at(self._part.norm) if self._part.norm and self.placement != "shared" else None
+
+    @property
+    def norm_after(self) -> Any | None:
+        """In "post" layers the norm of the residual sum, in "sandwich" layers that of the output; otherwise None."""
+        return self._at(self._part.after) if self._part.after else None
+
+    def _split(self, values: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch kv_heads d_head"]:
+        """The value heads in the outputs of W_V, which may hold queries and keys as well."""
+        batch = values.shape[:-1]
+        if self._part.fused is None:
+            return values.view(*batch, -1, self.d_head)
+        groups, n_values = self._part.fused
+        return values.view(*batch, groups, -1, self.d_head)[..., -n_values:, :].flatten(-3, -2)
+
+    def watch(self, on_states: OnAttention) -> list[Callable[[], None]]:
+        """Report the states from now on, until what is returned is called. The model must run with "eager" attention."""
+        seen: dict[str, Tensor] = {}
+
+        def arrived() -> None:
+            if seen.keys() == {"weights", "values", "stream", "output"}:
+                states = AttentionStates(**seen)
+                seen.clear()
+                on_states(self, states)
+
+        def keep_values(_: Any, __: Any, output: Tensor) -> None:
+            seen["values"] = self._split(output)
+
+        def keep_output(_: Any, __: Any, output: Tensor) -> None:
+            seen["output"] = output
+            arrived()
+
+        def keep_weights(_: Any, __: Any, output: tuple[Any, ...]) -> None:
+            if output[-1] is None:
+                raise ModelError(
+                    f"{self.name} gives no attention weights",
+                    'Expected an attention that computes them ("eager")',
+                    "Ask a model of one of the families in docs/reference/families.md",
+                )
+            seen["weights"] = output[-1]
+            arrived()
+
+        def keep_stream(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+            seen["stream"] = arguments[0] if arguments else named["hidden_states"]
+
+        def correct(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any] | None:
+            return None if self._part.step_by_step is None else (arguments, self._part.step_by_step(named))
+
+        part = self._part
+        # the stream goes on from what the norm before reads, or, where that is normed already, from what attention reads
+        source = self._at(part.norm) if self.norm_before is not None else self._at(part.module)
+        return [
+            source.register_forward_pre_hook(keep_stream, with_kwargs=True).remove,
+            self._at(part.value).register_forward_hook(keep_values).remove,
+            self._at(part.output).register_forward_hook(keep_output).remove,
+            self._at(part.module).register_forward_pre_hook(correct, with_kwargs=True).remove,
+            self._at(part.module).register_forward_hook(keep_weights).remove,
+        ]
+
+    def change(self, change: ChangeWeights) -> list[Callable[[], None]]:
+        """Let ``change`` decide the weights from now on, until what is returned is called."""
+        seen: list[Tensor] = []
+
+        def keep_values(_: Any, __: Any, output: Tensor) -> None:
+            seen[:] = [self._split(output)]
+
+        def put(_: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            values = self.expand(seen.pop())
+            changed = change(self, values)
+            if not changed:
+                return None
+            mixed = arguments[0].clone().view(*arguments[0].shape[:2], self.n_heads, self.d_head)
+            for (row, head), weights in changed.items():
+                mixed[row, :, head] = weights.to(values.dtype) @ values[row, :, head]
+            return (mixed.flatten(-2),)
+
+        return [
+            self._at(self._part.value).register_forward_hook(keep_values).remove,
+            self._at(self._part.output).register_forward_pre_hook(put).remove,
+        ]
+
+    def expand(self, values: Float[Tensor, "*batch kv_heads d_head"]) -> Float[Tensor, "*batch heads d_head"]:
+        """A value for each head: with grouped queries, heads one after the other share one."""
+        times = self.n_heads // values.shape[-2]
+        return values if times == 1 else values.repeat_interleave(times, dim=-2)
+
+
+@contextmanager
+def watch_attention(layers: tuple[AttentionLayer, ...], module: Any, on_states: OnAttention) -> Iterator[None]:
+    """Call ``on_states(layer, states)`` for each of some sub-layers in each forward pass of the model.
+
+    Meanwhile the model computes attention step by step ("eager"), since faster ways never hold the weights; logits may
+    differ from its usual ones in the last bits.
+    """
+    with _eager(module), _hooked([stop for layer in layers for stop in layer.watch(on_states)]):
+        yield
+
+
+@contextmanager
+def change_attention(layers: tuple[AttentionLayer, ...], change: ChangeWeights) -> Iterator[None]:
+    """Let ``change(layer, values)`` decide the weights of some sub-layers, in each forward pass of the model."""
+    with _hooked([stop for layer in layers for stop in layer.change(change)]):
+        yield
+
+
+@contextmanager
+def _hooked(stops: list[Callable[[], None]]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for stop in stops:
+            stop()
+
+
+@contextmanager
+def _eager(module: Any) -> Iterator[None]:
+    """Let a model compute attention weights as such for a while."""
+    configs = {id(part.config): part.config for part in module.modules() if hasattr(part, "config")}
+    # set on the configs, since the method for it passes over families that were written before it
+    before = {key: config._attn_implementation for key, config in configs.items()}
+    try:
+        for config in configs.values():
+            config._attn_implementation = "eager"
+        yield
+    finally:
+        for key, config in configs.items():
+            config._attn_implementation = before[key]
