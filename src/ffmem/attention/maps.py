@@ -4,8 +4,10 @@ Source: Kobayashi, Kuribayashi, Yokoi, Inui, "Attention is Not Only a Weight" (E
 the norm and the mixing ratio, the same authors' "Incorporating Residual and Normalization Layers" (EMNLP 2021).
 """
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +21,11 @@ from ffmem.errors import InputError
 from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.frozen_norm import FrozenNorm
 from ffmem.models.transformer import Transformer
+from ffmem.notebook import HEATMAP_STYLE, heatmap
 from ffmem.options import Bos
+
+_N_SHOWN = 64
+"""Tokens of a heat map."""
 
 Bias = Literal["inside", "constant"]
 """Where the bias of W_V goes: "inside" f, as in the paper; or "constant", with b_O, since weights add up to 1. What a source
@@ -76,6 +82,31 @@ class LayerAttention:
         mean: Float[np.ndarray, "queries keys"] = self.weights.mean(0)
         return mean
 
+    def html(self, heads: bool = True) -> str:
+        """Heat maps, weights beside norms: of all heads together, then head by head."""
+        rows, columns = ([one.text for one in tokens[:_N_SHOWN]] for tokens in (self.queries, self.keys))
+        n = len(rows), len(columns)
+
+        def both(weights: np.ndarray, norms: np.ndarray, what: tuple[str, str]) -> str:
+            shown = (
+                heatmap(name, rows, columns, found[: n[0], : n[1]].tolist())
+                for name, found in zip(what, (weights, norms), strict=True)
+            )
+            return f'<div class="heatmaps">{"".join(shown)}</div>'
+
+        found = both(self.mean_weights, self.summed_norms, ("mean of α over heads", "‖Σ α f(x)‖ over heads"))
+        if heads:
+            norms = self.head_norms
+            found += "".join(
+                both(self.weights[head], norms[head], (f"H{head}: α", f"H{head}: ‖α f(x)‖"))
+                for head in range(self.n_heads)
+            )
+        cut = max(len(self.queries), len(self.keys)) - _N_SHOWN
+        return found + (f"<p>{cut} tokens more are not drawn; the arrays have them.</p>" if cut > 0 else "")
+
+    def _repr_html_(self) -> str:
+        return f"<style>{HEATMAP_STYLE}</style>{self.html()}"
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values: rows are queries, columns are keys."""
 
@@ -131,10 +162,46 @@ class AttentionMaps:
             "layers": [one.to_json() for one in self.layers],
         }
 
-    def _repr_html_(self) -> str:
-        from ffmem.render.attention_html import attention_html
+    def write_html(self, path: Path) -> None:
+        """All maps as one page that needs nothing else: weights beside norms, layer by layer, head by head.
 
-        return attention_html(self)
+        Raises:
+            InputError: it cannot be written there.
+        """
+        title = html.escape(f"Attention of {self.model}")
+        try:
+            path.write_text(
+                f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+                "<style>:root { color-scheme: light dark; } body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem; }</style>"
+                f"</head><body><h1>{title}</h1>{self._html(heads=True)}</body></html>",
+                "utf-8",
+            )
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be written: {error.strerror}",
+                "Expected a file in a folder that is there",
+                "Name another",
+            ) from error
+
+    def _repr_html_(self) -> str:
+        return self._html(heads=False)
+
+    def _html(self, heads: bool) -> str:
+        parts = "".join(
+            f"<details{' open' if number == 0 else ''}><summary>{html.escape(one.layer)}</summary>"
+            f"{one.html(heads=heads)}</details>"
+            for number, one in enumerate(self.layers)
+        )
+        text = self.read.text if self.read.target is None else f"{self.read.text} → {self.read.target}"
+        return (
+            f"<style>{HEATMAP_STYLE}</style><p>{html.escape(text)}</p>"
+            f"<p>A row is a token that looks, a column one that is looked at. {_told(self.bias)}</p>{parts}"
+        )
+
+
+def _told(bias: Bias) -> str:
+    where = "inside f(x)" if bias == "inside" else "with b_O, which is of no source"
+    return f"The bias of W_V is {where}."
 
 
 def attention_maps(

@@ -9,7 +9,7 @@ from cyclopts import CycloptsError
 # the order of these is the order of the commands in the reference
 from ffmem import render
 
-from ffmem.cli import build, read, ask, tables, model, explain, align, study, annotate, serve  # isort: skip
+from ffmem.cli import build, read, ask, tables, model, explain, attention, align, study, annotate, serve  # isort: skip
 from ffmem.cli.app import app
 from ffmem.errors import FfmemError, InputError
 
@@ -18,6 +18,7 @@ __all__ = [
     "annotate",
     "app",
     "ask",
+    "attention",
     "build",
     "explain",
     "main",

@@ -99,7 +99,7 @@ def align(
 
     check_device(device)
     loaded = ffmem.load_model(model, dtype=dtype, device=device, revision=revision)  # type: ignore[arg-type]
-    with render.alignment_progress(quiet) as listen:
+    with render.steps(quiet) as listen:
         study, links = run(loaded, pairs, right, more=more, systems=systems, pick=pick, listen=listen)
     if out is not None:
         write_study(Path(out), study, links)

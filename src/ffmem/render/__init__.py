@@ -5,11 +5,12 @@ from ffmem.render.alignment import alignment
 from ffmem.render.annotations import agreement, drawn, imported
 from ffmem.render.annotations import summary as annotations_summary
 from ffmem.render.ask import diff, found, promoting, search, similar
+from ffmem.render.attention import attention, one_map, patch_effect, patch_sweep
 from ffmem.render.cells import cell, cells
 from ffmem.render.explain import explanation, intervention
 from ffmem.render.index import info, summary, verification
 from ffmem.render.plan import plan
-from ffmem.render.progress import alignment_progress, progress, say, study_progress
+from ffmem.render.progress import progress, say, steps, study_progress
 from ffmem.render.study import comparison, study
 from ffmem.render.tables import exported, query, query_csv, views, views_page
 from ffmem.render.terminal import one_line
@@ -18,8 +19,8 @@ __all__ = [
     "activation",
     "agreement",
     "alignment",
-    "alignment_progress",
     "annotations_summary",
+    "attention",
     "cell",
     "cells",
     "comparison",
@@ -32,6 +33,9 @@ __all__ = [
     "info",
     "intervention",
     "one_line",
+    "one_map",
+    "patch_effect",
+    "patch_sweep",
     "plan",
     "progress",
     "promoting",
@@ -40,6 +44,7 @@ __all__ = [
     "say",
     "search",
     "similar",
+    "steps",
     "study",
     "study_progress",
     "summary",

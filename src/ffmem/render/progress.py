@@ -56,12 +56,12 @@ def progress(quiet: bool) -> Iterator[Callable[["Progress"], None]]:
 @contextmanager
 def study_progress(quiet: bool) -> Iterator[Callable[["Stage"], None]]:
     """A listener that shows a study's progress on stderr."""
-    with alignment_progress(quiet) as listen:
+    with steps(quiet) as listen:
         yield lambda now: listen(now.experiment, now.done, now.total)
 
 
 @contextmanager
-def alignment_progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+def steps(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """A listener that shows on stderr what is being done, how much of it is done, and how much there is."""
     if quiet:
         yield lambda _what, _done, _total: None
