@@ -5,12 +5,13 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from ffmem import figures
+from ffmem.figures import charts
+from ffmem.figures.study import FIGURES, names_of
 from ffmem.index.files import atomic_write
 from ffmem.index.reader import Index
 from ffmem.study.findings import Findings, findings
@@ -31,11 +32,26 @@ class Figure:
     caption: str
 
 
+class Told(Protocol):
+    """What is said of a section before its numbers."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def question(self) -> str: ...  # noqa: D102
+    @property
+    def definition(self) -> str: ...  # noqa: D102
+    @property
+    def conclude(self) -> str: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class Section:
     """A figure or table of the paper, or an addition to it, in words and charts."""
 
-    item: Item
+    item: Told
     anchor: str
     short: str
     reading: str
@@ -57,7 +73,7 @@ def write_report(results: Results, index: Index) -> Path:
     found = findings(results, index)
     folder = results.folder / "figures"
     folder.mkdir(exist_ok=True)
-    specs = {name: _write_figure(folder, name, figures.FIGURES[name][1](found)) for name in figures.names_of(found)}
+    specs = {name: write_figure(folder, name, FIGURES[name][1](found)) for name in names_of(found)}
     for name, rows in tables(found, index).items():
         atomic_write(folder / f"{name}.csv", as_csv(rows))
     atomic_write(folder / "numbers.csv", as_csv([one.__dict__ for one in headlines(found)]))
@@ -66,29 +82,54 @@ def write_report(results: Results, index: Index) -> Path:
     return page
 
 
-def _write_figure(folder: Path, name: str, chart: Any) -> dict[str, Any]:
-    atomic_write(folder / f"{name}.csv", as_csv(figures.rows_of(chart)))
+def write_figure(folder: Path, name: str, chart: Any) -> dict[str, Any]:
+    """A chart as files; gives what draws it in a browser."""
+    atomic_write(folder / f"{name}.csv", as_csv(charts.rows_of(chart)))
     for form in ("svg", "png"):
-        atomic_write(folder / f"{name}.{form}", figures.image(chart, form))
+        atomic_write(folder / f"{name}.{form}", charts.image(chart, form))
     spec: dict[str, Any] = chart.to_dict()
     return spec
 
 
 def _page(found: Findings, index: Index, key: str, specs: dict[str, Any]) -> str:
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    template = environment.from_string(files("ffmem").joinpath("templates/report.html").read_text("utf-8"))
-    return template.render(
+    return page_of(
+        kicker="Feed-forward layers as key-value memories",
         title=f"{found.model} on {found.corpus}",
+        intro=_INTRO,
+        note="In brackets: 95 % intervals. ~ marks numbers read off the paper's figures; - stands where it gives none.",
+        made_from=key,
+        specs=specs,
         facts=facts_of(found, index),
         left_out=left_out(found),
         items=[section(found, index, one, specs) for one in items_of(found)],
         headlines=headlines(found),
         shapes=shapes(found),
-        script=Markup(figures.script().replace("</script", "<\\/script")),
+    )
+
+
+def page_of(*, specs: dict[str, Any], **told: Any) -> str:
+    """A page of sections with charts that needs nothing but itself.
+
+    Args:
+        specs: what draws each chart, by name.
+        told: what the template names: kicker, title, intro, note, facts, left_out, items (`Section`), headlines, shapes,
+            made_from.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    template = environment.from_string(files("ffmem").joinpath("templates/report.html").read_text("utf-8"))
+    return template.render(
+        script=Markup(charts.script().replace("</script", "<\\/script")),
         specs=Markup(json.dumps(specs, sort_keys=True).replace("<", "\\u003c")),
         version=__version__,
-        key=key,
+        **told,
     )
+
+
+_INTRO = (
+    "The experiments of Geva, Schuster, Berant and Levy (EMNLP 2021) on this model and this text, beside the paper's numbers. "
+    "The paper's model has 16 layers of 4,096 ReLU cells and was trained on 100 million words of WikiText-103; where this one "
+    "differs in size, text or vocabulary, equal numbers are not to be expected: what can be compared are shapes."
+)
 
 
 def facts_of(found: Findings, index: Index) -> list[tuple[str, str]]:
@@ -132,9 +173,7 @@ def section(found: Findings, index: Index, item: Item, specs: Container[str]) ->
         short=item.name if item.name != "Addition" else item.title,
         reading=item.read(found),
         sample=item.sample(found),
-        figures=tuple(
-            Figure(name, (figures.FIGURES[name][1].__doc__ or "").strip()) for name in item.figures if name in specs
-        ),
+        figures=tuple(Figure(name, (FIGURES[name][1].__doc__ or "").strip()) for name in item.figures if name in specs),
         extra=_EXTRAS[item.title](found, index) if item.title in _EXTRAS else Markup(""),
     )
 

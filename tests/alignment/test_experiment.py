@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from ffmem.alignment.aligner import is_installed, learn_links
-from ffmem.alignment.experiment import _ranks, align, pearson, study_of
+from ffmem.alignment.experiment import align, study_of
 from ffmem.alignment.extract import Extraction
 from ffmem.alignment.links import all_sure
 from ffmem.alignment.pairs import Pair
 from ffmem.alignment.scoring import score
+from ffmem.analyses.correlation import pearson, ranks
 from ffmem.errors import InputError
 from ffmem.render import alignment
 from tests.alignment.copying import WORDS, copy_model
@@ -125,6 +126,6 @@ def test_places_are_chosen_by_their_mean_norm_and_rates_correlated_with_it() -> 
 
 
 def test_ranks_and_correlations() -> None:
-    assert _ranks(np.array([3.0, 1.0, 3.0, 0.5])).tolist() == [2.5, 1.0, 2.5, 0.0]
+    assert ranks(np.array([3.0, 1.0, 3.0, 0.5])).tolist() == [2.5, 1.0, 2.5, 0.0]
     assert pearson(np.array([1.0, 2.0, 4.0]), np.array([-1.0, -2.0, -4.0])) == pytest.approx(-1)
     assert np.isnan(pearson(np.array([1.0, 1.0]), np.array([1.0, 2.0])))

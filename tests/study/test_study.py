@@ -12,7 +12,8 @@ import pytest
 
 import ffmem
 from ffmem import Index, InputError, StoreError
-from ffmem.figures import FIGURES, names_of, rows_of
+from ffmem.figures.charts import rows_of
+from ffmem.figures.study import FIGURES, names_of
 from ffmem.report import write_report
 from ffmem.study.experiments import Stage, refinement_of
 from ffmem.study.findings import Findings, findings

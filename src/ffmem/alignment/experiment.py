@@ -13,6 +13,7 @@ from ffmem.alignment.links import Link, Links, all_sure
 from ffmem.alignment.maps import links_of
 from ffmem.alignment.pairs import Pair
 from ffmem.alignment.scoring import Score, difference, score
+from ffmem.analyses.correlation import pearson, ranks
 from ffmem.analyses.intervals import Estimate
 from ffmem.errors import InputError
 from ffmem.models.transformer import Transformer
@@ -260,21 +261,4 @@ def _correlation(rows: Sequence[Row], mean_norms: Float[np.ndarray, "layers head
     chosen = [row for row in rows if row.head is not None and (row.measure, row.reading) == ("norms", reading)]
     rates = np.array([row.score.error_rate.value for row in chosen])
     norms = np.array([mean_norms[row.layer, row.head] for row in chosen])
-    return Correlation(reading, pearson(_ranks(rates), _ranks(norms)), pearson(rates, norms), len(chosen))
-
-
-def pearson(left: Float[np.ndarray, " n"], right: Float[np.ndarray, " n"]) -> float:
-    """The correlation of two rows of numbers; NaN if one of them does not vary."""
-    left, right = left - left.mean(), right - right.mean()
-    length = float(np.linalg.norm(left) * np.linalg.norm(right))
-    return float(left @ right) / length if length > 0 else float("nan")
-
-
-def _ranks(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Ranks from 0; equal values share the mean of theirs."""
-    order = values.argsort(kind="stable")
-    ranks = np.empty(len(values))
-    ranks[order] = np.arange(len(values))
-    _, groups = np.unique(values, return_inverse=True)
-    shared: np.ndarray = (np.bincount(groups, ranks) / np.bincount(groups))[groups]
-    return shared
+    return Correlation(reading, pearson(ranks(rates), ranks(norms)), pearson(rates, norms), len(chosen))

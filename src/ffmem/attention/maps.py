@@ -172,7 +172,8 @@ class AttentionMaps:
         try:
             path.write_text(
                 f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-                "<style>:root { color-scheme: light dark; } body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem; }</style>"
+                "<style>:root { color-scheme: light dark; } "
+                "body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem; }</style>"
                 f"</head><body><h1>{title}</h1>{self._html(heads=True)}</body></html>",
                 "utf-8",
             )
@@ -302,26 +303,19 @@ def layer_attention(
     products = gram(vectors)
     summed = added = summed_norms(weights, products)
     total = output - split.constant
-    arrives: FrozenNorm | None = None
     if layer.placement == "sandwich":
-        arrives = model.unembedding.freeze(layer.norm_after, output)
-        added = _behind(arrives, weights, vectors)
+        added = _behind(model.unembedding.freeze(layer.norm_after, output), weights, vectors)
     residual = normed = None
     mixing: dict[MixingVariant, np.ndarray] = {}
     if not layer.cross:
-        own = own_parts(weights, vectors)
-        own_added, total_added = (own, total) if arrives is None else (arrives(own).float(), arrives(total).float())
+        parts = _parts(model, layer, states, split)
+        mixing = _ratios(weights, parts)
         residual = added.clone()
-        residual.fill_diagonal_(0).diagonal().copy_((own_added + stream).norm(dim=-1))
-        by_weight = _array(1 - weights.diagonal(dim1=1, dim2=2).mean(0))
-        mixing = {"Attn-W": by_weight, "AttnRes-W": by_weight / 2, "Attn-N": _ratio(total - own, own)}
-        mixing["AttnRes-N"] = _ratio(total_added - own_added, own_added + stream)
+        residual.fill_diagonal_(0).diagonal().copy_(parts["AttnRes-N"][1].norm(dim=-1))
         if layer.placement == "post":
             behind = model.unembedding.freeze(layer.norm_after, output + stream)
             normed = _behind(behind, weights, vectors)
-            own_normed = behind(own + stream).float()
-            normed.diagonal().copy_(own_normed.norm(dim=-1))
-            mixing["AttnResLn-N"] = _ratio(behind(total - own).float(), own_normed)
+            normed.diagonal().copy_(parts["AttnResLn-N"][1].norm(dim=-1))
     queries, keys = read.of(layer)
     return LayerAttention(
         layer=layer.name,
@@ -338,6 +332,42 @@ def layer_attention(
         mixing=mixing,
         output_error=_output_error(weights, vectors, total),
     )
+
+
+def mixing_ratios(
+    model: Transformer, layer: AttentionLayer, states: AttentionStates, split: SplitValues
+) -> dict[MixingVariant, Float[np.ndarray, "queries"]]:
+    """The mixing ratios of one sub-layer over one text, without a map of all pairs; of a sub-layer over the text itself."""
+    return _ratios(states.weights[0].float(), _parts(model, layer, states, split))
+
+
+_Parts = dict[MixingVariant, tuple[Float[Tensor, "positions d_model"], Float[Tensor, "positions d_model"]]]
+"""For each position what others bring, and what is its own."""
+
+
+def _parts(model: Transformer, layer: AttentionLayer, states: AttentionStates, split: SplitValues) -> _Parts:
+    weights, output, stream = (one[0].float() for one in (states.weights, states.output, states.stream))
+    total = output - split.constant
+    own = own_parts(weights, split.vectors)
+    others = total - own
+    parts: _Parts = {"Attn-N": (others, own)}
+    if layer.placement == "sandwich":
+        arrives = model.unembedding.freeze(layer.norm_after, output)
+        own, others = arrives(own).float(), arrives(others).float()
+    parts["AttnRes-N"] = (others, own + stream)
+    if layer.placement == "post":
+        behind = model.unembedding.freeze(layer.norm_after, output + stream)
+        parts["AttnResLn-N"] = (behind(others).float(), behind(own + stream).float())
+    return parts
+
+
+def _ratios(
+    weights: Float[Tensor, "heads positions positions"], parts: _Parts
+) -> dict[MixingVariant, Float[np.ndarray, "positions"]]:
+    by_weight = _array(1 - weights.diagonal(dim1=1, dim2=2).mean(0))
+    ratios: dict[MixingVariant, np.ndarray] = {"Attn-W": by_weight, "AttnRes-W": by_weight / 2}
+    ratios |= {variant: _ratio(others, own) for variant, (others, own) in parts.items()}
+    return ratios
 
 
 def _behind(

@@ -1,11 +1,12 @@
 """Commands about attention: weights beside norms, other weights in their place, and one map with the memories."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import ffmem
 from ffmem import render
-from ffmem.cli.app import Json, app, show
+from ffmem.attention.options import AttentionOptions
+from ffmem.cli.app import FLAT, Json, app, show
 from ffmem.errors import InputError
 
 
@@ -199,6 +200,64 @@ def map_(
         bias=bias,  # type: ignore[arg-type]
     )
     show(found.to_json() if json else render.one_map(found))
+
+
+@app.command
+def reproduce_attention(
+    model: str,
+    corpus: str,
+    /,
+    *,
+    out: Path,
+    options: Annotated[AttentionOptions, FLAT] = AttentionOptions(),  # noqa: B008 (frozen)
+    field: str = "text",
+    quiet: bool = False,
+    revision: str | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+    json: Json = False,
+) -> None:
+    """Run the experiments of Kobayashi et al. 2020 on a model and a corpus, and write one page about them.
+
+    Parameters
+    ----------
+    model
+        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
+    corpus
+        topics, python-docs, a file, ..., as for `ffmem index`.
+    out
+        Folder for the page, its figures and the numbers.
+    field
+        The field of a record that holds its text.
+    quiet
+        Print no progress.
+    revision
+        Revision of a hub model.
+    dtype
+        Number type of the model's weights.
+    device
+        Where the model runs.
+    json
+        Print the numbers as one JSON document.
+    """
+    from ffmem.attention.experiments import reproduce_attention as run
+    from ffmem.corpus.registry import open_corpus
+    from ffmem.extras import extra_module
+
+    for package in ("altair", "vl_convert", "jinja2"):
+        extra_module(package, "report", "the page cannot be written")
+    from ffmem.attention_page import headlines, shapes, write_attention_report
+
+    opened = open_corpus(corpus, field)
+    opened.settle(out, None)
+    loaded = _load(model, dtype, device, revision)
+    with render.steps(quiet) as listen:
+        found = run(loaded, opened, options, listen)
+    page = write_attention_report(found, out)
+    if json:
+        show(found.to_json() | {"page": str(page)})
+    else:
+        show(render.attention_study(list(headlines(found)), list(shapes(found)), page))
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -80,7 +80,8 @@ def _in_full(one: "LayerAttention", at: int, head: int | None) -> list[str]:
             best = int(norms[:, j].argmax())
             lines.append(
                 f"  {f'⟨{one_line(key.text)}⟩':<{width}} {one.mean_weights[number, j]:>10.4f} "
-                f"{one.summed_norms[number, j]:>10.4f}   H{best} α {one.weights[best, number, j]:.4f} ‖α f‖ {norms[best, j]:.4f}"
+                f"{one.summed_norms[number, j]:>10.4f}   "
+                f"H{best} α {one.weights[best, number, j]:.4f} ‖α f‖ {norms[best, j]:.4f}"
             )
     else:
         lines.append(f"  {'':<{width}} {'alpha':>10} {'‖f(x)‖':>10} {'‖α f(x)‖':>10}")
@@ -149,10 +150,8 @@ def one_map(found: "OneMap") -> str:
         lines += [_memory(one, found) for one in layer.memories]
     by_token = found.by_token()
     if by_token is not None:
-        lines += [
-            "",
-            f"each token's share of the score of ⟨{one_line(found.target or '')}⟩: by attention itself, by cells it fired",
-        ]
+        asked = one_line(found.target or "")
+        lines += ["", f"each token's share of the score of ⟨{asked}⟩: by attention itself, by cells it fired"]
         lines += [
             f"  {f'⟨{one_line(token.text)}⟩':<20} {attention:>+9.4f} {fired:>+9.4f}"
             for token, (attention, fired) in zip(found.tokens, by_token, strict=True)

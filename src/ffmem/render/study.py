@@ -5,12 +5,24 @@ from itertools import groupby
 from pathlib import Path
 
 from ffmem.study.findings import Findings
-from ffmem.study.headlines import headlines, shapes
+from ffmem.study.headlines import Headline, Shape, headlines, shapes
 
 
 def study(found: Findings, page: Path) -> str:
     """What a study found, and where its page is."""
     return f"{comparison([found])}\n\nThe page: {page}"
+
+
+def attention_study(numbers: Sequence[Headline], claims: Sequence[Shape], page: Path) -> str:
+    """What a study of attention found, what the papers' claims came to, and where its page is."""
+    tables = (
+        (("", "quantity", "paper", "here"), [(one.item, one.quantity, one.paper, one.text()) for one in numbers]),
+        (
+            ("", "what the papers saw", "here", "because"),
+            [(one.item, one.claim, "yes" if one.holds else "not shown", one.why) for one in claims],
+        ),
+    )
+    return "\n\n".join(_plain(head, rows) for head, rows in tables) + f"\n\nThe page: {page}"
 
 
 def comparison(studies: Sequence[Findings], *, markdown: bool = False) -> str:
@@ -41,7 +53,7 @@ def _markdown(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _plain(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _plain(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Columns as wide as they need to be; the name of a figure stands above its rows."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(1, len(head))]
 

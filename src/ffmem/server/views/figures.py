@@ -46,7 +46,7 @@ def figures_view(explorer: Explorer) -> FiguresView:
 
 
 def _view(found: Findings, explorer: Explorer) -> FiguresView:
-    from ffmem.figures import names_of
+    from ffmem.figures.study import names_of
 
     names = names_of(found)
     return FiguresView(
@@ -65,7 +65,7 @@ def figure_spec(explorer: Explorer, name: str) -> dict[str, Any]:
     Raises:
         InputError: there is none of that name.
     """
-    from ffmem.figures import FIGURES, names_of
+    from ffmem.figures.study import FIGURES, names_of
 
     found = explorer.study.findings
     names = names_of(found) if found else []
@@ -79,7 +79,8 @@ def figure_spec(explorer: Explorer, name: str) -> dict[str, Any]:
 
 def figure_image(explorer: Explorer, name: str) -> bytes:
     """A chart as SVG; see `figure_spec`."""
-    from ffmem.figures import FIGURES, image
+    from ffmem.figures.charts import image
+    from ffmem.figures.study import FIGURES
 
     figure_spec(explorer, name)
     found = explorer.study.findings
@@ -93,7 +94,8 @@ def figure_table(explorer: Explorer, name: str) -> bytes:
     Raises:
         InputError: there is none of that name.
     """
-    from ffmem.figures import FIGURES, names_of, rows_of
+    from ffmem.figures.charts import rows_of
+    from ffmem.figures.study import FIGURES, names_of
 
     found = explorer.study.findings
     if found is not None and name in names_of(found):

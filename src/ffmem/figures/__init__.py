@@ -1,0 +1,1 @@
+"""Results -> charts: charts.py knows the plotting library, the others what is to be seen."""
