@@ -24,7 +24,7 @@ from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display
 
-FIRST, POINTS, OTHER = "first token", ". and ,", "other"
+FIRST, POINTS, OTHER = "first token", "periods and commas", "other"
 """Categories of tokens beside the special ones, which go by their own names."""
 _N_BLOCKS = 10
 Listener = Callable[[str, int, int], None]

@@ -235,7 +235,7 @@ def _check_kind(model: Transformer, target: str | None, by: str, limit: int) -> 
         raise InputError(f"by is {by!r}", "Expected one of: norm, logit", "Use norm")
     if limit < 0:
         raise InputError(f"the limit is {limit}", "Expected 0 or more", "Use 5")
-    if not _has_logits(model):
+    if not has_scores(model):
         if by == "logit":
             raise InputError(
                 f"the stream of {facts.name} is no plain sum up to its scores: no part has a share of a logit",
@@ -250,7 +250,8 @@ def _check_kind(model: Transformer, target: str | None, by: str, limit: int) -> 
             )
 
 
-def _has_logits(model: Transformer) -> bool:
+def has_scores(model: Transformer) -> bool:
+    """Whether the stream of a model is a plain sum up to its scores, so that its parts have shares of a logit."""
     return model.has_head and model.facts.causal and model.facts.norm_placement in ("pre", "sandwich")
 
 
@@ -268,7 +269,7 @@ def _assemble(
 ) -> OneMap:
     score = probability = token = whole = constant = error = None
     final = states[-1].layer_output
-    if _has_logits(model):
+    if has_scores(model):
         projections = model.facts.projections
         logits = model.project(final, "final-norm" if "final-norm" in projections else projections[0]).double()
         token = int(logits.argmax()) if target is None else one_token(model, target)

@@ -120,6 +120,7 @@ def patch_sweep(
     patch: Patch = "uniform",
     target: str | None = None,
     at: int = -1,
+    layers: Sequence[str] | None = None,
     bos: Bos = "auto",
     on_layer: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> PatchSweep:
@@ -131,6 +132,7 @@ def patch_sweep(
         patch: what stands in the place of the weights.
         target: for an encoder-decoder, what its decoder is given.
         at: position whose prediction is looked at, special tokens included.
+        layers: names of the sub-layers to patch; by default all.
         bos: special tokens.
         on_layer: called with the sub-layers that are done, and how many there are.
 
@@ -142,7 +144,8 @@ def patch_sweep(
     read, allowed, own = _before(model, text, patch, target, at, bos)
     by_layer: list[PatchEffect] = []
     by_head: list[PatchEffect] = []
-    for number, layer in enumerate(model.attention_layers, 1):
+    chosen = choose(model, layers)
+    for number, layer in enumerate(chosen, 1):
 
         def change(layer: AttentionLayer, values: Tensor) -> dict[tuple[int, int], Tensor]:
             patched = [_weights(layer, values[0], allowed[layer.name], patch, head) for head in range(layer.n_heads)]
@@ -153,7 +156,7 @@ def patch_sweep(
             changed = _prediction(model, read, layer.n_heads + 1, at)
         by_layer.append(_effect(model, layer.name, own, changed[0]))
         by_head += [_effect(model, f"{layer.name}.H{head}", own, changed[head + 1]) for head in range(layer.n_heads)]
-        on_layer(number, len(model.attention_layers))
+        on_layer(number, len(chosen))
     best = int(own.argmax())
     return PatchSweep(
         model=model.facts.name,

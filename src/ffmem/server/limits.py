@@ -8,6 +8,10 @@ MAX_CHANGES = 50
 """Changes of one intervention."""
 MAX_NEW_TOKENS = 100
 """Tokens that an intervention writes on."""
+MAX_ATTENTION_TOKENS = 256
+"""Tokens of a text whose attention is shown: every pair of them has a number for each head."""
+MAX_HEADS = 50
+"""Heads that are patched at a time."""
 MAX_ROWS = 200
 """Rows of one answer."""
 MAX_BODY_BYTES = 1_000_000

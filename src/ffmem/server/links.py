@@ -17,6 +17,8 @@ class Links:
             ("cells", "Cells"),
             ("search", "Search"),
             ("prompt", "Prompt"),
+            ("map", "Map"),
+            ("attention", "Attention"),
             ("annotate", "Annotate"),
         ]
         pages += [("figures", "Figures")]
@@ -25,7 +27,7 @@ class Links:
         return tuple(pages)
 
     def page(self, name: str, **query: Any) -> str:
-        """A page by its name: "" (overview), cells, search, prompt, annotate, figures, diff."""
+        """A page by its name: "" (overview), cells, search, prompt, map, attention, annotate, figures, diff."""
         return f"/{name}{_query(query)}"
 
     def cell(self, cell: Any) -> str:

@@ -39,6 +39,7 @@ def _environment() -> Environment:
         "share": lambda value: "" if value is None or math.isnan(value) else percent(value),
         "values_of": lambda shares: {name: one.value for name, one in shares.items()},
         "instead": instead,
+        "attention_maps": lambda layer, heads: Markup(layer.html(heads=heads)),  # it escapes what it shows itself
     }
     return environment
 

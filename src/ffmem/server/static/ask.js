@@ -1,8 +1,9 @@
-// On the prompt page: answers in place, while the page stays where it is; and the model is waited for.
+// On pages that ask the model: answers in place, while the page stays where it is; and the model is waited for.
 "use strict";
 (() => {
   const results = document.getElementById("results");
   const form = document.getElementById("ask");
+  const path = form.getAttribute("action");
   let running = null;
   const show = async (address, remember) => {
     running?.abort();
@@ -34,13 +35,13 @@
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const asked = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
-    show(`/prompt?${asked}`, true);
+    show(`${path}?${asked}`, true);
   });
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.id === "text") form.requestSubmit();
   });
   results.addEventListener("click", (event) => {
-    const link = event.target.closest('a[href^="/prompt"]');
+    const link = event.target.closest(`a[href^="${path}?"]`);
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
     show(link.href, true);
