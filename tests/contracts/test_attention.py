@@ -9,10 +9,11 @@ import torch
 
 from ffmem import InputError, ModelError, load_model
 from ffmem.attention.inputs import run
-from ffmem.attention.maps import AttentionMaps, attention_maps, split_values
+from ffmem.attention.maps import AttentionMaps, attention_maps
 from ffmem.attention.norms import gram, norms_of, own_parts, summed_norms
 from ffmem.attention.one_map import one_map
-from ffmem.models.attention import AttentionLayer, AttentionStates, watch_attention
+from ffmem.attention.split import split_values
+from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.identities import relative_error
 from ffmem.models.transformer import Transformer
 from tests.conftest import VARIANTS
@@ -364,7 +365,7 @@ def test_watching_leaves_no_trace(model: Transformer) -> None:
     mask = None if model.facts.causal else torch.ones_like(ids)
     before = model.forward(ids, mask)
     implementations = [part.config._attn_implementation for part in model.module.modules() if hasattr(part, "config")]
-    with pytest.raises(ZeroDivisionError), watch_attention(model.attention_layers, model.module, lambda *_: 1 / 0):
+    with pytest.raises(ZeroDivisionError), model.watch_attention(lambda *_: 1 / 0):
         model.forward(ids, mask)
     assert torch.equal(model.forward(ids, mask), before)
     assert implementations == [
@@ -372,7 +373,7 @@ def test_watching_leaves_no_trace(model: Transformer) -> None:
     ]
     hooks = [m for m in model.module.modules() if m._forward_pre_hooks or m._forward_hooks]
     assert hooks == []
-    with watch_attention(model.attention_layers, model.module, lambda *_: None):
+    with model.watch_attention(lambda *_: None, model.attention_layers[:1]):
         assert relative_error(model.forward(ids, mask), before) < TOLERANCE
 
 

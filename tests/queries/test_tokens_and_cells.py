@@ -10,6 +10,7 @@ import pytest
 
 import ffmem
 from ffmem import Cell, Index, IndexOptions, InputError, StoreError
+from ffmem.index.store import NO_TOKEN
 from ffmem.index.verify import load_indexed_model
 from ffmem.queries import diff, find, promotes, similar
 from ffmem.queries.names import places, token_id
@@ -355,3 +356,14 @@ def test_answers_are_json_and_show_themselves(family: str, index_of: Callable[[s
     for answer, to_text in answers:
         assert json.loads(json.dumps(answer.to_json(), allow_nan=False)) == answer.to_json()
         assert "<table>" in answer._repr_html_() and len(to_text(answer).splitlines()) > 2  # type: ignore[operator]
+
+
+def test_a_cell_without_triggers_is_like_none(studied_index: Index) -> None:
+    """ReLU cells may never fire on a small corpus."""
+    silent = [
+        studied_index.cells.cell_id(place, int(row))
+        for place in range(studied_index.n_layers)
+        for row in np.flatnonzero(np.asarray(studied_index.layer(place).trigger_token)[:, 0, 0] == NO_TOKEN)
+    ]
+    assert silent  # else the test says nothing
+    assert similar(studied_index, str(silent[0])).rows == ()

@@ -10,7 +10,8 @@ from tests.server.browser import Server, has_module, new_tab
 
 PAGES = (
     "", "cells", "search", "search?q=river", "cells/L1.7", "cells/L1.7/shades", "cells/L1.7/similar", "sentences/5",
-    "prompt", "prompt?text=the+old+river&change=L1.3*0", "figures", "diff", "diff/L1.7",
+    "prompt", "prompt?text=the+old+river&change=L1.3*0", "map", "map?text=the+old+river", "attention",
+    "attention?text=the+old+river&heads=L1.H0", "figures", "diff", "diff/L1.7",
 )  # fmt: skip
 
 
@@ -144,3 +145,33 @@ def test_a_prompt_is_taken_apart_and_changed(server: Server, tab: Any) -> None:
     tab.wait_for_selector("#changed", state="detached")
     tab.go_back()
     tab.wait_for_selector("#changed")
+
+
+def test_the_map_leads_from_tokens_to_layers_to_cells(server: Server, tab: Any) -> None:
+    tab.goto(f"{server.url}/map")
+    tab.fill("#text", "the old river of the village")
+    tab.click("#ask button.main")
+    tab.wait_for_selector("table.one-map")
+    title = tab.text_content("#whole")
+    tab.click(".reading-tokens a >> nth=2")
+    tab.wait_for_selector(".reading-tokens a[aria-current] >> nth=0")
+    tab.wait_for_function("title => document.getElementById('whole').textContent !== title", arg=title)
+    assert "at=2" in tab.url
+    tab.click("table.one-map tbody tr:last-child th a")
+    tab.wait_for_selector("#full:has-text('Layer L0')")
+    shared = tab.url
+    tab.click("#results section:last-of-type tbody th a >> nth=0")
+    tab.wait_for_url("**/cells/L0.*")
+    with new_tab(tab.context.browser, java_script_enabled=False) as plain:
+        plain.goto(shared)
+        assert "Layer L0 in full" in plain.text_content("#full")
+
+
+def test_a_head_is_patched_from_its_row(server: Server, tab: Any) -> None:
+    tab.goto(f"{server.url}/attention?text=the+old+river+of+the+village&layer=L2")
+    tab.wait_for_selector("table.heatmap")
+    tab.click("a:has-text('L2.H1')")
+    tab.wait_for_selector("#patched:has-text('With L2.H1 patched')")
+    assert "heads=L2.H1" in tab.url
+    tab.go_back()
+    tab.wait_for_selector("#patched", state="detached")

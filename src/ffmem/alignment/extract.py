@@ -18,8 +18,8 @@ from ffmem.alignment.maps import best_sources
 from ffmem.alignment.pairs import Pair
 from ffmem.alignment.words import NO_WORD, columns_of, merge, rows_of, text_of, word_of_tokens
 from ffmem.attention.inputs import run
-from ffmem.attention.maps import split_values
 from ffmem.attention.norms import gram, norms_of, summed_norms
+from ffmem.attention.split import split_values
 from ffmem.errors import InputError
 from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.transformer import Transformer

@@ -15,7 +15,7 @@ from ffmem.index.reader import Index
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import LayerTrace, Transformer
 from ffmem.models.unembedding import LinearScore
-from ffmem.models.vocabulary import display, token_bytes
+from ffmem.models.vocabulary import display
 from ffmem.options import Bos, IndexOptions
 
 
@@ -123,7 +123,7 @@ def explain(
         token = int(first_of_largest(logits)[0]) if target is None else one_token(model, target)
         other = None if against is None else one_token(model, against)
         score = _difference(model, final, token, other)
-        vocabulary = token_bytes(model.tokenizer)
+        vocabulary = model.vocabulary
         layers = tuple(_layer(model, states, place, score, token, vocabulary) for place in range(len(states)))
         embedding = float(score.of(states[0].layer_input))
         total = embedding + sum(one.attention + one.cells + one.bias for one in layers) + score.constant
@@ -151,7 +151,7 @@ def one_token(model: Transformer, text: str) -> int:
     """
     ids = model.tokenizer(text, add_special_tokens=False).input_ids
     if len(ids) != 1:
-        shown = ", ".join(repr(display(one)) for one in (token_bytes(model.tokenizer)[i] for i in ids))
+        shown = ", ".join(repr(display(one)) for one in (model.vocabulary[i] for i in ids))
         raise InputError(
             f"{text!r} is {len(ids)} tokens: {shown or 'none'}",
             "Expected exactly one token of the vocabulary",

@@ -10,12 +10,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ffmem.analyses.activation import check_length
+from ffmem.analyses.distances import kl
 from ffmem.analyses.explain import check_causal
 from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.index.identity import longest_input
 from ffmem.models.transformer import Transformer
-from ffmem.models.vocabulary import display, token_bytes
+from ffmem.models.vocabulary import display
 from ffmem.options import Bos, IndexOptions
 
 Where = Literal["all", "last"]
@@ -136,14 +137,14 @@ def intervene(
         with model.change_coefficients(apply):
             changed_logits, continued_changed = _run(model, ids, n_new)
     p, q = (one.double().log_softmax(-1) for one in (own_logits, changed_logits))
-    vocabulary = token_bytes(model.tokenizer)
+    vocabulary = model.vocabulary
     shown = {*p.topk(min(limit, len(p))).indices.tolist(), *q.topk(min(limit, len(q))).indices.tolist()}
     candidates = [Candidate(display(vocabulary[i]), i, float(p[i].exp()), float(q[i].exp())) for i in shown]
     return Intervention(
         text=text,
         changes=tuple(map(str, changes)),
         candidates=tuple(sorted(candidates, key=lambda one: (-one.after, -one.before, one.token_id))),
-        divergence=float((q.exp() * (q - p)).sum()),
+        divergence=float(kl(p, q)),
         continued=model.tokenizer.decode(continued),
         continued_changed=model.tokenizer.decode(continued_changed),
     )

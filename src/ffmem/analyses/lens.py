@@ -15,7 +15,7 @@ from ffmem.index.identity import longest_input
 from ffmem.index.reader import Index
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
-from ffmem.models.vocabulary import display, token_bytes
+from ffmem.models.vocabulary import display
 from ffmem.options import Bos, IndexOptions
 
 _POSITIONS = 64
@@ -80,7 +80,7 @@ def lens(
     check_causal(model)
     ids, first = _inputs(model, text, index, bos)
     wanted = None if target is None else one_token(model, target)
-    vocabulary = token_bytes(model.tokenizer)
+    vocabulary = model.vocabulary
     projection = own_projections(model, "raw").states
     with torch.inference_mode():
         states = trace(model, ids)

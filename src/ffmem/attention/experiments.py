@@ -15,8 +15,9 @@ from jaxtyping import Float, Int64
 from ffmem.analyses.correlation import spearman
 from ffmem.analyses.intervals import Estimate, mean
 from ffmem.attention.inputs import run
-from ffmem.attention.maps import MixingVariant, mixing_ratios, split_values
+from ffmem.attention.mixing import MixingVariant, mixing_ratios
 from ffmem.attention.options import AttentionOptions
+from ffmem.attention.split import split_values
 from ffmem.attention.streams import Dispersion, RankCorrelation, jackknife
 from ffmem.corpus.documents import Corpus
 from ffmem.errors import InputError

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ffmem.analyses.activation import check_length
 from ffmem.errors import InputError
-from ffmem.models.attention import AttentionLayer, OnAttention, watch_attention
+from ffmem.models.attention import AttentionLayer, OnAttention
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display
 from ffmem.options import Bos
@@ -112,8 +112,7 @@ def run(
         layers: which to report.
         attention_mask: 0 where there is padding.
     """
-    chosen = model.attention_layers if layers is None else tuple(layers)
-    watching = nullcontext() if on_states is None else watch_attention(chosen, model.module, on_states)
+    watching = nullcontext() if on_states is None else model.watch_attention(on_states, layers)
     if attention_mask is None and not model.facts.causal:
         attention_mask = torch.ones_like(ids)
     with torch.inference_mode(), watching:

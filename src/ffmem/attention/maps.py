@@ -8,7 +8,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ffmem.attention.inputs import AttentionInput, AttentionToken, as_batch, read_text, run
-from ffmem.attention.norms import gram, norms_of, own_parts, summed_norms, transformed
+from ffmem.attention.mixing import MixingVariant, array, parts_of, ratios_of
+from ffmem.attention.norms import gram, norms_of, summed_norms
+from ffmem.attention.split import Bias, split_values
 from ffmem.errors import InputError
+from ffmem.index.resources import free_memory
 from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.frozen_norm import FrozenNorm
 from ffmem.models.transformer import Transformer
@@ -26,14 +29,6 @@ from ffmem.options import Bos
 
 _N_SHOWN = 64
 """Tokens of a heat map."""
-
-Bias = Literal["inside", "constant"]
-"""Where the bias of W_V goes: "inside" f, as in the paper; or "constant", with b_O, since weights add up to 1. What a source
-adds differs, the output does not. b_O belongs to no source under either."""
-
-MixingVariant = Literal["Attn-W", "Attn-N", "AttnRes-W", "AttnRes-N", "AttnResLn-N"]
-"""How much of a position comes from others: by weights or norms, of attention alone, with the residual connection, and
-with the norm behind it."""
 
 
 @dataclass(frozen=True)
@@ -239,6 +234,7 @@ def attention_maps(
     """
     read = read_text(model, text, target, bos)
     chosen = choose(model, layers)
+    _check_memory(read, chosen)
     found: list[LayerAttention] = []
     run(
         model,
@@ -248,6 +244,21 @@ def attention_maps(
     )
     order = {one.name: number for number, one in enumerate(model.attention_layers)}
     return AttentionMaps(model.facts.name, read, bias, tuple(sorted(found, key=lambda one: order[one.layer])))
+
+
+def _check_memory(read: AttentionInput, layers: Sequence[AttentionLayer]) -> None:
+    """Refuse maps that cannot fit: those that are kept, and a few of one sub-layer on the way."""
+    pairs = [len(queries) * len(keys) * 4 for queries, keys in (read.of(layer) for layer in layers)]
+    kept = sum(n * (layer.n_heads + 4) for n, layer in zip(pairs, layers, strict=True))
+    needed = kept + max(n * 4 * layer.n_heads for n, layer in zip(pairs, layers, strict=True))
+    free = free_memory()
+    if free is not None and needed > free:
+        raise InputError(
+            f"maps of {len(layers)} sub-layers over {len(read.tokens):,} tokens need {needed / 2**30:.1f} GiB, "
+            f"and {free / 2**30:.1f} GiB are free",
+            "Expected maps that fit into memory",
+            "Ask for some sub-layers (layers=, --layer), or give a shorter text",
+        )
 
 
 def choose(model: Transformer, names: Sequence[str] | None) -> tuple[AttentionLayer, ...]:
@@ -269,30 +280,6 @@ def choose(model: Transformer, names: Sequence[str] | None) -> tuple[AttentionLa
     return tuple(by_name[name] for name in names)
 
 
-@dataclass(frozen=True)
-class SplitValues:
-    """The values of one sub-layer over one text, as vectors of d_model numbers."""
-
-    vectors: Float[Tensor, "keys heads d_model"]
-    """f^h(x_j), float32."""
-    constant: Float[Tensor, "d_model"]
-    """What is of no source: b_O, and sum over h of b_V^h W_O^h where that is not inside f."""
-
-
-def split_values(
-    layer: AttentionLayer, values: Float[Tensor, "keys kv_heads d_head"], bias: Bias = "inside"
-) -> SplitValues:
-    """f^h(x_j) of each head and source, and what belongs to no source."""
-    matrix = layer.output_matrix().float()
-    own_bias, value_bias = layer.output_bias(), layer.value_bias()
-    constant = torch.zeros(matrix.shape[-1], device=matrix.device) if own_bias is None else own_bias.float()
-    values = values.float()
-    if bias == "constant" and value_bias is not None:
-        values = values - value_bias.float()
-        constant = constant + torch.einsum("he,hed->d", layer.expand(value_bias.float()), matrix)
-    return SplitValues(transformed(layer.expand(values), matrix), constant)
-
-
 def layer_attention(
     model: Transformer, layer: AttentionLayer, states: AttentionStates, read: AttentionInput, bias: Bias
 ) -> LayerAttention:
@@ -308,8 +295,8 @@ def layer_attention(
     residual = normed = None
     mixing: dict[MixingVariant, np.ndarray] = {}
     if not layer.cross:
-        parts = _parts(model, layer, states, split)
-        mixing = _ratios(weights, parts)
+        parts = parts_of(model, layer, states, split)
+        mixing = ratios_of(weights, parts)
         residual = added.clone()
         residual.fill_diagonal_(0).diagonal().copy_(parts["AttnRes-N"][1].norm(dim=-1))
         if layer.placement == "post":
@@ -322,52 +309,16 @@ def layer_attention(
         cross=layer.cross,
         queries=queries,
         keys=keys,
-        weights=_array(weights),
-        transformed_norms=_array(norms_of(products)),
-        summed_norms=_array(summed),
-        added_norms=_array(added),
-        residual_norms=None if residual is None else _array(residual),
-        normed_norms=None if normed is None else _array(normed),
+        weights=array(weights),
+        transformed_norms=array(norms_of(products)),
+        summed_norms=array(summed),
+        added_norms=array(added),
+        residual_norms=None if residual is None else array(residual),
+        normed_norms=None if normed is None else array(normed),
         bias_norm=float(split.constant.norm()),
         mixing=mixing,
         output_error=_output_error(weights, vectors, total),
     )
-
-
-def mixing_ratios(
-    model: Transformer, layer: AttentionLayer, states: AttentionStates, split: SplitValues
-) -> dict[MixingVariant, Float[np.ndarray, "queries"]]:
-    """The mixing ratios of one sub-layer over one text, without a map of all pairs; of a sub-layer over the text itself."""
-    return _ratios(states.weights[0].float(), _parts(model, layer, states, split))
-
-
-_Parts = dict[MixingVariant, tuple[Float[Tensor, "positions d_model"], Float[Tensor, "positions d_model"]]]
-"""For each position what others bring, and what is its own."""
-
-
-def _parts(model: Transformer, layer: AttentionLayer, states: AttentionStates, split: SplitValues) -> _Parts:
-    weights, output, stream = (one[0].float() for one in (states.weights, states.output, states.stream))
-    total = output - split.constant
-    own = own_parts(weights, split.vectors)
-    others = total - own
-    parts: _Parts = {"Attn-N": (others, own)}
-    if layer.placement == "sandwich":
-        arrives = model.unembedding.freeze(layer.norm_after, output)
-        own, others = arrives(own).float(), arrives(others).float()
-    parts["AttnRes-N"] = (others, own + stream)
-    if layer.placement == "post":
-        behind = model.unembedding.freeze(layer.norm_after, output + stream)
-        parts["AttnResLn-N"] = (behind(others).float(), behind(own + stream).float())
-    return parts
-
-
-def _ratios(
-    weights: Float[Tensor, "heads positions positions"], parts: _Parts
-) -> dict[MixingVariant, Float[np.ndarray, "positions"]]:
-    by_weight = _array(1 - weights.diagonal(dim1=1, dim2=2).mean(0))
-    ratios: dict[MixingVariant, np.ndarray] = {"Attn-W": by_weight, "AttnRes-W": by_weight / 2}
-    ratios |= {variant: _ratio(others, own) for variant, (others, own) in parts.items()}
-    return ratios
 
 
 def _behind(
@@ -386,16 +337,3 @@ def _output_error(
     rows = torch.linspace(0, len(total) - 1, min(len(total), 32), device=total.device).long()
     summed = weights[:, rows].permute(1, 2, 0).flatten(1) @ vectors.flatten(0, 1)
     return float((summed - total[rows]).abs().max() / total[rows].abs().max().clamp(min=1e-30))
-
-
-def _ratio(
-    others: Float[Tensor, "positions d_model"], own: Float[Tensor, "positions d_model"]
-) -> Float[np.ndarray, "positions"]:
-    """‖others‖ / (‖others‖ + ‖own‖)."""
-    from_others, from_own = others.norm(dim=-1), own.norm(dim=-1)
-    return _array(from_others / (from_others + from_own).clamp(min=1e-30))
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    found: np.ndarray = tensor.float().cpu().numpy()
-    return found

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from ffmem.analyses.activation import ActiveCell, check_model, describe
 from ffmem.analyses.explain import one_token
+from ffmem.attention.fired import Brought, fired_by, into_keys, memory_logits
 from ffmem.attention.inputs import AttentionToken, read_text
-from ffmem.attention.maps import Bias, split_values
+from ffmem.attention.split import Bias, split_values
 from ffmem.errors import InputError
 from ffmem.index.reader import Index
-from ffmem.models.attention import AttentionLayer, AttentionStates, watch_attention
+from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.frozen_norm import FrozenNorm
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import LayerTrace, Transformer
@@ -176,13 +177,13 @@ def one_map(
     at %= n
     n_seen = at + 1 if model.facts.causal else n
     ids = torch.tensor([[one.token_id for one in read.tokens]], device=next(model.module.parameters()).device)
-    brought: dict[int, _Brought] = {}
+    brought: dict[int, Brought] = {}
 
     def keep(layer: AttentionLayer, states: AttentionStates) -> None:
         brought[layer.place] = _bring(model, layer, states, at, n_seen, bias)
 
     places = (torch.tensor([0], device=ids.device), torch.tensor([at], device=ids.device))
-    with torch.inference_mode(), watch_attention(model.attention_layers, model.module, keep):
+    with torch.inference_mode(), model.watch_attention(keep):
         states = [
             _at_place(one) for one in trace(model, ids, None if model.facts.causal else torch.ones_like(ids), places)
         ]
@@ -190,22 +191,9 @@ def one_map(
         return _assemble(model, index, text, read.tokens[:n_seen], at, target, states, brought, by, limit)
 
 
-@dataclass(frozen=True)
-class _Brought:
-    """What attention of one layer added to the position, as it arrives in the stream."""
-
-    parts: Float[Tensor, "tokens d_model"]
-    constant: Float[Tensor, "d_model"]
-    stream: Float[Tensor, "d_model"]
-    """What it was added to."""
-    output: Float[Tensor, "d_model"]
-    after: FrozenNorm | None
-    """The norm behind the sum, in "post" layers."""
-
-
 def _bring(
     model: Transformer, layer: AttentionLayer, states: AttentionStates, at: int, n_seen: int, bias: Bias
-) -> _Brought:
+) -> Brought:
     split = split_values(layer, states.values[0, :n_seen], bias)
     weights = states.weights[0, :, at, :n_seen].float()
     parts = torch.einsum("hj,jhd->jd", weights, split.vectors).double()
@@ -216,7 +204,7 @@ def _bring(
         parts, output, constant = norm.shaped(parts) * norm.scale, norm(output), norm(constant)
     elif layer.placement == "post":
         after = model.unembedding.freeze(layer.norm_after, states.output[0, at] + states.stream[0, at])
-    return _Brought(parts, constant, stream, output, after)
+    return Brought(parts, constant, stream, output, after)
 
 
 def _at_place(state: LayerTrace) -> LayerTrace:
@@ -263,7 +251,7 @@ def _assemble(
     at: int,
     target: str | None,
     states: list[LayerTrace],
-    brought: dict[int, _Brought],
+    brought: dict[int, Brought],
     by: Unit,
     limit: int,
 ) -> OneMap:
@@ -307,7 +295,7 @@ def _addition(vector: Float[Tensor, "d_model"], score: LinearScore | None) -> Ad
     return Addition(float(vector.norm()), None if score is None else float(score.of(vector)))
 
 
-def _stream_error(model: Transformer, states: list[LayerTrace], brought: dict[int, _Brought]) -> float:
+def _stream_error(model: Transformer, states: list[LayerTrace], brought: dict[int, Brought]) -> float:
     """Of the sums that the map is made of against the states of the model."""
     if model.facts.norm_placement in ("pre", "sandwich"):
         summed = states[0].layer_input.double()
@@ -335,7 +323,7 @@ def _layer(
     index: Index | None,
     place: int,
     state: LayerTrace,
-    brought: _Brought,
+    brought: Brought,
     at: int,
     score: LinearScore | None,
     by: Unit,
@@ -348,8 +336,8 @@ def _layer(
     strength = lengths if by == "norm" or logits is None else logits.abs()
     chosen = strength.topk(min(limit, len(strength))).indices
     chosen = chosen[strength[chosen] > 0]
-    tokens = _into_keys(model, place, state, brought, at)
-    shares, constants = _fired_by(model, place, state, chosen, tokens)
+    tokens = into_keys(model, place, state, brought, at)
+    shares, constants = fired_by(model, place, state, chosen, tokens)
     memories = tuple(
         FiredMemory(
             cell=describe(model, index, place, row, float(state.coefficients[row])),
@@ -363,7 +351,7 @@ def _layer(
     others = update - bias - coefficients[chosen] @ arriving[chosen]
     by_source = by_constant = None
     if score is not None:
-        by_source, by_constant = _memory_logits(model, place, state, arriving, score, tokens)
+        by_source, by_constant = memory_logits(model, place, state, arriving, score, tokens)
     return LayerOfMap(
         layer=model.facts.layers[place].name,
         sources=tuple(_addition(part, score) for part in brought.parts),
@@ -393,76 +381,3 @@ def _arriving_values(model: Transformer, place: int, state: LayerTrace) -> Float
 def _arriving_bias(model: Transformer, place: int, state: LayerTrace) -> Float[Tensor, "d_model"]:
     bias, norm = model.value_bias(place).double(), _behind_update(model, place, state)
     return bias if norm is None else norm(bias)
-
-
-@dataclass(frozen=True)
-class _IntoKeys:
-    """x, what the keys are compared with, as a sum."""
-
-    parts: Float[Tensor, "tokens d_model"]
-    constant: Float[Tensor, "d_model"]
-
-
-def _into_keys(model: Transformer, place: int, state: LayerTrace, brought: _Brought, at: int) -> _IntoKeys:
-    """The parts of x that came from each token, by attention of this layer; the position's own has its stream in it."""
-    layout = model.layout(place)
-    parts, constant = brought.parts.clone(), brought.constant
-    if layout.parallel:  # the feed-forward layer reads the stream before attention has added to it
-        parts, constant = torch.zeros_like(parts), torch.zeros_like(constant)
-    parts[at] += brought.stream
-    if brought.after is not None:
-        norm = brought.after
-    else:
-        before = brought.stream if layout.parallel else brought.stream + brought.output
-        norm = model.unembedding.freeze(model.layer(place).at(layout.ff_norm), before.to(state.ff_input.dtype))
-    normed, rest = norm.shaped(parts) * norm.scale, norm(constant)
-    return _IntoKeys(normed, rest if norm.bias is None else rest + norm.bias)
-
-
-def _slopes(model: Transformer, coefficients: Tensor, before: Tensor) -> Tensor:
-    """What one unit in front of the activation, or of the up branch, is worth in the coefficient: m / s."""
-    at_zero = 0.0 if model.facts.activation.startswith("relu") or model.facts.gated else 0.5  # GELU's and SiLU's
-    safe = torch.where(before == 0, 1.0, before)
-    return torch.where(before == 0, at_zero, coefficients / safe)
-
-
-def _branch(model: Transformer, place: int) -> tuple[Tensor, Tensor | None]:
-    """The keys in front of the activation, or those of the up branch of gated cells, and their bias."""
-    if model.facts.gated:
-        return model.up_keys(place), model.up_bias(place)
-    return model.keys(place), model.key_bias(place)
-
-
-def _fired_by(
-    model: Transformer, place: int, state: LayerTrace, chosen: Tensor, tokens: _IntoKeys
-) -> tuple[Float[Tensor, "chosen tokens"], Float[Tensor, "chosen"]]:
-    """The parts of some cells' coefficients, by token, and by no token."""
-    keys, bias = _branch(model, place)
-    rows = keys[chosen].double()
-    parts, constant = rows @ tokens.parts.T, rows @ tokens.constant
-    if bias is not None:
-        constant = constant + bias[chosen].double()
-    slopes = _slopes(model, state.coefficients[chosen].double(), parts.sum(1) + constant)
-    return parts * slopes[:, None], constant * slopes
-
-
-def _memory_logits(
-    model: Transformer,
-    place: int,
-    state: LayerTrace,
-    arriving: Float[Tensor, "cells d_model"],
-    score: LinearScore,
-    tokens: _IntoKeys,
-) -> tuple[tuple[float, ...], float]:
-    """The shares of the score that all cells added because of each token, and because of none."""
-    keys, bias = _branch(model, place)
-    keys = keys.double()
-    before = keys @ (tokens.parts.sum(0) + tokens.constant)
-    if bias is not None:
-        before = before + bias.double()
-    worth = _slopes(model, state.coefficients.double(), before) * score.of(arriving)
-    direction = worth @ keys
-    constant = tokens.constant @ direction
-    if bias is not None:
-        constant = constant + worth @ bias.double()
-    return tuple((tokens.parts @ direction).tolist()), float(constant)

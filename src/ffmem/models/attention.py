@@ -1,6 +1,6 @@
 """One attention sub-layer of a loaded model: its matrices, a watch on its states, and other weights put in their place."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -130,9 +130,6 @@ class AttentionLayer:
         def keep_stream(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
             seen["stream"] = arguments[0] if arguments else named["hidden_states"]
 
-        def correct(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any] | None:
-            return None if self._part.step_by_step is None else (arguments, self._part.step_by_step(named))
-
         part = self._part
         # the stream goes on from what the norm before reads, or, where that is normed already, from what attention reads
         source = self._at(part.norm) if self.norm_before is not None else self._at(part.module)
@@ -140,9 +137,19 @@ class AttentionLayer:
             source.register_forward_pre_hook(keep_stream, with_kwargs=True).remove,
             self._at(part.value).register_forward_hook(keep_values).remove,
             self._at(part.output).register_forward_hook(keep_output).remove,
-            self._at(part.module).register_forward_pre_hook(correct, with_kwargs=True).remove,
             self._at(part.module).register_forward_hook(keep_weights).remove,
         ]
+
+    def correct(self) -> list[Callable[[], None]]:
+        """Mend what the family's way to compute weights step by step does wrong, until what is returned is called."""
+        mend = self._part.step_by_step
+        if mend is None:
+            return []
+
+        def mended(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+            return arguments, mend(named)
+
+        return [self._at(self._part.module).register_forward_pre_hook(mended, with_kwargs=True).remove]
 
     def change(self, change: ChangeWeights) -> list[Callable[[], None]]:
         """Let ``change`` decide the weights from now on, until what is returned is called."""
@@ -173,42 +180,34 @@ class AttentionLayer:
 
 
 @contextmanager
-def watch_attention(layers: tuple[AttentionLayer, ...], module: Any, on_states: OnAttention) -> Iterator[None]:
-    """Call ``on_states(layer, states)`` for each of some sub-layers in each forward pass of the model.
-
-    Meanwhile the model computes attention step by step ("eager"), since faster ways never hold the weights; logits may
-    differ from its usual ones in the last bits.
-    """
-    with _eager(module), _hooked([stop for layer in layers for stop in layer.watch(on_states)]):
-        yield
-
-
-@contextmanager
-def change_attention(layers: tuple[AttentionLayer, ...], change: ChangeWeights) -> Iterator[None]:
+def change_attention(layers: Iterable[AttentionLayer], change: ChangeWeights) -> Iterator[None]:
     """Let ``change(layer, values)`` decide the weights of some sub-layers, in each forward pass of the model."""
-    with _hooked([stop for layer in layers for stop in layer.change(change)]):
+    with hooked(stop for layer in layers for stop in layer.change(change)):
         yield
 
 
 @contextmanager
-def _hooked(stops: list[Callable[[], None]]) -> Iterator[None]:
+def hooked(stops: Iterable[Callable[[], None]]) -> Iterator[None]:
+    """What was hooked stays so until the end, whatever happens."""
+    called = list(stops)
     try:
         yield
     finally:
-        for stop in stops:
+        for stop in called:
             stop()
 
 
 @contextmanager
-def _eager(module: Any) -> Iterator[None]:
-    """Let a model compute attention weights as such for a while."""
+def step_by_step(module: Any, layers: Iterable[AttentionLayer]) -> Iterator[None]:
+    """Let a model compute attention weights as such for a while, in all its sub-layers."""
     configs = {id(part.config): part.config for part in module.modules() if hasattr(part, "config")}
     # set on the configs, since the method for it passes over families that were written before it
     before = {key: config._attn_implementation for key, config in configs.items()}
     try:
         for config in configs.values():
             config._attn_implementation = "eager"
-        yield
+        with hooked(stop for layer in layers for stop in layer.correct()):
+            yield
     finally:
         for key, config in configs.items():
             config._attn_implementation = before[key]

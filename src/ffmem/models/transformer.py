@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
-from ffmem.models.attention import AttentionLayer
+from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
 from ffmem.models.base import Family, Layout, ModelFacts, Projection
 from ffmem.models.feed_forward import FeedForward, MixtureLayer, at, read_layer
 from ffmem.models.unembedding import LinearScore, Scores, Unembedding
@@ -264,6 +264,20 @@ class Transformer:
         finally:
             for stop in stops:
                 stop()
+
+    @contextmanager
+    def watch_attention(self, on_states: OnAttention, layers: Sequence[AttentionLayer] | None = None) -> Iterator[None]:
+        """Call ``on_states(layer, states)`` for some attention sub-layers, or all, in each forward pass of the model.
+
+        Meanwhile the model computes attention step by step, since faster ways never hold the weights; its logits may differ
+        from its usual ones in the last bits.
+        """
+        chosen = self.attention_layers if layers is None else layers
+        with (
+            step_by_step(self.module, self.attention_layers),
+            hooked(stop for layer in chosen for stop in layer.watch(on_states)),
+        ):
+            yield
 
     @contextmanager
     def change_coefficients(self, change: ChangeLayer) -> Iterator[None]:

@@ -138,6 +138,8 @@ def _row(index: Index, place: int, row: int, similarity: float, n_shared: int | 
 
 def _weights(index: Index, place: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(number in rows, sentence, weight) of every sentence among the triggers of some cells; each pair once."""
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     arrays = index.layer(place)
     tokens = np.asarray(arrays.trigger_token)[rows].reshape(len(rows), -1)
     magnitudes = np.abs(np.asarray(arrays.trigger_coefficient)[rows]).reshape(len(rows), -1)
