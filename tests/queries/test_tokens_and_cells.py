@@ -358,10 +358,10 @@ def test_answers_are_json_and_show_themselves(family: str, index_of: Callable[[s
 
 
 def test_layers_where_no_cell_shares_a_trigger_are_passed_over(studied_index: Index) -> None:
-    """The index of ReLU cells has such a layer for some cell: each is asked."""
-    alone = 0
+    """The index of ReLU cells has such a layer for some cell."""
     for place, layer in enumerate(studied_index.cells.layers):
         for row in range(layer.n_cells):
             rows = similar(studied_index, str(studied_index.cells.cell_id(place, row)), limit=10_000).rows
-            alone += len({str(one.cell).split(".")[0] for one in rows}) < studied_index.n_layers
-    assert alone  # else the test says nothing
+            if len({str(one.cell).split(".")[0] for one in rows}) < studied_index.n_layers:
+                return
+    pytest.fail("every cell shares triggers with cells of every layer, so this test says nothing")
