@@ -1,7 +1,7 @@
 """Takes the pictures of docs/explorer/ from a running explorer: each page on a desk and on a phone, in light and dark.
 
     ffmem serve INDEX OTHER --port 8765     # an index with the results of a study, and another one
-    python docs/screenshots.py http://127.0.0.1:8765
+    python docs/screenshots.py http://127.0.0.1:8765 [NAME ...]
 
 The annotation pages show the first batch, which must have been drawn.
 """
@@ -20,6 +20,8 @@ PAGES = {
     "sentence": "/sentences/1234",
     "search": "/search?q=train%20promotes:station",
     "prompt": "/prompt?text=The%20trains%20of%20the%20new&change=L14.420*3&change=L12.85*0",
+    "map": "/map?text=The%20trains%20of%20the%20new",
+    "attention": "/attention?text=The%20trains%20of%20the%20new&layer=L3&heads=L3",
     "annotate": "/annotate",
     "annotate-cell": "/annotate/batch-1/ann/3",
     "figures": "/figures#figure-4-do-values-predict-what-follows-their-keys--triggers-",
@@ -30,7 +32,7 @@ SIZES = {"desk": (1280, 860), "phone": (390, 760)}
 
 
 def main() -> None:
-    """Take them all."""
+    """Take them all, or those that are named."""
     out = Path(__file__).parent / "explorer"
     out.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
@@ -42,6 +44,8 @@ def main() -> None:
                 context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
                 page = context.new_page()
                 for name, address in PAGES.items():
+                    if sys.argv[2:] and name not in sys.argv[2:]:
+                        continue
                     page.goto(sys.argv[1] + address)
                     page.wait_for_timeout(9000 if name == "figures" else 2500)
                     page.screenshot(path=out / f"{name}-{size}-{scheme}.jpg", type="jpeg", quality=62)

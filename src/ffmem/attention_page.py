@@ -164,7 +164,7 @@ def shapes(found: AttentionFindings) -> Iterator[Shape]:
     norm, weight = found.frequency_norm, found.frequency_weight
     yield Shape(
         "4.3",
-        "rare words have longer vectors, and this is not told by weights",
+        "rarer words have longer vectors, and norms follow frequency more than weights do",
         norm.low > max(0.0, weight.high),
         f"Spearman of frequency rank: norm {norm.value:.2f} ({norm.low:.2f} to {norm.high:.2f}), "
         f"weight {weight.value:.2f} ({weight.low:.2f} to {weight.high:.2f})",

@@ -55,4 +55,4 @@ def reference() -> str:
     """The command reference, docs/reference/cli.md, made from the commands themselves."""
     text: str = app.generate_docs(output_format="markdown")
     # started as `python -m something`, cyclopts puts that into the usage lines
-    return re.sub(r"^(ffmem(?: \w+)*) -m \S+ ", r"\1 ", text.rstrip(), flags=re.MULTILINE) + "\n"
+    return re.sub(r"^(ffmem(?: \w[\w-]*)*) -m \S+ ", r"\1 ", text.rstrip(), flags=re.MULTILINE) + "\n"
