@@ -24,15 +24,16 @@ import torch
 from ffmem.corpus.registry import open_corpus
 from ffmem.index.accumulator import Accumulator
 from ffmem.index.batches import Batch, plan_shards
-from ffmem.index.build import Build, Progress
+from ffmem.index.build import Build
 from ffmem.index.files import map_arrays
 from ffmem.index.finish import write_index
 from ffmem.index.identity import decide_projection
+from ffmem.index.progress import Progress
 from ffmem.index.promoted import promoted_tokens
 from ffmem.index.request import Request
 from ffmem.index.store import StorePaths
 from ffmem.index.topk import unpack
-from ffmem.index.worker import IndexJob, IndexWorker, ShardText, accumulator_shape, promoted_path
+from ffmem.index.worker import IndexJob, IndexWorker, accumulator_shape, promoted_path
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import linear_scores
@@ -89,7 +90,7 @@ def compare_with_rival(
             model.forward(*inputs)
         ours_s += time.perf_counter() - middle
         rival_s += middle - begin
-    ours.close_shard(0)
+    ours.close_shard(0, "this machine")
     same = True
     for layer in range(model.facts.n_layers):
         scores, tokens = unpack(torch.from_numpy(ours.layer(layer)["keys"][0]))
@@ -148,7 +149,7 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
     """The interleaved run."""
     job = IndexJob(paths.work, "", None, options, decide_projection(model, options), "bench", "bench", 1e9)
     worker = IndexWorker(job, 0, model)
-    text = ShardText(paths.work / "text", model, options)
+    text = ShardText(read_tokens(paths.work / "text"), model, options)
     starts = map_arrays(paths.work / "text" / "tokens.safetensors")["sentence_start"]
     shards = plan_shards(starts, counts["n_sentences_by_corpus"], options.shard_tokens)
     seconds: dict[str, float] = defaultdict(float)
@@ -183,7 +184,7 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
                     steady[name] += spent
             number += 1
         begin = time.perf_counter()
-        worker._accumulator.close_shard(shard.shard_id)
+        worker._accumulator.close_shard(shard.shard_id, "this machine")
         seconds["close"] += time.perf_counter() - begin
     begin = time.perf_counter()
     worker.save()

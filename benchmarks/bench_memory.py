@@ -20,7 +20,7 @@ import psutil
 
 import ffmem
 from ffmem import IndexOptions, RunOptions
-from ffmem.index.build import Progress
+from ffmem.index.progress import Progress
 
 SIZES = (10_000, 100_000)
 

@@ -47,14 +47,14 @@ def batches_of(model: str, folder: Path, order: str) -> list[tuple[Any, Any, Any
 
     import ffmem
     from ffmem.index.batches import plan_shards
-    from ffmem.index.worker import ShardText
+    from ffmem.index.shard_text import ShardText, read_tokens
     from ffmem.models.registry import load_model
 
     plain, opened = load_model(model), ffmem.open_index(folder)
     options = ffmem.IndexOptions(**opened.manifest["identity"]["options"])
     starts = opened.text.sentence_start
     shards = plan_shards(starts, opened.manifest["counts"]["n_sentences_by_corpus"], options.shard_tokens)
-    text = ShardText(folder / "index", plain, options)
+    text = ShardText(read_tokens(folder / "index"), plain, options)
     batches = []
     for shard in shards:
         for batch in text.batches(shard):

@@ -15,6 +15,7 @@ Bos = Literal["auto", "yes", "no"]
 Duplicates = Literal["once", "keep"]
 LongSentences = Literal["window", "refuse"]
 Dtype = Literal["float32", "bfloat16", "float16"]
+ExecutorChoice = Literal["local", "ray"]
 Quantize = Literal["no", "8bit", "4bit"]
 ProjectionChoice = Literal["auto", "raw", "final-norm", "folded", "adaptive"]
 
@@ -100,13 +101,39 @@ class RunOptions:
     """Options that may differ from one run to the next; they never change what the index contains."""
 
     workers: int | None = None
-    """Worker processes; by default one for each processor on a CPU, one on a GPU. 0 works in this process."""
+    """Worker processes; by default one for each processor on a CPU, one on a GPU. 0 works in this process. On a cluster,
+    by default as many as there is room for."""
     checkpoint_s: float = 60.0
     """Seconds between two checkpoints of a worker."""
+    executor: ExecutorChoice = "local"
+    """Where workers run: "local" on this machine, "ray" on the nodes of a Ray cluster."""
+    address: str = "auto"
+    """Of the Ray cluster: HOST:PORT of its head; "auto": that of RAY_ADDRESS, else one that runs on this machine, else
+    one of this machine alone, made for this run."""
+    gpus_per_worker: float | None = None
+    """GPUs of a worker on a Ray cluster, also parts of one; by default 1 if --device is cuda, else none."""
+    shared: bool | None = None
+    """Whether all nodes of a Ray cluster have --out: then checkpoints are written there, else they travel through the
+    cluster. By default each worker looks."""
 
     def __post_init__(self) -> None:
+        _check_choices(self)
         if self.workers is not None:
-            _check_at_least("workers", self.workers, 0)
+            _check_at_least("workers", self.workers, 1 if self.executor == "ray" else 0)
+        if self.gpus_per_worker is not None and not 0 <= self.gpus_per_worker < 1000:
+            raise InputError(
+                f"{_flag('gpus_per_worker')} is {self.gpus_per_worker}",
+                "Expected a number of GPUs, 0 or more",
+                "Write --gpus-per-worker 1, or 0.5 for two workers on each",
+            )
+        if self.executor == "local":
+            for name, default in (("address", "auto"), ("gpus_per_worker", None), ("shared", None)):
+                if getattr(self, name) != default:
+                    raise InputError(
+                        f"{_flag(name)} is given, and the workers are to run on this machine",
+                        "Expected it only for a Ray cluster",
+                        f"Write --executor ray, or leave {_flag(name)} out",
+                    )
         if not self.checkpoint_s >= 0:
             raise InputError(
                 f"{_flag('checkpoint_s')} is {self.checkpoint_s}",

@@ -6,15 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from ffmem.errors import InputError, ModelError
-from ffmem.index.executors import Event, Executor, InProcessExecutor, ProcessExecutor, state_path
-from ffmem.index.files import write_json
+from ffmem.index.executors import Event, Executor, Files, FolderFiles, InProcessExecutor, Report, state_path
+from ffmem.index.process_executor import ProcessExecutor
 
 
 @dataclass(frozen=True)
@@ -37,20 +36,34 @@ class AddJob:
     folder: Path
     checkpoint_s: float = 0.0
     run_id: str = "r"
+    expected: str = ""
 
-    def start(self, slot: int) -> "AddWorker":
-        return AddWorker(self, slot)
+    def start(self, slot: int, files: Files | None = None) -> "AddWorker":
+        return AddWorker(self, slot, files or FolderFiles(self.folder))
+
+    def covered(self, slot: int) -> set[str]:
+        path = state_path(self.folder, self.run_id, slot)
+        return {str(value) for value in json.loads(path.read_text())} if path.exists() else set()
+
+    def packed(self, task: "Number") -> "Number":
+        return task
+
+    def check(self, worker: "AddWorker") -> None:
+        if self.expected and worker.model != self.expected:
+            raise ModelError("another model", "Expected the same", "Copy it")
 
 
 class AddWorker:
     """Its state is the list of numbers it has taken."""
 
-    def __init__(self, job: AddJob, slot: int) -> None:
-        self._folder = job.folder
-        self._path = state_path(job.folder, job.run_id, slot).with_suffix(".json")
-        self._taken: list[int] = json.loads(self._path.read_text()) if self._path.exists() else []
+    model = "adder"
 
-    def do(self, task: Number, report: Callable[[int], None]) -> None:
+    def __init__(self, job: AddJob, slot: int, files: Files) -> None:
+        self._folder, self._files = job.folder, files
+        self._name = state_path(job.folder, job.run_id, slot).name
+        self._taken: list[int] = json.loads(files.read(self._name) or b"[]")
+
+    def do(self, task: Number, report: Report) -> None:
         if task.behaviour == "mend":
             raise InputError("a bad number", "Expected a good one", "Give another")
         if task.behaviour == "bug":
@@ -69,7 +82,7 @@ class AddWorker:
         return True
 
     def save(self) -> set[str]:
-        write_json(self._path, self._taken)
+        self._files.write(self._name, json.dumps(self._taken).encode())
         return {str(value) for value in self._taken}
 
 
@@ -115,7 +128,7 @@ def test_no_tasks_start_no_worker(tmp_path: Path) -> None:
 _PARENT = """
 import os, sys, time
 from pathlib import Path
-from ffmem.index.executors import ProcessExecutor
+from ffmem.index.process_executor import ProcessExecutor
 sys.path.insert(0, {tests!r})
 from test_executors import AddJob, Number
 

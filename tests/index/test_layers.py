@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from ffmem.ids import LayerCells
-from ffmem.index.accumulator import merge_layers
 from ffmem.index.files import atomic_write
 from ffmem.index.layers import FIELDS, CpuLayer, Places, Shape, TorchLayer, make_layer
+from ffmem.index.states import merge_layers
 from ffmem.index.store import total_of
 
 

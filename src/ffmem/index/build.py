@@ -4,9 +4,9 @@ import json
 import os
 import secrets
 import shutil
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,9 @@ import torch
 
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
-from ffmem.index.accumulator import read_covered, save_state
 from ffmem.index.batches import plan_shards
 from ffmem.index.certificate import certify
-from ffmem.index.executors import Event, Executor, InProcessExecutor, ProcessExecutor, state_path
+from ffmem.index.executors import Executor, InProcessExecutor, state_path, states_of_run
 from ffmem.index.files import disk_errors, map_arrays, write_json
 from ffmem.index.finish import write_index, write_manifest
 from ffmem.index.identity import (
@@ -31,10 +30,15 @@ from ffmem.index.identity import (
     identify,
 )
 from ffmem.index.inherit import check_extendable, copy_promoted, states_of
+from ffmem.index.machine import machine, n_processors
+from ffmem.index.process_executor import ProcessExecutor
+from ffmem.index.progress import Listener, Meter, Progress
+from ffmem.index.ray_executor import RayExecutor, RayOptions
 from ffmem.index.reader import Index, open_index
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, layers_bytes, state_bytes
 from ffmem.index.runlog import RunLog
+from ffmem.index.states import Account, read_account, save_state
 from ffmem.index.store import StorePaths, locked, read_manifest
 from ffmem.index.text_writer import write_text
 from ffmem.index.worker import (
@@ -42,35 +46,15 @@ from ffmem.index.worker import (
     ProjectLayer,
     ScanShard,
     accumulator_shape,
+    hashes_of,
     promoted_path,
     torch_threads_kept,
 )
+from ffmem.models.fairseq import PREFIX as FAIRSEQ
 from ffmem.models.registry import load_model
+from ffmem.models.sources import BUILT_IN
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a build is."""
-
-    stage: str
-    """"model", "text", "certificate", "memories", "files" or "done"."""
-    n_tokens: int = 0
-    """Tokens that are done, those of earlier runs included."""
-    n_tokens_all: int = 0
-    """Tokens there are."""
-    n_layers: int = 0
-    """Layers whose values are projected."""
-    tokens_per_s: float = 0.0
-    """Speed of this run so far."""
-    remaining_s: float | None = None
-    """Estimated seconds left, None before there is an estimate."""
-    message: str = ""
-    """Anything else worth saying: a worker that was started again, a resumed build."""
-
-
-Listener = Callable[[Progress], None]
 
 
 def build_index(
@@ -136,11 +120,10 @@ class Build:
         """Do all that is left to do."""
         self._listen(Progress("model"))
         options = self._request.options
-        check_device(options.device)
         model = load_model(
             self._request.model,
             dtype=options.dtype,
-            device=options.device,
+            device=self._own_device(),
             revision=self._request.revision,
             quantize=options.quantize,
         )
@@ -151,32 +134,45 @@ class Build:
             self._listen(Progress("done"))
             return
         self._begin(identity)
+        with closing(make_executor(options, self._run)) as executor:
+            self._build(model, identity, executor)
+        shutil.rmtree(self._paths.work)
+        self._listen(Progress("done"))
+
+    def _build(self, model: Transformer, identity: dict[str, Any], executor: Executor) -> None:
+        options = self._request.options
         if not (self._paths.work / "text.json").exists():
-            self._check_room(model)
+            self._check_room(model, executor)
         log = RunLog(self._paths.work / "run.json", options, self._run)
         with log.stage("text"):
             counts = self._write_text(model)
         with log.stage("certificate"):
             certificate = self._certify(model)
         with log.stage("memories"):
-            states = self._scan(model, identity, log)
+            states = self._scan(model, identity, executor, log)
         self._listen(Progress("files"))
         with log.stage("files"):
-            write_index(self._paths, states, accumulator_shape(model, options))
-            manifest = describe(model, identity, options) | {"counts": counts, "certificate": certificate}
+            write_index(self._paths, list(states), accumulator_shape(model, options))
+            machines = frozenset().union(*(account.machines for account in states.values()))
+            manifest = describe(model, identity, options, sorted(machines) or [machine(model.module.device)])
             log.finish(counts["n_tokens"], self._paths.run)
-            write_manifest(self._paths, manifest)
-        shutil.rmtree(self._paths.work)
-        self._listen(Progress("done"))
+            write_manifest(self._paths, manifest | {"counts": counts, "certificate": certificate})
 
-    def _check_room(self, model: Transformer) -> None:
+    def _own_device(self) -> str:
+        """Where this process has the model: it only measures its identities where workers are elsewhere."""
+        device = self._request.options.device
+        if self._run.executor == "ray" and device != "cpu" and not torch.cuda.is_available():
+            return "cpu"
+        check_device(device)
+        return device
+
+    def _check_room(self, model: Transformer, executor: Executor) -> None:
         """Refuse at once what cannot fit; `ffmem index --plan` knows more."""
         options, shape = self._request.options, accumulator_shape(model, self._request.options)
-        executor = make_executor(options, self._run)
-        n_workers = executor.n_workers if isinstance(executor, ProcessExecutor) else 1
-        states = n_workers * state_bytes(shape)
+        states = executor.n_workers * state_bytes(shape)
         disk = layers_bytes(shape, min(options.promoted, model.facts.d_vocab)) + states
-        check_room(self._paths.folder, disk, states if options.device == "cpu" else 0)
+        here = self._run.executor == "local" and options.device == "cpu"
+        check_room(self._paths.folder, disk, states if here else 0)
 
     def _identify(self, model: Transformer) -> dict[str, Any]:
         """The identity of what is asked for; corpora that can be read but once keep themselves in the work folder."""
@@ -240,7 +236,8 @@ class Build:
             n_sentences = base.manifest["counts"]["n_sentences_by_corpus"]
             shards = plan_shards(base.text.sentence_start, n_sentences, job.options.shard_tokens)
             covered = {shard.shard_id for shard in shards}
-            save_state(state_path(job.folder, "base", 0), states_of(base), job.job_hash, covered)
+            machines = base.manifest["same_bytes"].get("machines", ())
+            save_state(state_path(job.folder, "base", 0), states_of(base), job.job_hash, covered, machines)
             copy_promoted(base, job.folder)
             write_json(done, {"shards": len(shards)})
 
@@ -251,21 +248,24 @@ class Build:
             write_json(done, certify(model, self._paths.work / "text", self._request.options))
         return dict(json.loads(done.read_bytes()))
 
-    def _scan(self, model: Transformer, identity: dict[str, Any], log: RunLog) -> list[Path]:
+    def _scan(
+        self, model: Transformer, identity: dict[str, Any], executor: Executor, log: RunLog
+    ) -> dict[Path, Account]:
         """Run the model over all shards that no state covers yet; return the states that cover everything."""
         options, work = self._request.options, self._paths.work
         counts = json.loads((work / "text.json").read_bytes())
         starts = map_arrays(work / "text" / "tokens.safetensors")["sentence_start"]
         shards = plan_shards(starts, counts["n_sentences_by_corpus"], options.shard_tokens)
         job = IndexJob(
-            folder=work,
-            model=self._request.model,
+            folder=work.absolute(),
+            model=_absolute(self._request.model),
             revision=self._request.revision,
             options=options,
             projection=decide_projection(model, options),
             run_id=secrets.token_hex(4),
             job_hash=hash_of(identity),
             checkpoint_s=float(self._run.checkpoint_s),
+            weights=hashes_of(model),
         )
         if self._request.base is not None:
             self._take_base(self._request.base, job)
@@ -274,11 +274,15 @@ class Build:
         layers = range(model.facts.n_layers)
         tasks += [ProjectLayer(layer) for layer in layers if not promoted_path(work, layer).exists()]
         meter = Meter(self._listen, shards, covered, log)
-        executor = make_executor(options, self._run)
-        log.begin(executor, resumed=bool(covered))
-        executor.run(job, tasks, meter.hear)
-        states = sorted(work.glob(state_path(Path(), job.run_id, 0).name.replace("-0.", "-*.")))
-        assert set().union(*(read_covered(path, job.job_hash) or set() for path in states)) == set(range(len(shards)))
+        log.begin(resumed=bool(covered))
+        abandoned = executor.run(job, tasks, meter.hear)
+        found = {
+            path: read_account(path, job.job_hash)
+            for slot, path in states_of_run(work, job.run_id).items()
+            if slot not in abandoned
+        }
+        states = {path: account for path, account in found.items() if account is not None}
+        assert sorted(n for account in states.values() for n in account.covered) == list(range(len(shards)))
         return states
 
 
@@ -290,9 +294,9 @@ def adopt_states(work: Path, job: IndexJob) -> set[int]:
     """
     found = []
     for path in sorted(work.glob("state-*.safetensors")):
-        shards = read_covered(path, job.job_hash)
-        if shards:
-            found.append((shards, path))
+        account = read_account(path, job.job_hash)
+        if account is not None and account.covered:
+            found.append((account.covered, path))
         else:
             path.unlink()
     covered: set[int] = set()
@@ -307,44 +311,20 @@ def adopt_states(work: Path, job: IndexJob) -> set[int]:
     return covered
 
 
-class Meter:
-    """Turns an executor's events into progress."""
-
-    def __init__(self, listen: Listener, shards: list[Any], covered: set[int], log: RunLog) -> None:
-        self._listen, self._log = listen, log
-        self._all = sum(shard.n_tokens for shard in shards)
-        self._earlier = sum(shard.n_tokens for shard in shards if shard.shard_id in covered)
-        self._done = 0
-        self._started: float | None = None
-
-    def hear(self, event: Event) -> None:
-        """Take one event."""
-        now = time.monotonic()
-        if event.kind == "ready" and self._started is None:
-            self._started = now
-        if event.kind == "restart":
-            self._log.count_restart()
-        self._done += event.n_tokens
-        self._log.count_tokens(event.n_tokens)
-        elapsed = now - self._started if self._started is not None else 0.0
-        speed = self._done / elapsed if elapsed > 0 else 0.0
-        done = min(self._all, self._earlier + self._done)
-        self._listen(
-            Progress(
-                "memories",
-                n_tokens=done,
-                n_tokens_all=self._all,
-                tokens_per_s=speed,
-                remaining_s=(self._all - done) / speed if speed else None,
-                message=f"worker {event.slot} died and is started again" if event.kind == "restart" else "",
-            )
-        )
+def _absolute(model: str) -> str:
+    """A model's path as it is also found from another working directory."""
+    prefix = FAIRSEQ if model.startswith(FAIRSEQ) else ""
+    path = Path(model.removeprefix(prefix))
+    return f"{prefix}{path.absolute()}" if model not in BUILT_IN and path.exists() else model
 
 
 def make_executor(options: IndexOptions, run: RunOptions) -> Executor:
-    """Worker processes of one thread each on a CPU, one process on a GPU; 0 workers: this process."""
+    """Worker processes of one thread each on a CPU, one process on a GPU; 0 workers: this process; or a Ray cluster."""
+    on_cpu = options.device == "cpu"
+    if run.executor == "ray":
+        gpus = run.gpus_per_worker if run.gpus_per_worker is not None else float(not on_cpu)
+        return RayExecutor(RayOptions(run.address, run.workers, options.threads, gpus, run.shared))
     workers = run.workers
     if workers is None:
-        n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        workers = max(1, n_processors // options.threads) if options.device == "cpu" else 1
+        workers = max(1, n_processors() // options.threads) if on_cpu else 1
     return ProcessExecutor(workers) if workers else InProcessExecutor()

@@ -12,7 +12,7 @@ import transformers
 from ffmem.errors import ModelError
 from ffmem.index.batches import Shard
 from ffmem.index.files import map_arrays
-from ffmem.index.worker import ShardText
+from ffmem.index.shard_text import ShardText, read_tokens
 from ffmem.models.identities import measure_identities
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
@@ -39,7 +39,8 @@ def certify(model: Transformer, text: Path, options: IndexOptions) -> dict[str, 
     fitting = np.flatnonzero((lengths >= 2) & (lengths <= _MAX_TOKENS))
     pool = fitting if len(fitting) else np.arange(n_sentences)
     drawn = np.random.default_rng(options.seed).choice(pool, size=min(_N_SENTENCES, len(pool)), replace=False)
-    shard_text = ShardText(text, model, options)
+    device = str(model.module.device)
+    shard_text = ShardText(read_tokens(text), model, options, device)
     batches = [
         batch
         for sentence in sorted(drawn.tolist())
@@ -53,7 +54,7 @@ def certify(model: Transformer, text: Path, options: IndexOptions) -> dict[str, 
         "n_sentences": len(measured),
         "sentence_ids": sorted(drawn.tolist()),
         "dtype": options.dtype,
-        "device": options.device,
+        "device": device,
         "threads": options.threads,
         "torch": torch.__version__,
         "transformers": transformers.__version__,

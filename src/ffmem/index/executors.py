@@ -1,29 +1,50 @@
-"""Runs tasks to state files: in this process, or in worker processes. A cluster engine is a third such class.
+"""What runs tasks to state files, and what is asked of it; the simplest of them, in this process.
 
 An executor knows nothing of models or corpora. It is given a picklable job that can start a worker anywhere, and
 picklable tasks; each worker does tasks one after the other, keeps a cumulative state, and writes it to a file of its
 own every so many seconds, with the tasks it covers. What a dead worker had not yet written is handed out again.
+`process_executor` runs workers as processes of this machine, `ray_executor` on the nodes of a cluster.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
-import traceback
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from ffmem.errors import FfmemError, ModelError
+from ffmem.index.files import atomic_write
 
 MAX_ATTEMPTS = 3
 """A task whose worker has died this often is given up."""
+
+
+@runtime_checkable
+class Files(Protocol):
+    """Where a worker leaves what it has found."""
+
+    def read(self, name: str) -> bytes | None:
+        """A file, None if it is not there."""
+        ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file there, whole or not at all."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderFiles:
+    """Files of a folder."""
+
+    folder: Path
+
+    def read(self, name: str) -> bytes | None:
+        """See Files.read."""
+        path = self.folder / name
+        return path.read_bytes() if path.exists() else None
+
+    def write(self, name: str, data: bytes) -> None:
+        """See Files.write."""
+        atomic_write(self.folder / name, data)
 
 
 @runtime_checkable
@@ -41,11 +62,20 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class Report(Protocol):
+    """Takes what a worker says while it does a task."""
+
+    def __call__(self, n_tokens: int, text: str = "") -> None:
+        """So many more tokens are done (fewer, if some must be done again); and what else is to be told to people."""
+        ...
+
+
+@runtime_checkable
 class Worker(Protocol):
     """Does tasks and keeps a cumulative state."""
 
-    def do(self, task: Any, report: Callable[[int], None]) -> None:
-        """Do one task whole; ``report`` takes the number of tokens done, as they are done."""
+    def do(self, task: Any, report: Report) -> None:
+        """Do one task whole."""
         ...
 
     def save(self) -> set[str]:
@@ -58,12 +88,39 @@ class Job(Protocol):
     """Starts workers; picklable."""
 
     @property
+    def folder(self) -> Path:
+        """The work folder of the build, on the machine that began it."""
+        ...
+
+    @property
+    def run_id(self) -> str:
+        """Names the state files of this run: see `state_path`."""
+        ...
+
+    @property
     def checkpoint_s(self) -> float:
         """Seconds between two checkpoints of a worker."""
         ...
 
-    def start(self, slot: int) -> Worker:
-        """A worker that goes on from the state file of this slot, if there is one."""
+    def start(self, slot: int, files: Files | None = None) -> Worker:
+        """A worker that goes on from the state file of this slot, if there is one.
+
+        Args:
+            slot: its number.
+            files: where it reads and writes; by default the work folder.
+        """
+        ...
+
+    def covered(self, slot: int) -> set[str]:
+        """The ids of the tasks that the state file of a slot covers."""
+        ...
+
+    def packed(self, task: Any) -> Any:
+        """The task with all that a worker without the work folder needs for it."""
+        ...
+
+    def check(self, worker: Any) -> None:
+        """Raise a FfmemError if a worker of another machine would compute something else than this one."""
         ...
 
 
@@ -72,11 +129,17 @@ class Event:
     """Something to show or count: tokens done, a task done, a worker started again."""
 
     kind: str
-    """"ready", "tokens", "task" or "restart"."""
+    """"ready", "tokens", "task", "restart", "failed" (a task is given up) or "note"."""
     slot: int
-    """Which worker."""
+    """Which worker; -1: none."""
     n_tokens: int = 0
     """Tokens done since the last event of kind "tokens"."""
+    task: str = ""
+    """The id of the task that is done, or that its worker died at."""
+    where: str = ""
+    """The node and process of the worker, where there are several nodes."""
+    text: str = ""
+    """What is to be told: why a worker died, what is waited for, what a worker says."""
 
 
 Listener = Callable[[Event], None]
@@ -86,195 +149,59 @@ Listener = Callable[[Event], None]
 class Executor(Protocol):
     """map(tasks) -> state files, which the job's workers have written."""
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
+    @property
+    def n_workers(self) -> int:
+        """Workers that run at a time; each has a state file."""
+        ...
+
+    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
         """Return when each task is done and covered by a state file.
+
+        Returns:
+            Slots of workers that were given up and may live on where they cannot be seen: what lies under their names is
+            not to be read.
 
         Raises:
             FfmemError: as a worker raised it; the tasks covered so far stay covered.
         """
         ...
 
+    def close(self) -> None:
+        """Give back what was taken to run."""
+        ...
+
 
 class InProcessExecutor:
     """Does the tasks one after the other in this process."""
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
+    n_workers = 1
+
+    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
         """See Executor.run."""
         if not tasks:
-            return
+            return frozenset()
         worker = job.start(0)
         listen(Event("ready", 0))
         saved = time.monotonic()
         for task in tasks:
-            worker.do(task, lambda n_tokens: listen(Event("tokens", 0, n_tokens)))
-            listen(Event("task", 0))
+            worker.do(task, lambda n_tokens, text="": listen(Event("tokens", 0, n_tokens, text=text)))
+            listen(Event("task", 0, task=task.task_id))
             if time.monotonic() - saved >= job.checkpoint_s:
                 worker.save()
                 saved = time.monotonic()
         worker.save()
+        return frozenset()
 
-
-class ProcessExecutor:
-    """Does the tasks in worker processes of this machine; they end when their parent does."""
-
-    def __init__(self, n_workers: int) -> None:
-        self.n_workers = n_workers
-
-    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
-        """See Executor.run."""
-        if not tasks:
-            return
-        pool = _Pool(job, tasks, listen)
-        try:
-            pool.run(min(self.n_workers, len(tasks)))
-        finally:
-            pool.kill()
-
-
-@dataclass
-class _Member:
-    """A worker process as its parent sees it."""
-
-    slot: int
-    process: BaseProcess
-    connection: Connection
-    task: Task | None = None
-    unsaved: dict[str, Task] | None = None
-    """Tasks done, or begun, that no state file covers yet."""
-
-
-class _Pool:
-    def __init__(self, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
-        self._job, self._listen = job, listen
-        self._waiting = deque(tasks)
-        self._deaths: dict[str, int] = {}  # in a row, by what the worker was at
-        self._members: dict[int, _Member] = {}
-        self._context = multiprocessing.get_context("spawn")
-
-    def run(self, n_workers: int) -> None:
-        for slot in range(n_workers):
-            self._start(slot)
-        while self._members:
-            by_handle: dict[Any, _Member] = {}
-            for member in self._members.values():
-                by_handle[member.connection] = member
-                by_handle[member.process.sentinel] = member
-            for member in {id(m): m for handle in wait(list(by_handle)) for m in [by_handle[handle]]}.values():
-                self._hear(member)
-
-    def _start(self, slot: int) -> None:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_worker_main, args=(self._job, slot, theirs), name=f"ffmem-worker-{slot}", daemon=True
-        )
-        process.start()
-        theirs.close()
-        self._members[slot] = _Member(slot, process, ours, unsaved={})
-
-    def _hear(self, member: _Member) -> None:
-        """Take all that a worker has said; it has died if the line is closed before it said goodbye."""
-        try:
-            while member.connection.poll():
-                kind, value = member.connection.recv()
-                if self._take(member, kind, value):
-                    return
-        except (EOFError, ConnectionResetError):
-            self._bury(member)
-            return
-        if not member.process.is_alive() and not member.connection.poll():
-            self._bury(member)
-
-    def _take(self, member: _Member, kind: str, value: Any) -> bool:
-        """Act on one message; True if the worker has left."""
-        assert member.unsaved is not None
-        if kind == "error":
-            raise value
-        if kind == "tokens":
-            self._listen(Event("tokens", member.slot, value))
-        elif kind == "saved":
-            for task_id in value:
-                member.unsaved.pop(task_id, None)
-        elif kind == "left":
-            member.process.join()
-            del self._members[member.slot]
-            return True
-        else:  # "ready" or "task": give it something to do
-            self._listen(Event(kind, member.slot))
-            self._deaths.pop(f"worker {member.slot}, between tasks,", None)
-            member.task = self._waiting.popleft() if self._waiting else None
-            if member.task is not None:
-                member.unsaved[member.task.task_id] = member.task
-            with suppress(BrokenPipeError):  # it has died: the next look at it will tell
-                member.connection.send(member.task)
-        return False
-
-    def _bury(self, member: _Member) -> None:
-        """Hand out again what a dead worker had not saved, and start another in its place."""
-        member.process.join()
-        member.connection.close()
-        del self._members[member.slot]
-        assert member.unsaved is not None
-        doing = member.task.describe() if member.task else f"worker {member.slot}, between tasks,"
-        self._deaths[doing] = self._deaths.get(doing, 0) + 1
-        if self._deaths[doing] >= MAX_ATTEMPTS:
-            raise _worker_lost(doing, member.process.exitcode)
-        self._waiting.extendleft(reversed(member.unsaved.values()))
-        self._listen(Event("restart", member.slot))
-        self._start(member.slot)
-
-    def kill(self) -> None:
-        for member in self._members.values():
-            member.process.kill()
-        for member in self._members.values():
-            member.process.join()
-            member.connection.close()
-
-
-def _worker_lost(doing: str, exitcode: int | None) -> ModelError:
-    how = f"signal {signal.Signals(-exitcode).name}" if exitcode is not None and exitcode < 0 else f"exit {exitcode}"
-    return ModelError(
-        f"the process at {doing} died {MAX_ATTEMPTS} times in a row ({how})",
-        "Expected it to finish; SIGKILL usually means that memory ran out",
-        "Run the same command again with fewer --workers (what is finished is kept)",
-    )
-
-
-def _worker_main(job: Job, slot: int, connection: Connection) -> None:
-    """What a worker process does: ask for tasks until there are none."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
-    _end_with_parent()
-    try:
-        worker = job.start(slot)
-        connection.send(("ready", None))
-        saved = time.monotonic()
-        while (task := connection.recv()) is not None:
-            worker.do(task, lambda n_tokens: connection.send(("tokens", n_tokens)))
-            if time.monotonic() - saved >= job.checkpoint_s:
-                connection.send(("saved", worker.save()))
-                saved = time.monotonic()
-            connection.send(("task", None))
-        connection.send(("saved", worker.save()))
-        connection.send(("left", None))
-    except FfmemError as error:
-        connection.send(("error", error))
-    except (EOFError, BrokenPipeError):
-        pass  # the parent has gone
-    except Exception:  # noqa: BLE001 (a bug: carried over whole, since the parent shows it)
-        connection.send(("error", RuntimeError(f"a worker process failed:\n{traceback.format_exc()}")))
-
-
-def _end_with_parent() -> None:
-    """End this process as soon as its parent is gone, however that happened."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="ffmem-parent-watch").start()
+    def close(self) -> None:
+        """See Executor.close."""
 
 
 def state_path(folder: Path, run_id: str, slot: int) -> Path:
     """Where the worker of a slot keeps its state during one run."""
     return folder / f"state-{run_id}-{slot}.safetensors"
+
+
+def states_of_run(folder: Path, run_id: str) -> dict[int, Path]:
+    """The state files of one run, by slot: those of its workers, and those it took over from earlier runs."""
+    paths = folder.glob(f"state-{run_id}-*.safetensors")
+    return dict(sorted((int(path.stem.rpartition("-")[2]), path) for path in paths))

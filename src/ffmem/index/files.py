@@ -49,7 +49,7 @@ def _disk_full(path: Path) -> StoreError:
     )
 
 
-def atomic_write(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes | memoryview) -> None:
     """Put ``data`` at ``path`` whole or not at all, also if the machine stops: temp file, flush, fsync, rename."""
     with disk_errors(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)

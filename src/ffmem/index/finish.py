@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from ffmem.index.accumulator import merge_layers
 from ffmem.index.files import atomic_write, disk_errors, sha256_of, sync_folder, write_json
 from ffmem.index.layers import Shape
+from ffmem.index.states import merge_layers
 from ffmem.index.store import NO_TOKEN, StorePaths, layer_path
 from ffmem.index.worker import promoted_path
 

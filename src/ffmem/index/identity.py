@@ -2,17 +2,17 @@
 
 import hashlib
 import json
-import platform
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ffmem.errors import InputError
+from ffmem.index.machine import processor_of
 from ffmem.index.store import FORMAT, StorePaths
+from ffmem.index.worker import hashes_of
 from ffmem.models.base import Projection
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
@@ -30,9 +30,7 @@ def identify(
             "name": model.facts.name,
             "source": source,
             "revision": revision,
-            "weights_sha256": model.weights_hash(),
-            "config_sha256": model.config_hash(),
-            "tokenizer_sha256": model.tokenizer_hash(),
+            **hashes_of(model),
         },
         "corpus": join_corpora(corpora),
         "options": options.to_json(),
@@ -88,10 +86,19 @@ def _readable(name: str) -> str:
     return "--" + name[8:].replace("_", "-") if name.startswith("options.") else name
 
 
-def describe(model: Transformer, identity: dict[str, Any], options: IndexOptions) -> dict[str, Any]:
-    """All of the manifest that is known before the pass."""
+def describe(
+    model: Transformer, identity: dict[str, Any], options: IndexOptions, machines: Sequence[str]
+) -> dict[str, Any]:
+    """All of the manifest that does not come from the corpus.
+
+    Args:
+        model: the model.
+        identity: what `identify` gave.
+        options: the options.
+        machines: the different machines that computed, as `machine.machine` tells them.
+    """
     prefix, suffix = model.special_tokens(options.bos)
-    exact = options.device == "cpu" and options.threads == 1
+    holds, why = _same_bytes(options, machines)
     return {
         "format": FORMAT,
         "identity": identity,
@@ -102,24 +109,27 @@ def describe(model: Transformer, identity: dict[str, Any], options: IndexOptions
         ],
         "special_tokens": {"prefix": list(prefix), "suffix": list(suffix)},
         "same_bytes": {
-            "holds": exact,
-            "processor": processor(),
-            "why": f"one thread a worker on a CPU ({processor()}): the same bytes on any machine with this processor"
-            if exact
-            else f"device {options.device}, {options.threads} threads: another build is equal to rounding only",
+            "holds": holds,
+            "processor": processor_of(machines[0]),
+            "machines": list(machines),
+            "why": why,
         },
     }
 
 
-def processor() -> str:
-    """Name of this machine's processor, as far as it can be had; float results depend on it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+def _same_bytes(options: IndexOptions, machines: Sequence[str]) -> tuple[bool, str]:
+    """Whether another build gives the same bytes, and why."""
+    if options.device != "cpu" or options.threads != 1:
+        return False, f"device {options.device}, {options.threads} threads: another build is equal to rounding only"
+    if len(machines) > 1:
+        return (
+            False,
+            f"computed on machines that differ ({'; '.join(machines)}): another build is equal to rounding only",
+        )
+    return (
+        True,
+        f"one thread a worker on a CPU ({processor_of(machines[0])}): the same bytes on any machine with this processor",
+    )
 
 
 def decide_projection(model: Transformer, options: IndexOptions) -> Projection:

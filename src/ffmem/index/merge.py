@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ffmem.errors import InputError
-from ffmem.index.accumulator import save_state
 from ffmem.index.certificate import worst_of
 from ffmem.index.executors import state_path
 from ffmem.index.files import disk_errors, write_json
@@ -17,6 +16,7 @@ from ffmem.index.identity import corpora_of, differences, hash_of, join_corpora
 from ffmem.index.inherit import copy_promoted, states_of
 from ffmem.index.layers import Shape
 from ffmem.index.reader import Index, open_index
+from ffmem.index.states import save_state
 from ffmem.index.store import StorePaths, locked
 from ffmem.index.text_spool import TextSpool
 from ffmem.index.text_writer import TOKEN_LIMIT, TextCounts
@@ -153,12 +153,13 @@ def _manifest(pair: list[Index], counts: dict[str, Any]) -> dict[str, Any]:
     why = (
         first["same_bytes"]["why"] if same else "merged from indexes that were not built alike: equal to rounding only"
     )
+    machines = sorted({name for one in (first, second) for name in one["same_bytes"].get("machines", ())})
     corpora = [corpus for one in (first, second) for corpus in corpora_of(one["identity"])]
     kept = {name: value for name, value in first.items() if name != "files"}
     return kept | {
         "identity": first["identity"] | {"corpus": join_corpora(corpora)},
         "counts": counts,
-        "same_bytes": first["same_bytes"] | {"holds": same, "why": why},
+        "same_bytes": first["same_bytes"] | {"holds": same, "why": why, "machines": machines},
         "certificate": first["certificate"]
         | {
             "errors": worst_of([first["certificate"]["errors"], second["certificate"]["errors"]]),

@@ -17,14 +17,16 @@ import torch
 
 from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.registry import open_corpus
+from ffmem.errors import InputError
 from ffmem.index.batches import plan_shards
 from ffmem.index.build import make_executor
 from ffmem.index.certificate import certify
-from ffmem.index.executors import Event, ProcessExecutor
+from ffmem.index.executors import Event
 from ffmem.index.files import map_arrays
 from ffmem.index.finish import layer_arrays
 from ffmem.index.identity import check_device, decide_projection
 from ffmem.index.layers import Shape
+from ffmem.index.process_executor import ProcessExecutor
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, free_disk, free_memory, layers_bytes, state_bytes
 from ffmem.index.text_writer import TextCounts, write_text
@@ -101,6 +103,12 @@ def plan_index(
     """
     names = [corpus] if isinstance(corpus, str | Path) else corpus
     options, run = options or IndexOptions(), run or RunOptions()
+    if run.executor != "local":
+        raise InputError(
+            f"--plan is given with --executor {run.executor}",
+            "Expected --executor local: a plan is what a probe on this machine takes",
+            "Run it with --workers 1 on a node of the cluster, and divide the time of the memories by the number of workers",
+        )
     request = Request(str(model), revision, tuple(open_corpus(str(name), field) for name in names), options)
     check_device(options.device)
     start_s, begin = time.process_time(), time.monotonic()  # what this process has done so far, a build's will too
@@ -238,7 +246,7 @@ def _probe_speed(model: Transformer, request: Request, run: RunOptions, folder: 
     shards = plan_shards(starts, [n_sentences], _PROBE_SHARD_TOKENS)
     np.random.default_rng(options.seed).shuffle(shards)
     executor = make_executor(options, run)
-    n_workers = executor.n_workers if isinstance(executor, ProcessExecutor) else 1
+    n_workers = executor.n_workers
     job = IndexJob(
         folder=folder,
         model=request.model,

@@ -10,8 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ffmem.index.executors import Event
 from ffmem.index.files import write_json
 from ffmem.options import IndexOptions, RunOptions
+
+_MAX_EVENTS = 1000
+"""Of one run; the last are kept."""
 
 
 class RunLog:
@@ -29,17 +33,19 @@ class RunLog:
             "python": platform.python_version(),
             "device": options.device,
             "threads": options.threads,
+            "executor": run.executor,
             "workers": run.workers,
             "n_restarts": 0,
             "n_tokens": 0,
             "tokens_per_s": None,
             "stages_s": {},
+            "events": [],
         }
         self._write()
 
-    def begin(self, executor: object, resumed: bool) -> None:
+    def begin(self, resumed: bool) -> None:
         """The pass over the corpus begins."""
-        self._entry |= {"executor": type(executor).__name__, "resumed": resumed}
+        self._entry |= {"resumed": resumed}
         self._scan_started = time.monotonic()
         self._write()
 
@@ -47,9 +53,12 @@ class RunLog:
         """These many more went through the model."""
         self._entry["n_tokens"] += n_tokens
 
-    def count_restart(self) -> None:
-        """A worker died and was started again."""
-        self._entry["n_restarts"] += 1
+    def note(self, event: Event) -> None:
+        """A worker began, died and was started again, or a task was given up."""
+        self._entry["n_restarts"] += event.kind == "restart"
+        told = {"s": round(time.monotonic() - self._started, 1), "kind": event.kind, "worker": event.slot}
+        told |= {name: value for name in ("where", "task", "text") if (value := getattr(event, name))}
+        self._entry["events"] = [*self._entry["events"], told][-_MAX_EVENTS:]
         self._write()
 
     @contextmanager

@@ -162,16 +162,17 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
 
     from ffmem.index.batches import plan_shards
     from ffmem.index.certificate import certify
-    from ffmem.index.identity import processor
+    from ffmem.index.machine import processor
+    from ffmem.index.shard_text import ShardText, read_tokens
     from ffmem.index.store import StorePaths
-    from ffmem.index.worker import ShardText, torch_threads_kept
+    from ffmem.index.worker import torch_threads_kept
 
     options = IndexOptions(**index.manifest["identity"]["options"])
     with torch_threads_kept():
         torch.set_num_threads(options.threads)
         loaded = load_indexed_model(index, model, options.device)
         folder = StorePaths(index.folder).index
-        text = ShardText(folder, loaded, options)
+        text = ShardText(read_tokens(folder), loaded, options)
         shards = plan_shards(
             index.text.sentence_start, index.manifest["counts"]["n_sentences_by_corpus"], options.shard_tokens
         )

@@ -1,10 +1,11 @@
 """One pass of a model over shards of an index's text: the job that executors run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +15,13 @@ from torch import Tensor
 
 from ffmem.errors import ModelError
 from ffmem.index.accumulator import Accumulator
-from ffmem.index.batches import Batch, Shard, plan_batches
-from ffmem.index.executors import state_path
-from ffmem.index.files import atomic_write, map_arrays
+from ffmem.index.batches import Shard
+from ffmem.index.executors import Files, FolderFiles, Report, state_path
 from ffmem.index.layers import Places, Shape
+from ffmem.index.machine import machine
 from ffmem.index.promoted import promoted_tokens
+from ffmem.index.shard_text import ShardText, Tokens, read_tokens
+from ffmem.index.states import read_account
 from ffmem.models.base import Projection
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
@@ -30,6 +33,8 @@ class ScanShard:
     """Task: run the model over a shard and let its coefficients compete."""
 
     shard: Shard
+    tokens: Tokens | None = None
+    """Its text, for a worker that does not have the work folder."""
 
     @property
     def task_id(self) -> str:
@@ -80,8 +85,10 @@ class IndexJob:
     job_hash: str
     """Hash of everything that decides the result; stands in each state file."""
     checkpoint_s: float
+    weights: dict[str, str] = field(default_factory=dict)
+    """Hashes of the model that is meant, as in an index's identity: see `check`."""
 
-    def start(self, slot: int) -> "IndexWorker":
+    def start(self, slot: int, files: Files | None = None) -> "IndexWorker":
         """A worker that goes on from the state file of this slot, if there is one."""
         torch.set_num_threads(self.options.threads)
         options = self.options
@@ -92,47 +99,82 @@ class IndexJob:
             revision=self.revision,
             quantize=options.quantize,
         )
-        return IndexWorker(self, slot, model)
+        return IndexWorker(self, slot, model, files)
+
+    def covered(self, slot: int) -> set[str]:
+        """The shards that the state file of a slot covers, and the layers whose values are projected."""
+        account = read_account(state_path(self.folder, self.run_id, slot), self.job_hash)
+        shards: Iterable[int] = account.covered if account else ()
+        layers = {int(path.stem.rpartition("-")[2]) for path in self.folder.glob("promoted-*.safetensors")}
+        return {f"shard-{shard_id}" for shard_id in shards} | {ProjectLayer(layer).task_id for layer in layers}
+
+    def packed(self, task: ScanShard | ProjectLayer) -> ScanShard | ProjectLayer:
+        """A shard with its text."""
+        if isinstance(task, ProjectLayer):
+            return task
+        return replace(task, tokens=self.tokens.of(task.shard).copied())
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The text of the work folder."""
+        return read_tokens(self.folder / "text")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "tokens"}
+
+    def check(self, worker: "IndexWorker") -> None:
+        """Raise ModelError if a worker's model is not the one that is meant."""
+        found = hashes_of(worker.model)
+        wrong = [name for name, value in self.weights.items() if found[name] != value]
+        if wrong:
+            names = ", ".join(name.removesuffix("_sha256") for name in wrong)
+            raise ModelError(
+                f"the model at {self.model} is another one there: its {names} differ (SHA-256 {found[wrong[0]][:16]}...)",
+                f"Expected {self.weights[wrong[0]][:16]}..., as where the build was begun",
+                "Copy the same model to every node, or name its commit with --revision",
+            )
 
 
 class IndexWorker:
     """Holds the model and the cumulative state of one worker."""
 
-    def __init__(self, job: IndexJob, slot: int, model: Transformer) -> None:
-        self._job, self._model = job, model
-        self._path = state_path(job.folder, job.run_id, slot)
-        self._text = ShardText(job.folder / "text", model, job.options)
+    def __init__(self, job: IndexJob, slot: int, model: Transformer, files: Files | None = None) -> None:
+        self._job, self.model = job, model
+        self._files = files or FolderFiles(job.folder)
+        self._state_name = state_path(job.folder, job.run_id, slot).name
         self._accumulator = Accumulator(accumulator_shape(model, job.options), job.options.device)
         self._layers_done: set[str] = set()
-        if self._path.exists():
-            self._accumulator.load(self._path)
+        state = self._files.read(self._state_name)
+        if state is not None:
+            self._accumulator.load(state)
 
-    def do(self, task: ScanShard | ProjectLayer, report: Callable[[int], None]) -> None:
+    def do(self, task: ScanShard | ProjectLayer, report: Report) -> None:
         """Do one task whole."""
         with torch.inference_mode():
             if isinstance(task, ProjectLayer):
                 self._project(task.layer)
                 self._layers_done.add(task.task_id)
             else:
-                self._scan(task.shard, report)
+                tokens = task.tokens or self._job.tokens
+                self._scan(task.shard, ShardText(tokens, self.model, self._job.options), report)
 
     def save(self) -> set[str]:
         """Write the state; return the ids of the tasks it covers."""
         if self._accumulator.covered:
-            self._accumulator.save(self._path, self._job.job_hash)
+            self._files.write(self._state_name, self._accumulator.dump(self._job.job_hash))
         return {f"shard-{shard_id}" for shard_id in self._accumulator.covered} | self._layers_done
 
-    def _scan(self, shard: Shard, report: Callable[[int], None]) -> None:
-        for batch in self._text.batches(shard):
-            places = self._text.places(batch)
-            routes = Routes(places, self._text.width(batch))
-            with self._model.watch_coefficients(partial(self._observe, places), partial(self._observe_expert, routes)):
-                self._model.forward(*self._text.inputs(batch))
+    def _scan(self, shard: Shard, text: ShardText, report: Report) -> None:
+        for batch in text.batches(shard):
+            places = text.places(batch)
+            routes = Routes(places, text.width(batch))
+            with self.model.watch_coefficients(partial(self._observe, places), partial(self._observe_expert, routes)):
+                self.model.forward(*text.inputs(batch))
             report(batch.n_tokens)
         bad = self._accumulator.first_not_finite()
         if bad is not None:
-            raise self._not_finite(shard, *bad)
-        self._accumulator.close_shard(shard.shard_id)
+            raise self._not_finite(shard, text, *bad)
+        self._accumulator.close_shard(shard.shard_id, machine(self.model.module.device))
 
     def _observe(self, places: Places, layer: int, coefficients: Float[Tensor, "batch positions d_ff"]) -> None:
         self._accumulator.observe(layer, coefficients, places)
@@ -152,9 +194,9 @@ class IndexWorker:
     def _project(self, layer: int) -> None:
         projection = self._job.projection
         found = promoted_tokens(
-            self._model.value_rows(layer),
-            self._model.scores(self._model.projection_of(layer, projection)),
-            self._model.facts.d_vocab,
+            self.model.value_rows(layer),
+            self.model.scores(self.model.projection_of(layer, projection)),
+            self.model.facts.d_vocab,
             self._job.options.promoted,
         )
         arrays = {
@@ -163,14 +205,15 @@ class IndexWorker:
             "suppressed_ids": found.suppressed_ids.cpu().numpy().astype(np.uint32),
             "suppressed_scores": found.suppressed_scores.cpu().numpy(),
         }
-        atomic_write(promoted_path(self._job.folder, layer), save(arrays, metadata={"job": self._job.job_hash}))
+        name = promoted_path(self._job.folder, layer).name
+        self._files.write(name, save(arrays, metadata={"job": self._job.job_hash}))
 
-    def _not_finite(self, shard: Shard, layer: int, index: int) -> ModelError:
+    def _not_finite(self, shard: Shard, text: ShardText, layer: int, index: int) -> ModelError:
         """Go through the shard again to say where the first NaN or infinity of this cell is."""
         where = "a sentence of this shard"
-        cell = self._model.cells.cell_id(layer, index)
-        for batch in self._text.batches(shard):
-            found = self._text.first_not_finite(batch, layer, index)
+        cell = self.model.cells.cell_id(layer, index)
+        for batch in text.batches(shard):
+            found = text.first_not_finite(batch, layer, index)
             if found is not None:
                 where = f"sentence {found[0]}, position {found[1]}"
                 break
@@ -179,6 +222,15 @@ class IndexWorker:
             "Expected finite coefficients everywhere",
             "Use --dtype float32 if the model ran in half precision; otherwise its weights are damaged",
         )
+
+
+def hashes_of(model: Transformer) -> dict[str, str]:
+    """What tells a model from others: its weights, its config, its tokenizer."""
+    return {
+        "weights_sha256": model.weights_hash(),
+        "config_sha256": model.config_hash(),
+        "tokenizer_sha256": model.tokenizer_hash(),
+    }
 
 
 def accumulator_shape(model: Transformer, options: IndexOptions) -> Shape:
@@ -223,87 +275,6 @@ class Routes:
             else np.empty((0, 0), int)
         )
         return rows, Places(0, lengths, tokens[rows])
-
-
-@dataclass
-class ShardText:
-    """The text of shards as model input; reads nothing but the shard asked for."""
-
-    folder: Path
-    model: Transformer
-    options: IndexOptions
-    _arrays: dict[str, np.ndarray] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._arrays = map_arrays(self.folder / "tokens.safetensors")
-        self._prefix, self._suffix = self.model.special_tokens(self.options.bos)
-
-    def batches(self, shard: Shard) -> Iterator[Batch]:
-        """The batches of a shard."""
-        starts = self._arrays["sentence_start"][shard.first_sentence : shard.end_sentence + 1].astype(np.int64)
-        n_special = len(self._prefix) + len(self._suffix)
-        context = self._arrays.get("context")
-        if context is not None:
-            context = context[shard.first_sentence : shard.end_sentence].astype(np.int64)
-        return plan_batches(shard, np.diff(starts), n_special, self.options.batch_tokens, context)
-
-    def width(self, batch: Batch) -> int:
-        """Positions of a batch, special tokens included."""
-        return len(self._prefix) + batch.max_length + len(self._suffix)
-
-    def inputs(self, batch: Batch) -> tuple[Int[Tensor, "batch positions"], Int[Tensor, "batch positions"] | None]:
-        """Token ids padded on the right, and the attention mask where the model needs one.
-
-        A causal model does not: what stands on the right of a token cannot reach it.
-        """
-        ids = np.full((len(batch.sentence_ids), self.width(batch)), self.model.pad_id, dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, sentence_id in enumerate(batch.sentence_ids):
-            start, end = self._arrays["sentence_start"][sentence_id : sentence_id + 2].tolist()
-            own = self._arrays["token_id"][start:end]
-            sentence = np.concatenate((self._prefix, own, self._suffix))
-            ids[row, : len(sentence)] = sentence
-            mask[row, : len(sentence)] = 1
-        device = self.options.device
-        token_ids = torch.from_numpy(ids).to(device)
-        return token_ids, None if self.model.facts.causal else torch.from_numpy(mask).to(device)
-
-    def places(self, batch: Batch) -> Places:
-        """Which positions of a batch compete: the sentences' own tokens after the first few."""
-        skip = self.first_competing(batch.sentence_ids[0])  # the same for all
-        lengths = np.repeat([run.length for run in batch.runs], [run.stop - run.start for run in batch.runs])
-        starts = self._arrays["sentence_start"][np.array(batch.sentence_ids)].astype(np.int64)
-        tokens = (starts + skip)[:, None] + np.arange(max(batch.max_length - skip, 0))
-        return Places(len(self._prefix) + skip, lengths - skip, tokens)
-
-    def first_competing(self, sentence_id: int) -> int:
-        """The first position of a sentence that competes."""
-        context = self._arrays.get("context")
-        return max(self.options.skip_first, 0 if context is None else int(context[sentence_id]))
-
-    def coefficients(self, batch: Batch) -> list[list[np.ndarray]]:
-        """Coefficients of every layer at the sentences' own positions: [row][layer] -> (own tokens, d_ff), float32."""
-        layers: list[np.ndarray] = []
-        with (
-            torch.inference_mode(),
-            self.model.watch_coefficients(lambda _layer, m: layers.append(m.float().cpu().numpy().copy())),
-        ):
-            self.model.forward(*self.inputs(batch))
-        first = len(self._prefix)
-        return [
-            [layer[row, first : first + run.length] for layer in layers]
-            for run in batch.runs
-            for row in range(run.start, run.stop)
-        ]
-
-    def first_not_finite(self, batch: Batch, layer: int, index: int) -> tuple[int, int] | None:
-        """(sentence id, position) of the first coefficient of a cell that is NaN or infinite in this batch."""
-        for sentence_id, layers in zip(batch.sentence_ids, self.coefficients(batch), strict=True):
-            skip = self.first_competing(sentence_id)
-            bad = ~np.isfinite(layers[layer][skip:, index])
-            if bad.any():
-                return sentence_id, int(bad.argmax()) + skip
-        return None
 
 
 @contextmanager

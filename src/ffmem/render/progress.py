@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ffmem.render.terminal import duration
 
 if TYPE_CHECKING:
-    from ffmem.index.build import Progress
+    from ffmem.index.progress import Progress
     from ffmem.study.experiments import Stage
 
 _STAGES = {

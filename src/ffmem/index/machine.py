@@ -1,0 +1,37 @@
+"""What the last bits of a number depend on: the processor, and the library that computes."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+_TORCH = ", torch "
+
+
+def processor() -> str:
+    """Name of this machine's processor, as far as it can be had; float results depend on it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def machine(device: torch.device | str) -> str:
+    """What computes on a device of this machine, in words; machines that are told alike compute the same bits."""
+    where = torch.device(device)
+    name = processor() if where.type == "cpu" else torch.cuda.get_device_name(where)
+    return f"{name}{_TORCH}{torch.__version__}"
+
+
+def processor_of(machine: str) -> str:
+    """The name of the processor in what `machine` told."""
+    return machine.rpartition(_TORCH)[0]
+
+
+def n_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
