@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt16, UInt32, UInt64
+from jaxtyping import Int, Integer, UInt16, UInt32, UInt64
 from torch import Tensor
 
 from ffmem.index.batches import Batch, Shard, plan_batches
@@ -26,7 +26,7 @@ class Tokens:
     """Token index of the first token of each, and one entry after the last; token indices are those of the index."""
     token_id: UInt32[np.ndarray, "n_tokens"] | UInt16[np.ndarray, "n_tokens"]
     """Their tokens."""
-    context: Int[np.ndarray, "n_sentences"] | None
+    context: Integer[np.ndarray, "n_sentences"] | None
     """How many tokens at the start of each do not compete; None: none of any."""
 
     def of(self, shard: Shard) -> "Tokens":
