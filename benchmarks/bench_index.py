@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from ffmem.corpus.registry import open_corpus
-from ffmem.index.accumulator import Accumulator
+from ffmem.index.accumulator import LayerAccumulator
 from ffmem.index.batches import Batch, plan_shards
 from ffmem.index.build import Build
 from ffmem.index.files import map_arrays
@@ -77,7 +77,7 @@ def compare_with_rival(
     """Seconds of the naive rival and of ours for the same question, and whether they found the same triggers."""
     rival = NaiveRival(model, top)
     shape = accumulator_shape(model, IndexOptions(top=top, per_sentence="all"))
-    ours = Accumulator(shape)
+    ours = LayerAccumulator(shape)
     rival_s = ours_s = 0.0
     for batch in batches:
         inputs, places = text.inputs(batch), text.places(batch)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import ffmem
 from ffmem import Index, IndexOptions, RunOptions
@@ -14,6 +15,9 @@ from tests.server.browser import chromium, serve, tab  # noqa: F401 (fixtures of
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+if not torch.cuda.is_available():
+    # Triton's interpreter runs a GPU's loops here. It looks once, when triton is imported, as models of transformers do.
+    os.environ["TRITON_INTERPRET"] = "1"
 
 TEXT = (
     "the quick brown fox jumps over the lazy dog while rivers and stones and windows wait for winter letters. "

@@ -243,11 +243,11 @@ def test_nan_in_a_model_is_an_error_that_says_where(
 
 def test_overlapping_states_of_a_worker_that_outlived_its_parent_count_once(tmp_path: Path) -> None:
     from ffmem.ids import LayerCells
-    from ffmem.index.accumulator import Accumulator
+    from ffmem.index.accumulator import LayerAccumulator
     from ffmem.index.layers import Shape
 
     def state(name: str, shards: set[int], job: str = "job") -> None:
-        accumulator = Accumulator(Shape((LayerCells(0, 4),), 1, 2, "1"))
+        accumulator = LayerAccumulator(Shape((LayerCells(0, 4),), 1, 2, "1"))
         accumulator.covered = shards
         (tmp_path / name).write_bytes(accumulator.dump(job))
 

@@ -11,7 +11,7 @@ import pytest
 
 from ffmem import Index, IndexOptions, InputError, RunOptions
 from ffmem.index import resources
-from ffmem.index.accumulator import Accumulator
+from ffmem.index.accumulator import LayerAccumulator
 from ffmem.index.layers import Shape
 from ffmem.index.plan import plan_index
 from ffmem.index.resources import check_room, layers_bytes, state_bytes
@@ -26,7 +26,7 @@ def test_the_sizes_are_those_of_the_files(family: str, index_of: Callable[[str],
     found = sum(path.stat().st_size for path in (index.folder / "index" / "layers").iterdir())
     header = 1200 * index.n_layers
     assert 0 <= found - layers_bytes(shape, options["promoted"]) <= header
-    (tmp_path / "state").write_bytes(Accumulator(shape).dump("job"))
+    (tmp_path / "state").write_bytes(LayerAccumulator(shape).dump("job"))
     assert 0 <= (tmp_path / "state").stat().st_size - state_bytes(shape) <= 1000 * index.n_layers
 
 

@@ -4,12 +4,12 @@ Once compiled for a CPU, once as tensors: both give the same lists and counts fr
 agree to rounding. Know no model.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int32, Int64
 from torch import Tensor
 
 from ffmem.ids import LayerCells
@@ -51,6 +51,18 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class DevicePlaces:
+    """The same as Places, where the model is."""
+
+    lengths: Int32[Tensor, "sentences"]
+    """How many positions compete, 0 or more."""
+    tokens: Int64[Tensor, "sentences competing"]
+    """Token index of each."""
+    rows: Int64[Tensor, "2 all"]
+    """Sentence and position, from the first that competes, of every competing position; empty unless asked for."""
+
+
+@dataclass(frozen=True)
 class Places:
     """Which positions of a batch compete, and which tokens they are."""
 
@@ -60,6 +72,29 @@ class Places:
     """How many positions compete from there on, int64; longest first."""
     tokens: Int[np.ndarray, "sentences competing"]
     """Token index of each competing position, int64; rows are as long as the longest."""
+    _moved: dict[torch.device, DevicePlaces] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def on(self, device: torch.device, every_position: bool) -> DevicePlaces:
+        """These on a device; they are brought there once, and the host does not wait for it.
+
+        Args:
+            device: where.
+            every_position: whether ``rows`` are asked for.
+        """
+        if device not in self._moved:
+            lengths = np.maximum(self.lengths, 0).astype(np.int32)
+            inside = np.arange(self.tokens.shape[1]) < lengths[:, None]
+            rows = np.stack(inside.nonzero()) if every_position else np.empty((2, 0), dtype=np.int64)
+            self._moved[device] = DevicePlaces(*(to_device(array, device) for array in (lengths, self.tokens, rows)))
+        return self._moved[device]
+
+
+def to_device(array: np.ndarray, device: torch.device | str) -> Tensor:
+    """An array as a tensor on a device; the host does not wait until it is there."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class CpuLayer:

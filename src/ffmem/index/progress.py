@@ -69,7 +69,7 @@ class Meter:
             self._shards_done.add(event.task)
         elif event.kind == "restart":
             self._n_restarts += 1
-        if event.kind in ("ready", "restart", "failed"):
+        if event.kind in ("ready", "restart", "failed") or event.text:
             self._log.note(event)
         self._done += event.n_tokens
         self._log.count_tokens(event.n_tokens)
@@ -103,4 +103,4 @@ def _message(event: Event) -> str:
         return f"{_worker(event)} died{at} ({event.text}) and is started again"
     if event.kind == "failed":
         return f"{event.task} is given up: {event.text}"
-    return event.text
+    return f"{_worker(event)}: {event.text}" if event.text and event.slot >= 0 else event.text

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ffmem.index.batches import Batch, Shard, plan_batches
 from ffmem.index.files import map_arrays
-from ffmem.index.layers import Places
+from ffmem.index.layers import Places, to_device
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 
@@ -81,13 +81,13 @@ class ShardText:
         self._model, self._device = model, device or options.device
         self._prefix, self._suffix = model.special_tokens(options.bos)
 
-    def batches(self, shard: Shard) -> Iterator[Batch]:
-        """The batches of a shard."""
+    def batches(self, shard: Shard, batch_tokens: int | None = None) -> Iterator[Batch]:
+        """The batches of a shard, of the options' size or another."""
         tokens = self._tokens.of(shard)
         n_special = len(self._prefix) + len(self._suffix)
         context = None if tokens.context is None else tokens.context.astype(np.int64)
         lengths = np.diff(tokens.sentence_start.astype(np.int64))
-        return plan_batches(shard, lengths, n_special, self._options.batch_tokens, context)
+        return plan_batches(shard, lengths, n_special, batch_tokens or self._options.batch_tokens, context)
 
     def width(self, batch: Batch) -> int:
         """Positions of a batch, special tokens included."""
@@ -104,8 +104,8 @@ class ShardText:
             sentence = np.concatenate((self._prefix, self._tokens.ids(sentence_id), self._suffix))
             ids[row, : len(sentence)] = sentence
             mask[row, : len(sentence)] = 1
-        token_ids = torch.from_numpy(ids).to(self._device)
-        return token_ids, None if self._model.facts.causal else torch.from_numpy(mask).to(self._device)
+        token_ids = to_device(ids, self._device)
+        return token_ids, None if self._model.facts.causal else to_device(mask, self._device)
 
     def places(self, batch: Batch) -> Places:
         """Which positions of a batch compete: the sentences' own tokens after the first few."""

@@ -31,9 +31,14 @@ class ExactSum:
 
     def add(self, values: Float[Tensor, "cells"]) -> None:
         """Add one float64 vector."""
-        whole = values.trunc()
-        self.parts[0] += whole.long()
-        self.parts[1] += ((values - whole) * 2.0**_FRACTION_BITS).round().long()
+        add_exactly(self.parts, values)
+
+
+def add_exactly(parts: Int[Tensor, "2 cells"], values: Float[Tensor, "cells"]) -> None:
+    """Add a float64 vector to the parts of an `ExactSum`, in place; its host need not wait."""
+    whole = values.trunc()
+    parts[0] += whole.long()
+    parts[1] += ((values - whole) * 2.0**_FRACTION_BITS).round().long()
 
 
 class LayerStatistics:

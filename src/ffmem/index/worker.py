@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from ffmem.errors import ModelError
-from ffmem.index.accumulator import Accumulator
-from ffmem.index.batches import Shard
+from ffmem.index.accumulator import Accumulator, LayerAccumulator
+from ffmem.index.batches import Batch, Shard
 from ffmem.index.executors import Files, FolderFiles, Report, state_path
 from ffmem.index.layers import Places, Shape
 from ffmem.index.machine import machine
@@ -142,7 +143,8 @@ class IndexWorker:
         self._job, self.model = job, model
         self._files = files or FolderFiles(job.folder)
         self._state_name = state_path(job.folder, job.run_id, slot).name
-        self._accumulator = Accumulator(accumulator_shape(model, job.options), job.options.device)
+        self._accumulator = make_accumulator(accumulator_shape(model, job.options), job.options.device)
+        self._batch_tokens = job.options.batch_tokens
         self._layers_done: set[str] = set()
         state = self._files.read(self._state_name)
         if state is not None:
@@ -165,16 +167,42 @@ class IndexWorker:
         return {f"shard-{shard_id}" for shard_id in self._accumulator.covered} | self._layers_done
 
     def _scan(self, shard: Shard, text: ShardText, report: Report) -> None:
-        for batch in text.batches(shard):
-            places = text.places(batch)
-            routes = Routes(places, text.width(batch))
-            with self.model.watch_coefficients(partial(self._observe, places), partial(self._observe_expert, routes)):
-                self.model.forward(*text.inputs(batch))
-            report(batch.n_tokens)
+        while not self._read(shard, text, report):
+            self._batch_tokens //= 2
         bad = self._accumulator.first_not_finite()
         if bad is not None:
             raise self._not_finite(shard, text, *bad)
         self._accumulator.close_shard(shard.shard_id, machine(self.model.module.device))
+
+    def _read(self, shard: Shard, text: ShardText, report: Report) -> bool:
+        """Run the model over a shard; False, and all as before, if the device's memory is too small for its batches."""
+        n_tokens, batch = 0, None
+        self._accumulator.begin_shard()
+        try:
+            for batch in text.batches(shard, self._batch_tokens):
+                places = text.places(batch)
+                routes = Routes(places, text.width(batch))
+                with self.model.watch_coefficients(
+                    partial(self._observe, places), partial(self._observe_expert, routes)
+                ):
+                    self.model.forward(*text.inputs(batch))
+                report(batch.n_tokens)
+                n_tokens += batch.n_tokens
+        except torch.OutOfMemoryError as error:
+            n_rows = len(batch.sentence_ids) if batch is not None else 0
+            if not self._accumulator.can_roll_back or n_rows < 2:
+                raise _out_of_memory(self._job.options.device, batch, error) from None
+        else:
+            return True
+        # here, since the error holds on to what was allocated while it was handled
+        torch.cuda.empty_cache()
+        self._accumulator.roll_back()
+        report(
+            -n_tokens,
+            f"{self._job.options.device} has too little memory for batches of {self._batch_tokens:,} tokens: this worker goes "
+            f"on with {self._batch_tokens // 2:,} (shard {shard.shard_id} is read again)",
+        )
+        return False
 
     def _observe(self, places: Places, layer: int, coefficients: Float[Tensor, "batch positions d_ff"]) -> None:
         self._accumulator.observe(layer, coefficients, places)
@@ -222,6 +250,26 @@ class IndexWorker:
             "Expected finite coefficients everywhere",
             "Use --dtype float32 if the model ran in half precision; otherwise its weights are damaged",
         )
+
+
+def _out_of_memory(device: str, batch: Batch | None, error: Exception) -> ModelError:
+    what = "the lists of all cells" if batch is None else f"a batch of {len(batch.sentence_ids)} sentences"
+    longest = 0 if batch is None else batch.max_length
+    return ModelError(
+        f"{device} has too little memory for {what}, of at most {longest:,} tokens: {str(error).splitlines()[0][:200]}",
+        "Expected room for the model, twice its state, and a batch",
+        "Use --dtype bfloat16, a smaller --batch-tokens or --max-length, lower --top, or a device with more memory",
+    )
+
+
+def make_accumulator(shape: Shape, device: str) -> Accumulator:
+    """Trigger lists and statistics on a device: in compiled loops on a CPU and a CUDA GPU, as tensors elsewhere."""
+    if torch.device(device).type == "cuda" and find_spec("triton") is not None:
+        from ffmem.index.gpu_accumulator import MAX_TOP, GpuAccumulator
+
+        if shape.top <= MAX_TOP:
+            return GpuAccumulator(shape, device)
+    return LayerAccumulator(shape, device)
 
 
 def hashes_of(model: Transformer) -> dict[str, str]:
