@@ -31,6 +31,7 @@ from ffmem.index.identity import decide_projection
 from ffmem.index.progress import Progress
 from ffmem.index.promoted import promoted_tokens
 from ffmem.index.request import Request
+from ffmem.index.shard_text import ShardText, read_tokens
 from ffmem.index.store import StorePaths
 from ffmem.index.topk import unpack
 from ffmem.index.worker import IndexJob, IndexWorker, accumulator_shape, promoted_path

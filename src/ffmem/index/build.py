@@ -30,7 +30,7 @@ from ffmem.index.identity import (
     identify,
 )
 from ffmem.index.inherit import check_extendable, copy_promoted, states_of
-from ffmem.index.machine import machine, n_processors
+from ffmem.index.machine import device_memory, machine, n_processors
 from ffmem.index.process_executor import ProcessExecutor
 from ffmem.index.progress import Listener, Meter, Progress
 from ffmem.index.ray_executor import RayExecutor, RayOptions
@@ -120,13 +120,15 @@ class Build:
         """Do all that is left to do."""
         self._listen(Progress("model"))
         options = self._request.options
-        model = load_model(
-            self._request.model,
-            dtype=options.dtype,
-            device=self._own_device(),
-            revision=self._request.revision,
-            quantize=options.quantize,
-        )
+        device = self._own_device()
+        with device_memory(device, "the model"):
+            model = load_model(
+                self._request.model,
+                dtype=options.dtype,
+                device=device,
+                revision=self._request.revision,
+                quantize=options.quantize,
+            )
         identity = self._identify(model)
         if self._paths.manifest.exists():
             check_same(self._paths, identity, read_manifest(self._paths.folder)["identity"])
@@ -245,7 +247,8 @@ class Build:
         done = self._paths.work / "certificate.json"
         if not done.exists():
             self._listen(Progress("certificate"))
-            write_json(done, certify(model, self._paths.work / "text", self._request.options))
+            with device_memory(str(model.module.device), "the certificate, a sentence at a time"):
+                write_json(done, certify(model, self._paths.work / "text", self._request.options))
         return dict(json.loads(done.read_bytes()))
 
     def _scan(

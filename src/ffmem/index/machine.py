@@ -2,9 +2,13 @@
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+
+from ffmem.errors import ModelError
 
 _TORCH = ", torch "
 
@@ -30,6 +34,23 @@ def machine(device: torch.device | str) -> str:
 def processor_of(machine: str) -> str:
     """The name of the processor in what `machine` told."""
     return machine.rpartition(_TORCH)[0]
+
+
+@contextmanager
+def device_memory(device: str, what: str) -> Iterator[None]:
+    """Turn a device's error that its memory is too small into one that says for what, and how to mend it.
+
+    Raises:
+        ModelError: the memory is too small.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"{device} has too little memory for {what}: {str(error).splitlines()[0][:200]}",
+            "Expected room for the model, twice the lists and statistics of its cells, and a batch",
+            "Use --dtype bfloat16, lower --batch-tokens, --max-length or --top, or a device with more memory",
+        ) from None
 
 
 def n_processors() -> int:

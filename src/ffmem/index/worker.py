@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ffmem.errors import ModelError
 from ffmem.index.accumulator import Accumulator, LayerAccumulator
-from ffmem.index.batches import Batch, Shard
+from ffmem.index.batches import Shard
 from ffmem.index.executors import Files, FolderFiles, Report, state_path
 from ffmem.index.layers import Places, Shape
-from ffmem.index.machine import machine
+from ffmem.index.machine import device_memory, machine
 from ffmem.index.promoted import promoted_tokens
 from ffmem.index.shard_text import ShardText, Tokens, read_tokens
 from ffmem.index.states import read_account
@@ -93,14 +93,15 @@ class IndexJob:
         """A worker that goes on from the state file of this slot, if there is one."""
         torch.set_num_threads(self.options.threads)
         options = self.options
-        model = load_model(
-            self.model,
-            dtype=options.dtype,
-            device=options.device,
-            revision=self.revision,
-            quantize=options.quantize,
-        )
-        return IndexWorker(self, slot, model, files)
+        with device_memory(options.device, "the model and the lists of its cells"):
+            model = load_model(
+                self.model,
+                dtype=options.dtype,
+                device=options.device,
+                revision=self.revision,
+                quantize=options.quantize,
+            )
+            return IndexWorker(self, slot, model, files)
 
     def covered(self, slot: int) -> set[str]:
         """The shards that the state file of a slot covers, and the layers whose values are projected."""
@@ -176,7 +177,7 @@ class IndexWorker:
 
     def _read(self, shard: Shard, text: ShardText, report: Report) -> bool:
         """Run the model over a shard; False, and all as before, if the device's memory is too small for its batches."""
-        n_tokens, batch = 0, None
+        device, n_tokens, batch = self._job.options.device, 0, None
         self._accumulator.begin_shard()
         try:
             for batch in text.batches(shard, self._batch_tokens):
@@ -191,7 +192,9 @@ class IndexWorker:
         except torch.OutOfMemoryError as error:
             n_rows = len(batch.sentence_ids) if batch is not None else 0
             if not self._accumulator.can_roll_back or n_rows < 2:
-                raise _out_of_memory(self._job.options.device, batch, error) from None
+                longest = batch.max_length if batch is not None else 0
+                with device_memory(device, f"a batch of {n_rows} sentences, of at most {longest:,} tokens"):
+                    raise error
         else:
             return True
         # here, since the error holds on to what was allocated while it was handled
@@ -199,7 +202,7 @@ class IndexWorker:
         self._accumulator.roll_back()
         report(
             -n_tokens,
-            f"{self._job.options.device} has too little memory for batches of {self._batch_tokens:,} tokens: this worker goes "
+            f"{device} has too little memory for batches of {self._batch_tokens:,} tokens: this worker goes "
             f"on with {self._batch_tokens // 2:,} (shard {shard.shard_id} is read again)",
         )
         return False
@@ -250,16 +253,6 @@ class IndexWorker:
             "Expected finite coefficients everywhere",
             "Use --dtype float32 if the model ran in half precision; otherwise its weights are damaged",
         )
-
-
-def _out_of_memory(device: str, batch: Batch | None, error: Exception) -> ModelError:
-    what = "the lists of all cells" if batch is None else f"a batch of {len(batch.sentence_ids)} sentences"
-    longest = 0 if batch is None else batch.max_length
-    return ModelError(
-        f"{device} has too little memory for {what}, of at most {longest:,} tokens: {str(error).splitlines()[0][:200]}",
-        "Expected room for the model, twice its state, and a batch",
-        "Use --dtype bfloat16, a smaller --batch-tokens or --max-length, lower --top, or a device with more memory",
-    )
 
 
 def make_accumulator(shape: Shape, device: str) -> Accumulator:
