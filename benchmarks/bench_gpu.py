@@ -31,7 +31,7 @@ from ffmem.index.request import Request
 from ffmem.index.shard_text import ShardText, read_tokens
 from ffmem.index.states import load_state
 from ffmem.index.store import StorePaths
-from ffmem.index.worker import IndexJob, IndexWorker, accumulator_shape, make_accumulator
+from ffmem.index.worker import IndexJob, IndexWorker, accumulator_shape, make_accumulator, prepare_device
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
@@ -149,6 +149,7 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
     """The interleaved run."""
     device = options.device
     on_gpu = device.startswith("cuda")
+    prepare_device(options)
     worker = IndexWorker(IndexJob(paths.work, "", None, options, "raw", "bench", "bench", 1e9), 0, model)
     text = ShardText(read_tokens(paths.work / "text"), model, options)
     starts = map_arrays(paths.work / "text" / "tokens.safetensors")["sentence_start"]
@@ -240,7 +241,7 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
         "index_tokens_per_s": round(n_tokens / clock.seconds["index"]),
         "flops_utilisation": peak and round(2 * (parameters - head) * tokens_per_s / (1 - padding) / peak, 4),
         "speed_of_bare": round(clock.seconds["bare"] / clock.seconds["index"], 4),
-        "speed_of_bare_halves": [round(half["bare"] / half["index"], 4) for half in halves],
+        "speed_of_bare_halves": [round(half["bare"] / half["index"], 4) for half in halves if half["index"]],
         "speed_of_bare_with_checkpoints": round(clock.seconds["bare"] / (clock.seconds["index"] + once_a_minute), 4),
         "checkpoint_s": round(clock.seconds["checkpoint"], 3),
         "state_bytes": state_bytes,

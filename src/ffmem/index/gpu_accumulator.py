@@ -17,6 +17,7 @@ from ffmem.index.gpu_kernel import MAX_TOP, observe
 from ffmem.index.histogram import N_BINS
 from ffmem.index.layers import Places, Shape
 from ffmem.index.statistics import add_exactly
+from ffmem.index.topk import unpack
 
 __all__ = ["MAX_TOP", "GpuAccumulator"]
 
@@ -34,6 +35,8 @@ class Arrays:
     """Of the open shard: sum, square sum, how many are active."""
     minimum: Float32[Tensor, "cells"]
     maximum: Float32[Tensor, "cells"]
+    least: Float32[Tensor, "signs cells"]
+    """The smallest coefficient of each full list, else 0."""
     histogram: Int32[Tensor, "signs bins cells"]
 
 
@@ -46,6 +49,7 @@ def _parts(n_cells: int, n_signs: int, top: int) -> dict[str, tuple[torch.dtype,
         "open_sums": (torch.float64, (3, n_cells)),
         "minimum": (torch.float32, (n_cells,)),
         "maximum": (torch.float32, (n_cells,)),
+        "least": (torch.float32, (n_signs, n_cells)),
         "histogram": (torch.int32, (n_signs, N_BINS, n_cells)),
     }
 
@@ -109,6 +113,7 @@ class GpuAccumulator(Accumulator):
             there.tokens,
             there.rows,
             arrays.lists[cells],
+            arrays.least[:, cells],
             arrays.histogram[:, :, cells],
             arrays.minimum[cells],
             arrays.maximum[cells],
@@ -159,7 +164,9 @@ class GpuAccumulator(Accumulator):
 
     def _load_layer(self, layer: int, state: dict[str, np.ndarray]) -> None:
         arrays, cells = self._arrays, slice(self._starts[layer], self._starts[layer + 1])
-        arrays.lists[cells].copy_(torch.from_numpy(state["keys"]).transpose(0, 1))
+        keys = torch.from_numpy(state["keys"])
+        arrays.lists[cells].copy_(keys.transpose(0, 1))
+        arrays.least[:, cells].copy_(unpack(keys[:, :, -1])[0])
         arrays.totals[0, :, cells].copy_(torch.from_numpy(state["sum"]))
         arrays.totals[1, :, cells].copy_(torch.from_numpy(state["square_sum"]))
         arrays.histogram[:, :, cells].copy_(torch.from_numpy(state["histogram"]))

@@ -91,8 +91,8 @@ class IndexJob:
 
     def start(self, slot: int, files: Files | None = None) -> "IndexWorker":
         """A worker that goes on from the state file of this slot, if there is one."""
-        torch.set_num_threads(self.options.threads)
         options = self.options
+        prepare_device(options)
         with device_memory(options.device, "the model and the lists of its cells"):
             model = load_model(
                 self.model,
@@ -316,6 +316,14 @@ class Routes:
             else np.empty((0, 0), int)
         )
         return rows, Places(0, lengths, tokens[rows])
+
+
+def prepare_device(options: IndexOptions) -> None:
+    """Set up torch for a pass over many batches, for this process."""
+    torch.set_num_threads(options.threads)
+    if torch.device(options.device).type == "cuda":
+        # cuDNN makes a plan for each new shape of a batch, 70 ms of the host; hardly two batches of text have one shape.
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 @contextmanager
