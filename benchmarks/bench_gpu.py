@@ -32,6 +32,7 @@ from ffmem.index.shard_text import ShardText, read_tokens
 from ffmem.index.states import load_state
 from ffmem.index.store import StorePaths
 from ffmem.index.worker import IndexJob, IndexWorker, accumulator_shape, make_accumulator, prepare_device
+from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
@@ -163,8 +164,15 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
         worker._scan(shard, text, lambda n, told="": None)
 
     def bare(batches: list[Any]) -> None:
+        with one_text_a_row():
+            for batch in batches:
+                model.forward(*text.inputs(batch))
+
+    def as_it_is(batches: list[Any]) -> None:  # as transformers and torch are set up
+        torch.backends.cuda.enable_cudnn_sdp(True)
         for batch in batches:
             model.forward(*text.inputs(batch))
+        prepare_device(options)
 
     def with_tensors(batches: list[Any]) -> None:
         for batch in batches:
@@ -189,7 +197,7 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
     def ours_few(batches: list[Any]) -> None:
         for batch in batches:
             places = text.places(batch)
-            with model.watch_coefficients(lambda layer, m, p=places: scratch.observe(layer, m, p)):
+            with one_text_a_row(), model.watch_coefficients(lambda layer, m, p=places: scratch.observe(layer, m, p)):
                 model.forward(*text.inputs(batch))
 
     scratch = make_accumulator(accumulator_shape(model, options), device)
@@ -197,10 +205,11 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
     for way in (bare, ours_few):  # compiles, and fills the allocator's pool
         way(warm)
     waits = _waits(model, text, warm[0], scratch) if on_gpu else None
-    n_padded, halves = 0, [defaultdict(float), defaultdict(float)]
+    n_padded, n_batches, halves = 0, 0, [defaultdict(float), defaultdict(float)]
     for number, shard in enumerate(shards):
         batches = list(text.batches(shard))
         n_padded += sum(len(batch.sentence_ids) * text.width(batch) for batch in batches)
+        n_batches += len(batches)
         before = dict(clock.seconds)
         ways = [("bare", lambda b=batches: bare(b)), ("index", lambda s=shard: index(s))]
         for name, way in ways if number % 2 else reversed(ways):
@@ -209,7 +218,8 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
             halves[number * 2 // len(shards)][name] += clock.seconds[name] - before.get(name, 0.0)
         if number < 3:
             part = batches[:2]
-            for name, one in (("bare", bare), ("ours", ours_few), ("tensors", with_tensors), ("topk", with_topk)):
+            rivals = {"bare": bare, "ours": ours_few, "tensors": with_tensors, "topk": with_topk, "as it is": as_it_is}
+            for name, one in rivals.items():
                 few.time(name, lambda b=part, o=one: o(b))
     clock.time("checkpoint", worker.save)
     states = list(paths.work.glob("state-*"))
@@ -236,6 +246,7 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
         "shard_tokens": options.shard_tokens,
         "n_tokens": n_tokens,
         "n_shards": len(shards),
+        "n_batches": n_batches,
         "padding_fraction": round(padding, 4),
         "bare_tokens_per_s": round(tokens_per_s),
         "index_tokens_per_s": round(n_tokens / clock.seconds["index"]),
@@ -270,7 +281,7 @@ def _waits(model: Transformer, text: ShardText, batch: Any, scratch: Accumulator
         try:
             if mode == "error":
                 inputs = text.inputs(batch)
-            with model.watch_coefficients(observe):
+            with one_text_a_row(), model.watch_coefficients(observe):
                 model.forward(*inputs)
             found[name] = "no"
         except RuntimeError as error:

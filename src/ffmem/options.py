@@ -60,11 +60,11 @@ class IndexOptions:
     threads: int = 1
     """Threads of each worker; with more than 1 the index is equal to rounding only, and its manifest says so."""
     batch_tokens: int = 0
-    """Most tokens, padding included, of one forward pass; 0: 1,024 on a CPU, 16,384 elsewhere. A GPU whose memory is too
+    """Most tokens, padding included, of one forward pass; 0: 1,024 on a CPU, 65,536 elsewhere. A GPU whose memory is too
     small for it goes on with half of it, and says so."""
     shard_tokens: int = 0
     """About how many tokens are handed to a worker at a time; sentences of similar length share a batch within it. 0:
-    8,192 on a CPU, 131,072 elsewhere."""
+    8,192 on a CPU, 524,288 elsewhere."""
     seed: int = 0
     """Seed of everything drawn: which documents are held out, which triggers are checked."""
 
@@ -72,7 +72,7 @@ class IndexOptions:
         _check_choices(self)
         parse_split(self.split)
         on_cpu = self.device == "cpu"
-        for name, of_cpu, of_others in (("batch_tokens", 1024, 16_384), ("shard_tokens", 8192, 131_072)):
+        for name, of_cpu, of_others in (("batch_tokens", 1024, 65_536), ("shard_tokens", 8192, 524_288)):
             if getattr(self, name) == 0:  # what is chosen is told: it decides which sentences share a batch
                 object.__setattr__(self, name, of_cpu if on_cpu else of_others)
         for name, low in (

@@ -27,12 +27,13 @@ def test_held_out_sentences_are_in_no_shard() -> None:
     assert plan_shards(starts, [2], 100) == [Shard(0, 0, 2, 9)]
 
 
-@given(lengths_lists, st.integers(0, 2), st.integers(50, 2000))
+@given(lengths_lists, st.integers(0, 2), st.integers(50, 2000), st.booleans())
 def test_batches_hold_each_sentence_once_with_little_padding(
-    lengths: list[int], n_special: int, batch_tokens: int
+    lengths: list[int], n_special: int, batch_tokens: int, padding_is_cheap: bool
 ) -> None:
     shard = Shard(0, 10, 10 + len(lengths), sum(lengths))
-    batches = list(plan_batches(shard, np.array(lengths), n_special, batch_tokens))
+    least = batch_tokens if padding_is_cheap else 0
+    batches = list(plan_batches(shard, np.array(lengths), n_special, batch_tokens, None, least))
     assert sorted(i for batch in batches for i in batch.sentence_ids) == list(range(10, 10 + len(lengths)))
     for batch in batches:
         rows = [run.length for run in batch.runs for _ in range(run.start, run.stop)]
@@ -40,4 +41,6 @@ def test_batches_hold_each_sentence_once_with_little_padding(
         assert batch.max_length == max(rows) and batch.n_tokens == sum(rows)
         padded = len(rows) * (max(rows) + n_special)
         assert len(rows) == 1 or padded <= batch_tokens
-        assert padded - sum(rows) - n_special * len(rows) <= MAX_WASTE * padded
+        assert padded - sum(rows) - n_special * len(rows) <= MAX_WASTE * max(padded, least)
+    if padding_is_cheap:
+        assert len(batches) <= len(list(plan_batches(shard, np.array(lengths), n_special, batch_tokens)))

@@ -90,6 +90,7 @@ def plan_batches(
     n_special: int,
     batch_tokens: int,
     context: Int64[np.ndarray, "n"] | None = None,
+    least_tokens: int = 0,
 ) -> Iterator[Batch]:
     """The batches of a shard, longest sentences first.
 
@@ -100,9 +101,11 @@ def plan_batches(
         batch_tokens: most tokens of a batch, padding and special tokens included (a longer sentence goes alone).
         context: how many tokens at the start of each sentence do not compete, by default none; sentences that differ in
             that share no batch, so that a batch has one first competing position.
+        least_tokens: padding of a smaller batch is measured against this many tokens. Where a small batch takes about as
+            long as a larger one, as on a GPU, padding is cheaper than a batch of its own.
 
     Returns:
-        Batches that hold each sentence once; at most MAX_WASTE of a batch's tokens is padding.
+        Batches that hold each sentence once; at most MAX_WASTE of a batch's tokens, or of ``least_tokens``, is padding.
     """
     starts = np.zeros_like(lengths) if context is None else context
     order = np.lexsort((-lengths, starts))
@@ -117,7 +120,7 @@ def plan_batches(
             padded = rows * width
             if sorted_starts[end] != sorted_starts[begin]:
                 break
-            if rows > 1 and (padded > batch_tokens or padded - used > MAX_WASTE * padded):
+            if rows > 1 and (padded > batch_tokens or padded - used > MAX_WASTE * max(padded, least_tokens)):
                 break
             end += 1
         ids = tuple(int(i) + shard.first_sentence for i in order[begin:end])

@@ -87,7 +87,8 @@ class ShardText:
         n_special = len(self._prefix) + len(self._suffix)
         context = None if tokens.context is None else tokens.context.astype(np.int64)
         lengths = np.diff(tokens.sentence_start.astype(np.int64))
-        return plan_batches(shard, lengths, n_special, batch_tokens or self._options.batch_tokens, context)
+        budget = batch_tokens or self._options.batch_tokens
+        return plan_batches(shard, lengths, n_special, budget, context, 0 if self._options.device == "cpu" else budget)
 
     def width(self, batch: Batch) -> int:
         """Positions of a batch, special tokens included."""

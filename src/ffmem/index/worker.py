@@ -24,6 +24,7 @@ from ffmem.index.promoted import promoted_tokens
 from ffmem.index.shard_text import ShardText, Tokens, read_tokens
 from ffmem.index.states import read_account
 from ffmem.models.base import Projection
+from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
@@ -183,8 +184,11 @@ class IndexWorker:
             for batch in text.batches(shard, self._batch_tokens):
                 places = text.places(batch)
                 routes = Routes(places, text.width(batch))
-                with self.model.watch_coefficients(
-                    partial(self._observe, places), partial(self._observe_expert, routes)
+                with (
+                    one_text_a_row(),
+                    self.model.watch_coefficients(
+                        partial(self._observe, places), partial(self._observe_expert, routes)
+                    ),
                 ):
                     self.model.forward(*text.inputs(batch))
                 report(batch.n_tokens)
