@@ -26,7 +26,7 @@ class Accumulator:
         self.machines: set[str] = set()
         """What computed what it has seen: see machine.machine."""
         self._groups = [
-            [make_layer(cells.d_ff, shape, device) for _ in range(cells.n_groups)] for cells in shape.layers
+            [make_layer(cells.group_size, shape, device) for _ in range(cells.n_groups)] for cells in shape.layers
         ]
 
     def observe(
@@ -41,7 +41,7 @@ class Accumulator:
             for number, group in enumerate(groups):
                 index = group.first_not_finite()
                 if index is not None:
-                    return layer, number * self.shape.layers[layer].d_ff + index
+                    return layer, number * self.shape.layers[layer].group_size + index
         return None
 
     def close_shard(self, shard_id: int, machine: str) -> None:

@@ -10,13 +10,14 @@ import numpy as np
 
 from ffmem.cell import Cell, Document, PromotedToken, Statistics, Trigger
 from ffmem.errors import InputError
-from ffmem.ids import CellId, CellSpace
+from ffmem.ids import CellId
 from ffmem.index.files import damaged
 from ffmem.index.histogram import histogram_edges
 from ffmem.index.store import (
     NO_TOKEN,
     LayerArrays,
     StorePaths,
+    cells_of,
     check_files,
     layer_path,
     layer_sizes,
@@ -63,8 +64,9 @@ class Index:
         self.folder = folder
         self.manifest = manifest
         facts = manifest["model"]
-        self.cells = CellSpace.from_json(facts["layers"])
-        """All cells there are; a layer is named by its place there."""
+        self.cells = cells_of(manifest)
+        """All cells there are; a layer is named by its place there, which in an index of some cells may not be its place in
+        the model."""
         self.n_layers = len(self.cells.layers)
         self.n_cells = self.cells.n_cells
         self.n_signs = 2 if facts["gated"] else 1
