@@ -98,8 +98,8 @@ class IndexOptions:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The options as plain JSON values, in the order of definition."""
-        return asdict(self)
+        """The options as plain JSON values, in the order of definition; ``cells`` only where not all are indexed."""
+        return {name: value for name, value in asdict(self).items() if name != "cells" or value is not None}
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,6 @@ def test_each_cell_has_the_bits_that_it_has_among_all(
         assert layer.name == whole.cells.layers[some.cells.whole_place(place)].name
         assert np.array_equal(some.layer(place).counts, of_whole.counts)
     assert {**some.manifest["model"]} == {**whole.manifest["model"]}
-    assert some.cells.whole.layers == whole.cells.layers and "cells" not in whole.manifest
+    assert some.cells.whole.layers == whole.cells.layers and "cells_kept" not in whole.manifest
     found = verify_index(some, n_batches=12)
     assert found.problems == () and found.same_bytes and found.n_triggers > 5

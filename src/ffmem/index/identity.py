@@ -104,7 +104,7 @@ def describe(
         "format": FORMAT,
         "identity": identity,
         "model": asdict(model.facts) | {"layers": model.cells.to_json()},
-        **({} if cells.is_whole else {"cells": cells.kept_to_json()}),
+        **({} if cells.is_whole else {"cells_kept": cells.kept_to_json()}),
         "projection": decide_projection(model, options),
         "layer_projections": [
             model.projection_of(cells.whole_place(place), decide_projection(model, options))

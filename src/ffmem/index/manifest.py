@@ -102,7 +102,7 @@ def problem_of(manifest: dict[str, Any]) -> str | None:
     layers = [(layer["stack"], layer["layer"]) for layer in manifest["model"]["layers"]]
     if len(set(layers)) != len(layers):
         return "it has a layer twice"
-    kept = manifest.get("cells")
+    kept = manifest.get("cells_kept")
     if kept is not None:
         problem = _wrong_cells(kept, manifest["model"]["layers"])
         if problem is not None:
@@ -115,12 +115,12 @@ def problem_of(manifest: dict[str, Any]) -> str | None:
 def _wrong_cells(kept: Any, layers: list[dict[str, Any]]) -> str | None:
     """What is wrong with the cells that a manifest says are there, where they are not all."""
     if not isinstance(kept, dict) or not kept:
-        return "it has no sound cells"
+        return "it has no sound cells_kept"
     sizes = {layer.name: layer.d_ff for layer in CellSpace.from_json(layers).layers}
     for name, text in kept.items():
         runs = _runs(text)
         if runs is None or name not in sizes or runs[-1][1] > sizes[name]:
-            return f"it has no sound cells of {name}"
+            return f"it has no sound cells_kept of {name}"
     return None
 
 

@@ -1,10 +1,10 @@
 """Opens a finished index: cells, their triggers with text, statistics and promoted tokens. Needs no model, no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from ffmem.index.store import (
 )
 from ffmem.index.text import TextReader
 from ffmem.notebook import Table, table
+
+Rows = TypeVar("Rows")
 
 
 def open_index(folder: str | Path) -> "Index":
@@ -107,6 +109,30 @@ class Index:
                 f"layer {layer} does not exist", f"Expected 0 to {self.n_layers - 1}", "Layers count from 0"
             )
         return self._layers[layer]
+
+    def own_rows(self, place: int, of_layer: Callable[[int], Rows]) -> Rows:
+        """The rows of this index's cells, of what the model has for all cells of a layer, a row each.
+
+        Args:
+            place: of the layer in this index.
+            of_layer: gives the rows of all its cells by its place in the model: ``model.values``, for example.
+        """
+        rows, layer = of_layer(self.cells.whole_place(place)), self.cells.layers[place]
+        return rows if layer.kept is None else rows[layer.whole_rows]
+
+    def check_whole(self, what: str) -> None:
+        """Refuse what makes no sense without all cells of the model.
+
+        Raises:
+            InputError: not all of them are in this index.
+        """
+        if not self.cells.is_whole:
+            raise InputError(
+                f"{what} needs all cells of the model, and {self.folder} has {self.n_cells:,} of "
+                f"{self.cells.whole.n_cells:,}: {self.cells.describe()}",
+                "Expected an index of all cells",
+                "Build one without --cells: ffmem index MODEL CORPUS --out DIR",
+            )
 
     def cell_id(self, cell: str | CellId) -> CellId:
         """A cell id, parsed and checked against the sizes of this index."""

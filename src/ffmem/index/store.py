@@ -127,7 +127,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def cells_of(manifest: dict[str, Any]) -> CellSpace:
     """The cells that an index has."""
-    return CellSpace.from_json(manifest["model"]["layers"], manifest.get("cells"))
+    return CellSpace.from_json(manifest["model"]["layers"], manifest.get("cells_kept"))
 
 
 def _damaged_manifest(path: Path, why: str) -> StoreError:

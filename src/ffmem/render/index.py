@@ -19,7 +19,7 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
         "",
         f"{index.manifest['identity']['model']['name']} over {index.manifest['identity']['corpus']['name']}",
         f"  layers     {index.n_layers}",
-        f"  cells      {index.n_cells:,} ({index.cells.describe()})",
+        f"  cells      {_amount(index.n_cells, index.cells.whole.n_cells)} ({index.cells.describe()})",
         f"  sentences  {counts['n_sentences']:,} indexed; {counts['n_duplicates']:,} repeats counted with their first; "
         f"{counts['n_sentences_held_out']:,} held out",
         f"  tokens     {counts['n_tokens']:,} indexed",
@@ -31,7 +31,7 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
         lines += ["", f"{highlight.cell.cell}: {highlight.why}", *(trigger_line(one, width()) for one in strongest)]
         lines += [f"  promotes {tokens(highlight.cell.promoted[:10])}"]
     example = highlights[0].cell.cell if highlights else "L0.0"
-    last = index.n_layers - 1
+    last = index.cells.whole_place(index.n_layers - 1)
     lines += [
         "",
         "Try next:",
@@ -41,6 +41,10 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
         f"  ffmem verify {folder}",
     ]
     return "\n".join(map(one_line, lines))  # names, too, come from elsewhere
+
+
+def _amount(n: int, n_all: int) -> str:
+    return f"{n:,}" if n == n_all else f"{n:,} of {n_all:,}"
 
 
 def _speed(index: Index) -> str:
@@ -74,7 +78,7 @@ def info(found: dict[str, Any]) -> str:
     lines = [
         f"model        {identity['model']['name']} ({model['family']}, {model['activation']}"
         f"{', gated' if model['gated'] else ''})",
-        f"cells        {found['n_cells']:,}: {found['cells']}",
+        f"cells        {_amount(found['n_cells'], found['n_model_cells'])}: {found['cells']}",
         f"corpus       {identity['corpus']['name']} ({identity['corpus']['kind']})",
         f"documents    {counts['n_documents']:,}, {counts['n_documents_held_out']:,} of them held out",
         f"sentences    {counts['n_sentences']:,} indexed, {counts['n_duplicates']:,} repeats, "
