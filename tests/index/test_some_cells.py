@@ -60,3 +60,100 @@ def test_each_cell_has_the_bits_that_it_has_among_all(
     assert some.cells.whole.layers == whole.cells.layers and "cells_kept" not in whole.manifest
     found = verify_index(some, n_batches=12)
     assert found.problems == () and found.same_bytes and found.n_triggers > 5
+
+
+def test_the_same_bytes_however_it_was_built(
+    tiny_folder: Callable[[str], Path],
+    corpus: Path,
+    small_options: IndexOptions,
+    sparse_index_of: Callable[[str, str], Index],
+    tmp_path: Path,
+) -> None:
+    once = sparse_index_of("gpt2", SOME["gpt2"])
+    options = replace(small_options, cells=SOME["gpt2"])
+    build_index(tiny_folder("gpt2"), corpus, tmp_path / "two", options=options, run=RunOptions(workers=2))
+    for name in once.manifest["files"]:
+        if name.endswith(".safetensors"):
+            assert (once.folder / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_merging_and_extending_keep_the_cells(
+    tiny_folder: Callable[[str], Path], small_options: IndexOptions, tmp_path: Path
+) -> None:
+    texts = [write_corpus(tmp_path / f"{seed}.txt", 40, seed) for seed in (1, 2)]
+    options = replace(small_options, cells="L2:30%,L0.7", duplicates="keep")
+
+    def build(name: str, *corpora: Path, **named: object) -> Index:
+        return build_index(tiny_folder("llama"), corpora, tmp_path / name, options=options, run=IN_PROCESS, **named)  # type: ignore[arg-type]
+
+    first, second = (build(path.stem, path) for path in texts)
+    merged = merge_indexes(first.folder, second.folder, tmp_path / "merged")
+    names = merged.manifest["identity"]["corpus"]["name"].split(" + ")
+    whole = build("whole", *(tmp_path / name for name in names))
+    extended = build("extended", tmp_path / names[1], extend=tmp_path / Path(names[0]).stem)
+    for name in whole.manifest["files"]:
+        if "/layers/" in name:
+            expected = (whole.folder / name).read_bytes()
+            assert (merged.folder / name).read_bytes() == (extended.folder / name).read_bytes() == expected
+    assert merged.cells.layers == extended.cells.layers == whole.cells.layers
+    assert merged.manifest["cells_kept"] == whole.manifest["cells_kept"]
+    assert [*whole.manifest["cells_kept"]] == ["L0", "L2"] and whole.manifest["cells_kept"]["L0"] == "7"
+    other = replace(options, cells="L2:30%,L0.8")
+    build_index(tiny_folder("llama"), texts[0], tmp_path / "other", options=other, run=IN_PROCESS)
+    with pytest.raises(InputError, match=r"--cells is 'L2:30%,L0.[78]' there and"):
+        merge_indexes(tmp_path / "other", second.folder, tmp_path / "both")
+
+
+def test_a_share_of_all_is_an_index_of_all(
+    tiny_folder: Callable[[str], Path], small_options: IndexOptions, tmp_path: Path
+) -> None:
+    text = write_corpus(tmp_path / "text.txt", 10)
+    options = replace(small_options, cells="100%")
+    index = build_index(tiny_folder("gpt2"), text, tmp_path / "all", options=options, run=IN_PROCESS)
+    assert index.cells.is_whole and index.n_cells == N_LAYERS * D_FF and "cells_kept" not in index.manifest
+
+
+def test_what_the_model_does_not_have_is_refused_before_anything_is_written(
+    tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"--cells has 'L1\.48'.*layer L1 has 48 cells.*L1\.0 to L1\.47"):
+        options = IndexOptions(cells="L0,L1.48")
+        build_index(tiny_folder("gpt2"), corpus, tmp_path / "out", options=options, run=IN_PROCESS)
+    assert not (tmp_path / "out" / "work").exists()
+
+
+def test_nan_is_told_of_the_cell_that_has_it(
+    tiny_folder: Callable[[str], Path], corpus: Path, small_options: IndexOptions, tmp_path: Path
+) -> None:
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder("gpt2"), folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["transformer.h.2.mlp.c_fc.bias"][11] = torch.nan
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    options = replace(small_options, cells="L2.3,L2.11")
+    with pytest.raises(ffmem.ModelError, match=r"L2\.11 is not a finite number|identity fails"):
+        build_index(folder, corpus, tmp_path / "out", options=options, run=IN_PROCESS)
+
+
+def test_a_plan_is_made_of_the_chosen_cells(
+    tiny_folder: Callable[[str], Path], corpus: Path, small_options: IndexOptions, tmp_path: Path
+) -> None:
+    from ffmem.index.plan import plan_index
+
+    plans = [
+        plan_index(
+            tiny_folder("gpt2"),
+            corpus,
+            tmp_path / "out",
+            options=replace(small_options, cells=cells),
+            run=IN_PROCESS,
+            probe_s=0.2,
+        )
+        for cells in (None, "L1.5")
+    ]
+    assert plans[1].index_bytes < plans[0].index_bytes

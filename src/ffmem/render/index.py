@@ -11,6 +11,9 @@ from ffmem.render.terminal import one_line, tokens, width
 if TYPE_CHECKING:
     from ffmem.index.verify import Verification
 
+_LONGEST = 60
+"""Of an option's value; a list of cells can have thousands."""
+
 
 def summary(index: Index, highlights: list[Highlight]) -> str:
     """The end of `ffmem index`: what was built, three cells, and what to try next."""
@@ -41,6 +44,11 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
         f"  ffmem verify {folder}",
     ]
     return "\n".join(map(one_line, lines))  # names, too, come from elsewhere
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _amount(n: int, n_all: int) -> str:
@@ -74,7 +82,7 @@ def info(found: dict[str, Any]) -> str:
     """`ffmem info`."""
     identity, model, counts = found["identity"], found["model"], found["counts"]
     errors = found["certificate"]["errors"]
-    options = ", ".join(f"{name} {value}" for name, value in identity["options"].items() if value is not None)
+    options = ", ".join(f"{name} {_short(value)}" for name, value in identity["options"].items() if value is not None)
     lines = [
         f"model        {identity['model']['name']} ({model['family']}, {model['activation']}"
         f"{', gated' if model['gated'] else ''})",
