@@ -1,14 +1,17 @@
 """Indexes of some cells against the index of all: the same numbers for each cell that is there."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import ffmem
-from ffmem import Index, IndexOptions, InputError, RunOptions
+from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
 from ffmem.index.store import LAYER_ARRAYS
@@ -125,8 +128,6 @@ def test_what_the_model_does_not_have_is_refused_before_anything_is_written(
 def test_nan_is_told_of_the_cell_that_has_it(
     tiny_folder: Callable[[str], Path], corpus: Path, small_options: IndexOptions, tmp_path: Path
 ) -> None:
-    import shutil
-
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -157,3 +158,69 @@ def test_a_plan_is_made_of_the_chosen_cells(
         for cells in (None, "L1.5")
     ]
     assert plans[1].index_bytes < plans[0].index_bytes
+
+
+@pytest.fixture
+def copy(sparse_index_of: Callable[[str, str], Index], tmp_path: Path) -> Path:
+    """A copy of an index of some cells, to be damaged."""
+    return Path(shutil.copytree(sparse_index_of("gpt2", SOME["gpt2"]).folder, tmp_path / "copy"))
+
+
+def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    edit(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {},
+        [],
+        "L2",
+        {"L0": None},
+        {"L0": [[5, 10]]},
+        {"L0": ""},
+        {"L0": "5-9,10"},  # no gap between two runs
+        {"L0": "9,5"},
+        {"L0": "5,5"},
+        {"L0": "-5"},
+        {"L0": "5-48"},
+        {"L0": "48"},
+        {"L0": "0-99999999999999999999"},
+        {"L3": "0"},
+        {"l0": "0"},
+        {"dec.L0": "0"},
+    ],
+)
+def test_cells_that_cannot_be_are_a_damaged_manifest(copy: Path, kept: object) -> None:
+    change(copy, lambda manifest: manifest.update(cells_kept=kept, layer_projections=["folded"]))
+    with pytest.raises(StoreError, match=r"manifest\.json is damaged: it has no sound cells_kept"):
+        ffmem.open_index(copy)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda manifest: manifest.pop("cells_kept"),  # as a build sees it that knows of no such thing
+        lambda manifest: manifest["cells_kept"].update(L1="0"),
+        lambda manifest: manifest["cells_kept"].update(L0="5-9,11-12"),
+        lambda manifest: manifest["cells_kept"].pop("L0"),
+        lambda manifest: manifest["layer_projections"].append("folded"),
+    ],
+)
+def test_cells_that_do_not_fit_the_arrays_are_noticed(copy: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    change(copy, edit)
+    with pytest.raises(StoreError):
+        index = ffmem.open_index(copy)
+        problems = verify_index(index, with_model=False).problems
+        if problems:
+            raise StoreError(*problems[:1], "", "")
+
+
+def test_sizes_that_are_not_the_models_are_noticed_with_it(copy: Path) -> None:
+    change(copy, lambda manifest: manifest["model"]["layers"][0].update(d_ff=10**12))
+    assert len(ffmem.open_index(copy)["L0.5"].triggers) > 0  # nothing of that size is made
+    with pytest.raises(StoreError, match=r"it tells of 1 layers of 1000000000000 cells.* and the model has 3 layers of 48"):
+        verify_index(ffmem.open_index(copy), n_batches=1)

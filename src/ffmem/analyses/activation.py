@@ -159,6 +159,7 @@ def check_model(index: Index, model: Transformer) -> None:
             f"Expected {index.manifest['identity']['model']['name']}",
             f"Give that model: {index.manifest['identity']['model']['source']}",
         )
+    index.check_layers(model.cells)
 
 
 def check_length(text: str, n_tokens: int, limit: int) -> None:

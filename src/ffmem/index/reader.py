@@ -10,7 +10,7 @@ import numpy as np
 
 from ffmem.cell import Cell, Document, PromotedToken, Statistics, Trigger
 from ffmem.errors import InputError
-from ffmem.ids import CellId
+from ffmem.ids import CellId, CellSpace
 from ffmem.index.files import damaged
 from ffmem.index.histogram import histogram_edges
 from ffmem.index.store import (
@@ -119,6 +119,16 @@ class Index:
         """
         rows, layer = of_layer(self.cells.whole_place(place)), self.cells.layers[place]
         return rows if layer.kept is None else rows[layer.whole_rows]
+
+    def check_layers(self, cells: CellSpace) -> None:
+        """Refuse a manifest that tells of other layers than its model has: where some cells are left out, no array tells.
+
+        Raises:
+            StoreError: they differ.
+        """
+        if self.cells.whole.layers != cells.layers:
+            told = f"it tells of {self.cells.whole.describe()}, and the model has {cells.describe()}"
+            raise damaged(StorePaths(self.folder).manifest, told)
 
     def check_whole(self, what: str) -> None:
         """Refuse what makes no sense without all cells of the model.

@@ -236,6 +236,7 @@ def load_indexed_model(index: Index, source: str | None = None, device: str = "c
             f"Expected weights with SHA-256 {identity['model']['weights_sha256'][:16]}...",
             "Say where that model is: --model FOLDER",
         )
+    index.check_layers(loaded.cells)
     return loaded
 
 
