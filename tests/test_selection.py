@@ -2,7 +2,7 @@
 
 import pytest
 
-from ffmem import InputError, IndexOptions
+from ffmem import IndexOptions, InputError
 from ffmem.ids import CellId, CellSpace, LayerCells, format_runs, parse_runs, runs_of
 from ffmem.selection import select
 
@@ -84,7 +84,11 @@ def test_what_has_no_form_is_refused_without_a_model(text: str, message: str) ->
 @pytest.mark.parametrize(
     ("space", "text", "message"),
     [
-        (DENSE, "L3,L10", r"'L10', which the model does not have: it has 10 layers of 300 cells\. Expected layers from L0"),
+        (
+            DENSE,
+            "L3,L10",
+            r"'L10', which the model does not have: it has 10 layers of 300 cells\. Expected layers from L0",
+        ),
         (DENSE, "L3-L10", "does not have"),
         (DENSE, "dec.L3", "does not have"),
         (STACKS, "L0", r"Expected layers from enc\.L0 to dec\.L0"),
@@ -104,9 +108,7 @@ def test_every_chosen_cell_has_one_id_and_one_row(space: CellSpace) -> None:
     places = [(place, row) for place, layer in enumerate(some.layers) for row in range(layer.n_cells)]
     ids = [some.cell_id(place, row) for place, row in places]
     assert [some.place(some.parse(str(cell))) for cell in ids] == places
-    whole = [
-        (some.whole_place(place), row) for place, layer in enumerate(some.layers) for row in layer.whole_rows
-    ]
+    whole = [(some.whole_place(place), row) for place, layer in enumerate(some.layers) for row in layer.whole_rows]
     assert [space.place(cell) for cell in ids] == whole
     everything = [space.cell_id(place, row) for place, one in enumerate(space.layers) for row in range(one.n_cells)]
     assert {cell for cell in everything if cell in some} == set(ids)
@@ -146,5 +148,5 @@ def test_runs_have_one_form() -> None:
     assert format_runs(runs_of([5, 3, 4, 9])) == "3-5,9"
     assert parse_runs("3-5,9") == ((3, 6), (9, 10))
     for text in ("", "5,3", "3-3", "3,4", "3-5,6", "5-3", "03", "+3", " 3", "3,", "-3", "٣", "1_0", "3-5,5", "x"):
-        with pytest.raises(ValueError, match="are no indices in order|invalid literal"):
+        with pytest.raises(ValueError, match=r"are no indices in order|invalid literal"):
             parse_runs(text)

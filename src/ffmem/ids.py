@@ -335,7 +335,11 @@ class CellSpace:
 
     @staticmethod
     def _row(layer: LayerCells, cell: CellId) -> int | None:
-        if (cell.expert is not None) if not layer.n_experts else (cell.expert is None or cell.expert >= layer.n_experts):
+        if (
+            (cell.expert is not None)
+            if not layer.n_experts
+            else (cell.expert is None or cell.expert >= layer.n_experts)
+        ):
             return None
         row = layer.row_of(cell.index)
         return None if row is None else (cell.expert or 0) * layer.group_size + row

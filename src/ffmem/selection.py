@@ -85,7 +85,10 @@ def _part(text: str) -> Part:
         last = int(named["last"] or first)
         if (named["last_stack"] or stack).lower() != stack or last < first:
             raise _wrong(
-                text, "is no range of layers", "Expected the first and the last of one stack", "Write L0-L5, or dec.L0-L5"
+                text,
+                "is no range of layers",
+                "Expected the first and the last of one stack",
+                "Write L0-L5, or dec.L0-L5",
             )
         return Part(text, stack.rstrip("."), (first, last), share=share)
     index, end = int(named["index"]), int(named["end"] or named["index"])

@@ -167,7 +167,7 @@ def test_layers_are_named_by_their_place_in_the_model(sparse_index_of: Callable[
 
 def test_tables_for_sql_have_the_ids(pair: Pair, tmp_path: Path) -> None:
     pytest.importorskip("duckdb")
-    whole, some = pair
+    some = pair[1]
     here = {str(one.cell) for one in cells(some, limit=10**6)}
     columns = "cell, layer, expert, index, n_tokens, n_active, mean, maximum"
     expected, found = (

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +26,6 @@ from ffmem.index.store import (
 )
 from ffmem.index.text import TextReader
 from ffmem.notebook import Table, table
-
-Rows = TypeVar("Rows")
 
 
 def open_index(folder: str | Path) -> "Index":
@@ -110,7 +108,7 @@ class Index:
             )
         return self._layers[layer]
 
-    def own_rows(self, place: int, of_layer: Callable[[int], Rows]) -> Rows:
+    def own_rows(self, place: int, of_layer: Callable[[int], Any]) -> Any:
         """The rows of this index's cells, of what the model has for all cells of a layer, a row each.
 
         Args:
