@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -332,6 +333,27 @@ def index_of(
             ffmem.build_index(tiny_folder(family), corpus, out, options=small_options, run=IN_PROCESS)
             built[family] = out
         return ffmem.open_index(built[family])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sparse_index_of(
+    tiny_folder: Callable[[str], Path],
+    corpus: Path,
+    small_options: IndexOptions,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, str], Index]:
+    """The index of some cells of a tiny model, chosen as `--cells` has it; otherwise as `index_of` has it."""
+    built: dict[tuple[str, str], Path] = {}
+
+    def make(family: str, cells: str) -> Index:
+        if (family, cells) not in built:
+            out = tmp_path_factory.mktemp("sparse") / family
+            options = replace(small_options, cells=cells)
+            ffmem.build_index(tiny_folder(family), corpus, out, options=options, run=IN_PROCESS)
+            built[family, cells] = out
+        return ffmem.open_index(built[family, cells])
 
     return make
 

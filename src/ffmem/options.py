@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from ffmem.errors import InputError
+from ffmem.selection import parse_selection
 
 PerSentence = Literal["1", "all"]
 Bos = Literal["auto", "yes", "no"]
@@ -24,6 +25,9 @@ ProjectionChoice = Literal["auto", "raw", "final-norm", "folded", "adaptive"]
 class IndexOptions:
     """Options that decide what an index contains. Two builds with equal options, model and corpus are equal."""
 
+    cells: str | None = None
+    """Index these cells only, by default all: layers ("L3", "L0-L5"), cells ("L9.2997", "L9.0-511"), a share of each layer
+    drawn with --seed ("1%") or of some ("L0-L5:1%"); several with commas between."""
     top: int = 50
     """Trigger examples kept for each cell and sign."""
     per_sentence: PerSentence = "1"
@@ -66,7 +70,7 @@ class IndexOptions:
     """About how many tokens are handed to a worker at a time; sentences of similar length share a batch within it. 0:
     8,192 on a CPU, 524,288 elsewhere."""
     seed: int = 0
-    """Seed of everything drawn: which documents are held out, which triggers are checked."""
+    """Seed of everything drawn: which documents are held out, which triggers are checked, which cells a share has."""
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -75,6 +79,8 @@ class IndexOptions:
         for name, of_cpu, of_others in (("batch_tokens", 1024, 65_536), ("shard_tokens", 8192, 524_288)):
             if getattr(self, name) == 0:  # what is chosen is told: it decides which sentences share a batch
                 object.__setattr__(self, name, of_cpu if on_cpu else of_others)
+        if self.cells is not None:
+            parse_selection(self.cells)
         for name, low in (
             ("top", 1),
             ("promoted", 1),
@@ -98,8 +104,8 @@ class IndexOptions:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The options as plain JSON values, in the order of definition."""
-        return asdict(self)
+        """The options as plain JSON values, in the order of definition; ``cells`` only where not all are indexed."""
+        return {name: value for name, value in asdict(self).items() if name != "cells" or value is not None}
 
 
 @dataclass(frozen=True)

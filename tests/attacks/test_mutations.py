@@ -80,6 +80,11 @@ def test_damage_gives_the_right_answer_or_a_clear_error(shared_pair: Pair, tmp_p
     check(attack(shared_pair, tmp_path / "work", 0, 150), 150)
 
 
+def test_damage_to_an_index_of_some_cells(sparse_index_of: Callable[[str, str], Index], tmp_path: Path) -> None:
+    one, other = (sparse_index_of(family, "L0.3-22,L2:50%").folder for family in ("llama", "gemma2"))
+    check(attack((one, other), tmp_path / "work", 0, 80), 80)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize(("variant", "n"), [("llama", 7000), ("qwen3_moe", 1500), ("t5", 1500)])

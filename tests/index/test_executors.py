@@ -90,7 +90,9 @@ def taken(folder: Path) -> list[int]:
     return sorted(value for path in folder.glob("state-*") for value in json.loads(path.read_text()))
 
 
-@pytest.mark.parametrize("executor", [InProcessExecutor(), ProcessExecutor(1), ProcessExecutor(3)], ids=["here", "1", "3"])
+@pytest.mark.parametrize(
+    "executor", [InProcessExecutor(), ProcessExecutor(1), ProcessExecutor(3)], ids=["here", "1", "3"]
+)
 def test_every_task_is_done_once_and_counted(executor: Executor, tmp_path: Path) -> None:
     events: list[Event] = []
     executor.run(AddJob(tmp_path), [Number(value) for value in range(30)], events.append)

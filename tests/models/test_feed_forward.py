@@ -43,6 +43,16 @@ def test_experts_one_by_one_are_the_whole(model: Transformer) -> None:
             assert isinstance(model.layer(layer), DenseLayer) and layer in dense
 
 
+def test_layers_that_are_not_asked_for_are_not_reported(model: Transformer) -> None:
+    seen: list[int] = []
+    watch = model.watch_coefficients(
+        lambda layer, m: seen.append(layer), lambda layer, *_: seen.append(layer), layers={1, 2}
+    )
+    with torch.no_grad(), watch:
+        model.forward(TOKEN_IDS)
+    assert {*seen} == {1, 2}
+
+
 def test_expert_matrices_are_those_of_the_checkpoint(model: Transformer) -> None:
     """Cell e * d_ff + i has row i of expert e's gate and up matrices, and column i of its down matrix."""
     layer = model.layer(0)

@@ -177,3 +177,12 @@ def test_on_the_command_line(index_of: Callable[[str], Index], tmp_path: Path) -
     told, progress = run("site", tmp_path / "i", "--out", tmp_path / "site", "--workers", 1)
     assert "index.html" in told and "layer 3 of 3" in progress
     assert (tmp_path / "site" / "cells" / "L2" / "47.html").is_file()
+
+
+def test_an_index_of_some_cells_has_their_pages(sparse_index_of: Callable[[str, str], Index], tmp_path: Path) -> None:
+    write_site(sparse_index_of("gpt2", "L2,L0.5-9,L0.11").folder, tmp_path / "site", options=SiteOptions(triggers=2))
+    names = {f"{path.parent.name}.{path.stem}" for path in (tmp_path / "site" / "cells").glob("*/*.html")}
+    assert len(names) == 54 and {"L0.5", "L0.11", "L2.47"} <= names and "L0.0" not in names
+    assert "[[&#34;L0&#34;, 6, 0, [5, 6, 7, 8, 9, 11]], [&#34;L2&#34;, 48, 0, null]]" in (
+        tmp_path / "site" / "search.html"
+    ).read_text("utf-8")

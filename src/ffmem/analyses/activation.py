@@ -22,7 +22,7 @@ Strength = Literal["norm", "coefficient", "share"]
 """How cells of different layers are compared: "norm": |coefficient| x length of the value, which is what the cell adds
 to the stream (Kobayashi et al. 2020 on attention: a weight is half the story); "coefficient": its size alone, which
 depends on how a model happens to share scale between key and value; "share": the coefficient as a share of the largest
-that the index has seen from this cell, with its sign."""
+that the index has seen from this cell, with its sign; a cell that is not in the index has none, and does not compete."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ActiveCell:
     norm: float
     """|coefficient| x length of the value vector."""
     share: float | None
-    """|coefficient| as a share of the largest of this sign in the index; None without an index, or if it has none."""
+    """|coefficient| as a share of the largest of this sign in the index; None without one, or if it is not known there."""
     rank: int | None
     """How many of the cell's stored triggers of this sign are stronger; None without an index."""
     trigger: tuple[str, str, str] | None
@@ -159,6 +159,7 @@ def check_model(index: Index, model: Transformer) -> None:
             f"Expected {index.manifest['identity']['model']['name']}",
             f"Give that model: {index.manifest['identity']['model']['source']}",
         )
+    index.check_layers(model.cells)
 
 
 def check_length(text: str, n_tokens: int, limit: int) -> None:
@@ -203,8 +204,7 @@ class _Best:
         if self._by == "coefficient":
             return own.new_ones(own.shape[1])
         assert self._index is not None
-        arrays = self._index.layer(place)
-        high, low = (torch.from_numpy(np.array(a)).to(own.device) for a in (arrays.maximum, arrays.minimum))
+        high, low = (torch.from_numpy(one).to(own.device) for one in _extremes(self._index, self._model, place))
         largest = torch.where(own > 0, high, -low)
         return torch.where(largest > 0, 1 / largest, 0.0)
 
@@ -212,12 +212,23 @@ class _Best:
         return [(place, row, coefficient) for _, place, row, coefficient in self._found[position]]
 
 
+def _extremes(index: Index, model: Transformer, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Maximum and minimum of every cell of a layer of the model; 0 for cells that are not in the index."""
+    high, low = (np.zeros(model.cells.layers[place].n_cells, dtype=np.float32) for _ in range(2))
+    for own, layer in enumerate(index.cells.layers):
+        if index.cells.whole_place(own) == place:
+            arrays = index.layer(own)
+            high[layer.whole_rows], low[layer.whole_rows] = arrays.maximum, arrays.minimum
+    return high, low
+
+
 def describe(model: Transformer, index: Index | None, place: int, row: int, coefficient: float) -> ActiveCell:
     """A cell with a coefficient, joined to what an index knows of it."""
     length = float(model.values(place)[row].float().norm())
     cell = model.cells.cell_id(place, row)
-    if index is None:
+    if index is None or cell not in index.cells:
         return ActiveCell(cell, coefficient, abs(coefficient) * length, None, None, None, ())
+    place, row = index.cells.place(cell)
     arrays, negative = index.layer(place), coefficient < 0
     largest = -float(arrays.minimum[row]) if negative else float(arrays.maximum[row])
     sign = int(negative)

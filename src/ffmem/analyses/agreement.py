@@ -115,8 +115,12 @@ def measure_agreement(
         seed: of the bootstraps.
         on_layer: called with each layer's place when it is done.
 
+    Raises:
+        InputError: the index does not have all cells of the model.
+
     Cost: one product of all values with the vocabulary; memory as `score_values`, and a few numbers a cell.
     """
+    index.check_whole("the agreement of values with triggers, layer by layer,")
     counts, length = unigram_counts(index), median_length(model)
     layers = []
     for place in range(index.n_layers):

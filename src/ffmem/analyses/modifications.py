@@ -116,10 +116,12 @@ def modify(
         on_pass: called with the tokens of each pass.
 
     Raises:
-        InputError: the model is not causal, so that a coefficient belongs to a whole sentence and not to a prefix.
+        InputError: the model is not causal, so that a coefficient belongs to a whole sentence and not to a prefix; the
+            index does not have all cells of the model.
 
     Cost: for each different prefix some five passes of its length, up to this layer only.
     """
+    index.check_whole("the study of modified triggers")
     if not model.facts.causal or index.cells.layers[layer].stack:
         raise InputError(
             f"{model.facts.name} is not a causal language model: a cell fires on a sentence, not on a prefix",

@@ -130,9 +130,13 @@ def measure_refinement(
         bos: special tokens, as in the index.
         on_pass: called with the number of prefixes that a pass of the model has brought.
 
+    Raises:
+        InputError: the index does not have all cells of the model.
+
     Cost: a forward pass of each sentence; three products with the vocabulary a layer and prefix; memory of the states and
         coefficients of a pass of `prefixes.BATCH_TOKENS` positions.
     """
+    index.check_whole("the study of how layers refine a prediction")
     tops = [_value_tops(index, model, layer) for layer in range(index.n_layers)]
     lengths = [model.value_rows(layer).norm(dim=1) for layer in range(index.n_layers)]
     of_contributions = model.scores(projections.contributions)

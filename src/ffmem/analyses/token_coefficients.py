@@ -36,7 +36,7 @@ def token_coefficients(
 
     Cost: a forward pass up to the cell's layer over the sentences, a few at a time.
     """
-    place, row = index.cells.place(cell)
+    place, row = model.cells.place(cell)
     special = index.manifest["special_tokens"]
     own = {one: index.text.sentence(one).token_ids.tolist() for one in dict.fromkeys(sentence_ids)}
     found: dict[int, np.ndarray] = {}

@@ -88,7 +88,7 @@ class LayerAccumulator(Accumulator):
     def __init__(self, shape: Shape, device: torch.device | str = "cpu") -> None:
         super().__init__(shape)
         self._groups = [
-            [make_layer(cells.d_ff, shape, device) for _ in range(cells.n_groups)] for cells in shape.layers
+            [make_layer(cells.group_size, shape, device) for _ in range(cells.n_groups)] for cells in shape.layers
         ]
 
     def observe(
@@ -106,7 +106,7 @@ class LayerAccumulator(Accumulator):
             for number, group in enumerate(groups):
                 index = group.first_not_finite()
                 if index is not None:
-                    return layer, number * self.shape.layers[layer].d_ff + index
+                    return layer, number * self.shape.layers[layer].group_size + index
         return None
 
     def layer(self, layer: int) -> dict[str, np.ndarray]:

@@ -47,6 +47,7 @@ from ffmem.index.worker import (
     ScanShard,
     accumulator_shape,
     hashes_of,
+    indexed_cells,
     promoted_path,
     torch_threads_kept,
 )
@@ -129,6 +130,7 @@ class Build:
                 revision=self._request.revision,
                 quantize=options.quantize,
             )
+        indexed_cells(model, options)  # what the model does not have is refused before anything is written
         identity = self._identify(model)
         if self._paths.manifest.exists():
             check_same(self._paths, identity, read_manifest(self._paths.folder)["identity"])
@@ -274,7 +276,7 @@ class Build:
             self._take_base(self._request.base, job)
         covered = adopt_states(work, job)
         tasks: list[ScanShard | ProjectLayer] = [ScanShard(s) for s in shards if s.shard_id not in covered]
-        layers = range(model.facts.n_layers)
+        layers = range(len(indexed_cells(model, options).layers))
         tasks += [ProjectLayer(layer) for layer in layers if not promoted_path(work, layer).exists()]
         meter = Meter(self._listen, shards, covered, log)
         log.begin(resumed=bool(covered))

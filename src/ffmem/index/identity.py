@@ -12,7 +12,7 @@ import torch
 from ffmem.errors import InputError
 from ffmem.index.machine import processor_of
 from ffmem.index.store import FORMAT, StorePaths
-from ffmem.index.worker import hashes_of
+from ffmem.index.worker import hashes_of, indexed_cells
 from ffmem.models.base import Projection
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
@@ -98,14 +98,17 @@ def describe(
         machines: the different machines that computed, as `machine.machine` tells them.
     """
     prefix, suffix = model.special_tokens(options.bos)
+    cells = indexed_cells(model, options)
     holds, why = _same_bytes(options, machines)
     return {
         "format": FORMAT,
         "identity": identity,
-        "model": asdict(model.facts),
+        "model": asdict(model.facts) | {"layers": model.cells.to_json()},
+        **({} if cells.is_whole else {"cells_kept": cells.kept_to_json()}),
         "projection": decide_projection(model, options),
         "layer_projections": [
-            model.projection_of(layer, decide_projection(model, options)) for layer in range(model.facts.n_layers)
+            model.projection_of(cells.whole_place(place), decide_projection(model, options))
+            for place in range(len(cells.layers))
         ],
         "special_tokens": {"prefix": list(prefix), "suffix": list(suffix)},
         "same_bytes": {

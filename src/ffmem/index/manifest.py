@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ffmem.ids import CellSpace, Runs, parse_runs
+
 _LARGEST = 2**48
 """No size or count of an index comes near it; products of a few of them are still printed and compared at once."""
 
@@ -34,6 +36,13 @@ def _is_stack(value: Any) -> bool:
 
 def _or_null(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or check(value)
+
+
+def _runs(value: Any) -> Runs | None:
+    try:
+        return parse_runs(value) if _is_text(value) else None
+    except ValueError:
+        return None
 
 
 def _each(schema: Any) -> Callable[[Any], bool]:
@@ -93,8 +102,25 @@ def problem_of(manifest: dict[str, Any]) -> str | None:
     layers = [(layer["stack"], layer["layer"]) for layer in manifest["model"]["layers"]]
     if len(set(layers)) != len(layers):
         return "it has a layer twice"
-    if len(manifest["layer_projections"]) != len(layers):
+    kept = manifest.get("cells_kept")
+    if kept is not None:
+        problem = _wrong_cells(kept, manifest["model"]["layers"])
+        if problem is not None:
+            return problem
+    if len(manifest["layer_projections"]) != len(layers if kept is None else kept):
         return "it has not one of layer_projections for each layer"
+    return None
+
+
+def _wrong_cells(kept: Any, layers: list[dict[str, Any]]) -> str | None:
+    """What is wrong with the cells that a manifest says are there, where they are not all."""
+    if not isinstance(kept, dict) or not kept:
+        return "it has no sound cells_kept"
+    sizes = {layer.name: layer.d_ff for layer in CellSpace.from_json(layers).layers}
+    for name, text in kept.items():
+        runs = _runs(text)
+        if runs is None or name not in sizes or runs[-1][1] > sizes[name]:
+            return f"it has no sound cells_kept of {name}"
     return None
 
 

@@ -30,7 +30,7 @@ from ffmem.index.process_executor import ProcessExecutor
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, free_disk, free_memory, layers_bytes, state_bytes
 from ffmem.index.text_writer import TextCounts, write_text
-from ffmem.index.worker import IndexJob, ProjectLayer, ScanShard, accumulator_shape, torch_threads_kept
+from ffmem.index.worker import IndexJob, ProjectLayer, ScanShard, accumulator_shape, indexed_cells, torch_threads_kept
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
@@ -257,8 +257,9 @@ def _probe_speed(model: Transformer, request: Request, run: RunOptions, folder: 
         job_hash="plan",
         checkpoint_s=float("inf"),
     )
+    n_layers = len(indexed_cells(model, options).layers)
     # as many scans as can be asked for: a small corpus is scanned again and again
-    layers = [ProjectLayer(number % model.facts.n_layers) for number in range(n_workers)]
+    layers = [ProjectLayer(number % n_layers) for number in range(n_workers)]
     scans = [ScanShard(replace(shard, shard_id=number)) for number, shard in enumerate(shards * 50)]
     watch = _Watch(n_workers, probe_s)
     with suppress(_EnoughError):

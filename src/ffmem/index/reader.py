@@ -1,6 +1,6 @@
 """Opens a finished index: cells, their triggers with text, statistics and promoted tokens. Needs no model, no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from ffmem.index.store import (
     NO_TOKEN,
     LayerArrays,
     StorePaths,
+    cells_of,
     check_files,
     layer_path,
     layer_sizes,
@@ -63,8 +64,9 @@ class Index:
         self.folder = folder
         self.manifest = manifest
         facts = manifest["model"]
-        self.cells = CellSpace.from_json(facts["layers"])
-        """All cells there are; a layer is named by its place there."""
+        self.cells = cells_of(manifest)
+        """All cells there are; a layer is named by its place there, which in an index of some cells may not be its place in
+        the model."""
         self.n_layers = len(self.cells.layers)
         self.n_cells = self.cells.n_cells
         self.n_signs = 2 if facts["gated"] else 1
@@ -105,6 +107,40 @@ class Index:
                 f"layer {layer} does not exist", f"Expected 0 to {self.n_layers - 1}", "Layers count from 0"
             )
         return self._layers[layer]
+
+    def own_rows(self, place: int, of_layer: Callable[[int], Any]) -> Any:
+        """The rows of this index's cells, of what the model has for all cells of a layer, a row each.
+
+        Args:
+            place: of the layer in this index.
+            of_layer: gives the rows of all its cells by its place in the model: ``model.values``, for example.
+        """
+        rows, layer = of_layer(self.cells.whole_place(place)), self.cells.layers[place]
+        return rows if layer.kept is None else rows[layer.whole_rows]
+
+    def check_layers(self, cells: CellSpace) -> None:
+        """Refuse a manifest that tells of other layers than its model has: where some cells are left out, no array tells.
+
+        Raises:
+            StoreError: they differ.
+        """
+        if self.cells.whole.layers != cells.layers:
+            told = f"it tells of {self.cells.whole.describe()}, and the model has {cells.describe()}"
+            raise damaged(StorePaths(self.folder).manifest, told)
+
+    def check_whole(self, what: str) -> None:
+        """Refuse what makes no sense without all cells of the model.
+
+        Raises:
+            InputError: not all of them are in this index.
+        """
+        if not self.cells.is_whole:
+            raise InputError(
+                f"{what} needs all cells of the model, and {self.folder} has {self.n_cells:,} of "
+                f"{self.cells.whole.n_cells:,}: {self.cells.describe()}",
+                "Expected an index of all cells",
+                "Build one without --cells: ffmem index MODEL CORPUS --out DIR",
+            )
 
     def cell_id(self, cell: str | CellId) -> CellId:
         """A cell id, parsed and checked against the sizes of this index."""

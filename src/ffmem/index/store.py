@@ -125,6 +125,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
+def cells_of(manifest: dict[str, Any]) -> CellSpace:
+    """The cells that an index has."""
+    return CellSpace.from_json(manifest["model"]["layers"], manifest.get("cells_kept"))
+
+
 def _damaged_manifest(path: Path, why: str) -> StoreError:
     return StoreError(
         f"{path} is damaged: {why}",
@@ -144,7 +149,7 @@ def check_files(folder: Path, manifest: dict[str, Any]) -> None:
         StoreError: a file is missing or has another length, or the manifest leaves one out.
     """
     index = StorePaths(folder).index
-    layers = CellSpace.from_json(manifest["model"]["layers"]).layers
+    layers = cells_of(manifest).layers
     needed = [index / "text.sqlite", index / "tokens.safetensors", *(layer_path(index, cells) for cells in layers)]
     unlisted = {path.relative_to(folder).as_posix() for path in needed} - set(manifest["files"])
     if unlisted:

@@ -139,7 +139,7 @@ def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
         yield f"{name_of_layer}: a promoted token's score is not a finite number"
     if (np.maximum(arrays.promoted_ids, arrays.suppressed_ids) >= index.manifest["model"]["d_vocab"]).any():
         yield f"{name_of_layer}: a promoted token's id is not in the vocabulary"
-    if (arrays.histogram.sum(2, dtype=np.int64) != np.repeat(arrays.counts[:, 1], cells.d_ff)[:, None]).any():
+    if (arrays.histogram.sum(2, dtype=np.int64) != np.repeat(arrays.counts[:, 1], cells.group_size)[:, None]).any():
         yield f"{name_of_layer}: a histogram does not count each sentence once"
 
 
@@ -183,7 +183,7 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
             for sentence_id, layers in zip(
                 batches[number].sentence_ids, text.coefficients(batches[number]), strict=True
             ):
-                tally.check(sentence_id, layers, text.first_competing(sentence_id))
+                tally.check(sentence_id, _stored(index, layers), text.first_competing(sentence_id))
         identities = certify(loaded, folder, options)["errors"]
     promise = index.manifest["same_bytes"]
     if promise["holds"] and promise["processor"] == processor() and not tally.same_bytes:
@@ -198,6 +198,13 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
         "same_bytes": tally.same_bytes,
         "identities": identities,
     }, tally.problems
+
+
+def _stored(index: Index, layers: list[np.ndarray]) -> list[np.ndarray]:
+    """Of the coefficients of all cells of the model, (own tokens, cells) for each layer, those of the cells of an index."""
+    if index.cells.is_whole:
+        return layers
+    return [layers[index.cells.whole_place(i)][:, one.whole_rows] for i, one in enumerate(index.cells.layers)]
 
 
 def load_indexed_model(index: Index, source: str | None = None, device: str = "cpu") -> "Transformer":
@@ -229,6 +236,7 @@ def load_indexed_model(index: Index, source: str | None = None, device: str = "c
             f"Expected weights with SHA-256 {identity['model']['weights_sha256'][:16]}...",
             "Say where that model is: --model FOLDER",
         )
+    index.check_layers(loaded.cells)
     return loaded
 
 
@@ -242,7 +250,7 @@ class _Tally:
         self.problems: list[str] = []
 
     def check(self, sentence_id: int, layers: list[np.ndarray], skip: int) -> None:
-        """Take the coefficients of one sentence, (own tokens, d_ff) for each layer; the first ``skip`` do not compete."""
+        """Take the coefficients of one sentence, (own tokens, cells) for each layer; the first ``skip`` do not compete."""
         first, _ = self._index.text.sentence_range(sentence_id)
         for layer, coefficients in enumerate(layers):
             if len(coefficients) <= skip:

@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from ffmem.errors import ModelError
+from ffmem.ids import CellSpace
 from ffmem.index.accumulator import Accumulator, LayerAccumulator
 from ffmem.index.batches import Shard
 from ffmem.index.executors import Files, FolderFiles, Report, state_path
@@ -28,6 +29,7 @@ from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
+from ffmem.selection import select
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class ProjectLayer:
     """Task: find the tokens that each value of a layer promotes and suppresses."""
 
     layer: int
+    """Its place in the index."""
 
     @property
     def task_id(self) -> str:
@@ -147,6 +150,13 @@ class IndexWorker:
         self._state_name = state_path(job.folder, job.run_id, slot).name
         self._accumulator = make_accumulator(accumulator_shape(model, job.options), job.options.device)
         self._batch_tokens = job.options.batch_tokens
+        self._cells = indexed_cells(model, job.options)
+        self._place = {self._cells.whole_place(place): place for place in range(len(self._cells.layers))}
+        """From a layer's place in the model to that in the index."""
+        self._columns = [
+            None if layer.kept is None else torch.tensor(layer.indices, device=model.module.device)
+            for layer in self._cells.layers
+        ]
         self._layers_done: set[str] = set()
         state = self._files.read(self._state_name)
         if state is not None:
@@ -187,7 +197,7 @@ class IndexWorker:
                 with (
                     one_text_a_row(),
                     self.model.watch_coefficients(
-                        partial(self._observe, places), partial(self._observe_expert, routes)
+                        partial(self._observe, places), partial(self._observe_expert, routes), layers=self._place
                     ),
                 ):
                     self.model.forward(*text.inputs(batch))
@@ -212,7 +222,8 @@ class IndexWorker:
         return False
 
     def _observe(self, places: Places, layer: int, coefficients: Float[Tensor, "batch positions d_ff"]) -> None:
-        self._accumulator.observe(layer, coefficients, places)
+        place = self._place[layer]
+        self._accumulator.observe(place, self._indexed(place, coefficients), places)
 
     def _observe_expert(
         self,
@@ -224,13 +235,21 @@ class IndexWorker:
     ) -> None:
         rows, places = routes.of(positions.cpu().numpy())
         if len(places.lengths):
-            self._accumulator.observe(layer, found[torch.from_numpy(rows).to(found.device)], places, expert)
+            place = self._place[layer]
+            own = self._indexed(place, found)[torch.from_numpy(rows).to(found.device)]
+            self._accumulator.observe(place, own, places, expert)
+
+    def _indexed(self, place: int, coefficients: Float[Tensor, "*positions d_ff"]) -> Float[Tensor, "*positions cells"]:
+        """The coefficients of those cells of a layer, or expert, that are indexed."""
+        columns = self._columns[place]
+        return coefficients if columns is None else coefficients.index_select(-1, columns)
 
     def _project(self, layer: int) -> None:
-        projection = self._job.projection
+        projection, place, cells = self._job.projection, self._cells.whole_place(layer), self._cells.layers[layer]
+        rows = self.model.value_rows(place)
         found = promoted_tokens(
-            self.model.value_rows(layer),
-            self.model.scores(self.model.projection_of(layer, projection)),
+            rows if cells.kept is None else rows[cells.whole_rows],
+            self.model.scores(self.model.projection_of(place, projection)),
             self.model.facts.d_vocab,
             self._job.options.promoted,
         )
@@ -243,12 +262,12 @@ class IndexWorker:
         name = promoted_path(self._job.folder, layer).name
         self._files.write(name, save(arrays, metadata={"job": self._job.job_hash}))
 
-    def _not_finite(self, shard: Shard, text: ShardText, layer: int, index: int) -> ModelError:
+    def _not_finite(self, shard: Shard, text: ShardText, layer: int, row: int) -> ModelError:
         """Go through the shard again to say where the first NaN or infinity of this cell is."""
         where = "a sentence of this shard"
-        cell = self.model.cells.cell_id(layer, index)
+        cell = self._cells.cell_id(layer, row)
         for batch in text.batches(shard):
-            found = text.first_not_finite(batch, layer, index)
+            found = text.first_not_finite(batch, *self.model.cells.place(cell))
             if found is not None:
                 where = f"sentence {found[0]}, position {found[1]}"
                 break
@@ -278,10 +297,15 @@ def hashes_of(model: Transformer) -> dict[str, str]:
     }
 
 
+def indexed_cells(model: Transformer, options: IndexOptions) -> CellSpace:
+    """The cells of a model that an index with these options has."""
+    return select(model.cells, options.cells, options.seed)
+
+
 def accumulator_shape(model: Transformer, options: IndexOptions) -> Shape:
     """Sizes of the accumulator of a model; gated cells keep lists of both signs."""
     n_signs = 2 if model.facts.gated else 1
-    return Shape(model.facts.layers, n_signs, options.top, options.per_sentence)
+    return Shape(indexed_cells(model, options).layers, n_signs, options.top, options.per_sentence)
 
 
 class Routes:

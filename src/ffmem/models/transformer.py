@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -241,8 +241,10 @@ class Transformer:
         return self._backbones[0] is not self.module
 
     @contextmanager
-    def watch_coefficients(self, on_layer: OnLayer, on_expert: OnExpert | None = None) -> Iterator[None]:
-        """Call ``on_layer(layer, coefficients)`` in each forward pass of the model, layer by layer.
+    def watch_coefficients(
+        self, on_layer: OnLayer, on_expert: OnExpert | None = None, layers: Collection[int] | None = None
+    ) -> Iterator[None]:
+        """Call ``on_layer(layer, coefficients)`` for all layers, or some, in each forward pass of the model, layer by layer.
 
         Mixtures of experts are reported by ``on_expert``, expert by expert, if it is given; otherwise by ``on_layer``,
         with zeros where a position is not routed to an expert. The tensors are the model's own: they must not be
@@ -256,6 +258,8 @@ class Transformer:
         ]
         try:
             for place, (layer, stack) in enumerate(self._layers):
+                if layers is not None and place not in layers:
+                    continue
                 if on_expert is not None and isinstance(layer, MixtureLayer):
                     stops.append(layer.watch_experts(_with(on_expert, place)))
                 else:

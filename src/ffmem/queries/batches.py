@@ -88,10 +88,11 @@ class Batches:
     def _slices(self, n_cells: int | None) -> Iterator[tuple[int, slice]]:
         """Places of layers with rows of their arrays, never across the border of an expert."""
         for place, layer in enumerate(self._index.cells.layers):
-            step = layer.d_ff if n_cells is None else min(n_cells, layer.d_ff)
-            for start in range(0, layer.n_cells, layer.d_ff):
-                for first in range(start, start + layer.d_ff, step):
-                    yield place, slice(first, min(first + step, start + layer.d_ff))
+            size = layer.group_size
+            step = size if n_cells is None else min(n_cells, size)
+            for start in range(0, layer.n_cells, size):
+                for first in range(start, start + size, step):
+                    yield place, slice(first, min(first + step, start + size))
 
     @property
     def _k(self) -> int:
@@ -130,14 +131,14 @@ class Batches:
     def _cells(self, place: int, rows: slice) -> dict[str, Any]:
         layer, arrays = self._index.cells.layers[place], self._index.layer(place)
         numbers = np.arange(rows.start, rows.stop)
-        expert, index = np.divmod(numbers, layer.d_ff)
+        expert, own = np.divmod(numbers, layer.group_size)
         n_tokens, n_sentences = arrays.counts[expert].T
         n = np.maximum(n_tokens, 1)
         histogram = arrays.histogram[rows]
         n_triggers = (arrays.trigger_token[rows] != NO_TOKEN).sum((1, 2))
         return self._keys(place, rows, numbers - rows.start) | {
             "expert": pa.array(expert, mask=np.full(len(numbers), layer.n_experts == 0)),
-            "index": index,
+            "index": [layer.index_at(row) for row in own.tolist()],
             "n_tokens": n_tokens,
             "n_sentences": n_sentences,
             "n_active": arrays.n_active[rows],

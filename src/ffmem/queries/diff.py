@@ -84,7 +84,7 @@ def diff(
         limit: at most this many cells.
 
     Raises:
-        InputError: the layers differ.
+        InputError: the layers differ, or the cells that are indexed.
 
     Cost: a sort of the lists of one layer at a time.
     """
@@ -94,7 +94,7 @@ def diff(
     tokens = _Tokens(left, right)
     layers = places(left, layer)
     measured = [
-        _measure(left.layer(place), right.layer(place), tokens, left.cells.layers[place].d_ff) for place in layers
+        _measure(left.layer(place), right.layer(place), tokens, left.cells.layers[place].group_size) for place in layers
     ]
     columns = [np.concatenate(column) for column in zip(*measured, strict=True)]
     key = np.abs(columns[_NAMES.index(by)])
@@ -115,15 +115,22 @@ def _is_finite(value: Any) -> bool:
 
 
 def _check_same_layers(left: Index, right: Index) -> None:
-    if left.cells.layers != right.cells.layers or left.n_signs != right.n_signs:
+    if left.cells.whole.layers != right.cells.whole.layers or left.n_signs != right.n_signs:
         sizes = [
-            f"{index.folder} has {index.cells.describe()}{', gated' if index.n_signs == 2 else ''}"
+            f"{index.folder} has {index.cells.whole.describe()}{', gated' if index.n_signs == 2 else ''}"
             for index in (left, right)
         ]
         raise InputError(
             f"the indexes are of models of different shapes: {'; '.join(sizes)}",
             "Expected the same layers with the same numbers of cells",
             "Compare indexes of one model over two corpora, or of two checkpoints of one model",
+        )
+    if left.cells.layers != right.cells.layers:
+        sizes = [f"{index.folder} has {index.cells.describe()}" for index in (left, right)]
+        raise InputError(
+            f"the indexes have different cells of their models: {'; '.join(sizes)}",
+            "Expected the same cells in both",
+            "Build one of them again with --cells and --seed of the other",
         )
 
 
@@ -162,7 +169,7 @@ def _translate(left: tuple[str, ...], right: tuple[str, ...]) -> np.ndarray:
     return np.array([by_text.get(token, len(left) + number) for number, token in enumerate(right)])
 
 
-def _measure(left: LayerArrays, right: LayerArrays, tokens: _Tokens, d_ff: int) -> tuple[np.ndarray, ...]:
+def _measure(left: LayerArrays, right: LayerArrays, tokens: _Tokens, group_size: int) -> tuple[np.ndarray, ...]:
     """The fields of `CellDiff` of all cells of a layer, as columns."""
     sides = (left, right)
     by_sign = []
@@ -174,14 +181,14 @@ def _measure(left: LayerArrays, right: LayerArrays, tokens: _Tokens, d_ff: int) 
     triggers = np.where(n_known > 0, np.nansum(overlaps, axis=0) / np.maximum(n_known, 1), 1.0)
     first, second = (tokens.comparable(np.asarray(arrays.promoted_ids), side) for side, arrays in enumerate(sides))
     promoted = rank_biased_overlap(first, second)
-    (p1, m1, v1), (p2, m2, v2) = (_moments(arrays, d_ff) for arrays in sides)
+    (p1, m1, v1), (p2, m2, v2) = (_moments(arrays, group_size) for arrays in sides)
     active, mean = _standardised(p1, p2, p1 * (1 - p1), p2 * (1 - p2)), _standardised(m1, m2, v1, v2)
     return triggers, promoted, active, mean, p1, p2, m1, m2
 
 
-def _moments(arrays: LayerArrays, d_ff: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _moments(arrays: LayerArrays, group_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Active fraction, mean and variance of each cell."""
-    n = np.repeat(np.maximum(arrays.counts[:, 0], 1), d_ff)
+    n = np.repeat(np.maximum(arrays.counts[:, 0], 1), group_size)
     mean = total_of(arrays.sum) / n
     variance = np.maximum(total_of(arrays.square_sum) / n - mean**2, 0.0)
     return arrays.n_active / n, mean, variance

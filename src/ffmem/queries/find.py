@@ -196,7 +196,7 @@ def _matching(
     """The cells of one layer and sign that meet every condition."""
     place, number = where
     arrays = index.layer(place)
-    n_tokens = np.repeat(arrays.counts[:, 0], index.cells.layers[place].d_ff)
+    n_tokens = np.repeat(arrays.counts[:, 0], index.cells.layers[place].group_size)
     active = arrays.n_active / np.maximum(n_tokens, 1)
     kept = (active >= active_range[0]) & (active <= active_range[1])
     if among is not None:

@@ -3,6 +3,7 @@
 import re
 
 from ffmem.errors import InputError
+from ffmem.ids import CellSpace
 from ffmem.index.reader import Index
 
 
@@ -53,37 +54,46 @@ def storable(text: str) -> str:
 
 
 def places(index: Index, layer: str | int | None) -> range:
-    """The layers that a text names, by their places.
+    """The layers that a text names, by their places in the index.
 
     Args:
         index: an opened index.
-        layer: a place (``9``) or a name (``L9``, ``dec.L3``); a range of them without its end, as in Python (``10:``,
-            ``:5``, ``3:7``); None for all.
+        layer: a place in the model (``9``) or a name (``L9``, ``dec.L3``); a range of them without its end, as in Python
+            (``10:``, ``:5``, ``3:7``), of which those that the index has count; None for all.
 
     Raises:
-        InputError: no such layer, or an empty range.
+        InputError: no such layer, an empty range, or nothing of it in the index.
     """
     if layer is None:
         return range(index.n_layers)
+    model = index.cells.whole
+    n_layers = len(model.layers)
     first, colon, end = str(layer).partition(":")
     if not colon:
-        place = _place(index, first, index.n_layers - 1)
+        place = index.cells.parse_layer(model.layers[_place(model, first, n_layers - 1)].name)
         return range(place, place + 1)
     found = range(
-        _place(index, first, index.n_layers) if first.strip() else 0,
-        _place(index, end, index.n_layers) if end.strip() else index.n_layers,
+        _place(model, first, n_layers) if first.strip() else 0,
+        _place(model, end, n_layers) if end.strip() else n_layers,
     )
     if not found:
         raise InputError(
             f"the layers {layer} are none",
-            f"Expected a range within 0:{index.n_layers}, whose end is left out",
-            f"Write --layer 0:{index.n_layers}",
+            f"Expected a range within 0:{n_layers}, whose end is left out",
+            f"Write --layer 0:{n_layers}",
         )
-    return found
+    here = [place for place in range(index.n_layers) if index.cells.whole_place(place) in found]
+    if not here:
+        raise InputError(
+            f"no layer of {layer} is in this index, which has {index.cells.describe()}",
+            "Expected a range with one of its layers",
+            f"Write --layer 0:{n_layers} for all that it has",
+        )
+    return range(here[0], here[-1] + 1)
 
 
-def _place(index: Index, text: str, largest: int) -> int:
+def _place(model: CellSpace, text: str, largest: int) -> int:
     text = text.strip()
     if re.fullmatch(r"\d{1,9}", text, re.ASCII) and int(text) <= largest:
         return int(text)
-    return index.cells.parse_layer(text)
+    return model.parse_layer(text)

@@ -48,7 +48,7 @@ def overview(index: Index) -> Table[LayerRow]:
 
 def _row(index: Index, place: int) -> LayerRow:
     arrays, layer = index.layer(place), index.cells.layers[place]
-    n_tokens = np.repeat(arrays.counts[:, 0], layer.d_ff)
+    n_tokens = np.repeat(arrays.counts[:, 0], layer.group_size)
     active = arrays.n_active / np.maximum(n_tokens, 1)
     dead = arrays.maximum <= 0
     if index.n_signs == 2:

@@ -142,7 +142,7 @@ def _scored(index: Index, model: "Transformer", number: int, stored: list[_Found
     vectors: dict[str, Any] = {}
     for part in stored:
         projection = index.manifest["layer_projections"][part.place]
-        rows = model.value_rows(part.place)
+        rows = index.own_rows(part.place, model.value_rows)
         if projection == "adaptive":  # not linear: a token's score depends on all others
             scores = np.concatenate(
                 [_scores(model, projection, rows[i : i + _ROWS])[:, number] for i in range(0, len(rows), _ROWS)]
@@ -176,7 +176,7 @@ def _true_ranks(
     for place in sorted({place for place, *_ in best}):
         projection = index.manifest["layer_projections"][place]
         rows = [row for own_place, row, *_ in best if own_place == place]
-        values = model.value_rows(place)
+        values = index.own_rows(place, model.value_rows)
         for first in range(0, len(rows), _ROWS):
             some = rows[first : first + _ROWS]
             scores = _scores(model, projection, values[some]) * np.float32(sign)

@@ -215,9 +215,9 @@ def _by_vectors(index: Index, cell: CellId, by: Likeness, model: "Transformer") 
     }[by]  # fmt: skip
     both_signs = index.n_signs == 2 and by in ("up-key", "value")
     place, row = index.cells.place(cell)
-    own = vectors(place)[row].float()
+    own = index.own_rows(place, vectors)[row].float()
     own = own / own.norm().clamp(min=1e-30)
     for other in range(index.n_layers):
-        rows = vectors(other).float()
+        rows = index.own_rows(other, vectors).float()
         cosines = ((rows @ own) / rows.norm(dim=1).clamp(min=1e-30)).cpu().numpy()
         yield other, np.arange(len(cosines)), np.abs(cosines) if both_signs else cosines, None

@@ -45,6 +45,7 @@ def info(index: Index) -> dict[str, Any]:
         "n_layers": index.n_layers,
         "cells": index.cells.describe(),
         "n_cells": index.n_cells,
+        "n_model_cells": index.cells.whole.n_cells,
         "n_signs": index.n_signs,
         "n_bytes": sum(file["bytes"] for file in index.manifest["files"].values()),
     }

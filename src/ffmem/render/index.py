@@ -11,6 +11,9 @@ from ffmem.render.terminal import one_line, tokens, width
 if TYPE_CHECKING:
     from ffmem.index.verify import Verification
 
+_LONGEST = 60
+"""Of an option's value; a list of cells can have thousands."""
+
 
 def summary(index: Index, highlights: list[Highlight]) -> str:
     """The end of `ffmem index`: what was built, three cells, and what to try next."""
@@ -19,7 +22,7 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
         "",
         f"{index.manifest['identity']['model']['name']} over {index.manifest['identity']['corpus']['name']}",
         f"  layers     {index.n_layers}",
-        f"  cells      {index.n_cells:,} ({index.cells.describe()})",
+        f"  cells      {_amount(index.n_cells, index.cells.whole.n_cells)} ({index.cells.describe()})",
         f"  sentences  {counts['n_sentences']:,} indexed; {counts['n_duplicates']:,} repeats counted with their first; "
         f"{counts['n_sentences_held_out']:,} held out",
         f"  tokens     {counts['n_tokens']:,} indexed",
@@ -31,7 +34,7 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
         lines += ["", f"{highlight.cell.cell}: {highlight.why}", *(trigger_line(one, width()) for one in strongest)]
         lines += [f"  promotes {tokens(highlight.cell.promoted[:10])}"]
     example = highlights[0].cell.cell if highlights else "L0.0"
-    last = index.n_layers - 1
+    last = index.cells.whole_place(index.n_layers - 1)
     lines += [
         "",
         "Try next:",
@@ -41,6 +44,15 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
         f"  ffmem verify {folder}",
     ]
     return "\n".join(map(one_line, lines))  # names, too, come from elsewhere
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _amount(n: int, n_all: int) -> str:
+    return f"{n:,}" if n == n_all else f"{n:,} of {n_all:,}"
 
 
 def _speed(index: Index) -> str:
@@ -70,11 +82,11 @@ def info(found: dict[str, Any]) -> str:
     """`ffmem info`."""
     identity, model, counts = found["identity"], found["model"], found["counts"]
     errors = found["certificate"]["errors"]
-    options = ", ".join(f"{name} {value}" for name, value in identity["options"].items() if value is not None)
+    options = ", ".join(f"{name} {_short(value)}" for name, value in identity["options"].items() if value is not None)
     lines = [
         f"model        {identity['model']['name']} ({model['family']}, {model['activation']}"
         f"{', gated' if model['gated'] else ''})",
-        f"cells        {found['n_cells']:,}: {found['cells']}",
+        f"cells        {_amount(found['n_cells'], found['n_model_cells'])}: {found['cells']}",
         f"corpus       {identity['corpus']['name']} ({identity['corpus']['kind']})",
         f"documents    {counts['n_documents']:,}, {counts['n_documents_held_out']:,} of them held out",
         f"sentences    {counts['n_sentences']:,} indexed, {counts['n_duplicates']:,} repeats, "

@@ -141,7 +141,10 @@ def _write_rest(explorer: Explorer, out: Path, parts: list[LayerWords], options:
     if not options.text:
         figures = replace(figures, sections=tuple(replace(one, extra=type(one.extra)("")) for one in figures.sections))
     first = CellsView(None, "max", _N_FIRST, tuple(cells(index, sort="max", limit=_N_FIRST)))
-    space = [[layer.name, layer.d_ff, layer.n_experts] for layer in index.cells.layers]
+    space = [
+        [layer.name, layer.group_size, layer.n_experts, None if layer.kept is None else list(layer.indices)]
+        for layer in index.cells.layers
+    ]
     pages: dict[str, tuple[str, dict[str, Any]]] = {
         "index.html": ("overview.html", {"view": overview}),
         "cells.html": ("cells.html", {"view": first}),

@@ -32,11 +32,13 @@ def reproduce(
         where an earlier one was stopped.
 
     Raises:
-        InputError: there is no held-out text, or the model is not that of the index.
+        InputError: there is no held-out text, the index does not have all cells of the model, or the model is not that of
+            the index.
 
     Cost: some three products of all values with the vocabulary, and for each held-out prefix a forward pass and three
         products with the vocabulary a layer.
     """
+    index.check_whole("a study of the paper's experiments")
     corpus = None if options.held_out is None else open_corpus(options.held_out)
     if corpus is not None:
         corpus.settle(index.folder / FOLDER, None)

@@ -51,11 +51,12 @@ def score_patterns(
         on_layer: called with each layer's place when its patterns have been scored.
 
     Raises:
-        InputError: the model is another one, or the index holds no held-out text.
+        InputError: the model is another one, or the index holds no held-out text, or not all cells of the model.
 
     Cost: one pass over the held-out sentences; memory of 2 bytes for each prefix and scored cell.
     """
     check_model(index, model)
+    index.check_whole("the scoring of patterns")
     options = IndexOptions(**index.manifest["identity"]["options"])
     prefixes = held_out_prefixes(index, n_prefixes, seed=seed)
     tokens, meaning = Tokens.of(index), patterns.meaning

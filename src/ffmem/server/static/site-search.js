@@ -34,10 +34,10 @@ function ffmemTake(name, value) { ffmemShards.set(name, value); }
     return [...all].sort((a, b) => a - b);
   };
   const nameOf = (number) => {
-    for (const [place, [layer, size, experts]] of space.entries()) {
+    for (const [place, [layer, size, experts, kept]] of space.entries()) {
       const n = size * Math.max(experts, 1);
       if (number < n) {
-        const index = number % size;
+        const index = kept ? kept[number % size] : number % size;
         return { place, row: number, name: experts ? `${layer}.e${Math.floor(number / size)}.${index}` : `${layer}.${index}`, layer, rest: experts ? `e${Math.floor(number / size)}.${index}` : `${index}` };
       }
       number -= n;
