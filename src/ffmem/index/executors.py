@@ -186,7 +186,7 @@ class InProcessExecutor:
         waiting, failures = deque(tasks), Failures(job)
         while waiting:
             self._work(job, waiting, failures, listen)
-            failures.stop_if_hopeless()
+            failures.stop_if_hopeless(waiting)
         failures.raise_if_any()
         return frozenset()
 
@@ -201,7 +201,7 @@ class InProcessExecutor:
             try:
                 worker.do(task, lambda n_tokens, text="": listen(Event("tokens", 0, n_tokens, text=text)))
             except ModelError as error:  # its state holds half of the task: back to the checkpoint
-                failures.failed(task, error.got, error)
+                failures.failed([task], error.got, error)
                 listen(Event("failed", 0, task=task.task_id, text=error.got))
                 waiting.extendleft(reversed(unsaved))
                 return

@@ -1,13 +1,14 @@
 """What failed in a run, and when it is no use to go on: the same for every executor.
 
 A task fails when its worker dies at it, or raises. Its worker is then replaced by one that goes on from the last checkpoint,
-and the task is tried again, up to MAX_ATTEMPTS times: memory may have run out for another's sake. A ModelError is no
-accident, the same numbers come out each time, so the task is given up at once. What is given up is left out, everything
-else is done, and then the run ends in an error that names it.
+and the task is tried again when all others have been, up to MAX_ATTEMPTS times: memory may have run out for another's sake.
+A ModelError is no accident, the same numbers come out each time, so the task is given up at once. What is given up is left
+out, everything else is done, and then the run ends in an error that names it.
 
 Errors of another kind (a full disk, a model that is not there) are not the task's: they end the run at once.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 3
 """A task that has failed this often is given up; so is a place where workers die before they begin, this often in a row."""
-MAX_IN_A_ROW = 3
-"""As many tasks given up one after the other, none done in between: the tasks are not to blame, and the run stops."""
+LEAST_IN_A_ROW = 6
+"""So many failures one after the other, or twice as many as there are workers, while other tasks wait and none is done: they
+are not to blame, and the run stops before it has tried them all."""
 
 _MAX_TOLD = 10
 """Tasks that a message tells one by one."""
@@ -27,7 +29,7 @@ _MAX_TOLD = 10
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that is given up."""
+    """A task that failed, how often, and why the last time."""
 
     task: "Task"
     n_attempts: int
@@ -37,30 +39,47 @@ class Failure:
 
 
 class Failures:
-    """The account of what failed in a run of a job."""
+    """The account of what failed in a run.
 
-    def __init__(self, job: "Job") -> None:
+    Args:
+        job: what is done.
+        n_workers: workers that run at a time.
+    """
+
+    def __init__(self, job: "Job", n_workers: int = 1) -> None:
         self._job = job
+        self._most_in_a_row = max(LEAST_IN_A_ROW, 2 * n_workers)
         self._n_attempts: dict[str, int] = {}
         self._given_up: list[Failure] = []
         self._done: set[str] = set()
-        self._in_a_row = 0
+        self._in_a_row: list[Failure] = []
         self._deaths: dict[str, int] = {}
 
     def done(self, task: "Task") -> None:
         """A task is done; that one was done again, which no checkpoint had kept, says nothing of the others."""
         if task.task_id not in self._done:
             self._done.add(task.task_id)
-            self._in_a_row = 0
+            self._in_a_row.clear()
 
-    def failed(self, task: "Task", why: str, error: Exception | None = None) -> bool:
-        """A task has failed once more; whether it is to be given up."""
-        n_attempts = self._n_attempts[task.task_id] = self._n_attempts.get(task.task_id, 0) + 1
-        if n_attempts < MAX_ATTEMPTS and not isinstance(error, ModelError):
-            return False
-        self._given_up.append(Failure(task, n_attempts, why, error))
-        self._in_a_row += 1
-        return True
+    def is_suspect(self, task: "Task") -> bool:
+        """Whether it has failed before, or another that its worker held."""
+        return task.task_id in self._n_attempts
+
+    def failed(self, tasks: Sequence["Task"], why: str, error: Exception | None = None) -> list["Task"]:
+        """A task has failed once more; of several it is not known which.
+
+        Returns:
+            Those to be given up.
+        """
+        given_up = []
+        for task in tasks:
+            n_attempts = self._n_attempts[task.task_id] = self._n_attempts.get(task.task_id, 0) + 1
+            if n_attempts >= MAX_ATTEMPTS or isinstance(error, ModelError):
+                given_up.append(task)
+                self._given_up.append(Failure(task, n_attempts, why, error))
+        if tasks:
+            self._in_a_row.append(Failure(tasks[0], self._n_attempts[tasks[0].task_id], why, error))
+        return given_up
 
     def survived(self, place: str) -> None:
         """A worker has begun there, or has saved."""
@@ -71,12 +90,11 @@ class Failures:
         self._deaths[place] = self._deaths.get(place, 0) + 1
         return self._deaths[place] >= MAX_ATTEMPTS
 
-    def stop_if_hopeless(self) -> None:
-        """Raise ModelError if it is not the tasks that are to blame: not all of them need fail before that is told."""
-        if self._in_a_row >= MAX_IN_A_ROW:
-            raise self._error("Expected others to be done in between: look for what they have in common") from (
-                self._given_up[-1].error
-            )
+    def stop_if_hopeless(self, waiting: Iterable["Task"]) -> None:
+        """Raise ModelError if tasks fail one after the other, while others wait that would fail as well."""
+        if len(self._in_a_row) >= self._most_in_a_row and not all(map(self.is_suspect, waiting)):
+            expected = "Expected others to be done in between: what they have in common is to blame"
+            raise self._error(self._in_a_row, expected, leave_out=False) from self._in_a_row[-1].error
 
     def raise_if_any(self) -> None:
         """Raise ModelError if anything was given up.
@@ -84,23 +102,22 @@ class Failures:
         The message names each task, why it failed, and how to go on without it.
         """
         if self._given_up:
-            raise self._error("Expected every task to be done; all others are, and are kept") from (
-                self._given_up[-1].error
-            )
+            expected = "Expected every task to be done; all others are, and are kept"
+            raise self._error(self._given_up, expected, leave_out=True) from self._given_up[-1].error
 
-    def _error(self, expected: str) -> ModelError:
-        told = "; ".join(_told(failure) for failure in self._given_up[:_MAX_TOLD])
-        if len(self._given_up) > _MAX_TOLD:
-            told += f"; and {len(self._given_up) - _MAX_TOLD} more"
-        errors = [failure.error for failure in self._given_up if isinstance(failure.error, FfmemError)]
+    def _error(self, failures: Sequence[Failure], expected: str, leave_out: bool) -> ModelError:
+        told = "; ".join(map(_told, failures[:_MAX_TOLD]))
+        if len(failures) > _MAX_TOLD:
+            told += f"; and {len(failures) - _MAX_TOLD} more"
+        errors = [failure.error for failure in failures if isinstance(failure.error, FfmemError)]
         mend = errors[0].mend if errors else "Run the same command again, with fewer --workers if memory ran out"
-        leave_out = self._job.leave_out([failure.task for failure in self._given_up])
-        return ModelError(told, expected, f"{mend}{f'; or leave out what fails: {leave_out}' if leave_out else ''}")
+        without = self._job.leave_out([failure.task for failure in failures]) if leave_out else ""
+        return ModelError(told, expected, f"{mend}{f'; or leave out what fails: {without}' if without else ''}")
 
 
 def _told(failure: Failure) -> str:
-    times = f"after {failure.n_attempts} failures" if failure.n_attempts > 1 else "at once"
-    return f"{failure.task.describe()} is given up {times}: {failure.why}"
+    times = f" {failure.n_attempts} times" if failure.n_attempts > 1 else ""
+    return f"{failure.task.describe()} failed{times}: {failure.why}"
 
 
 def reason(error: Exception) -> str:

@@ -28,9 +28,10 @@ class ProcessExecutor:
     def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
         """See Executor.run."""
         if tasks:
-            pool = _Pool(job, tasks, listen)
+            n_workers = min(self.n_workers, len(tasks))
+            pool = _Pool(job, tasks, listen, n_workers)
             try:
-                pool.run(min(self.n_workers, len(tasks)))
+                pool.run(n_workers)
             finally:
                 pool.kill()
         return frozenset()
@@ -53,10 +54,10 @@ class _Member:
 
 
 class _Pool:
-    def __init__(self, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
+    def __init__(self, job: Job, tasks: Sequence[Task], listen: Listener, n_workers: int) -> None:
         self._job, self._listen = job, listen
         self._waiting = deque(tasks)
-        self._failures = Failures(job)
+        self._failures = Failures(job, n_workers)
         self._members: dict[int, _Member] = {}
         self._context = multiprocessing.get_context("spawn")
 
@@ -138,14 +139,15 @@ class _Pool:
             member.unsaved.pop(task_id, None)
         why = why or _how(member.process.exitcode)
         at = member.task.task_id if member.task else ""
-        if member.task is None:
-            if self._failures.died("save" if member.ready else "start"):
-                raise (never_saved if member.ready else never_began)(f"worker {member.slot}", why) from error
-        elif at in member.unsaved and self._failures.failed(member.task, why, error):
-            del member.unsaved[at]
+        if member.task is None and self._failures.died("save" if member.ready else "start"):
+            raise (never_saved if member.ready else never_began)(f"worker {member.slot}", why) from error
+        suspect = member.unsaved.pop(at, None)
+        if suspect is not None and self._failures.failed([suspect], why, error):
             self._listen(Event("failed", member.slot, task=at, text=why))
-            self._failures.stop_if_hopeless()
+        elif suspect is not None:
+            self._waiting.append(suspect)
         self._waiting.extendleft(reversed(member.unsaved.values()))
+        self._failures.stop_if_hopeless(self._waiting)
         self._listen(Event("restart", member.slot, task=at, text=why))
         self._start(member.slot)
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,9 +68,10 @@ class RayCluster:
         return sum(self._room_of(node["Resources"]) for node in self.nodes())
 
     def resources(self) -> str:
-        """What each node has, in words."""
+        """What its nodes have, in words."""
         has = (node["Resources"] for node in self.nodes())
-        return "; ".join(f"{one.get('CPU', 0):g} CPU, {one.get('GPU', 0):g} GPU" for one in has) or "none"
+        kinds = Counter(f"{one.get('CPU', 0):g} CPU and {one.get('GPU', 0):g} GPU" for one in has)
+        return "; ".join(f"{n} of {kind}" for kind, n in sorted(kinds.items())) or "none"
 
     def leave(self) -> None:
         """Leave the cluster; one that was made for this run ends."""

@@ -56,9 +56,10 @@ class RayExecutor:
         """
         if not tasks:
             return frozenset()
-        pool = _Pool(self._cluster, job, tasks, listen)
+        n_workers = min(self.n_workers, len(tasks))
+        pool = _Pool(self._cluster, job, tasks, listen, n_workers)
         try:
-            return pool.run(min(self.n_workers, len(tasks)))
+            return pool.run(n_workers)
         finally:
             pool.kill()
 
@@ -95,14 +96,14 @@ class _Member:
 
 
 class _Pool:
-    def __init__(self, cluster: RayCluster, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
+    def __init__(self, cluster: RayCluster, job: Job, tasks: Sequence[Task], listen: Listener, n_workers: int) -> None:
         self._cluster, self._job, self._listen = cluster, job, listen
         self._ray, self._options = cluster.ray, cluster.options
         self._folder = Path(job.folder)
         self._waiting = deque(tasks)
         self._members: list[_Member] = []
         self._buried: set[int] = set()
-        self._failures = Failures(job)
+        self._failures = Failures(job, n_workers)
         self._loading: dict[
             str, _Member
         ] = {}  # by node: who reads the model there, so that the others find it in memory
@@ -150,6 +151,9 @@ class _Pool:
                 continue
             ahead = _AHEAD if len(self._waiting) > len(self._members) else 1
             while self._waiting and len(member.calls) < ahead:
+                suspects = map(self._failures.is_suspect, (self._waiting[0], *(c.task for c in member.calls if c.task)))
+                if member.calls and any(suspects):
+                    break  # what has failed before is done alone, so that it is known what failed
                 task = self._waiting.popleft()
                 member.unsaved[task.task_id] = task
                 sent = task if member.shared else self._job.packed(task)
@@ -247,14 +251,19 @@ class _Pool:
             os.replace(*(state_path(self._folder, self._job.run_id, number) for number in (member.slot, slot)))
         for task_id in self._job.covered(slot):
             member.unsaved.pop(task_id, None)
-        at = next((call.task for call in member.calls if call.task), None)
-        where = member.where or "a node of the cluster"
-        guilty = at if blame and at is not None and at.task_id in member.unsaved else None
-        if guilty is not None and self._failures.failed(guilty, f"{why}, last on {where}", error):
-            del member.unsaved[guilty.task_id]
-            self._listen(Event("failed", member.slot, task=guilty.task_id, where=where, text=why))
-            self._failures.stop_if_hopeless()
+        # it answers in order, but its last answers may be lost with it: any of these may have been its end
+        held = [call.task for call in member.calls if call.task]
+        at, where = held[0] if held else None, member.where or "a node of the cluster"
+        suspects = [task for task in (held if error is None else held[:1]) if task.task_id in member.unsaved and blame]
+        given_up = self._failures.failed(suspects, f"{why}, last on {where}", error)
+        for task in suspects:
+            del member.unsaved[task.task_id]
+            if task in given_up:
+                self._listen(Event("failed", member.slot, task=task.task_id, where=where, text=why))
+            else:
+                self._waiting.append(task)
         self._waiting.extendleft(reversed(member.unsaved.values()))
+        self._failures.stop_if_hopeless(self._waiting)
         if blame and at is None and self._failures.died("saving" if member.ready else member.node_id):
             if member.ready or not self._members:
                 raise (never_saved if member.ready else never_began)(f"on {where}", why) from error
@@ -280,10 +289,10 @@ class _Pool:
         needs, has = self._options.needs(), self._cluster.resources()
         if now - self._begun >= ROOM_S:
             raise InputError(
-                f"the cluster made no room for a worker in {ROOM_S:g} s: each needs {needs}; its nodes have {has}",
+                f"the cluster made no room for a worker in {ROOM_S:g} s: each needs {needs}; its nodes: {has}",
                 "Expected a node with that much free",
                 "Ask for less (--gpus-per-worker, --threads), end other jobs (`ray status`), or add a node",
             )
         if now - self._told >= _TELL_S:
             self._told = now
-            self._listen(Event("note", -1, text=f"waiting for room: a worker needs {needs}; the nodes have {has}"))
+            self._listen(Event("note", -1, text=f"waiting for room: a worker needs {needs}; the nodes: {has}"))
