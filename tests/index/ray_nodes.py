@@ -18,6 +18,7 @@ ENVIRONMENT = {
     ),  # workers import tests' jobs
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AUTH_MODE": "disabled",  # whatever token lies in this user's home
 }
 """Of each node, and of what runs there."""
 

@@ -114,12 +114,28 @@ def _join(ray: Any, options: RayOptions) -> None:
             ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, **silent)
         else:
             ray.init(address=address, **silent)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise _unreachable(address, first_line(error)) from error
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
+        raise (_locked(address) if _wants_token(error) else _unreachable(address, first_line(error))) from error
+
+
+def _wants_token(error: BaseException) -> bool:
+    """Whether a cluster refused us as strangers. Ray has an error of its own for it, but does not always raise that."""
+    found: BaseException | None = error
+    while found is not None and type(found).__name__ != "AuthenticationError" and "AuthToken" not in str(found):
+        found = found.__cause__ or found.__context__
+    return found is not None
+
+
+def _locked(address: str) -> InputError:
+    return InputError(
+        f"the Ray cluster at {address} wants a token, and none or another was given",
+        "Expected RAY_AUTH_MODE=token, and the cluster's token in ~/.ray/auth_token or RAY_AUTH_TOKEN",
+        "Set them as on the cluster's nodes: `ray get-auth-token` prints the token there",
+    )
 
 
 def _address(asked: str) -> str:
-    """HOST:PORT of what answers, or "local". Ray itself would try for minutes where nothing does."""
+    """What to join: HOST:PORT, "auto" or "local". Ray itself would try for minutes where nothing answers."""
     address, named_by = asked, "--address"
     if address == "auto":
         address, named_by = os.environ.get("RAY_ADDRESS") or "auto", "RAY_ADDRESS"
@@ -128,7 +144,7 @@ def _address(asked: str) -> str:
         left = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray" / "ray_current_cluster"
         address = left.read_text().strip() if left.is_file() else ""
         host, port = _host_and_port(address) or ("", 0)
-        return address if host and answers(host, port) is None else "local"
+        return "auto" if host and answers(host, port) is None else "local"
     if address == "local":
         return address
     found = _host_and_port(address)
