@@ -128,7 +128,7 @@ class RunOptions:
         if self.workers is not None:
             _check_at_least("workers", self.workers, 1 if self.executor == "ray" else 0)
         gpus = self.gpus_per_worker
-        if gpus is not None and not (0 <= gpus <= 1 or (gpus < 1000 and gpus == int(gpus))):
+        if gpus is not None and not (0 <= gpus <= 1 or (1 < gpus < 1000 and gpus == int(gpus))):
             raise InputError(
                 f"{_flag('gpus_per_worker')} is {gpus}",
                 "Expected a part of one GPU, or a whole number of them",

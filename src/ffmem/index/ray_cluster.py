@@ -1,6 +1,7 @@
 """Joining a Ray cluster, and what it has room for."""
 
 import os
+import re
 import socket
 import tempfile
 from collections import Counter
@@ -98,7 +99,7 @@ def answers(host: str, port: int) -> str | None:
     """None if something listens there, else why not."""
     try:
         socket.create_connection((host, port), timeout=_CONNECT_S).close()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         return str(error)
     return None
 
@@ -162,7 +163,7 @@ def _address(asked: str) -> str:
 
 def _host_and_port(address: str) -> tuple[str, int] | None:
     host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isascii() or not port.isdigit():
+    if not host or "/" in host or not re.fullmatch("[0-9]{1,5}", port) or int(port) >= 2**16:
         return None
     return host.removeprefix("[").removesuffix("]"), int(port)  # an IPv6 address stands in brackets
 
