@@ -169,6 +169,31 @@ def test_one_worker_of_each_node_reads_the_model_before_the_others(
     assert sum(event.kind == "restart" for event in events) == 3 * dies
 
 
+@dataclass(frozen=True)
+class OddJob(AddJob):
+    """Its workers cannot begin on a node that is marked as odd."""
+
+    def start(self, slot: int, files: Files | None = None) -> AddWorker:
+        import os
+
+        if os.environ.get("ODD"):
+            raise RuntimeError("out of memory")
+        return super().start(slot, files)
+
+
+def test_a_node_on_which_no_worker_can_begin_is_left_alone(cluster: Nodes, run: Run, tmp_path: Path) -> None:
+    node = cluster.add(num_cpus=1, ODD="1")
+    events: list[Event] = []
+    try:
+        run(OddJob(tmp_path), [Number(value) for value in range(400)], events.append, workers=7)
+    finally:
+        cluster.kill(node)
+    assert taken(tmp_path) == list(range(400))
+    (note,) = [event for event in events if event.kind == "note"]
+    assert "died before they could begin (RuntimeError: out of memory): the others go on without" in note.text
+    assert node.node_id[:8] in note.where
+
+
 def test_a_node_that_dies_gives_its_tasks_to_the_others(cluster: Nodes, run: Run, tmp_path: Path) -> None:
     """However often it is at the same task: the task is not to blame."""
     events: list[Event] = []

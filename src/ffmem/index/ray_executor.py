@@ -104,9 +104,8 @@ class _Pool:
         self._members: list[_Member] = []
         self._buried: set[int] = set()
         self._failures = Failures(job, n_workers)
-        self._loading: dict[
-            str, _Member
-        ] = {}  # by node: who reads the model there, so that the others find it in memory
+        # by node, who reads the model there, and where it has been read: the others then find it in memory
+        self._loading: dict[str, _Member] = {}
         self._loaded: set[str] = set()
         self._actor_class = self._ray.remote(actor_class())
         self._probe = Probe(self._folder, job.run_id)
@@ -120,10 +119,12 @@ class _Pool:
         while self._waiting or any(member.unsaved for member in self._members):
             self._deal()
             oldest = {member.calls[0].ref: member for member in self._members if member.calls}
-            # one answer at a time comes here, and is written before the next: states are large
-            answered, _ = self._ray.wait(list(oldest), num_returns=1, timeout=1.0, fetch_local=False)
-            for ref in answered:
-                self._hear(oldest[ref])
+            self._ray.wait(list(oldest), num_returns=1, timeout=1.0, fetch_local=False)
+            # all that are there now, so that nobody is overheard; states are large, so each comes here only when the one
+            # before is written and forgotten
+            answered, _ = self._ray.wait(list(oldest), num_returns=len(oldest), timeout=0, fetch_local=False)
+            while answered:
+                self._hear(oldest.pop(answered.pop()))
             self._look_for_room()
         self._failures.raise_if_any()
         return frozenset(self._buried)
