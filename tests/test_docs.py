@@ -1,6 +1,7 @@
 """The documentation names everything there is, and what is generated is fresh."""
 
 import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def test_the_command_reference_is_fresh() -> None:
 def test_every_option_is_in_the_reference() -> None:
     text = (DOCS / "reference" / "cli.md").read_text()
     for option in [*fields(IndexOptions), *fields(RunOptions)]:
-        assert f"`--{option.name.replace('_', '-')} " in text
+        assert re.search(f"`--{option.name.replace('_', '-')}[ ,]", text), option.name
 
 
 def test_every_public_name_has_its_heading() -> None:
@@ -78,3 +79,21 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_the_readme_opens_with_the_two_commands() -> None:
     code = re.search(r"```(?:sh|bash|console)?\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert code is not None and "make demo" in code[1] and "make test" in code[1]
+
+
+def test_what_the_page_on_clusters_shows_can_be_read(tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    page = (DOCS / "how-to" / "cluster.md").read_text()
+    (job,) = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    cluster = job["spec"]["rayClusterSpec"]
+    assert job["kind"] == "RayJob" and job["spec"]["entrypoint"].startswith("ffmem index ")
+    assert f"ray=={cluster['rayVersion']}" in (ROOT / "constraints.txt").read_text()
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        assert {one["name"] for one in pod["volumes"]} == {one["name"] for one in pod["containers"][0]["volumeMounts"]}
+    (script,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "ffmem.sbatch").write_text(script)
+    checked = subprocess.run(["bash", "-n", tmp_path / "ffmem.sbatch"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    for option in re.findall(r"`(--[a-z-]+)", page.split("## A laptop")[0]):
+        assert re.search(f"{option}[ ,`]", (DOCS / "reference" / "cli.md").read_text()), option

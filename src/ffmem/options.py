@@ -5,6 +5,7 @@ one run to the next without changing a byte of the result.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -71,6 +72,9 @@ class IndexOptions:
     8,192 on a CPU, 524,288 elsewhere."""
     seed: int = 0
     """Seed of everything drawn: which documents are held out, which triggers are checked, which cells a share has."""
+    exclude_shards: str | None = None
+    """Shards to leave out, such as "3,17", since they fail again and again: their sentences are stored, but neither compete
+    nor count. An unfinished build may go on with others."""
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -94,6 +98,9 @@ class IndexOptions:
         for name, low in (("max_sentences", 1), ("max_tokens", 1), ("max_length", 2)):
             if getattr(self, name) is not None:
                 _check_at_least(name, getattr(self, name), low)
+        object.__setattr__(
+            self, "exclude_shards", format_shards(parse_shards(self.exclude_shards))
+        )  # one way to write it
         if self.seed >= 2**64:
             raise InputError(f"--seed is {self.seed}", "Expected a number below 2^64", "Write --seed 0")
         if not 0 <= self.holdout < 1:
@@ -120,8 +127,8 @@ class RunOptions:
     executor: ExecutorChoice = "local"
     """Where workers run: "local" on this machine, "ray" on the nodes of a Ray cluster."""
     address: str = "auto"
-    """Of the Ray cluster: HOST:PORT of its head; "auto": that of RAY_ADDRESS, else one that runs on this machine, else
-    one of this machine alone, made for this run."""
+    """Of the Ray cluster: HOST:PORT of its head; "local": one of this machine alone, made for this run; "auto": that of
+    RAY_ADDRESS, else one that runs on this machine, else "local"."""
     gpus_per_worker: float | None = None
     """GPUs of a worker on a Ray cluster, also parts of one; by default 1 if --device is cuda, else none."""
     shared: bool | None = None
@@ -132,10 +139,11 @@ class RunOptions:
         _check_choices(self)
         if self.workers is not None:
             _check_at_least("workers", self.workers, 1 if self.executor == "ray" else 0)
-        if self.gpus_per_worker is not None and not 0 <= self.gpus_per_worker < 1000:
+        gpus = self.gpus_per_worker
+        if gpus is not None and not (0 <= gpus <= 1 or (1 < gpus < 1000 and gpus == int(gpus))):
             raise InputError(
-                f"{_flag('gpus_per_worker')} is {self.gpus_per_worker}",
-                "Expected a number of GPUs, 0 or more",
+                f"{_flag('gpus_per_worker')} is {gpus}",
+                "Expected a part of one GPU, or a whole number of them",
                 "Write --gpus-per-worker 1, or 0.5 for two workers on each",
             )
         if self.executor == "local":
@@ -187,6 +195,28 @@ def parse_split(split: str) -> Windows | None:
             f"Write --split windows:{size}",
         )
     return Windows(size, stride)
+
+
+def parse_shards(shards: str | None) -> frozenset[int]:
+    """The shards that the option ``exclude_shards`` names.
+
+    Raises:
+        InputError: it is no list of numbers.
+    """
+    if shards is None:
+        return frozenset()
+    if not isinstance(shards, str) or not re.fullmatch(r"[0-9]{1,12}(,[0-9]{1,12})*", shards):
+        raise InputError(
+            f"--exclude-shards is {shards!r}",
+            "Expected numbers of shards with commas between them, without spaces",
+            "Write for example --exclude-shards 3,17",
+        )
+    return frozenset(map(int, shards.split(",")))
+
+
+def format_shards(shards: Iterable[int]) -> str | None:
+    """What `parse_shards` reads: ascending; None for no shards."""
+    return ",".join(map(str, sorted(shards))) or None
 
 
 def _flag(name: str) -> str:

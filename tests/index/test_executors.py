@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +38,12 @@ class AddJob:
     checkpoint_s: float = 0.0
     run_id: str = "r"
     expected: str = ""
+    fault: str = ""
+    """Where each worker dies: "start" or "save"."""
 
     def start(self, slot: int, files: Files | None = None) -> "AddWorker":
+        if self.fault == "start":
+            os.kill(os.getpid(), signal.SIGKILL)
         return AddWorker(self, slot, files or FolderFiles(self.folder))
 
     def covered(self, slot: int) -> set[str]:
@@ -47,6 +52,9 @@ class AddJob:
 
     def packed(self, task: "Number") -> "Number":
         return task
+
+    def leave_out(self, tasks: Sequence["Number"]) -> str:
+        return f"--without {','.join(task.task_id for task in tasks)}"
 
     def check(self, worker: "AddWorker") -> None:
         if self.expected and worker.model != self.expected:
@@ -59,13 +67,16 @@ class AddWorker:
     model = "adder"
 
     def __init__(self, job: AddJob, slot: int, files: Files) -> None:
-        self._folder, self._files = job.folder, files
+        self._folder, self._files, self._fault = job.folder, files, job.fault
         self._name = state_path(job.folder, job.run_id, slot).name
         self._taken: list[int] = json.loads(files.read(self._name) or b"[]")
 
     def do(self, task: Number, report: Report) -> None:
         if task.behaviour == "mend":
             raise InputError("a bad number", "Expected a good one", "Give another")
+        if task.behaviour == "nan":
+            self._taken.append(-task.value)  # half of it is done
+            raise ModelError("not a finite number", "Expected finite ones", "Use --dtype float32")
         if task.behaviour == "bug":
             raise ZeroDivisionError("a bug")
         if task.behaviour == "die" or (task.behaviour == "die once" and self._first_time(task)):
@@ -82,6 +93,8 @@ class AddWorker:
         return True
 
     def save(self) -> set[str]:
+        if self._fault == "save":
+            os.kill(os.getpid(), signal.SIGKILL)
         self._files.write(self._name, json.dumps(self._taken).encode())
         return {str(value) for value in self._taken}
 
@@ -110,16 +123,66 @@ def test_what_a_dead_worker_had_not_saved_is_done_again(tmp_path: Path, checkpoi
     assert sum(event.kind == "restart" for event in events) == 3
 
 
-def test_a_task_that_always_kills_its_worker_is_given_up(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"number 5 died 3 times in a row \(signal SIGKILL\).*fewer --workers"):
-        ProcessExecutor(2).run(AddJob(tmp_path), [Number(5, "die"), Number(6)], lambda _: None)
+@pytest.mark.parametrize("checkpoint_s", [0.0, 1000.0])
+def test_a_task_that_always_kills_its_worker_is_given_up_and_the_rest_goes_on(
+    tmp_path: Path, checkpoint_s: float
+) -> None:
+    events: list[Event] = []
+    tasks = [Number(value, "die" if value == 5 else "") for value in range(12)]
+    with pytest.raises(ModelError) as told:
+        ProcessExecutor(2).run(AddJob(tmp_path, checkpoint_s), tasks, events.append)
+    assert taken(tmp_path) == [value for value in range(12) if value != 5]
+    assert [event.task for event in events if event.kind == "failed"] == ["5"]
+    assert sum(event.kind == "restart" for event in events) == 3
+    assert str(told.value) == (
+        "number 5 failed 3 times: signal SIGKILL. Expected every task to be done; all others are, and are "
+        "kept. Run the same command again, with fewer --workers if memory ran out; or leave out what fails: --without 5."
+    )
+
+
+@pytest.mark.parametrize("executor", [InProcessExecutor(), ProcessExecutor(1), ProcessExecutor(2)], ids=str)
+@pytest.mark.parametrize("checkpoint_s", [0.0, 1000.0])
+def test_a_model_error_is_tried_once_and_leaves_no_trace(
+    executor: Executor, tmp_path: Path, checkpoint_s: float
+) -> None:
+    tasks = [Number(value, "nan" if value in (0, 3) else "") for value in range(8)]
+    with pytest.raises(ModelError) as told:
+        executor.run(AddJob(tmp_path, checkpoint_s), tasks, lambda _: None)
+    assert taken(tmp_path) == [1, 2, 4, 5, 6, 7]
+    assert "number 0 failed: not a finite number; number 3 failed: not a finite number" in str(told.value)
+    assert told.value.mend == "Use --dtype float32; or leave out what fails: --without 0,3"
+
+
+@pytest.mark.parametrize("executor", [InProcessExecutor(), ProcessExecutor(1)], ids=str)
+def test_a_run_in_which_everything_fails_is_stopped_early(executor: Executor, tmp_path: Path) -> None:
+    """What was done before, and is done again after each failure, is no sign that others can be."""
+    events: list[Event] = []
+    tasks = [Number(value, "nan" if value > 1 else "") for value in range(50)]
+    with pytest.raises(ModelError, match=r"number 7 failed: .*Expected others to be done in between"):
+        executor.run(AddJob(tmp_path, 1000.0), tasks, events.append)
+    assert [event.task for event in events if event.kind == "failed"] == ["2", "3", "4", "5", "6", "7"]
+
+
+def test_workers_that_never_begin_end_the_run(tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"died 3 times in a row before they could begin, last worker \d: signal SIGKILL"
+    ):
+        ProcessExecutor(2).run(AddJob(tmp_path, fault="start"), [Number(1), Number(2)], lambda _: None)
+
+
+def test_workers_that_never_save_end_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"died 3 times in a row while they wrote their state, last worker \d: signal"):
+        ProcessExecutor(2).run(AddJob(tmp_path, 1000.0, fault="save"), [Number(1), Number(2)], lambda _: None)
 
 
 def test_errors_of_a_worker_reach_the_caller(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a bad number"):
         ProcessExecutor(1).run(AddJob(tmp_path), [Number(1, "mend")], lambda _: None)
-    with pytest.raises(RuntimeError, match="ZeroDivisionError: a bug"):
+    with pytest.raises(ModelError, match="number 1 failed 3 times: ZeroDivisionError: a bug") as told:
         ProcessExecutor(1).run(AddJob(tmp_path), [Number(1, "bug")], lambda _: None)
+    assert "in do\n    raise ZeroDivisionError" in str(told.value.__cause__)  # --debug shows where
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        InProcessExecutor().run(AddJob(tmp_path), [Number(1, "bug")], lambda _: None)
 
 
 def test_no_tasks_start_no_worker(tmp_path: Path) -> None:

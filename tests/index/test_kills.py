@@ -87,7 +87,9 @@ def disturb(model: Path, corpus: Path, out: Path, n_kills: int, seed: int) -> tu
             message = last_words(process)
             if process.returncode == 0:
                 break
-            assert process.returncode == -signal.SIGKILL or "in use" in message or "died 3 times" in message, message
+            assert (
+                process.returncode == -signal.SIGKILL or "in use" in message or " failed 3 times: signal" in message
+            ), message
         assert contents(target) == contents(out / "whole")
         assert not list(target.glob("**/*.tmp")) and not (target / "work").exists()
     return n_done, n_builds, whole_s

@@ -8,6 +8,9 @@ from ffmem import queries, render
 from ffmem.cli.app import FLAT, Json, app, show
 from ffmem.options import IndexOptions, RunOptions
 
+FLAT_BOTH_WAYS = Parameter(name="*", negative=None)
+"""As FLAT, with --no-shared beside --shared: leaving both out is a third choice."""
+
 
 @app.command
 def index(
@@ -20,7 +23,7 @@ def index(
     revision: str | None = None,
     extend: str | None = None,
     options: Annotated[IndexOptions, FLAT] = IndexOptions(),  # noqa: B008 (frozen)
-    run: Annotated[RunOptions, FLAT] = RunOptions(),  # noqa: B008 (frozen)
+    run: Annotated[RunOptions, FLAT_BOTH_WAYS] = RunOptions(),  # noqa: B008 (frozen)
     quiet: bool = False,
     plan: bool = False,
     json: Json = False,

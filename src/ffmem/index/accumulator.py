@@ -34,7 +34,7 @@ class Accumulator(ABC):
 
     @abstractmethod
     def observe(
-        self, layer: int, coefficients: Float[Tensor, "batch positions d_ff"], places: Places, group: int = 0
+        self, layer: int, coefficients: Float[Tensor, "batch positions cells"], places: Places, group: int = 0
     ) -> None:
         """Count the coefficients of one layer, or expert, for one batch, and let them compete; padding is left out."""
 
@@ -92,7 +92,7 @@ class LayerAccumulator(Accumulator):
         ]
 
     def observe(
-        self, layer: int, coefficients: Float[Tensor, "batch positions d_ff"], places: Places, group: int = 0
+        self, layer: int, coefficients: Float[Tensor, "batch positions cells"], places: Places, group: int = 0
     ) -> None:
         """See Accumulator.observe."""
         self._groups[layer][group].observe(coefficients.float(), places)

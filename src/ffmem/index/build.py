@@ -15,8 +15,9 @@ import torch
 
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
-from ffmem.index.batches import plan_shards
+from ffmem.index.batches import Shard, plan_shards
 from ffmem.index.certificate import certify
+from ffmem.index.exclusions import split_off, told
 from ffmem.index.executors import Executor, InProcessExecutor, state_path, states_of_run
 from ffmem.index.files import disk_errors, map_arrays, write_json
 from ffmem.index.finish import write_index, write_manifest
@@ -28,12 +29,14 @@ from ffmem.index.identity import (
     describe,
     hash_of,
     identify,
+    without_exclusions,
 )
 from ffmem.index.inherit import check_extendable, copy_promoted, states_of
 from ffmem.index.machine import device_memory, machine, n_processors
 from ffmem.index.process_executor import ProcessExecutor
 from ffmem.index.progress import Listener, Meter, Progress
-from ffmem.index.ray_executor import RayExecutor, RayOptions
+from ffmem.index.ray_cluster import RayOptions
+from ffmem.index.ray_executor import RayExecutor
 from ffmem.index.reader import Index, open_index
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, layers_bytes, state_bytes
@@ -55,7 +58,7 @@ from ffmem.models.fairseq import PREFIX as FAIRSEQ
 from ffmem.models.registry import load_model
 from ffmem.models.sources import BUILT_IN
 from ffmem.models.transformer import Transformer
-from ffmem.options import IndexOptions, RunOptions
+from ffmem.options import IndexOptions, RunOptions, parse_shards
 
 
 def build_index(
@@ -88,9 +91,11 @@ def build_index(
         progress: called now and then with how far it is.
 
     Raises:
-        InputError: unknown model or corpus, an option that does not fit, or another index in ``out``.
+        InputError: unknown model or corpus, an option that does not fit, another index in ``out``, or a cluster that
+            cannot be used.
         StoreError: ``out`` is in use, damaged, or cannot be written.
-        ModelError: the model computes NaN, or a worker dies again and again.
+        ModelError: the model computes NaN, or workers die again and again, at shards that the message names; all others
+            are done and kept.
 
     Cost: memory beside the model is bounded by workers x cells x top and one batch a worker, whatever the corpus.
     """
@@ -140,7 +145,8 @@ class Build:
         self._begin(identity)
         with closing(make_executor(options, self._run)) as executor:
             self._build(model, identity, executor)
-        shutil.rmtree(self._paths.work)
+        # a shared folder may keep files that are still mapped, or a lost worker may still write: the next opening cleans up
+        shutil.rmtree(self._paths.work, ignore_errors=True)
         self._listen(Progress("done"))
 
     def _build(self, model: Transformer, identity: dict[str, Any], executor: Executor) -> None:
@@ -152,15 +158,17 @@ class Build:
             counts = self._write_text(model)
         with log.stage("certificate"):
             certificate = self._certify(model)
+        shards, excluded = self._shards(counts["n_sentences_by_corpus"])
         with log.stage("memories"):
-            states = self._scan(model, identity, executor, log)
+            states = self._scan(model, identity, executor, log, shards)
         self._listen(Progress("files"))
         with log.stage("files"):
             write_index(self._paths, list(states), accumulator_shape(model, options))
             machines = frozenset().union(*(account.machines for account in states.values()))
             manifest = describe(model, identity, options, sorted(machines) or [machine(model.module.device)])
             log.finish(counts["n_tokens"], self._paths.run)
-            write_manifest(self._paths, manifest | {"counts": counts, "certificate": certificate})
+            manifest |= {"counts": counts, "excluded_shards": told(excluded), "certificate": certificate}
+            write_manifest(self._paths, manifest)
 
     def _own_device(self) -> str:
         """Where this process has the model: it only measures its identities where workers are elsewhere."""
@@ -212,7 +220,10 @@ class Build:
         """Take the folder, or go on with the build that has it."""
         job = self._paths.work / "job.json"
         if job.exists():
-            check_same(self._paths, identity, json.loads(job.read_bytes()))
+            begun = json.loads(job.read_bytes())
+            check_same(self._paths, without_exclusions(identity), without_exclusions(begun))
+            if begun != identity:  # other shards are left out
+                write_json(job, identity)
             self._listen(Progress("model", message="going on with the build that was stopped"))
             return
         with disk_errors(self._paths.work):
@@ -239,7 +250,7 @@ class Build:
         if not done.exists():
             n_sentences = base.manifest["counts"]["n_sentences_by_corpus"]
             shards = plan_shards(base.text.sentence_start, n_sentences, job.options.shard_tokens)
-            covered = {shard.shard_id for shard in shards}
+            covered = {shard.shard_id for shard in shards} - parse_shards(job.options.exclude_shards)
             machines = base.manifest["same_bytes"].get("machines", ())
             save_state(state_path(job.folder, "base", 0), states_of(base), job.job_hash, covered, machines)
             copy_promoted(base, job.folder)
@@ -253,14 +264,17 @@ class Build:
                 write_json(done, certify(model, self._paths.work / "text", self._request.options))
         return dict(json.loads(done.read_bytes()))
 
+    def _shards(self, n_sentences_by_corpus: Sequence[int]) -> tuple[list[Shard], list[Shard]]:
+        """The shards to do, and those that are left out."""
+        options = self._request.options
+        starts = map_arrays(self._paths.work / "text" / "tokens.safetensors")["sentence_start"]
+        return split_off(plan_shards(starts, n_sentences_by_corpus, options.shard_tokens), options.exclude_shards)
+
     def _scan(
-        self, model: Transformer, identity: dict[str, Any], executor: Executor, log: RunLog
+        self, model: Transformer, identity: dict[str, Any], executor: Executor, log: RunLog, shards: Sequence[Shard]
     ) -> dict[Path, Account]:
-        """Run the model over all shards that no state covers yet; return the states that cover everything."""
+        """Run the model over the shards that no state covers yet; return the states that cover them all."""
         options, work = self._request.options, self._paths.work
-        counts = json.loads((work / "text.json").read_bytes())
-        starts = map_arrays(work / "text" / "tokens.safetensors")["sentence_start"]
-        shards = plan_shards(starts, counts["n_sentences_by_corpus"], options.shard_tokens)
         job = IndexJob(
             folder=work.absolute(),
             model=_absolute(self._request.model),
@@ -268,13 +282,17 @@ class Build:
             options=options,
             projection=decide_projection(model, options),
             run_id=secrets.token_hex(4),
-            job_hash=hash_of(identity),
+            job_hash=hash_of(without_exclusions(identity)),
             checkpoint_s=float(self._run.checkpoint_s),
             weights=hashes_of(model),
         )
         if self._request.base is not None:
             self._take_base(self._request.base, job)
-        covered = adopt_states(work, job)
+        wanted = frozenset(shard.shard_id for shard in shards)
+        covered, n_dropped = adopt_states(work, job, wanted)
+        if n_dropped:
+            what = f"{n_dropped:,} shards are read again: their checkpoints hold what is now to be left out"
+            self._listen(Progress("memories", message=what))
         tasks: list[ScanShard | ProjectLayer] = [ScanShard(s) for s in shards if s.shard_id not in covered]
         layers = range(len(indexed_cells(model, options).layers))
         tasks += [ProjectLayer(layer) for layer in layers if not promoted_path(work, layer).exists()]
@@ -287,33 +305,45 @@ class Build:
             if slot not in abandoned
         }
         states = {path: account for path, account in found.items() if account is not None}
-        assert sorted(n for account in states.values() for n in account.covered) == list(range(len(shards)))
+        assert sorted(n for account in states.values() for n in account.covered) == sorted(wanted)
         return states
 
 
-def adopt_states(work: Path, job: IndexJob) -> set[int]:
-    """Take over the states of earlier runs under this run's names; return the shards they cover.
+def adopt_states(work: Path, job: IndexJob, wanted: frozenset[int]) -> tuple[set[int], int]:
+    """Take over the states of earlier runs under this run's names.
 
     A worker that outlived a killed parent may still put its state under the old run's name; that name is never read
     in this run, and never counted twice in a later one: of states that overlap, only the fuller is taken.
+
+    Args:
+        work: the work folder.
+        job: this run.
+        wanted: the shards of the index; a state that covers another cannot be used, since nothing is taken out of a sum.
+
+    Returns:
+        The shards that are covered, and the number of wanted shards that were, beside one that is not wanted.
     """
     found = []
-    for path in sorted(work.glob("state-*.safetensors")):
+    for number, old in enumerate(sorted(work.glob("state-*.safetensors"))):
+        path = state_path(work, f"adopted-{job.run_id}", number)
+        os.replace(old, path)  # first of all: what is read and taken is then what no old worker can still replace
         account = read_account(path, job.job_hash)
         if account is not None and account.covered:
             found.append((account.covered, path))
         else:
             path.unlink()
     covered: set[int] = set()
-    slot = 0
+    n_dropped = slot = 0
     for shards, path in sorted(found, key=lambda item: (-len(item[0]), min(item[0]))):
-        if covered & shards:
+        if not shards <= wanted:
+            n_dropped += len(shards & wanted)
+        if covered & shards or not shards <= wanted:
             path.unlink()
             continue
         os.replace(path, state_path(work, job.run_id, slot))
         covered |= shards
         slot += 1
-    return covered
+    return covered, n_dropped
 
 
 def _absolute(model: str) -> str:
@@ -327,9 +357,25 @@ def make_executor(options: IndexOptions, run: RunOptions) -> Executor:
     """Worker processes of one thread each on a CPU, one process on a GPU; 0 workers: this process; or a Ray cluster."""
     on_cpu = options.device == "cpu"
     if run.executor == "ray":
+        _check_cluster_device(options.device, run.gpus_per_worker)
         gpus = run.gpus_per_worker if run.gpus_per_worker is not None else float(not on_cpu)
         return RayExecutor(RayOptions(run.address, run.workers, options.threads, gpus, run.shared))
     workers = run.workers
     if workers is None:
         workers = max(1, n_processors() // options.threads) if on_cpu else 1
     return ProcessExecutor(workers) if workers else InProcessExecutor()
+
+
+def _check_cluster_device(device: str, gpus: float | None) -> None:
+    if device not in ("cpu", "cuda"):
+        raise InputError(
+            f"--device is {device!r} with --executor ray",
+            "Expected cpu or cuda: the cluster gives each worker GPUs of its own, of which it sees no others",
+            "Write --device cuda",
+        )
+    if device == "cpu" and gpus:
+        raise InputError(
+            f"--gpus-per-worker is {gpus:g} with --device cpu",
+            "Expected GPUs only where the model is to run on them",
+            "Write --device cuda, or leave --gpus-per-worker out",
+        )

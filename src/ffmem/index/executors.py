@@ -7,15 +7,15 @@ own every so many seconds, with the tasks it covers. What a dead worker had not 
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from ffmem.errors import ModelError
+from ffmem.index.failures import Failures
 from ffmem.index.files import atomic_write
-
-MAX_ATTEMPTS = 3
-"""A task whose worker has died this often is given up."""
 
 
 @runtime_checkable
@@ -123,6 +123,10 @@ class Job(Protocol):
         """Raise a FfmemError if a worker of another machine would compute something else than this one."""
         ...
 
+    def leave_out(self, tasks: Sequence[Any]) -> str:
+        """The option that leaves tasks out of the job, for messages; "" if it cannot be done without them."""
+        ...
+
 
 @dataclass(frozen=True)
 class Event:
@@ -162,7 +166,8 @@ class Executor(Protocol):
             not to be read.
 
         Raises:
-            FfmemError: as a worker raised it; the tasks covered so far stay covered.
+            ModelError: tasks were given up, and all others are done: see `failures`. Or too many were.
+            FfmemError: any other, as a worker raised it; the tasks covered so far stay covered.
         """
         ...
 
@@ -172,25 +177,41 @@ class Executor(Protocol):
 
 
 class InProcessExecutor:
-    """Does the tasks one after the other in this process."""
+    """Does the tasks one after the other in this process; a bug in a task ends the run as it is, with its traceback."""
 
     n_workers = 1
 
     def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
         """See Executor.run."""
-        if not tasks:
-            return frozenset()
+        waiting, failures = deque(tasks), Failures(job)
+        while waiting:
+            self._work(job, waiting, failures, listen)
+            failures.stop_if_hopeless(waiting)
+        failures.raise_if_any()
+        return frozenset()
+
+    def _work(self, job: Job, waiting: deque[Task], failures: Failures, listen: Listener) -> None:
+        """A worker from its start until all is done, or it has met what it cannot do."""
         worker = job.start(0)
         listen(Event("ready", 0))
         saved = time.monotonic()
-        for task in tasks:
-            worker.do(task, lambda n_tokens, text="": listen(Event("tokens", 0, n_tokens, text=text)))
+        unsaved: list[Task] = []
+        while waiting:
+            task = waiting.popleft()
+            try:
+                worker.do(task, lambda n_tokens, text="": listen(Event("tokens", 0, n_tokens, text=text)))
+            except ModelError as error:  # its state holds half of the task: back to the checkpoint
+                failures.failed([task], error.got, error)
+                listen(Event("failed", 0, task=task.task_id, text=error.got))
+                waiting.extendleft(reversed(unsaved))
+                return
+            failures.done(task)
+            unsaved.append(task)
             listen(Event("task", 0, task=task.task_id))
             if time.monotonic() - saved >= job.checkpoint_s:
                 worker.save()
-                saved = time.monotonic()
+                saved, unsaved = time.monotonic(), []
         worker.save()
-        return frozenset()
 
     def close(self) -> None:
         """See Executor.close."""

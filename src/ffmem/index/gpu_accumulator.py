@@ -98,12 +98,12 @@ class GpuAccumulator(Accumulator):
         self._counts = [counts.copy() for counts in self._kept_counts]
 
     def observe(
-        self, layer: int, coefficients: Float[Tensor, "batch positions d_ff"], places: Places, group: int = 0
+        self, layer: int, coefficients: Float[Tensor, "batch positions cells"], places: Places, group: int = 0
     ) -> None:
         """See Accumulator.observe."""
-        d_ff = self.shape.layers[layer].d_ff
-        start = self._starts[layer] + group * d_ff
-        cells = slice(start, start + d_ff)
+        n_cells = self.shape.layers[layer].group_size
+        start = self._starts[layer] + group * n_cells
+        cells = slice(start, start + n_cells)
         every_position = self.shape.per_sentence == "all"
         arrays, there = self._arrays, places.on(coefficients.device, every_position)
         observe(

@@ -61,6 +61,12 @@ def differences(found: dict[str, Any], asked: dict[str, Any]) -> str:
     return "; ".join(f"{_readable(n)} is {left.get(n)!r} there and {right.get(n)!r} here" for n in names)
 
 
+def without_exclusions(identity: dict[str, Any]) -> dict[str, Any]:
+    """An identity as far as it decides what a shard gives: which shards are left out does not."""
+    kept = {name: value for name, value in identity["options"].items() if name != "exclude_shards"}
+    return identity | {"options": kept}
+
+
 def check_same(paths: StorePaths, asked: dict[str, Any], found: dict[str, Any]) -> None:
     """Refuse to go on with, or open, an index of something else; the message names each difference."""
     told = differences(found, asked)

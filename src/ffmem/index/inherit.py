@@ -9,12 +9,14 @@ import numpy as np
 from safetensors.numpy import save
 
 from ffmem.errors import InputError
+from ffmem.index.batches import plan_shards
 from ffmem.index.files import atomic_write
-from ffmem.index.identity import differences
+from ffmem.index.identity import differences, without_exclusions
 from ffmem.index.reader import Index
 from ffmem.index.store import NO_TOKEN, PROMOTED_ARRAYS, StorePaths
 from ffmem.index.text_writer import TextBase, TextCounts
 from ffmem.index.worker import promoted_path
+from ffmem.options import format_shards, parse_shards
 
 _LOWER_HALF = 2**32 - 1
 
@@ -58,9 +60,10 @@ def text_of(index: Index) -> TextBase:
 
 def check_extendable(base: Index, asked: dict[str, Any]) -> None:
     """Refuse to extend an index of another model or with other options, or one that stopped at a limit."""
+    found = without_exclusions(base.manifest["identity"])
     told = differences(
-        {name: value for name, value in base.manifest["identity"].items() if name != "corpus"},
-        {name: value for name, value in asked.items() if name != "corpus"},
+        {name: value for name, value in found.items() if name != "corpus"},
+        {name: value for name, value in without_exclusions(asked).items() if name != "corpus"},
     )
     if told:
         raise InputError(
@@ -68,6 +71,7 @@ def check_extendable(base: Index, asked: dict[str, Any]) -> None:
             "Expected the same model and options",
             f"Give the options that `ffmem info {base.folder}` shows",
         )
+    _check_exclusions(base, asked["options"]["exclude_shards"])
     stopped_by = base.manifest["counts"]["stopped_by"]
     if stopped_by is not None:
         flag = "--" + stopped_by.replace("_", "-")
@@ -75,4 +79,23 @@ def check_extendable(base: Index, asked: dict[str, Any]) -> None:
             f"{base.folder} stopped at {flag}, so that no text can follow it",
             "Expected an index of whole corpora",
             f"Build it without {flag}, then extend that one",
+        )
+
+
+def n_shards(index: Index) -> int:
+    """Shards of a finished index, those that were left out included; it has as many in an index that it becomes part of."""
+    manifest = index.manifest
+    n_sentences = manifest["counts"]["n_sentences_by_corpus"]
+    return len(plan_shards(index.text.sentence_start, n_sentences, manifest["identity"]["options"]["shard_tokens"]))
+
+
+def _check_exclusions(base: Index, asked: str | None) -> None:
+    """What was found of a shard is in the base or not; nothing can be taken out of it."""
+    n, left_out = n_shards(base), base.manifest["identity"]["options"].get("exclude_shards")
+    here = format_shards(shard for shard in parse_shards(asked) if shard < n)
+    if here != left_out:
+        raise InputError(
+            f"of the {n} shards of {base.folder}, {left_out or 'none'} are left out there and {here or 'none'} here",
+            "Expected the same: an extension takes over what was found",
+            f"Write --exclude-shards {left_out}" if left_out else f"Name only shards from {n} on",
         )

@@ -54,6 +54,14 @@ def _scalars(value: Any) -> bool:
     return isinstance(value, dict) and all(one is None or isinstance(one, (str, int, float)) for one in value.values())
 
 
+_EXCLUDED = ("shard_id", "first_sentence", "end_sentence", "n_tokens")
+
+
+def _excluded(value: Any) -> bool:
+    """Of shards that were left out, which need not be there."""
+    return isinstance(value, list) and all(_wrong(one, dict.fromkeys(_EXCLUDED, _is_count)) is None for one in value)
+
+
 _COUNTS = (
     "n_documents", "n_documents_held_out", "n_documents_empty", "n_sentences", "n_sentences_held_out", "n_duplicates",
     "n_tokens", "n_tokens_held_out", "n_context_tokens", "n_undecodable_bytes", "n_long_sentences", "n_windows",
@@ -99,6 +107,8 @@ def problem_of(manifest: dict[str, Any]) -> str | None:
         return f"it has {problem}"
     if not _scalars(manifest["identity"]["options"]):
         return "it has no sound identity.options"
+    if not _excluded(manifest.get("excluded_shards", [])):
+        return "it has no sound excluded_shards"
     layers = [(layer["stack"], layer["layer"]) for layer in manifest["model"]["layers"]]
     if len(set(layers)) != len(layers):
         return "it has a layer twice"

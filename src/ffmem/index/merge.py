@@ -12,14 +12,15 @@ from ffmem.index.certificate import worst_of
 from ffmem.index.executors import state_path
 from ffmem.index.files import disk_errors, write_json
 from ffmem.index.finish import write_index, write_manifest
-from ffmem.index.identity import corpora_of, differences, hash_of, join_corpora
-from ffmem.index.inherit import copy_promoted, states_of
+from ffmem.index.identity import corpora_of, differences, hash_of, join_corpora, without_exclusions
+from ffmem.index.inherit import copy_promoted, n_shards, states_of
 from ffmem.index.layers import Shape
 from ffmem.index.reader import Index, open_index
 from ffmem.index.states import save_state
 from ffmem.index.store import StorePaths, locked
 from ffmem.index.text_spool import TextSpool
 from ffmem.index.text_writer import TOKEN_LIMIT, TextCounts
+from ffmem.options import format_shards
 
 
 def merge_indexes(
@@ -76,7 +77,10 @@ def merge_indexes(
 
 def _check(first: Index, second: Index) -> None:
     told = differences(
-        *({n: v for n, v in one.manifest["identity"].items() if n != "corpus"} for one in (first, second))
+        *(
+            {n: v for n, v in without_exclusions(one.manifest["identity"]).items() if n != "corpus"}
+            for one in (first, second)
+        )
     )
     if told:
         raise InputError(
@@ -144,6 +148,21 @@ def _save_states(pair: list[Index], work: Path) -> list[Path]:
     return states
 
 
+def _exclusions(pair: list[Index]) -> tuple[str | None, list[dict[str, int]]]:
+    """The shards that were left out of either, as the option and as the manifest tell them: those of the second follow."""
+    shards: list[int] = []
+    told: list[dict[str, int]] = []
+    first_shard = first_sentence = 0
+    for index in pair:
+        for one in index.manifest.get("excluded_shards", ()):
+            moved = {"shard_id": first_shard, "first_sentence": first_sentence, "end_sentence": first_sentence}
+            told.append(one | {name: one[name] + offset for name, offset in moved.items()})
+            shards.append(told[-1]["shard_id"])
+        first_shard += n_shards(index)
+        first_sentence += index.manifest["counts"]["n_sentences"]
+    return format_shards(shards), told
+
+
 def _manifest(pair: list[Index], counts: dict[str, Any]) -> dict[str, Any]:
     first, second = (index.manifest for index in pair)
     exact = {"processor", "holds"}
@@ -156,9 +175,12 @@ def _manifest(pair: list[Index], counts: dict[str, Any]) -> dict[str, Any]:
     machines = sorted({name for one in (first, second) for name in one["same_bytes"].get("machines", ())})
     corpora = [corpus for one in (first, second) for corpus in corpora_of(one["identity"])]
     kept = {name: value for name, value in first.items() if name != "files"}
+    exclude_shards, excluded = _exclusions(pair)
+    options = first["identity"]["options"] | {"exclude_shards": exclude_shards}
     return kept | {
-        "identity": first["identity"] | {"corpus": join_corpora(corpora)},
+        "identity": first["identity"] | {"corpus": join_corpora(corpora), "options": options},
         "counts": counts,
+        "excluded_shards": excluded,
         "same_bytes": first["same_bytes"] | {"holds": same, "why": why, "machines": machines},
         "certificate": first["certificate"]
         | {

@@ -15,7 +15,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ffmem.errors import FfmemError, ModelError
-from ffmem.index.executors import MAX_ATTEMPTS, Event, Job, Listener, Task
+from ffmem.index.executors import Event, Job, Listener, Task
+from ffmem.index.failures import Failures, never_began, never_saved, reason
 
 
 class ProcessExecutor:
@@ -27,9 +28,10 @@ class ProcessExecutor:
     def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
         """See Executor.run."""
         if tasks:
-            pool = _Pool(job, tasks, listen)
+            n_workers = min(self.n_workers, len(tasks))
+            pool = _Pool(job, tasks, listen, n_workers)
             try:
-                pool.run(min(self.n_workers, len(tasks)))
+                pool.run(n_workers)
             finally:
                 pool.kill()
         return frozenset()
@@ -45,16 +47,17 @@ class _Member:
     slot: int
     process: BaseProcess
     connection: Connection
+    ready: bool = False
     task: Task | None = None
     unsaved: dict[str, Task] | None = None
     """Tasks done, or begun, that no state file covers yet."""
 
 
 class _Pool:
-    def __init__(self, job: Job, tasks: Sequence[Task], listen: Listener) -> None:
+    def __init__(self, job: Job, tasks: Sequence[Task], listen: Listener, n_workers: int) -> None:
         self._job, self._listen = job, listen
         self._waiting = deque(tasks)
-        self._deaths: dict[str, int] = {}  # in a row, by what the worker was at
+        self._failures = Failures(job, n_workers)
         self._members: dict[int, _Member] = {}
         self._context = multiprocessing.get_context("spawn")
 
@@ -68,6 +71,7 @@ class _Pool:
                 by_handle[member.process.sentinel] = member
             for member in {id(m): m for handle in wait(list(by_handle)) for m in [by_handle[handle]]}.values():
                 self._hear(member)
+        self._failures.raise_if_any()
 
     def _start(self, slot: int) -> None:
         ours, theirs = self._context.Pipe()
@@ -86,29 +90,38 @@ class _Pool:
                 if self._take(member, kind, value):
                     return
         except (EOFError, ConnectionResetError):
-            self._bury(member)
+            self._bury(member, "")
             return
         if not member.process.is_alive() and not member.connection.poll():
-            self._bury(member)
+            self._bury(member, "")
 
     def _take(self, member: _Member, kind: str, value: Any) -> bool:
         """Act on one message; True if the worker has left."""
         assert member.unsaved is not None
         if kind == "error":
-            raise value
+            if member.task is None or (isinstance(value, FfmemError) and not isinstance(value, ModelError)):
+                raise value
+            self._bury(member, reason(value), value)
+            return True
         if kind == "tokens":
             self._listen(Event("tokens", member.slot, value[0], text=value[1]))
         elif kind == "saved":
             for task_id in value:
                 member.unsaved.pop(task_id, None)
         elif kind == "left":
+            self._failures.survived("save")
             member.process.join()
             del self._members[member.slot]
             return True
         else:  # "ready" or "task": give it something to do
-            done = member.task.task_id if member.task is not None and kind == "task" else ""
+            done = ""
+            if member.task is None:
+                self._failures.survived("start")
+                member.ready = True
+            else:
+                self._failures.done(member.task)
+                done = member.task.task_id
             self._listen(Event(kind, member.slot, task=done))
-            self._deaths.pop(f"worker {member.slot}, between tasks,", None)
             member.task = self._waiting.popleft() if self._waiting else None
             if member.task is not None:
                 member.unsaved[member.task.task_id] = member.task
@@ -116,21 +129,26 @@ class _Pool:
                 member.connection.send(member.task)
         return False
 
-    def _bury(self, member: _Member) -> None:
+    def _bury(self, member: _Member, why: str, error: Exception | None = None) -> None:
         """Hand out again what a dead worker had not saved, and start another in its place."""
         member.process.join()
         member.connection.close()
         del self._members[member.slot]
         assert member.unsaved is not None
-        doing = member.task.describe() if member.task else f"worker {member.slot}, between tasks,"
-        self._deaths[doing] = self._deaths.get(doing, 0) + 1
-        if self._deaths[doing] >= MAX_ATTEMPTS:
-            raise _worker_lost(doing, member.process.exitcode)
         for task_id in self._job.covered(member.slot):  # it may have died after it saved, before it said so
             member.unsaved.pop(task_id, None)
-        self._waiting.extendleft(reversed(member.unsaved.values()))
+        why = why or _how(member.process.exitcode)
         at = member.task.task_id if member.task else ""
-        self._listen(Event("restart", member.slot, task=at, text=_how(member.process.exitcode)))
+        if member.task is None and self._failures.died("save" if member.ready else "start"):
+            raise (never_saved if member.ready else never_began)(f"worker {member.slot}", why) from error
+        suspect = member.unsaved.pop(at, None)
+        if suspect is not None and self._failures.failed([suspect], why, error):
+            self._listen(Event("failed", member.slot, task=at, text=why))
+        elif suspect is not None:
+            self._waiting.append(suspect)
+        self._waiting.extendleft(reversed(member.unsaved.values()))
+        self._failures.stop_if_hopeless(self._waiting)
+        self._listen(Event("restart", member.slot, task=at, text=why))
         self._start(member.slot)
 
     def kill(self) -> None:
@@ -139,14 +157,6 @@ class _Pool:
         for member in self._members.values():
             member.process.join()
             member.connection.close()
-
-
-def _worker_lost(doing: str, exitcode: int | None) -> ModelError:
-    return ModelError(
-        f"the process at {doing} died {MAX_ATTEMPTS} times in a row ({_how(exitcode)})",
-        "Expected it to finish; SIGKILL usually means that memory ran out",
-        "Run the same command again with fewer --workers (what is finished is kept)",
-    )
 
 
 def _how(exitcode: int | None) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ffmem.errors import InputError, StoreError
+from ffmem.index.exclusions import ranges_of, split_off
 from ffmem.index.files import sha256_of
 from ffmem.index.reader import Index
 from ffmem.index.store import LAYER_ARRAYS, NO_TOKEN, StorePaths, layer_sizes
@@ -128,6 +129,10 @@ def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
         magnitudes = coefficients * np.array([1, -1], dtype=np.float32)[: index.n_signs, None]
     if (tokens[filled] >= n_tokens).any():
         yield f"{name_of_layer}: a trigger lies past the last of {n_tokens:,} tokens"
+    starts = index.text.sentence_start
+    for first, end in ranges_of(index.manifest):
+        if ((tokens >= starts[first]) & (tokens < starts[end])).any():
+            yield f"{name_of_layer}: a trigger lies in sentences {first} to {end - 1}, which were left out"
     if not (magnitudes[filled] > 0).all() or (coefficients[~filled] != 0).any():
         yield f"{name_of_layer}: a trigger's coefficient has the wrong sign, or an empty slot has one"
     if (magnitudes[:, :, 1:] > magnitudes[:, :, :-1]).any() or (np.diff(filled.astype(np.int8), axis=2) > 0).any():
@@ -139,8 +144,23 @@ def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
         yield f"{name_of_layer}: a promoted token's score is not a finite number"
     if (np.maximum(arrays.promoted_ids, arrays.suppressed_ids) >= index.manifest["model"]["d_vocab"]).any():
         yield f"{name_of_layer}: a promoted token's id is not in the vocabulary"
+    expected = _expected_counts(index)
+    if cells.n_groups == 1 and tuple(arrays.counts[0].tolist()) != expected:
+        counted = "{:,} positions of {:,} sentences".format(*arrays.counts[0].tolist())
+        yield f"{name_of_layer}: it counts {counted}, not {expected[0]:,} of {expected[1]:,}"
     if (arrays.histogram.sum(2, dtype=np.int64) != np.repeat(arrays.counts[:, 1], cells.group_size)[:, None]).any():
         yield f"{name_of_layer}: a histogram does not count each sentence once"
+
+
+def _expected_counts(index: Index) -> tuple[int, int]:
+    """How many positions compete, of how many sentences: all but the first few of each, and what was left out."""
+    text, n_sentences = index.text, index.manifest["counts"]["n_sentences"]
+    lengths = np.diff(text.sentence_start[: n_sentences + 1].astype(np.int64))
+    context = np.zeros_like(lengths) if text.context is None else text.context[:n_sentences].astype(np.int64)
+    competing = lengths - np.maximum(context, index.manifest["identity"]["options"].get("skip_first", 0))
+    for first, end in ranges_of(index.manifest):
+        competing[first:end] = 0
+    return int(competing.clip(0).sum()), int((competing > 0).sum())
 
 
 def _wrong_text(index: Index) -> Iterator[str]:
@@ -173,9 +193,10 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
         loaded = load_indexed_model(index, model, options.device)
         folder = StorePaths(index.folder).index
         text = ShardText(read_tokens(folder), loaded, options)
-        shards = plan_shards(
+        all_shards = plan_shards(
             index.text.sentence_start, index.manifest["counts"]["n_sentences_by_corpus"], options.shard_tokens
         )
+        shards, _ = split_off(all_shards, options.exclude_shards)
         batches = [batch for shard in shards for batch in text.batches(shard)]
         drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
         tally = _Tally(index)

@@ -1,6 +1,6 @@
 """One pass of a model over shards of an index's text: the job that executors run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -28,7 +28,7 @@ from ffmem.models.base import Projection
 from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
-from ffmem.options import IndexOptions
+from ffmem.options import IndexOptions, format_shards, parse_shards
 from ffmem.selection import select
 
 
@@ -127,6 +127,13 @@ class IndexJob:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "tokens"}
+
+    def leave_out(self, tasks: Sequence[ScanShard | ProjectLayer]) -> str:
+        """The option that leaves tasks out, beside what is left out already; "" if there is none for one of them."""
+        shards = [task.shard.shard_id for task in tasks if isinstance(task, ScanShard)]
+        if len(shards) < len(tasks):
+            return ""
+        return f"--exclude-shards {format_shards({*shards, *parse_shards(self.options.exclude_shards)})}"
 
     def check(self, worker: "IndexWorker") -> None:
         """Raise ModelError if a worker's model is not the one that is meant."""

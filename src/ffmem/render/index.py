@@ -28,7 +28,7 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
         f"  tokens     {counts['n_tokens']:,} indexed",
         f"  speed      {_speed(index)}",
     ]
-    lines += [f"  note       {note}" for note in _notes(counts)]
+    lines += [f"  note       {note}" for note in _notes(index.manifest)]
     for highlight in highlights:
         strongest = [trigger for trigger in highlight.cell.triggers[:5] if trigger.sign == 1]
         lines += ["", f"{highlight.cell.cell}: {highlight.why}", *(trigger_line(one, width()) for one in strongest)]
@@ -63,7 +63,15 @@ def _speed(index: Index) -> str:
     return f"{speeds[-1]:,.0f} tokens/s" if speeds else "not recorded"
 
 
-def _notes(counts: dict[str, Any]) -> Iterator[str]:
+def _notes(manifest: dict[str, Any]) -> Iterator[str]:
+    counts, excluded = manifest["counts"], manifest.get("excluded_shards", ())
+    if excluded:
+        ranges = ", ".join(f"{one['first_sentence']} to {one['end_sentence'] - 1}" for one in excluded[:5])
+        yield (
+            f"{len(excluded):,} {'shard was' if len(excluded) == 1 else 'shards were'} left out: "
+            f"{sum(one['n_tokens'] for one in excluded):,} tokens neither compete nor count (sentences {ranges}"
+            f"{', ...' if len(excluded) > 5 else ''})"
+        )
     if counts["n_undecodable_bytes"]:
         yield f"{counts['n_undecodable_bytes']:,} bytes were not UTF-8 and stand as U+FFFD"
     if counts["n_long_sentences"]:
@@ -92,7 +100,7 @@ def info(found: dict[str, Any]) -> str:
         f"sentences    {counts['n_sentences']:,} indexed, {counts['n_duplicates']:,} repeats, "
         f"{counts['n_sentences_held_out']:,} held out",
         f"tokens       {counts['n_tokens']:,} indexed, {counts['n_tokens_held_out']:,} held out",
-        *(f"note         {note}" for note in _notes(counts)),
+        *(f"note         {note}" for note in _notes(found)),
         f"projection   {found['projection']}",
         f"options      {options}",
         f"certificate  sum of coefficients x values + bias = output: {max(errors['ff_sum_errors']):.1e}; "
