@@ -55,7 +55,7 @@ class Accumulator:
     def dump(self, job: str) -> bytes:
         """The state as the bytes of a state file. ``job`` says what it is a state of: see `read_account`."""
         layers = (self.layer(layer) for layer in range(len(self._groups)))
-        return dump_state(layers, job, self.covered, self.machines)
+        return dump_state(self.shape, layers, job, self.covered, self.machines)
 
     def layer(self, layer: int) -> dict[str, np.ndarray]:
         """The state of one layer as plain arrays: see layers.FIELDS; of experts, one after the other."""

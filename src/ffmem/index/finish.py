@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save
 
 from ffmem.index.files import atomic_write, disk_errors, sha256_of, sync_folder, write_json
 from ffmem.index.layers import Shape
-from ffmem.index.states import merge_layers
+from ffmem.index.states import merged_layers
 from ffmem.index.store import NO_TOKEN, StorePaths, layer_path
 from ffmem.index.worker import promoted_path
 
@@ -28,8 +28,8 @@ def write_index(paths: StorePaths, states: Sequence[Path], shape: Shape) -> None
         for leftover in (building, paths.index):
             shutil.rmtree(leftover, ignore_errors=True)
         (building / "layers").mkdir(parents=True)
-        for layer, cells in enumerate(shape.layers):
-            arrays = layer_arrays(merge_layers(states, layer))
+        for layer, (cells, state) in enumerate(zip(shape.layers, merged_layers(states, shape), strict=True)):
+            arrays = layer_arrays(state)
             arrays |= load_file(promoted_path(paths.work, layer))
             atomic_write(layer_path(building, cells), save(arrays))
         for name in ("text.sqlite", "tokenizer.json", "tokens.safetensors"):
