@@ -28,8 +28,8 @@ def write_index(paths: StorePaths, states: Sequence[Path], shape: Shape) -> None
         for leftover in (building, paths.index):
             shutil.rmtree(leftover, ignore_errors=True)
         (building / "layers").mkdir(parents=True)
-        for layer, (cells, state) in enumerate(zip(shape.layers, merged_layers(states, shape), strict=True)):
-            arrays = layer_arrays(state)
+        merged = merged_layers(states, shape, layer_arrays)
+        for layer, (cells, arrays) in enumerate(zip(shape.layers, merged, strict=True)):
             arrays |= load_file(promoted_path(paths.work, layer))
             atomic_write(layer_path(building, cells), save(arrays))
         for name in ("text.sqlite", "tokenizer.json", "tokens.safetensors"):
@@ -51,10 +51,17 @@ def layer_arrays(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {
         "trigger_coefficient": coefficients,
         "trigger_token": tokens,
-        "slot_by_token": np.argsort(tokens.reshape(-1), kind="stable").astype(np.uint32),
+        "slot_by_token": _slots_in_order(tokens.reshape(-1)),
         "histogram": np.ascontiguousarray(histogram).astype(np.uint32),
         **{name: state[name] for name in ("sum", "square_sum", "n_active", "minimum", "maximum", "counts")},
     }
+
+
+def _slots_in_order(tokens: np.ndarray) -> np.ndarray:
+    """Slots by token, those of one token in their own order (uint32); sorted as one number, which is faster than by index."""
+    both = (tokens.astype(np.uint64) << np.uint64(32)) | np.arange(len(tokens), dtype=np.uint64)
+    both.sort()
+    return both.astype(np.uint32)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -28,6 +28,7 @@ from ffmem.index.machine import n_processors
 
 _MOST_THREADS = 4
 """That merge layers at a time: each holds two, and reading is the limit long before."""
+Make = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 _CODES = {"<i8": "I64", "<i4": "I32", "<f4": "F32"}
 
 
@@ -133,12 +134,15 @@ def read_account(path: Path, job: str) -> Account | None:
         return None
 
 
-def merged_layers(paths: Sequence[Path], shape: Shape, threads: int | None = None) -> Iterator[dict[str, np.ndarray]]:
+def merged_layers(
+    paths: Sequence[Path], shape: Shape, make: Make | None = None, threads: int | None = None
+) -> Iterator[dict[str, np.ndarray]]:
     """Each layer of several saved states, merged, in order. They must cover different shards.
 
     Args:
         paths: the states.
         shape: of all of them.
+        make: what is to be made of a merged layer, by the thread that merged it; by default the layer as it is.
         threads: layers that are merged at a time, by default one for each processor, up to 4.
 
     Raises:
@@ -147,14 +151,14 @@ def merged_layers(paths: Sequence[Path], shape: Shape, threads: int | None = Non
     Cost: reads each state once; the memory of two layers a thread, and one more.
     """
     threads = threads or min(n_processors(), _MOST_THREADS)
-    states = [_SavedState(path, shape) for path in paths]
+    states = [SavedState(path, shape) for path in paths]
     waiting: deque[Future[dict[str, np.ndarray]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for place in range(len(shape.layers)):
                 if len(waiting) == threads:
                     yield waiting.popleft().result()
-                waiting.append(pool.submit(_merged, states, place))
+                waiting.append(pool.submit(_merged, states, place, make))
             while waiting:
                 yield waiting.popleft().result()
         finally:
@@ -162,7 +166,7 @@ def merged_layers(paths: Sequence[Path], shape: Shape, threads: int | None = Non
                 future.cancel()
 
 
-def _merged(states: Sequence["_SavedState"], place: int) -> dict[str, np.ndarray]:
+def _merged(states: Sequence["SavedState"], place: int, make: Make | None) -> dict[str, np.ndarray]:
     merged = states[0].layer(place)
     room: np.ndarray | None = None
     for state in states[1:]:
@@ -170,10 +174,10 @@ def _merged(states: Sequence["_SavedState"], place: int) -> dict[str, np.ndarray
         layer = state.layer(place, room)
         for name, join in _JOIN.items():
             join(merged[name], layer[name])
-    return merged
+    return merged if make is None else make(merged)
 
 
-class _SavedState:
+class SavedState:
     """A state file whose layers are read one at a time."""
 
     def __init__(self, path: Path, shape: Shape) -> None:
@@ -211,6 +215,10 @@ class _SavedState:
             raise self._unreadable(str(error)) from error
         if n_read < len(room):
             raise self._unreadable("it ends too early")
+        return self._views(place, room)
+
+    def _views(self, place: int, room: np.ndarray) -> dict[str, np.ndarray]:
+        begin, _ = self._span(place)
         layer = {}
         for name, (dtype, sizes) in _arrays(self._shape.layers[place], self._shape).items():
             first, last = self._offsets[f"L{place}.{name}"]
