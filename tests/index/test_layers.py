@@ -5,9 +5,7 @@ import pytest
 import torch
 
 from ffmem.ids import LayerCells
-from ffmem.index.files import atomic_write
 from ffmem.index.layers import FIELDS, CpuLayer, Places, Shape, TorchLayer, make_layer
-from ffmem.index.states import merge_layers
 from ffmem.index.store import total_of
 
 
@@ -83,9 +81,3 @@ def test_a_loaded_state_goes_on_as_if_nothing_had_happened() -> None:
 def test_the_device_decides_the_form() -> None:
     assert isinstance(make_layer(4, Shape((), 1, 2, "1"), "cpu"), CpuLayer)
     assert isinstance(make_layer(4, Shape((), 1, 2, "1"), "meta"), TorchLayer)
-
-
-def test_a_damaged_state_says_which_file(tmp_path) -> None:
-    atomic_write(tmp_path / "state-x-0.safetensors", b"\x00" * 30)
-    with pytest.raises(Exception, match=r"state file .*state-x-0\.safetensors cannot be read"):
-        merge_layers([tmp_path / "state-x-0.safetensors"], 0)

@@ -1,6 +1,6 @@
 """Commands that make an index."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -24,6 +24,7 @@ def index(
     extend: str | None = None,
     options: Annotated[IndexOptions, FLAT] = IndexOptions(),  # noqa: B008 (frozen)
     run: Annotated[RunOptions, FLAT_BOTH_WAYS] = RunOptions(),  # noqa: B008 (frozen)
+    progress: Literal["text", "json"] = "text",
     quiet: bool = False,
     plan: bool = False,
     json: Json = False,
@@ -47,6 +48,8 @@ def index(
         Where the rows of a corpus have fields, the one that holds the text; every other is kept as metadata.
     revision
         Revision of a hub model.
+    progress
+        How progress is shown on stderr: "text", or "json", an object a line.
     quiet
         Print neither progress nor summary.
     plan
@@ -63,7 +66,7 @@ def index(
         return
     from ffmem.index.build import build_index
 
-    with render.progress(quiet) as listen:
+    with render.progress(quiet, progress) as listen:
         built = build_index(
             model,
             [corpus, *more],

@@ -69,7 +69,7 @@ class Accumulator(ABC):
     def dump(self, job: str) -> bytes:
         """The state as the bytes of a state file. ``job`` says what it is a state of: see `read_account`."""
         layers = (self.layer(layer) for layer in range(len(self.shape.layers)))
-        return dump_state(layers, job, self.covered, self.machines)
+        return dump_state(self.shape, layers, job, self.covered, self.machines)
 
     def load(self, state: bytes) -> None:
         """Go on from a state that `dump` gave."""

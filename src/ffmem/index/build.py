@@ -44,6 +44,7 @@ from ffmem.index.runlog import RunLog
 from ffmem.index.states import Account, read_account, save_state
 from ffmem.index.store import StorePaths, locked, read_manifest
 from ffmem.index.text_writer import write_text
+from ffmem.index.tree import merge_states
 from ffmem.index.worker import (
     IndexJob,
     ProjectLayer,
@@ -163,12 +164,17 @@ class Build:
             states = self._scan(model, identity, executor, log, shards)
         self._listen(Progress("files"))
         with log.stage("files"):
-            write_index(self._paths, list(states), accumulator_shape(model, options))
+            shape = accumulator_shape(model, options)
+            states = merge_states(states, shape, hash_of(without_exclusions(identity)), self._say_files)
+            write_index(self._paths, list(states), shape)
             machines = frozenset().union(*(account.machines for account in states.values()))
             manifest = describe(model, identity, options, sorted(machines) or [machine(model.module.device)])
             log.finish(counts["n_tokens"], self._paths.run)
             manifest |= {"counts": counts, "excluded_shards": told(excluded), "certificate": certificate}
             write_manifest(self._paths, manifest)
+
+    def _say_files(self, message: str) -> None:
+        self._listen(Progress("files", message=message))
 
     def _own_device(self) -> str:
         """Where this process has the model: it only measures its identities where workers are elsewhere."""
@@ -244,7 +250,7 @@ class Build:
             write_json(done, asdict(counts))
         return dict(json.loads(done.read_bytes()))
 
-    def _take_base(self, base: Index, job: IndexJob) -> None:
+    def _take_base(self, model: Transformer, base: Index, job: IndexJob) -> None:
         """Start from what an index that is extended has found."""
         done = self._paths.work / "base.json"
         if not done.exists():
@@ -252,7 +258,8 @@ class Build:
             shards = plan_shards(base.text.sentence_start, n_sentences, job.options.shard_tokens)
             covered = {shard.shard_id for shard in shards} - parse_shards(job.options.exclude_shards)
             machines = base.manifest["same_bytes"].get("machines", ())
-            save_state(state_path(job.folder, "base", 0), states_of(base), job.job_hash, covered, machines)
+            shape = accumulator_shape(model, job.options)
+            save_state(state_path(job.folder, "base", 0), shape, states_of(base), job.job_hash, covered, machines)
             copy_promoted(base, job.folder)
             write_json(done, {"shards": len(shards)})
 
@@ -287,7 +294,7 @@ class Build:
             weights=hashes_of(model),
         )
         if self._request.base is not None:
-            self._take_base(self._request.base, job)
+            self._take_base(model, self._request.base, job)
         wanted = frozenset(shard.shard_id for shard in shards)
         covered, n_dropped = adopt_states(work, job, wanted)
         if n_dropped:

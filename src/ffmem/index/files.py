@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -51,11 +51,18 @@ def _disk_full(path: Path) -> StoreError:
 
 def atomic_write(path: Path, data: bytes | memoryview) -> None:
     """Put ``data`` at ``path`` whole or not at all, also if the machine stops: temp file, flush, fsync, rename."""
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which is at ``path`` when all went well and nowhere otherwise: see `atomic_write`."""
     with disk_errors(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(name, 0o644)

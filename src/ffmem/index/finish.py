@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save
 
 from ffmem.index.files import atomic_write, disk_errors, sha256_of, sync_folder, write_json
 from ffmem.index.layers import Shape
-from ffmem.index.states import merge_layers
+from ffmem.index.states import merged_layers
 from ffmem.index.store import NO_TOKEN, StorePaths, layer_path
 from ffmem.index.worker import promoted_path
 
@@ -28,10 +28,10 @@ def write_index(paths: StorePaths, states: Sequence[Path], shape: Shape) -> None
         for leftover in (building, paths.index):
             shutil.rmtree(leftover, ignore_errors=True)
         (building / "layers").mkdir(parents=True)
-        for layer, cells in enumerate(shape.layers):
-            arrays = layer_arrays(merge_layers(states, layer))
-            arrays |= load_file(promoted_path(paths.work, layer))
-            atomic_write(layer_path(building, cells), save(arrays))
+        merged = merged_layers(states, shape, layer_arrays)
+        for layer, (cells, arrays) in enumerate(zip(shape.layers, merged, strict=True)):
+            promoted = load_file(promoted_path(paths.work, layer))
+            atomic_write(layer_path(building, cells), save(arrays | promoted))
         for name in ("text.sqlite", "tokenizer.json", "tokens.safetensors"):
             _link_or_copy(paths.work / "text" / name, building / name)
         sync_folder(building)
@@ -51,10 +51,17 @@ def layer_arrays(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {
         "trigger_coefficient": coefficients,
         "trigger_token": tokens,
-        "slot_by_token": np.argsort(tokens.reshape(-1), kind="stable").astype(np.uint32),
+        "slot_by_token": _slots_in_order(tokens.reshape(-1)),
         "histogram": np.ascontiguousarray(histogram).astype(np.uint32),
         **{name: state[name] for name in ("sum", "square_sum", "n_active", "minimum", "maximum", "counts")},
     }
+
+
+def _slots_in_order(tokens: np.ndarray) -> np.ndarray:
+    """Slots by token, those of one token in their own order (uint32); sorted as one number, which is faster than by index."""
+    both = (tokens.astype(np.uint64) << np.uint64(32)) | np.arange(len(tokens), dtype=np.uint64)
+    both.sort()
+    return both.astype(np.uint32)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

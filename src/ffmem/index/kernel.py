@@ -2,7 +2,8 @@
 
 Arrays in, arrays out; knows no model. `layers.TorchLayer` does the same with tensors, for other devices.
 
-A list of triggers is a binary heap of keys (see topk.py) with the smallest first: what a new trigger has to beat.
+A list of triggers is a binary heap of keys (see topk.py) with the smallest first: what a new trigger has to beat. Where
+lists are merged, they are sorted, best first.
 """
 
 import numpy as np
@@ -155,3 +156,30 @@ def observe(  # type: ignore[no-untyped-def]
             _compete(heaps[0], least_bits[0], high.view(np.int32), np.int32(0), high_at, tokens[sentence])
             if len(heaps) > 1:
                 _compete(heaps[1], least_bits[1], low.view(np.int32), _SIGN_BIT, low_at, tokens[sentence])
+
+
+@njit(cache=True, nogil=True)
+def merge_lists(ours, theirs):  # type: ignore[no-untyped-def]
+    """Put the best keys of both into ``ours``, list by list, as `topk.merge` does.
+
+    Most lists of one state have nothing that beats the last of many states: these cost a comparison.
+
+    Args:
+        ours: (lists, top) int64, each list best first, empty slots (0) last.
+        theirs: (lists, top) int64, likewise, with no key of ours.
+    """
+    n_lists, top = ours.shape
+    for row in range(n_lists):
+        n_new = 0  # of theirs that stay: each must beat what it drives out of ours
+        while n_new < top and theirs[row, n_new] > ours[row, top - 1 - n_new]:
+            n_new += 1
+        kept, new = top - n_new - 1, n_new - 1
+        place = top - 1
+        while new >= 0:  # from the end, so that nothing is overwritten before it is read
+            if kept >= 0 and ours[row, kept] < theirs[row, new]:
+                ours[row, place] = ours[row, kept]
+                kept -= 1
+            else:
+                ours[row, place] = theirs[row, new]
+                new -= 1
+            place -= 1

@@ -62,13 +62,12 @@ def merge_indexes(
         counts = _merge_text(pair, paths.work / "text")
         shutil.copyfile(StorePaths(pair[0].folder).index / "tokenizer.json", paths.work / "text" / "tokenizer.json")
         say("memories")
-        states = _save_states(pair, paths.work)
+        options = pair[0].manifest["identity"]["options"]
+        shape = Shape(pair[0].cells.layers, pair[0].n_signs, options["top"], options["per_sentence"])
+        states = _save_states(pair, shape, paths.work)
         copy_promoted(pair[0], paths.work)
         say("files")
-        options = pair[0].manifest["identity"]["options"]
-        write_index(
-            paths, states, Shape(pair[0].cells.layers, pair[0].n_signs, options["top"], options["per_sentence"])
-        )
+        write_index(paths, states, shape)
         write_json(paths.run, {"merged_from": [str(index.folder) for index in pair], "s": time.monotonic() - begin})
         write_manifest(paths, _manifest(pair, counts))
         shutil.rmtree(paths.work)
@@ -138,11 +137,11 @@ def _add(counts: TextCounts, more: dict[str, Any]) -> None:
         setattr(counts, field.name, (here or there) if field.name == "stopped_by" else here + there)
 
 
-def _save_states(pair: list[Index], work: Path) -> list[Path]:
+def _save_states(pair: list[Index], shape: Shape, work: Path) -> list[Path]:
     states, offset = [], 0
     for number, index in enumerate(pair):
         path = state_path(work, "merge", number)
-        save_state(path, states_of(index, offset), "merge", {number})
+        save_state(path, shape, states_of(index, offset), "merge", {number})
         states.append(path)
         offset += index.manifest["counts"]["n_tokens"]
     return states

@@ -16,6 +16,9 @@ class Progress:
 
     stage: str
     """"model", "text", "certificate", "memories", "files" or "done"."""
+    event: str = "stage"
+    """What this tells: "stage", where the build is, with a message perhaps; and while memories are read, see
+    executors.Event.kind, "ready", "tokens", "task", "restart", "failed" or "note"."""
     n_tokens: int = 0
     """Tokens that are done, those of earlier runs included."""
     n_tokens_all: int = 0
@@ -79,6 +82,7 @@ class Meter:
         self._listen(
             Progress(
                 "memories",
+                event.kind,
                 n_tokens=done,
                 n_tokens_all=self._all,
                 tokens_per_s=speed,

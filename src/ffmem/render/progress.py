@@ -1,16 +1,20 @@
 """How far a build is, as it goes on."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ffmem.render.terminal import duration
+from ffmem.render.terminal import duration, one_line, width
 
 if TYPE_CHECKING:
     from ffmem.index.progress import Progress
     from ffmem.study.experiments import Stage
+
+_TOKENS_S = 1.0
+"""Between two lines of JSON that tell nothing but tokens."""
 
 _STAGES = {
     "model": "loading the model",
@@ -27,24 +31,65 @@ def say(what: str) -> Callable[[str], None]:
 
 
 @contextmanager
-def progress(quiet: bool) -> Iterator[Callable[["Progress"], None]]:
-    """A listener that shows a build's progress on stderr: a live line on a terminal, a line now and then elsewhere."""
+def progress(quiet: bool, form: str = "text") -> Iterator[Callable[["Progress"], None]]:
+    """A listener that shows a build's progress on stderr.
+
+    Args:
+        quiet: show nothing.
+        form: "text": a live line on a terminal, a line now and then elsewhere; "json": see `json_lines`.
+    """
     if quiet:
         yield lambda _: None
-        return
+    elif form == "json":
+        yield json_lines()
+    else:
+        with _text_lines() as listen:
+            yield listen
+
+
+def json_lines(clock: Callable[[], float] = time.monotonic) -> Callable[["Progress"], None]:
+    """A listener that prints an object a line on stderr: the fields of a Progress, and the seconds since it began.
+
+    Everything is told but tokens, of which there is a line a second at most.
+    """
+    begin = clock()
+    shown = {"at": -_TOKENS_S}
+
+    def listen(now: "Progress") -> None:
+        elapsed = clock() - begin
+        if now.event == "tokens" and not now.message:
+            if elapsed - shown["at"] < _TOKENS_S:
+                return
+            shown["at"] = elapsed
+        told = {"elapsed_s": round(elapsed, 3)} | now.to_json()
+        print(json.dumps(told, allow_nan=False), file=sys.stderr, flush=True)
+
+    return listen
+
+
+@contextmanager
+def _text_lines() -> Iterator[Callable[["Progress"], None]]:
     live = sys.stderr.isatty()
-    shown: dict[str, Any] = {"stage": "", "at": 0.0}
+    shown: dict[str, Any] = {"stage": "", "at": 0.0, "last": ""}
 
     def listen(now: "Progress") -> None:
         if now.message:
-            print(("\r\033[K" if live else "") + now.message, file=sys.stderr)
+            print(("\r\033[K" if live else "") + one_line(now.message), file=sys.stderr)
         if now.stage != shown["stage"] and now.stage in _STAGES:
             print(("\r\033[K" if live else "") + _STAGES[now.stage], file=sys.stderr)
             shown["stage"] = now.stage
+        if now.event == "task" and " on " in now.worker:
+            shown["last"] = f"; last {now.task}, {now.worker}"
         if now.stage == "memories" and time.monotonic() - shown["at"] >= (0.2 if live else 10.0):
             shown["at"] = time.monotonic()
-            line = _line(now)
-            print("\r\033[K" + line if live else line, file=sys.stderr, end="" if live else "\n", flush=True)
+            line = one_line(_line(now) + shown["last"])
+            # a live line that is longer than the terminal could not be replaced by the next
+            print(
+                "\r\033[K" + line[: width() - 1] if live else line,
+                file=sys.stderr,
+                end="" if live else "\n",
+                flush=True,
+            )
 
     try:
         yield listen
@@ -88,4 +133,8 @@ def steps(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 def _line(now: "Progress") -> str:
     left = "" if now.remaining_s is None else f", {duration(now.remaining_s)} left"
     share = now.n_tokens / now.n_tokens_all if now.n_tokens_all else 0.0
-    return f"{share:4.0%}  {now.n_tokens:,} of {now.n_tokens_all:,} tokens, {now.tokens_per_s:,.0f} tokens/s{left}"
+    restarts = f", {now.n_restarts:,} restart{'s' if now.n_restarts > 1 else ''}" if now.n_restarts else ""
+    return (
+        f"{share:4.0%}  {now.n_tokens:,} of {now.n_tokens_all:,} tokens, {now.n_shards:,} of {now.n_shards_all:,} shards, "
+        f"{now.tokens_per_s:,.0f} tokens/s{restarts}{left}"
+    )
