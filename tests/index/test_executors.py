@@ -140,7 +140,7 @@ def test_a_task_that_always_kills_its_worker_is_given_up_and_the_rest_goes_on(
     )
 
 
-@pytest.mark.parametrize("executor", [InProcessExecutor(), ProcessExecutor(1), ProcessExecutor(2)], ids=str)
+@pytest.mark.parametrize("executor", [InProcessExecutor(), ProcessExecutor(1), ProcessExecutor(2)], ids=["here", "1", "2"])
 @pytest.mark.parametrize("checkpoint_s", [0.0, 1000.0])
 def test_a_model_error_is_tried_once_and_leaves_no_trace(
     executor: Executor, tmp_path: Path, checkpoint_s: float
@@ -153,7 +153,7 @@ def test_a_model_error_is_tried_once_and_leaves_no_trace(
     assert told.value.mend == "Use --dtype float32; or leave out what fails: --without 0,3"
 
 
-@pytest.mark.parametrize("executor", [InProcessExecutor(), ProcessExecutor(1)], ids=str)
+@pytest.mark.parametrize("executor", [InProcessExecutor(), ProcessExecutor(1)], ids=["here", "1"])
 def test_a_run_in_which_everything_fails_is_stopped_early(executor: Executor, tmp_path: Path) -> None:
     """What was done before, and is done again after each failure, is no sign that others can be."""
     events: list[Event] = []

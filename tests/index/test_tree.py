@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ffmem import IndexOptions, StoreError
 from ffmem.ids import LayerCells
 from ffmem.index import tree
-from ffmem.index.accumulator import Accumulator
+from ffmem.index.accumulator import LayerAccumulator
 from ffmem.index.build import adopt_states
 from ffmem.index.kernel import merge_lists
 from ffmem.index.layers import FIELDS, Places, Shape
@@ -56,8 +56,8 @@ def shard(number: int) -> Iterator[tuple[int, int, torch.Tensor, Places]]:
         yield layer, group, torch.from_numpy(values.astype(np.float32)), places
 
 
-def accumulated(shards: list[int], machine: str = "m") -> Accumulator:
-    accumulator = Accumulator(SHAPE)
+def accumulated(shards: list[int], machine: str = "m") -> LayerAccumulator:
+    accumulator = LayerAccumulator(SHAPE)
     for number in shards:
         for layer, group, coefficients, places in shard(number):
             accumulator.observe(layer, coefficients, places, group)
@@ -266,6 +266,6 @@ def test_a_saved_state_and_a_dumped_one_are_the_same_bytes(tmp_path: Path) -> No
     layers = (accumulator.layer(place) for place in range(2))
     save_state(tmp_path / "s", SHAPE, layers, "job", accumulator.covered, accumulator.machines)
     assert (tmp_path / "s").read_bytes() == accumulator.dump("job")
-    again = Accumulator(SHAPE)
+    again = LayerAccumulator(SHAPE)
     again.load(accumulator.dump("job"))
     assert again.dump("job") == accumulator.dump("job")
