@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ffmem.errors import InputError, ModelError, StoreError
-from ffmem.index import ray_actor, ray_executor
+from ffmem.index import failures, ray_actor, ray_executor
 from ffmem.index.executors import Event, Files
 from ffmem.index.failures import LEAST_IN_A_ROW
 from ffmem.index.ray_cluster import RayOptions
@@ -181,7 +181,10 @@ class OddJob(AddJob):
         return super().start(slot, files)
 
 
-def test_a_node_on_which_no_worker_can_begin_is_left_alone(cluster: Nodes, run: Run, tmp_path: Path) -> None:
+def test_a_node_on_which_no_worker_can_begin_is_left_alone(
+    cluster: Nodes, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "MAX_ATTEMPTS", 1)  # the others would be done before it has failed three times
     node = cluster.add(num_cpus=1, ODD="1")
     events: list[Event] = []
     try:
