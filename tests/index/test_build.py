@@ -257,5 +257,8 @@ def test_overlapping_states_of_a_worker_that_outlived_its_parent_count_once(tmp_
     state("state-alien-0.safetensors", {7}, job="another job")
     (tmp_path / "state-half-0.safetensors").write_bytes(b"\x00" * 20)
     job = IndexJob(tmp_path, "m", None, IndexOptions(), "raw", "new", "job", 1.0)
-    assert adopt_states(tmp_path, job, frozenset(range(5)))[0] == {0, 1, 2, 3}
+    assert adopt_states(tmp_path, job, frozenset(range(8))) == ({0, 1, 2, 3}, 0)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state-new-0.safetensors", "state-new-1.safetensors"]
+    newer = IndexJob(tmp_path, "m", None, IndexOptions(), "raw", "newer", "job", 1.0)  # shard 1 is left out now
+    assert adopt_states(tmp_path, newer, frozenset({0, 2, 3})) == ({3}, 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["state-newer-0.safetensors"]

@@ -15,6 +15,7 @@ import pytest
 from ffmem.errors import InputError, ModelError
 from ffmem.index.executors import Event, Executor, Files, FolderFiles, InProcessExecutor, Report, state_path
 from ffmem.index.process_executor import ProcessExecutor
+from ffmem.index.remote_worker import Seat
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,17 @@ def test_errors_of_a_worker_reach_the_caller(tmp_path: Path) -> None:
     assert "in do\n    raise ZeroDivisionError" in str(told.value.__cause__)  # --debug shows where
     with pytest.raises(ZeroDivisionError, match="a bug"):
         InProcessExecutor().run(AddJob(tmp_path), [Number(1, "bug")], lambda _: None)
+
+
+@pytest.mark.parametrize("behaviour", ["nan", "bug"])
+def test_a_worker_that_failed_does_and_saves_nothing_more(tmp_path: Path, behaviour: str) -> None:
+    """A driver may have asked for more before it heard of the error; half of a task must not get into a state file."""
+    seat = Seat(AddJob(tmp_path), 0, shared=True, state=None)
+    assert seat.start(check=False).error is None and seat.do(Number(1)).saved == {"1"}
+    error = seat.do(Number(2, behaviour)).error
+    assert error is not None
+    assert seat.do(Number(3)).error is error and seat.save().error is error
+    assert taken(tmp_path) == [1]
 
 
 def test_no_tasks_start_no_worker(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ffmem.errors import InputError, ModelError, StoreError
-from ffmem.index import ray_actor, ray_executor
+from ffmem.index import failures, ray_actor, ray_executor
 from ffmem.index.executors import Event, Files
 from ffmem.index.failures import LEAST_IN_A_ROW
 from ffmem.index.ray_cluster import RayOptions
@@ -60,8 +61,9 @@ def test_every_task_is_done_once_and_counted(run: Run, tmp_path: Path, shared: b
     assert not list(tmp_path.glob("probe-*"))
 
 
-@pytest.mark.parametrize("shared", [None, False], ids=["shared", "not-shared"])
-@pytest.mark.parametrize("checkpoint_s", [0.0, 1000.0])
+@pytest.mark.parametrize(
+    ("shared", "checkpoint_s"), [(None, 1000.0), (False, 0.0)], ids=["shared", "not-shared, with checkpoints"]
+)
 def test_what_a_dead_worker_had_not_saved_is_done_again(
     run: Run, tmp_path: Path, checkpoint_s: float, shared: bool | None
 ) -> None:
@@ -121,10 +123,7 @@ def test_another_model_on_a_node_is_refused(run: Run, tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class LoadJob(AddJob):
-    """Notes when and on which node its workers load."""
-
-    dies: bool = False
-    """Whether the first worker of each node dies while it loads."""
+    """Notes when and on which node its workers load; the first of each node dies at it."""
 
     def start(self, slot: int, files: Files | None = None) -> AddWorker:
         import os
@@ -135,25 +134,20 @@ class LoadJob(AddJob):
         node = ray.get_runtime_context().get_node_id()
         begin = time.time()
         time.sleep(0.7)
-        if self.dies:
-            try:
-                (self.folder / f"first-{node}").touch(exist_ok=False)
-            except FileExistsError:
-                pass
-            else:
-                (self.folder / f"load-{os.getpid()}").write_text(json.dumps([node, begin, time.time()]))
-                os.kill(os.getpid(), signal.SIGKILL)
         (self.folder / f"load-{os.getpid()}").write_text(json.dumps([node, begin, time.time()]))
+        try:
+            (self.folder / f"first-{node}").touch(exist_ok=False)
+        except FileExistsError:
+            pass
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().start(slot, files)
 
 
-@pytest.mark.parametrize("dies", [False, True])
-def test_one_worker_of_each_node_reads_the_model_before_the_others(
-    cluster: Nodes, run: Run, tmp_path: Path, dies: bool
-) -> None:
-    """So it is read from disk, or fetched, once; and if that worker dies, another is the first."""
+def test_one_worker_of_each_node_reads_the_model_before_the_others(cluster: Nodes, run: Run, tmp_path: Path) -> None:
+    """So it is read from disk, or fetched, once; and if that worker dies, as here, another is the first."""
     events: list[Event] = []
-    run(LoadJob(tmp_path, dies=dies), [Number(value) for value in range(200)], events.append, workers=6)
+    run(LoadJob(tmp_path), [Number(value) for value in range(200)], events.append, workers=6)
     assert taken(tmp_path) == list(range(200))
     loads: dict[str, list[tuple[float, float]]] = {}
     for path in tmp_path.glob("load-*"):
@@ -162,11 +156,9 @@ def test_one_worker_of_each_node_reads_the_model_before_the_others(
     assert sorted(loads) == sorted(node.node_id for node in cluster.nodes)
     for times in loads.values():
         times.sort()
-        alone = times[: 1 + dies]  # the first, or the one that died and its successor
-        later = times[len(alone) :]
-        assert all(before[1] <= after[0] + 0.05 for before, after in zip(alone, times[1:], strict=False)), times
-        assert len(later) <= 1 + dies
-    assert sum(event.kind == "restart" for event in events) == 3 * dies
+        # the one that died, then another alone, then the rest
+        assert all(before[1] <= after[0] for before, after in pairwise(times[:3])), times
+    assert sum(event.kind == "restart" for event in events) == len(cluster.nodes)
 
 
 @dataclass(frozen=True)
@@ -181,7 +173,10 @@ class OddJob(AddJob):
         return super().start(slot, files)
 
 
-def test_a_node_on_which_no_worker_can_begin_is_left_alone(cluster: Nodes, run: Run, tmp_path: Path) -> None:
+def test_a_node_on_which_no_worker_can_begin_is_left_alone(
+    cluster: Nodes, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "MAX_ATTEMPTS", 1)  # the others would be done before it has failed three times
     node = cluster.add(num_cpus=1, ODD="1")
     events: list[Event] = []
     try:
@@ -209,9 +204,6 @@ def test_a_node_that_dies_gives_its_tasks_to_the_others(cluster: Nodes, run: Run
 
     run(AddJob(tmp_path, 0.2), [Number(value) for value in range(250)], listen, workers=6)
     assert taken(tmp_path) == list(range(250)) and len(killed) == 2
-    assert {
-        event.where.split()[2][:8] for event in events if event.kind == "restart" and event.where.count("node ")
-    } <= {node[:8] for node in killed}
 
 
 def test_no_room_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,7 @@ class Seat:
         self._job, self._slot = job, slot
         self._carried = None if shared else CarriedFiles(state)
         self._worker: Worker | None = None
+        self._error: Exception | None = None
         self._saved_at = time.monotonic()
 
     def start(self, check: bool) -> Answer:
@@ -86,7 +87,7 @@ class Seat:
             self._saved_at = time.monotonic()
             return Answer()
 
-        return _guarded(do)
+        return self._guarded(do)
 
     def do(self, task: Any) -> Answer:
         """Do a task, and save if it is time to."""
@@ -105,11 +106,11 @@ class Seat:
                 saved = self._save()
             return Answer(sum(counts), saved, self._take(), tuple(texts))
 
-        return _guarded(do)
+        return self._guarded(do)
 
     def save(self) -> Answer:
         """Save."""
-        return _guarded(lambda: Answer(saved=self._save(), files=self._take()))
+        return self._guarded(lambda: Answer(saved=self._save(), files=self._take()))
 
     def _save(self) -> frozenset[str]:
         assert self._worker is not None
@@ -120,11 +121,13 @@ class Seat:
     def _take(self) -> dict[str, np.ndarray]:
         return self._carried.take() if self._carried is not None else {}
 
-
-def _guarded(do: Callable[[], Answer]) -> Answer:
-    try:
-        return do()
-    except FfmemError as error:
-        return Answer(error=error)
-    except Exception:  # noqa: BLE001 (a bug: carried over whole, since the driver shows it)
-        return Answer(error=RuntimeError(traceback.format_exc()))
+    def _guarded(self, do: Callable[[], Answer]) -> Answer:
+        """What came of it. After an error the state may hold half of a task: nothing more is done, and nothing saved."""
+        if self._error is None:
+            try:
+                return do()
+            except FfmemError as error:
+                self._error = error
+            except Exception:  # noqa: BLE001 (a bug: carried over whole, since the driver shows it)
+                self._error = RuntimeError(traceback.format_exc())
+        return Answer(error=self._error)
