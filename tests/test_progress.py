@@ -91,7 +91,7 @@ def test_json_lines_tell_everything_but_tokens_at_once(tmp_path: Path, capsys: p
         listen(now)
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert all([*line] == ["elapsed_s", *(field.name for field in fields(Progress))] for line in lines)
-    assert [line["event"] for line in lines] == "stage tokens tokens restart failed note stage".split()
+    assert [line["event"] for line in lines] == ["stage", "tokens", "tokens", "restart", "failed", "note", "stage"]
     assert [line["elapsed_s"] for line in lines] == [0.1, 0.2, 1.3, 1.4, 1.5, 1.6, 1.7]
     assert lines[3]["worker"] == f"worker 1 on {HOST}" and lines[3]["task"] == "shard-2"
     assert lines[-1]["stage"] == "done"

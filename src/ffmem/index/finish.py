@@ -30,8 +30,8 @@ def write_index(paths: StorePaths, states: Sequence[Path], shape: Shape) -> None
         (building / "layers").mkdir(parents=True)
         merged = merged_layers(states, shape, layer_arrays)
         for layer, (cells, arrays) in enumerate(zip(shape.layers, merged, strict=True)):
-            arrays |= load_file(promoted_path(paths.work, layer))
-            atomic_write(layer_path(building, cells), save(arrays))
+            promoted = load_file(promoted_path(paths.work, layer))
+            atomic_write(layer_path(building, cells), save(arrays | promoted))
         for name in ("text.sqlite", "tokenizer.json", "tokens.safetensors"):
             _link_or_copy(paths.work / "text" / name, building / name)
         sync_folder(building)
