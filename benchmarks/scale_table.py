@@ -132,14 +132,14 @@ def case(model: Model, n_tokens: float, n_gpus: int, given: argparse.Namespace) 
     if model.weight_bytes > H100_BYTES:
         gives_way.append(f"not possible today: {model.weight_bytes / 1e9:,.0f} GB of weights on one GPU of 80 GB")
     if n_indexes > 1:
-        gives_way.append(f"{n_indexes} indexes that cannot be merged")
+        gives_way.append(f"{n_indexes} indexes")
     if shards_per_s > given.driver_shards_per_s:
-        gives_way.append(f"driver: {shards_per_s:,.0f} shards/s of {given.driver_shards_per_s:,.0f}")
+        gives_way.append(f"driver ({shards_per_s:,.0f} shards/s)")
     if checkpoints > given.storage_bytes_per_s:
-        gives_way.append(f"checkpoints: {checkpoints / 1e9:.1f} GB/s of {given.storage_bytes_per_s / 1e9:.1f}")
+        gives_way.append(f"checkpoints ({checkpoints / 1e9:.1f} GB/s)")
     parts = {"text": text_h, "values": values_h, "memories": memories_h, "merging": merge_h}
     longest = max(parts, key=lambda name: parts[name])
-    gives_way.append(f"{longest} ({parts[longest] / sum(parts.values()):.0%} of the time)")
+    gives_way.append(f"{longest} {parts[longest] / sum(parts.values()):.0%}")
     return Case(
         model=model.name,
         n_tokens=n_tokens,
@@ -170,17 +170,28 @@ def cases(given: argparse.Namespace) -> Iterator[Case]:
 
 
 def table(found: list[Case]) -> str:
-    """As Markdown."""
-    lines = [
-        "| model | tokens | GPUs | text h | values h | memories h | all h | USD, GPUs at work | USD, all hours | disk GB | gives way first |"
-    ]
-    lines += ["|" + 11 * "---|"]
-    for one in found:
-        hours = [one.text_h, one.values_h, one.memories_h, one.hours]
-        cells = [one.model, f"{one.n_tokens / 1e6:,.0f} M", str(one.n_gpus)]
-        cells += [_short(value) if one.possible else "-" for value in (*hours, one.gpu_cost, one.whole_cost)]
-        lines.append("| " + " | ".join([*cells, _short(one.disk_gb), "; ".join(one.gives_way)]) + " |")
+    """As Markdown: a row for each model and number of tokens, with the numbers of GPUs side by side."""
+    per_gpus = " / ".join(map(str, GPUS))
+    names = ["model", "tokens", "text, h", f"memories, h, on {per_gpus} GPUs", "GPUs at work, USD"]
+    names += [f"GPUs kept for all of it, USD, {per_gpus}", "disk, GB", f"gives way, {per_gpus} GPUs"]
+    lines = ["| " + " | ".join(names) + " |", "|" + len(names) * "---|"]
+    for begin in range(0, len(found), len(GPUS)):
+        row = found[begin : begin + len(GPUS)]
+        one = row[0]
+        cells = [one.model, _tokens(one.n_tokens)]
+        if one.possible:
+            cells += [_short(one.text_h), " / ".join(_short(case.memories_h) for case in row), _short(one.gpu_cost)]
+            cells += [" / ".join(_short(case.whole_cost) for case in row), _short(one.disk_gb)]
+            ways = ["; ".join(case.gives_way) for case in row]
+            cells += [ways[0] if len({*ways}) == 1 else " / ".join(ways)]
+        else:
+            cells += ["-", "-", "-", "-", _short(one.disk_gb), one.gives_way[0]]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _tokens(number: float) -> str:
+    return f"{number / 1e9:,.0f} billion" if number >= 1e9 else f"{number / 1e6:,.0f} million"
 
 
 def _short(value: float) -> str:
