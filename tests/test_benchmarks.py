@@ -1,7 +1,11 @@
-"""The index that benchmarks are run on is a sound one."""
+"""What benchmarks are run on is sound, and what they compute."""
 
 import importlib.util
+import json
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from starlette.testclient import TestClient
@@ -10,17 +14,58 @@ from ffmem.index.verify import verify_index
 from ffmem.server.app import make_app
 from ffmem.server.explorer import Explorer
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "synthetic_index.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A benchmark's script as a module."""
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)  # its dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize("gated", [False, True])
-def test_a_synthetic_index_is_sound_and_can_be_browsed(tmp_path: Path, gated: bool) -> None:
-    spec = importlib.util.spec_from_file_location("synthetic_index", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def test_a_synthetic_index_is_sound_and_can_be_browsed(
+    tmp_path: Path, gated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("synthetic_index", monkeypatch)
     index = module.write_synthetic_index(tmp_path / "i", n_layers=2, n_cells=16, n_sentences=500, top=5, gated=gated)
     assert verify_index(index, with_model=False).problems == ()
     client = TestClient(make_app(Explorer(index)), base_url="http://localhost")
     for path in ("/", "/cells", "/cells/L1.3", "/sentences/7"):
         assert client.get(path).status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
+def test_merging_many_states_is_measured_on_what_is_merged_right(tmp_path: Path) -> None:
+    """The script itself compares with a sort of everything; here that it measures all it says."""
+    sizes = ["--layers", "2", "--cells", "32", "--top", "5", "--states", "7", "--files", "2", "--fan-in", "3"]
+    command = [sys.executable, BENCHMARKS / "bench_scale.py", "merge", *sizes, "--scratch", tmp_path]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    (run,) = found["runs"]
+    assert (run["n_states"], run["n_groups"], found["n_files"]) == (7, 2, 2)
+    assert run["peak_mb"] > 0 and run["groups"]["cpu_s"] > 0 and run["finish"]["hashes_s"] >= 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_table_of_scales_says_what_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = load("scale_table", monkeypatch)
+    small, *_, large = module.MODELS
+    assert round(small.n_backbone / 1e6) == 106 and round(large.n_backbone / 1e9) == 68
+    monkeypatch.setattr(sys, "argv", ["scale_table.py", "--json"])
+    module.main()
+    cases = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(cases) == 4 * 3 * 3
+    assert {case["n_indexes"] for case in cases if case["n_tokens"] == 100e9} == {24}
+    assert {case["model"] for case in cases if not case["possible"]} == {"Llama-3.1-70B"}
+    one, many = (c for c in cases if c["model"] == "Llama-3.1-8B" and c["n_tokens"] == 1e9 and c["n_gpus"] in (1, 64))
+    assert one["memories_h"] == pytest.approx(64 * many["memories_h"])
+    assert one["text_h"] == many["text_h"] and many["gives_way"][-1].startswith("text")
+    # 1e9 tokens x 14 GFLOP at half of the peak and 0.9 of the bare speed
+    assert one["memories_h"] == pytest.approx(1e9 * 14e9 / (989e12 * 0.45) / 3600, rel=0.02)

@@ -1,0 +1,263 @@
+"""What would an index of a large model over much text take, on how many GPUs, and what gives way first?
+
+    python benchmarks/scale_table.py --mfu 0.5 --speed-of-bare 0.9 --price 3
+
+A model of a build, not a measurement: every number that it prints is computed, from measured ratios that are given to it and
+from what stands below with its source. With --measure-text the text stage is measured here: SmolLM2's tokenizer over `topics`.
+
+A build is its stages one after the other: text (one process), values (once for each index, shared out by layers), memories
+(shared out by shards), and merging. Prints Markdown; with --json one JSON line for each case.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ffmem.ids import LayerCells
+from ffmem.index.layers import Shape
+from ffmem.index.resources import layers_bytes, state_bytes
+from ffmem.index.topk import TOKEN_LIMIT
+from ffmem.options import IndexOptions, RunOptions
+
+H100_BF16 = 989e12
+"""Dense bf16 operations a second of an H100 SXM, NVIDIA's data sheet (1,979 with sparsity)."""
+H100_FP32 = 67e12
+"""float32 operations a second of its plain cores, same sheet: values are scored in float32."""
+H100_BYTES = 80e9
+TOKENS = (10e6, 1e9, 100e9)
+GPUS = (1, 8, 64)
+DEFAULTS, RUN = IndexOptions(), RunOptions()
+
+
+@dataclass(frozen=True)
+class Model:
+    """Sizes of a gated decoder, from its published config."""
+
+    name: str
+    d_model: int
+    n_layers: int
+    d_ff: int
+    n_heads: int
+    n_key_heads: int
+    d_head: int
+    d_vocab: int
+    tied: bool
+    """Whether embedding and unembedding are one matrix."""
+
+    @property
+    def n_backbone(self) -> int:
+        """Parameters of attention and feed-forward layers."""
+        attention = self.d_model * self.d_head * (2 * self.n_heads + 2 * self.n_key_heads)
+        return self.n_layers * (attention + 3 * self.d_model * self.d_ff)
+
+    @property
+    def weight_bytes(self) -> int:
+        """In bf16."""
+        return 2 * (self.n_backbone + (1 if self.tied else 2) * self.d_model * self.d_vocab)
+
+    @property
+    def value_operations(self) -> float:
+        """To score all values over the vocabulary."""
+        return 2.0 * self.n_layers * self.d_ff * self.d_model * self.d_vocab
+
+    def token_operations(self, sentence_tokens: float) -> float:
+        """Of a token's forward pass without logits: 2 a parameter, and 4 d a token looked at, half a sentence on average."""
+        return 2.0 * self.n_backbone + 4.0 * self.n_layers * self.n_heads * self.d_head * sentence_tokens / 2
+
+    @property
+    def shape(self) -> Shape:
+        """Of a worker's state, with the default options."""
+        return Shape(tuple(LayerCells(i, self.d_ff) for i in range(self.n_layers)), 2, DEFAULTS.top, "1")
+
+
+MODELS = (
+    Model("SmolLM2-135M", 576, 30, 1536, 9, 3, 64, 49_152, True),
+    Model("Llama-3.2-1B", 2048, 16, 8192, 32, 8, 64, 128_256, True),
+    Model("Llama-3.1-8B", 4096, 32, 14_336, 32, 8, 128, 128_256, False),
+    Model("Llama-3.1-70B", 8192, 80, 28_672, 64, 8, 128, 128_256, False),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One build."""
+
+    model: str
+    n_tokens: float
+    n_gpus: int
+    possible: bool
+    n_indexes: int
+    """An index holds 2^32 - 2 tokens at most."""
+    text_h: float
+    values_h: float
+    memories_h: float
+    merge_h: float
+    hours: float
+    """From end to end."""
+    gpu_cost: float
+    """Of the hours in which GPUs work."""
+    whole_cost: float
+    """Of all hours: what it costs to keep the GPUs while the text is written and states are merged."""
+    disk_gb: float
+    """Of the finished indexes."""
+    work_gb: float
+    """Of the states beside them, at the most."""
+    shards_per_s: float
+    """That the driver hands out."""
+    checkpoints_gb_per_s: float
+    """That workers write, all together, where every checkpoint falls due."""
+    gives_way: tuple[str, ...]
+    """What cannot be, or is longest or over a limit, the worst first."""
+
+
+def case(model: Model, n_tokens: float, n_gpus: int, given: argparse.Namespace) -> Case:
+    """What one build would take."""
+    n_indexes = -(-int(n_tokens) // (TOKEN_LIMIT - 1))
+    speed = n_gpus * H100_BF16 * given.mfu * given.speed_of_bare / model.token_operations(given.sentence_tokens)
+    states = n_gpus * state_bytes(model.shape)
+    layers = n_indexes * layers_bytes(model.shape, DEFAULTS.promoted)
+    text_h = n_tokens / given.text_tokens_per_s / 3600
+    values_h = n_indexes * model.value_operations / (min(n_gpus, model.n_layers) * H100_FP32 * given.mfu) / 3600
+    memories_h = n_tokens / speed / 3600
+    merge_h = n_indexes * (states / given.merge_bytes_per_s + layers / n_indexes / given.finish_bytes_per_s) / 3600
+    shards_per_s = speed / given.shard_tokens
+    checkpoints = states / RUN.checkpoint_s if memories_h * 3600 > RUN.checkpoint_s else 0.0
+    gives_way = []
+    if model.weight_bytes > H100_BYTES:
+        gives_way.append(f"not possible today: {model.weight_bytes / 1e9:,.0f} GB of weights on one GPU of 80 GB")
+    if n_indexes > 1:
+        gives_way.append(f"{n_indexes} indexes")
+    if shards_per_s > given.driver_shards_per_s:
+        gives_way.append(f"driver ({shards_per_s:,.0f} shards/s)")
+    if checkpoints > given.storage_bytes_per_s:
+        gives_way.append(f"checkpoints ({checkpoints / 1e9:.1f} GB/s)")
+    parts = {"text": text_h, "values": values_h, "memories": memories_h, "merging": merge_h}
+    longest = max(parts, key=lambda name: parts[name])
+    gives_way.append(f"{longest} {parts[longest] / sum(parts.values()):.0%}")
+    return Case(
+        model=model.name,
+        n_tokens=n_tokens,
+        n_gpus=n_gpus,
+        possible=model.weight_bytes <= H100_BYTES,
+        n_indexes=n_indexes,
+        text_h=text_h,
+        values_h=values_h,
+        memories_h=memories_h,
+        merge_h=merge_h,
+        hours=sum(parts.values()),
+        gpu_cost=(values_h + memories_h) * n_gpus * given.price,
+        whole_cost=sum(parts.values()) * n_gpus * given.price,
+        disk_gb=(layers + n_tokens * given.text_bytes_per_token) / 1e9,
+        work_gb=states / 1e9,
+        shards_per_s=shards_per_s,
+        checkpoints_gb_per_s=checkpoints / 1e9,
+        gives_way=tuple(gives_way),
+    )
+
+
+def cases(given: argparse.Namespace) -> Iterator[Case]:
+    """All of them."""
+    for model in MODELS:
+        for n_tokens in TOKENS:
+            for n_gpus in GPUS:
+                yield case(model, n_tokens, n_gpus, given)
+
+
+def table(found: list[Case]) -> str:
+    """As Markdown: a row for each model and number of tokens, with the numbers of GPUs side by side."""
+    per_gpus = " / ".join(map(str, GPUS))
+    names = ["model", "tokens", "text, h", f"memories, h, on {per_gpus} GPUs", "GPUs at work, USD"]
+    names += [f"GPUs kept for all of it, USD, {per_gpus}", "disk, GB", f"gives way, {per_gpus} GPUs"]
+    lines = ["| " + " | ".join(names) + " |", "|" + len(names) * "---|"]
+    for begin in range(0, len(found), len(GPUS)):
+        row = found[begin : begin + len(GPUS)]
+        one = row[0]
+        cells = [one.model, _tokens(one.n_tokens)]
+        if one.possible:
+            cells += [_short(one.text_h), " / ".join(_short(case.memories_h) for case in row), _short(one.gpu_cost)]
+            cells += [" / ".join(_short(case.whole_cost) for case in row), _short(one.disk_gb)]
+            ways = ["; ".join(case.gives_way) for case in row]
+            cells += [ways[0] if len({*ways}) == 1 else " / ".join(ways)]
+        else:
+            cells += ["-", "-", "-", "-", _short(one.disk_gb), one.gives_way[0]]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _tokens(number: float) -> str:
+    return f"{number / 1e9:,.0f} billion" if number >= 1e9 else f"{number / 1e6:,.0f} million"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value >= 0.01 else "< 0.01"
+
+
+def measure_text(max_tokens: int) -> dict[str, float]:
+    """Tokens a second of the text stage (of the clock and of the processor), and bytes of text and tokens a token."""
+    from ffmem.corpus.registry import open_corpus
+    from ffmem.index.build import Build
+    from ffmem.index.request import Request
+    from ffmem.index.store import StorePaths
+    from ffmem.models.registry import load_model
+
+    options = IndexOptions(max_tokens=max_tokens, holdout=0)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = StorePaths(Path(folder))
+        paths.work.mkdir()
+        build = Build(paths, Request("smollm2", None, (open_corpus("topics"),), options), RunOptions(), lambda _: None)
+        model = load_model("smollm2")
+        begin, cpu = time.perf_counter(), time.process_time()
+        counts: dict[str, Any] = build._write_text(model)
+        wall_s, cpu_s = time.perf_counter() - begin, time.process_time() - cpu
+        n_bytes = sum((paths.work / "text" / name).stat().st_size for name in ("text.sqlite", "tokens.safetensors"))
+    n_tokens = counts["n_tokens"]
+    return {
+        "n_tokens": n_tokens,
+        "tokens_per_s": round(n_tokens / wall_s, 1),
+        "tokens_per_cpu_s": round(n_tokens / cpu_s, 1),
+        "bytes_per_token": round(n_bytes / n_tokens, 2),
+        "sentence_tokens": round(n_tokens / counts["n_sentences"], 1),
+    }
+
+
+def main() -> None:
+    """Compute, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--mfu", type=float, default=0.5, help="operations of the bare forward pass / peak: to be measured on the GPU")
+    add("--speed-of-bare", type=float, default=0.9, help="indexing / bare forward pass: to be measured on the GPU")
+    add("--price", type=float, default=3.0, help="USD a GPU-hour: an assumption")
+    add("--sentence-tokens", type=float, default=20.0, help="tokens of a sentence on average")
+    add("--text-tokens-per-s", type=float, default=100_000, help="of the text stage: see --measure-text")
+    add(
+        "--text-bytes-per-token",
+        type=float,
+        default=12.0,
+        help="of text.sqlite and tokens.safetensors: see --measure-text",
+    )
+    add("--shard-tokens", type=int, default=DEFAULTS.shard_tokens)
+    add("--driver-shards-per-s", type=float, default=1000.0, help="that the driver can hand out: an assumption")
+    add("--storage-bytes-per-s", type=float, default=1e9, help="that a shared disk takes: an assumption")
+    add("--merge-bytes-per-s", type=float, default=1.7e9, help="of states merged: see bench_scale.py merge")
+    add("--finish-bytes-per-s", type=float, default=1e8, help="of layer files written: see bench_scale.py merge")
+    add("--measure-text", action="store_true", help="measure the text stage here, and take what comes of it")
+    add("--max-tokens", type=int, default=300_000, help="of --measure-text")
+    add("--json", action="store_true")
+    given = parser.parse_args()
+    if given.measure_text:
+        measured = measure_text(given.max_tokens)
+        print(json.dumps({"bench": "text", **measured}), file=sys.stderr)
+        given.text_tokens_per_s, given.text_bytes_per_token = measured["tokens_per_s"], measured["bytes_per_token"]
+        given.sentence_tokens = measured["sentence_tokens"]
+    found = list(cases(given))
+    print("\n".join(json.dumps(asdict(one)) for one in found) if given.json else table(found))
+
+
+if __name__ == "__main__":
+    main()
