@@ -141,7 +141,9 @@ def test_a_task_that_always_kills_its_worker_is_given_up_and_the_rest_goes_on(
     )
 
 
-@pytest.mark.parametrize("executor", [InProcessExecutor(), ProcessExecutor(1), ProcessExecutor(2)], ids=["here", "1", "2"])
+@pytest.mark.parametrize(
+    "executor", [InProcessExecutor(), ProcessExecutor(1), ProcessExecutor(2)], ids=["here", "1", "2"]
+)
 @pytest.mark.parametrize("checkpoint_s", [0.0, 1000.0])
 def test_a_model_error_is_tried_once_and_leaves_no_trace(
     executor: Executor, tmp_path: Path, checkpoint_s: float

@@ -114,6 +114,17 @@ def test_the_host_does_not_wait_within_a_batch(
     assert accumulator.first_not_finite() is None
 
 
+def test_some_cells_are_kept_as_among_all(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "words.txt", 100, seed=3)
+    sizes: dict[str, Any] = {"device": "cuda", "batch_tokens": 512, "shard_tokens": 2048}
+    whole = build(tiny_folder("llama"), corpus, tmp_path / "whole", **sizes)
+    some = build(tiny_folder("llama"), corpus, tmp_path / "some", cells="L1.3-9,L2.0", **sizes)
+    for cell in ("L1.3", "L1.9", "L2.0"):
+        ours, theirs = some[cell], whole[cell]
+        assert [t.coefficient for t in ours.triggers] == [t.coefficient for t in theirs.triggers]
+        assert [t.sentence_id for t in ours.triggers] == [t.sentence_id for t in theirs.triggers]
+
+
 def test_too_little_memory_halves_the_budget(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "words.txt", 20_000, seed=3)
     told: list[Progress] = []
