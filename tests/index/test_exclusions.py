@@ -97,10 +97,11 @@ def test_verify_sees_that_something_left_out_is_there(build: Callable[..., Index
         in problems
     )
     assert "it counts" in problems
-    manifest["excluded_shards"] = [{"shard_id": -1}]
-    (whole.folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ffmem.StoreError, match="no sound excluded_shards"):
-        ffmem.open_index(whole.folder)
+    for wrong in ({"shard_id": -1}, vars(shard) | {"end_sentence": 10**6}, vars(shard) | {"end_sentence": 0}):
+        manifest["excluded_shards"] = [wrong]
+        (whole.folder / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(ffmem.StoreError, match="no sound excluded_shards"):
+            ffmem.open_index(whole.folder)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

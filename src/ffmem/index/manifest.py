@@ -57,9 +57,11 @@ def _scalars(value: Any) -> bool:
 _EXCLUDED = ("shard_id", "first_sentence", "end_sentence", "n_tokens")
 
 
-def _excluded(value: Any) -> bool:
+def _excluded(value: Any, n_sentences: int) -> bool:
     """Of shards that were left out, which need not be there."""
-    return isinstance(value, list) and all(_wrong(one, dict.fromkeys(_EXCLUDED, _is_count)) is None for one in value)
+    if not isinstance(value, list) or any(_wrong(one, dict.fromkeys(_EXCLUDED, _is_count)) for one in value):
+        return False
+    return all(one["first_sentence"] < one["end_sentence"] <= n_sentences for one in value)
 
 
 _COUNTS = (
@@ -107,7 +109,7 @@ def problem_of(manifest: dict[str, Any]) -> str | None:
         return f"it has {problem}"
     if not _scalars(manifest["identity"]["options"]):
         return "it has no sound identity.options"
-    if not _excluded(manifest.get("excluded_shards", [])):
+    if not _excluded(manifest.get("excluded_shards", []), manifest["counts"]["n_sentences"]):
         return "it has no sound excluded_shards"
     layers = [(layer["stack"], layer["layer"]) for layer in manifest["model"]["layers"]]
     if len(set(layers)) != len(layers):

@@ -157,7 +157,8 @@ def _expected_counts(index: Index) -> tuple[int, int]:
     text, n_sentences = index.text, index.manifest["counts"]["n_sentences"]
     lengths = np.diff(text.sentence_start[: n_sentences + 1].astype(np.int64))
     context = np.zeros_like(lengths) if text.context is None else text.context[:n_sentences].astype(np.int64)
-    competing = lengths - np.maximum(context, index.manifest["identity"]["options"].get("skip_first", 0))
+    skip_first = IndexOptions(**index.manifest["identity"]["options"]).skip_first
+    competing = lengths - np.maximum(context, skip_first)
     for first, end in ranges_of(index.manifest):
         competing[first:end] = 0
     return int(competing.clip(0).sum()), int((competing > 0).sum())
