@@ -107,7 +107,8 @@ def test_the_host_does_not_wait_within_a_batch(
     try:
         with torch.inference_mode():
             read("default")  # compiles
-            read("error")
+            # some versions of transformers ask the device whether OPT's mask is all ones
+            read("default" if variant == "opt" else "error")
     finally:
         torch.cuda.set_sync_debug_mode("default")
     accumulator.close_shard(0, "m")

@@ -1,10 +1,11 @@
 """Merging states: in groups, in any order, stopped anywhere; against one state over everything."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 
-from ffmem import IndexOptions, StoreError
+from ffmem import IndexOptions, RunOptions, StoreError
 from ffmem.ids import LayerCells
+<<<<<<< HEAD
 from ffmem.index import tree
 from ffmem.index.accumulator import LayerAccumulator
 from ffmem.index.build import adopt_states
+=======
+from ffmem.index import build, tree
+from ffmem.index.accumulator import Accumulator
+from ffmem.index.build import adopt_states, build_index
+from ffmem.index.executors import Event, Job, Listener, Task
+>>>>>>> scale
 from ffmem.index.kernel import merge_lists
 from ffmem.index.layers import FIELDS, Places, Shape
 from ffmem.index.progress import Progress
@@ -25,8 +34,7 @@ from ffmem.index.states import Account, merged_layers, read_account, save_state
 from ffmem.index.topk import merge
 from ffmem.index.tree import merge_states
 from ffmem.index.worker import IndexJob
-from tests.conftest import write_corpus
-from tests.index.test_kills import contents, last_words
+from tests.index.test_kills import contents
 
 SHAPE = Shape((LayerCells(0, 7), LayerCells(1, 3, n_experts=2)), 2, 4, "1")
 
@@ -154,75 +162,88 @@ def test_a_merge_that_was_stopped_goes_on(
     assert_holds(list(merge_states(adopted, SHAPE, "job", lambda _: None, 3)), list(range(18)))
 
 
+class FiveWorkers:
+    """Does tasks in this process, each worker in its turn, so that there are five states."""
+
+    n_workers = 5
+
+    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
+        workers = [job.start(slot) for slot in range(5)] if tasks else []
+        for number, task in enumerate(tasks):
+            workers[number % 5].do(task, lambda n_tokens, text="": None)
+            listen(Event("task", number % 5, task=task.task_id))
+        for worker in workers:
+            worker.save()
+        return frozenset()
+
+    def close(self) -> None: ...
+
+
+def in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds have five workers, whose states are merged two by two."""
+    monkeypatch.setattr(build, "make_executor", lambda *_: FiveWorkers())
+    monkeypatch.setattr(build, "merge_states", lambda *rest: merge_states(*rest, 2))  # type: ignore[arg-type]
+
+
 _KILLED = """
-import os, signal
-from ffmem.index import tree
+import os, signal, sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, {root!r})
+from tests.index.test_tree import in_pairs
 import ffmem.cli
 
-tree.merge_states.__kwdefaults__ = None
-tree.merge_states.__defaults__ = (2,)
-unlink = tree.Path.unlink
+unlink = Path.unlink
 
 def die(path, **named):
     if path.name.startswith("state-"):
         os.kill(os.getpid(), signal.SIGKILL)
     unlink(path, **named)
 
-if __name__ == "__main__":
-    if {dies}:
-        tree.Path.unlink = die
-    ffmem.cli.main()
+in_pairs(pytest.MonkeyPatch())
+Path.unlink = die
+ffmem.cli.main()
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
 def test_a_build_killed_between_a_merged_state_and_its_inputs(
-    tiny_folder: Callable[[str], Path], tmp_path: Path
+    tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpus = write_corpus(tmp_path / "words.txt", 300, seed=5)
-
-    def build(out: Path, workers: int, dies: bool) -> subprocess.Popen[bytes]:
-        script = tmp_path / f"{dies}.py"
-        script.write_text(_KILLED.format(dies=dies))
-        command = [sys.executable, script, "index", tiny_folder("llama"), corpus, "--out", out, "--top", 9]
-        command += ["--batch-tokens", 300, "--shard-tokens", 300, "--workers", workers, "--quiet"]
-        return subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE)
-
-    whole = build(tmp_path / "whole", 1, dies=False)
-    assert last_words(whole) == "" and whole.returncode == 0
-    for _ in range(2):
-        killed = build(tmp_path / "killed", 4, dies=True)
-        assert last_words(killed) == "" and killed.returncode == -signal.SIGKILL
-    states = list((tmp_path / "killed" / "work").glob("state-*"))
-    covered = [safetensors_covered(path) for path in states]
+    options = IndexOptions(top=9, shard_tokens=200)
+    whole = build_index(tiny_folder("llama"), corpus, tmp_path / "whole", options=options, run=RunOptions(workers=0))
+    script = tmp_path / "killed.py"
+    script.write_text(_KILLED.format(root=str(Path(__file__).parents[2])))
+    command = [sys.executable, script, "index", tiny_folder("llama"), corpus, "--out", tmp_path / "killed"]
+    command += ["--top", 9, "--shard-tokens", 200, "--quiet"]
+    killed = subprocess.run(list(map(str, command)), stderr=subprocess.PIPE, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    covered = [covered_by(path) for path in (tmp_path / "killed" / "work").glob("state-*")]
     assert any(first < second for first in covered for second in covered)  # a merged state beside what went in
-    again = build(tmp_path / "killed", 4, dies=False)
-    assert last_words(again) == "" and again.returncode == 0
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    in_pairs(monkeypatch)
+    again = build_index(tiny_folder("llama"), corpus, tmp_path / "killed", options=options)
+    assert contents(again.folder) == contents(whole.folder)
 
 
-def safetensors_covered(path: Path) -> frozenset[int]:
-    import json
-
-    from safetensors import safe_open
-
+def covered_by(path: Path) -> frozenset[int]:
     with safe_open(path, framework="np") as file:
         return frozenset(json.loads(file.metadata()["covered"]))
 
 
-def test_a_build_says_which_group_it_merges(
+def test_a_build_says_which_groups_it_merges(
     tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ffmem
-    from ffmem.index import build
-
-    monkeypatch.setattr(build, "merge_states", lambda *rest: merge_states(*rest, 2))  # type: ignore[arg-type]
+    in_pairs(monkeypatch)
     told: list[Progress] = []
     options = IndexOptions(top=4, shard_tokens=200)
-    run = ffmem.RunOptions(workers=3)
-    ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path / "i", options=options, run=run, progress=told.append)
-    messages = [now.message for now in told if now.stage == "files" and now.message]
-    assert messages == ["merging 2 of 3 states (group 1 of 1)"]
+    build_index(tiny_folder("gpt2"), corpus, tmp_path / "i", options=options, progress=told.append)
+    assert [now.message for now in told if now.stage == "files" and now.message] == [
+        "merging 2 of 5 states (group 1 of 3)",
+        "merging 2 of 4 states (group 2 of 3)",
+        "merging 2 of 3 states (group 3 of 3)",
+    ]
 
 
 @pytest.mark.parametrize(
