@@ -17,16 +17,10 @@ from safetensors import safe_open
 
 from ffmem import IndexOptions, RunOptions, StoreError
 from ffmem.ids import LayerCells
-<<<<<<< HEAD
-from ffmem.index import tree
-from ffmem.index.accumulator import LayerAccumulator
-from ffmem.index.build import adopt_states
-=======
 from ffmem.index import build, tree
-from ffmem.index.accumulator import Accumulator
+from ffmem.index.accumulator import LayerAccumulator
 from ffmem.index.build import adopt_states, build_index
 from ffmem.index.executors import Event, Job, Listener, Task
->>>>>>> scale
 from ffmem.index.kernel import merge_lists
 from ffmem.index.layers import FIELDS, Places, Shape
 from ffmem.index.progress import Progress
