@@ -6,6 +6,8 @@ VENV ?= .venv
 # as that of the small CPU builds. Its version stands in constraints.txt.
 TORCH ?= torch
 TORCH_INDEX ?=
+# Test files that `make test` runs at a time.
+JOBS ?= 2
 # Which text `make reproduction` reads SmolLM2 on.
 REPRODUCTION_TEXT ?= python-docs
 
@@ -29,8 +31,8 @@ demo: $(VENV)/installed ## Index the reference model over a part of its corpus i
 demo-smollm2: $(VENV)/smollm2 ## Index SmolLM2 over Python's language reference into runs/demo-smollm2
 	$(BIN)/ffmem index smollm2 python-docs --out runs/demo-smollm2
 
-test: $(VENV)/smollm2 $(VENV)/minilm lint types imports ## Lint, types, import contract, all tests
-	$(BIN)/pytest
+test: $(VENV)/smollm2 $(VENV)/minilm lint types imports ## Lint, types, import contract, all tests but those of test-ray and soak
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not soak and not ray'
 
 test-ray: $(VENV)/ray ## The tests that need Ray, on clusters of this machine
 	$(BIN)/pytest -m 'ray and not soak'

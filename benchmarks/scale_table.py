@@ -1,6 +1,6 @@
 """What would an index of a large model over much text take, on how many GPUs, and what gives way first?
 
-    python benchmarks/scale_table.py --mfu 0.5 --speed-of-bare 0.9 --price 3
+    python benchmarks/scale_table.py --price 3
 
 A model of a build, not a measurement: every number that it prints is computed, from measured ratios that are given to it and
 from what stands below with its source. With --measure-text the text stage is measured here: SmolLM2's tokenizer over `topics`.
@@ -32,7 +32,7 @@ H100_FP32 = 67e12
 H100_BYTES = 80e9
 TOKENS = (10e6, 1e9, 100e9)
 GPUS = (1, 8, 64)
-DEFAULTS, RUN = IndexOptions(), RunOptions()
+DEFAULTS, RUN = IndexOptions(device="cuda"), RunOptions()
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class Model:
     d_vocab: int
     tied: bool
     """Whether embedding and unembedding are one matrix."""
+    mfu: float
+    """Operations of the bare forward pass over sentences, padding not counted / peak: see bench_gpu.py."""
+    speed_of_bare: float
+    """Indexing / bare forward pass: see bench_gpu.py."""
 
     @property
     def n_backbone(self) -> int:
@@ -76,12 +80,16 @@ class Model:
         return Shape(tuple(LayerCells(i, self.d_ff) for i in range(self.n_layers)), 2, DEFAULTS.top, "1")
 
 
+# The last two numbers were measured on an H100 with the shapes smollm2-135m, opt-1.3b (for Llama-3.2-1B) and llama-8b; those of
+# 70B are llama-8b's, and of no use while the model does not fit.
 MODELS = (
-    Model("SmolLM2-135M", 576, 30, 1536, 9, 3, 64, 49_152, True),
-    Model("Llama-3.2-1B", 2048, 16, 8192, 32, 8, 64, 128_256, True),
-    Model("Llama-3.1-8B", 4096, 32, 14_336, 32, 8, 128, 128_256, False),
-    Model("Llama-3.1-70B", 8192, 80, 28_672, 64, 8, 128, 128_256, False),
+    Model("SmolLM2-135M", 576, 30, 1536, 9, 3, 64, 49_152, True, 0.102, 0.86),
+    Model("Llama-3.2-1B", 2048, 16, 8192, 32, 8, 64, 128_256, True, 0.392, 0.83),
+    Model("Llama-3.1-8B", 4096, 32, 14_336, 32, 8, 128, 128_256, False, 0.413, 0.93),
+    Model("Llama-3.1-70B", 8192, 80, 28_672, 64, 8, 128, 128_256, False, 0.413, 0.93),
 )
+VALUES_MFU = 0.5
+"""Of float32 products, an assumption."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +127,12 @@ class Case:
 def case(model: Model, n_tokens: float, n_gpus: int, given: argparse.Namespace) -> Case:
     """What one build would take."""
     n_indexes = -(-int(n_tokens) // (TOKEN_LIMIT - 1))
-    speed = n_gpus * H100_BF16 * given.mfu * given.speed_of_bare / model.token_operations(given.sentence_tokens)
+    mfu, speed_of_bare = given.mfu or model.mfu, given.speed_of_bare or model.speed_of_bare
+    speed = n_gpus * H100_BF16 * mfu * speed_of_bare / model.token_operations(given.sentence_tokens)
     states = n_gpus * state_bytes(model.shape)
     layers = n_indexes * layers_bytes(model.shape, DEFAULTS.promoted)
     text_h = n_tokens / given.text_tokens_per_s / 3600
-    values_h = n_indexes * model.value_operations / (min(n_gpus, model.n_layers) * H100_FP32 * given.mfu) / 3600
+    values_h = n_indexes * model.value_operations / (min(n_gpus, model.n_layers) * H100_FP32 * VALUES_MFU) / 3600
     memories_h = n_tokens / speed / 3600
     merge_h = n_indexes * (states / given.merge_bytes_per_s + layers / n_indexes / given.finish_bytes_per_s) / 3600
     shards_per_s = speed / given.shard_tokens
@@ -230,15 +239,15 @@ def main() -> None:
     """Compute, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--mfu", type=float, default=0.5, help="operations of the bare forward pass / peak: to be measured on the GPU")
-    add("--speed-of-bare", type=float, default=0.9, help="indexing / bare forward pass: to be measured on the GPU")
+    add("--mfu", type=float, help="operations of the bare forward pass / peak, for all models; by default as measured")
+    add("--speed-of-bare", type=float, help="indexing / bare forward pass, for all models; by default as measured")
     add("--price", type=float, default=3.0, help="USD a GPU-hour: an assumption")
     add("--sentence-tokens", type=float, default=20.0, help="tokens of a sentence on average")
     add("--text-tokens-per-s", type=float, default=100_000, help="of the text stage: see --measure-text")
     add(
         "--text-bytes-per-token",
         type=float,
-        default=12.0,
+        default=24.0,
         help="of text.sqlite and tokens.safetensors: see --measure-text",
     )
     add("--shard-tokens", type=int, default=DEFAULTS.shard_tokens)
