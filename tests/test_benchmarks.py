@@ -48,7 +48,9 @@ def test_merging_many_states_is_measured_on_what_is_merged_right(tmp_path: Path)
     found = json.loads(done.stdout)
     (run,) = found["runs"]
     assert (run["n_states"], run["n_groups"], found["n_files"]) == (7, 2, 2)
-    assert run["peak_mb"] > 0 and run["groups"]["cpu_s"] > 0 and run["finish"]["hashes_s"] >= 0
+    assert (
+        run["peak_mb"] > 0 and run["groups"]["cpu_s"] >= 0 and run["finish"]["hashes_s"] >= 0
+    )  # short: a clock may not tick
     assert not list(tmp_path.iterdir())
 
 
@@ -58,7 +60,7 @@ def test_the_table_of_scales_says_what_cannot_be(
     module = load("scale_table", monkeypatch)
     small, *_, large = module.MODELS
     assert round(small.n_backbone / 1e6) == 106 and round(large.n_backbone / 1e9) == 68
-    monkeypatch.setattr(sys, "argv", ["scale_table.py", "--json"])
+    monkeypatch.setattr(sys, "argv", ["scale_table.py", "--json", "--mfu", "0.5", "--speed-of-bare", "0.9"])
     module.main()
     cases = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(cases) == 4 * 3 * 3

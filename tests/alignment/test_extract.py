@@ -37,7 +37,8 @@ def test_check_16_a_copy_model_is_perfect_in_one_reading_and_one_off_in_the_othe
     gold = [all_sure(frozenset((n, n) for n in range(len(pair.source)))) for pair in COPIES]
     study = study_of("copy", found, gold, [], "gold")
     assert study.row(0, None, "norms", perfect).score.error_rate.value == 0  # type: ignore[arg-type]
-    assert study.row(0, 0, "weights", other).score.error_rate.value > 0.8  # type: ignore[arg-type]
+    # all but a few, which are right by chance
+    assert study.row(0, 0, "weights", other).score.error_rate.value > 0.6  # type: ignore[arg-type]
 
 
 def test_check_16_one_reading_is_the_other_shifted_by_a_row() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from ffmem.attention.experiments import FIRST, OTHER, POINTS, AttentionFindings,
 from ffmem.attention.maps import attention_maps
 from ffmem.attention.options import AttentionOptions
 from ffmem.corpus.registry import open_corpus
+from ffmem.models.transformer import Transformer
 from tests.test_cli import ffmem
 
 SMALL = AttentionOptions(texts=12, length=24, count_tokens=3000)
@@ -49,13 +51,28 @@ def test_shares_are_those_of_a_slow_loop(
     texts: list[list[int]] = []
     own = experiments._Gathered.read
     monkeypatch.setattr(experiments._Gathered, "read", lambda self, n, ids: (texts.append(ids), own(self, n, ids))[1])
-    found = reproduce_attention(model, open_corpus(str(corpus)), SMALL)
+    for seed in range(
+        10
+    ):  # until every text with a point or comma is the text of its tokens: some are cut within a word
+        texts.clear()
+        found = reproduce_attention(model, open_corpus(str(corpus)), replace(SMALL, seed=seed))
+        weights, norms = _slow_shares(model, texts)
+        place = found.categories.index(POINTS)
+        if weights and len(weights) == found.weight_shares[1][place].n:
+            assert found.weight_shares[1][place].value == pytest.approx(np.mean(weights), rel=1e-4)
+            assert found.norm_shares[1][place].value == pytest.approx(np.mean(norms), rel=1e-4)
+            return
+    pytest.fail("no draw of texts could be read back")
+
+
+def _slow_shares(model: Transformer, texts: list[list[int]]) -> tuple[list[float], list[float]]:
+    """Of points and commas in the second layer, for each text with some that is the text of its tokens."""
     before, after = model.special_tokens("auto")
     weights, norms = [], []
     for ids in texts:
         text = model.tokenizer.decode(ids[len(before) : len(ids) - len(after)])
         maps = attention_maps(model, text)
-        if [one.token_id for one in maps.read.tokens] != ids:  # cut in the middle of a word
+        if [one.token_id for one in maps.read.tokens] != ids:
             continue
         names = [bytes(model.vocabulary[one]).strip() for one in ids]
         points = np.array(
@@ -66,14 +83,9 @@ def test_shares_are_those_of_a_slow_loop(
         if not points.any():
             continue
         one = maps.layers[1]
-        weights.append(one.weights[:, :, points].sum(2).mean())
-        norms.append(one.head_norms[:, :, points].sum(2).mean() / one.head_norms.sum(2).mean())
-    place = found.categories.index(POINTS)
-    if len(weights) == found.weight_shares[1][place].n and weights:
-        assert found.weight_shares[1][place].value == pytest.approx(np.mean(weights), rel=1e-4)
-        assert found.norm_shares[1][place].value == pytest.approx(np.mean(norms), rel=1e-4)
-    else:  # texts that could not be read back are few
-        assert len(weights) >= found.weight_shares[1][place].n / 3
+        weights.append(float(one.weights[:, :, points].sum(2).mean()))
+        norms.append(float(one.head_norms[:, :, points].sum(2).mean() / one.head_norms.sum(2).mean()))
+    return weights, norms
 
 
 def test_the_same_input_gives_the_same_numbers(tiny_folder: Callable[[str], Path], corpus: Path) -> None:

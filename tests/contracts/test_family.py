@@ -74,7 +74,8 @@ def test_check_1_sums_of_memories_and_residuals(model: Transformer) -> None:
         for layer in range(
             N_LAYERS - 1
         ):  # o is what the next layer starts from; the library norms that of the last one
-            assert torch.equal(states[stack * N_LAYERS + layer].layer_output, own[layer + 1])
+            # some families add in another order, which shows in the last bits on some processors
+            assert relative_error(states[stack * N_LAYERS + layer].layer_output, own[layer + 1]) < 1e-6
 
 
 def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None:
