@@ -159,6 +159,8 @@ class Build:
             counts = self._write_text(model)
         with log.stage("certificate"):
             certificate = self._certify(model)
+        here = machine(model.module.device)
+        model.release()  # only workers run it from here on, one of them perhaps on the same GPU
         shards, excluded = self._shards(counts["n_sentences_by_corpus"])
         with log.stage("memories"):
             states = self._scan(model, identity, executor, log, shards)
@@ -168,7 +170,7 @@ class Build:
             states = merge_states(states, shape, hash_of(without_exclusions(identity)), self._say_files)
             write_index(self._paths, list(states), shape)
             machines = frozenset().union(*(account.machines for account in states.values()))
-            manifest = describe(model, identity, options, sorted(machines) or [machine(model.module.device)])
+            manifest = describe(model, identity, options, sorted(machines) or [here])
             log.finish(counts["n_tokens"], self._paths.run)
             manifest |= {"counts": counts, "excluded_shards": told(excluded), "certificate": certificate}
             write_manifest(self._paths, manifest)

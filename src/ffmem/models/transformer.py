@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
@@ -418,6 +418,13 @@ class Transformer:
             data = parameter.detach().cpu().contiguous()
             digest.update(data.view(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    def release(self) -> None:
+        """Give back the memory of the weights, for good; facts, hashes and tokens stay. Packed weights stay too."""
+        self.weights_hash()
+        if all(type(parameter) is nn.Parameter for parameter in self.module.parameters()):
+            nn.Module.to(self.module, "meta")
+            torch.cuda.empty_cache()
 
     def config_hash(self) -> str:
         """SHA-256 of the config, less what says where it came from: the same weights can be run in other ways."""
