@@ -85,7 +85,7 @@ def test_a_task_that_fails_again_and_again_is_given_up_and_the_rest_goes_on(run:
         run(AddJob(tmp_path), [Number(value, behaviours.get(value, "")) for value in range(16)], events.append)
     assert taken(tmp_path) == [value for value in range(16) if value not in behaviours]
     assert sorted(event.task for event in events if event.kind == "failed") == ["5", "7", "9"]
-    assert re.search(r"number 5 failed 3 times: The actor died .*, last on \S+ \(node", told.value.got)
+    assert re.search(r"number 5 failed 3 times: The actor .*, last on \S+ \(node", told.value.got)
     assert re.search(r"number 7 failed: not a finite number, last on \S+ \(node", told.value.got)
     assert "number 9 failed 3 times: ZeroDivisionError: a bug, last on" in told.value.got
     assert told.value.expected == "Expected every task to be done; all others are, and are kept"
