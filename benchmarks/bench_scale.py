@@ -331,7 +331,7 @@ def bench_workers(arguments: argparse.Namespace) -> dict[str, Any]:
         print(rounds[-1], {name: of[-1] for name, of in shares.items()}, file=sys.stderr)
     result = {name: getattr(arguments, name) for name in ("model", "text", "max_tokens", "shard_tokens")}
     for name in [*arguments.executors, "apart"]:
-        base = f"{name if name in arguments.executors else 'local'}_1"
+        base = f"{name if name in arguments.executors else arguments.executors[0]}_1"
         result[f"{name}_2_over_1"] = [round(one[f"{name}_2"] / one[base], 3) for one in rounds]
     return {"bench": "workers", **result, "tokens_per_s": rounds, "running_and_queued": shares}
 
