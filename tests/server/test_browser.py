@@ -67,8 +67,8 @@ def test_charts_are_drawn(server: Server, tab: Any) -> None:
     tab.goto(f"{server.url}/figures")
     first = tab.locator("figure.chart").first
     first.scroll_into_view_if_needed()
-    tab.wait_for_selector("figure.chart .drawn svg path")
-    assert first.locator("img").is_hidden()
+    first.locator(".drawn svg path").first.wait_for()
+    first.locator("img").wait_for(state="hidden")
     with new_tab(tab.context.browser, java_script_enabled=False) as plain:
         plain.goto(f"{server.url}/figures")
         assert plain.locator("figure.chart img").count() == tab.locator("figure.chart").count() > 10
