@@ -42,7 +42,7 @@ def told(tmp_path: Path) -> list[Progress]:
 def test_a_meter_counts_over_all_workers(tmp_path: Path) -> None:
     found = told(tmp_path)
     assert [now.event for now in found] == [event.kind for event in EVENTS]
-    assert [now.n_tokens for now in found] == [100, 160, 160, 160, 190, 190, 190, 190]
+    assert [now.n_tokens for now in found] == [100, 160, 200, 200, 230, 200, 200, 200]
     assert [now.n_shards for now in found] == [1, 1, 2, 2, 2, 2, 2, 2] and found[0].n_shards_all == 4
     assert [now.n_restarts for now in found] == [0] * 5 + [1] * 3
     assert [(now.worker, now.task) for now in found[2:4]] == [
@@ -53,12 +53,30 @@ def test_a_meter_counts_over_all_workers(tmp_path: Path) -> None:
     assert found[-1].tokens_per_s > 0 and found[-1].remaining_s is not None
 
 
+def test_what_a_dead_worker_lost_is_not_done(tmp_path: Path) -> None:
+    found: list[Progress] = []
+    shards = [Shard(number, number, number + 1, 100) for number in range(4)]
+    meter = Meter(found.append, shards, set(), RunLog(tmp_path / "run.json", IndexOptions(), RunOptions()))
+    meter.hear(Event("ready", 0))
+    for task in ("shard-0", "shard-1"):
+        meter.hear(Event("tokens", 0, 100))
+        meter.hear(Event("task", 0, task=task))
+    meter.hear(Event("tokens", 0, 50))
+    meter.hear(Event("restart", 0, task="shard-2", lost=("shard-1", "shard-2")))
+    assert (found[-2].n_tokens, found[-1].n_tokens, found[-1].n_shards) == (250, 100, 1)
+    assert found[-1].remaining_s is not None and found[-1].remaining_s / found[-2].remaining_s > 1.5  # type: ignore[operator]
+    for number in (1, 2, 3):
+        meter.hear(Event("tokens", 0, 100))
+        meter.hear(Event("task", 0, task=f"shard-{number}"))
+    assert (found[-1].n_tokens, found[-1].n_shards, found[-1].remaining_s) == (400, 4, 0)
+
+
 def test_lines_show_shards_restarts_and_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with render.progress(quiet=False) as listen:
         for now in told(tmp_path)[2:]:
             listen(now)
     lines = capsys.readouterr().err.splitlines()
-    assert " 40%  160 of 400 tokens, 2 of 4 shards, " in lines[0] and "restart" not in lines[0]
+    assert " 50%  200 of 400 tokens, 2 of 4 shards, " in lines[0] and "restart" not in lines[0]
     assert lines[0].endswith(f"left; last shard-1, worker 0 on {HOST}")
     assert f"worker 1 on {HOST} died at shard-2 (signal SIGKILL) and is started again" in lines
     assert lines[-1] == "waiting for room"
@@ -79,7 +97,7 @@ def test_a_live_line_is_no_longer_than_the_terminal(
     with render.progress(quiet=False) as listen:
         listen(told(tmp_path)[2])
     line = capsys.readouterr().err.split("\r\033[K")[1]
-    assert line.startswith(" 40%  160 of 400 tokens") and len(line) == 49
+    assert line.startswith(" 50%  200 of 400 tokens") and len(line) == 49
 
 
 def test_json_lines_tell_everything_but_tokens_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,6 +130,8 @@ def test_a_build_tells_its_progress_as_json(tiny_folder: Callable[[str], Path], 
     done = [line for line in lines if line["event"] == "task" and line["task"].startswith("shard-")]
     assert [line["n_shards"] for line in done] == list(range(1, done[0]["n_shards_all"] + 1))
     assert done[-1]["n_tokens"] == done[-1]["n_tokens_all"] > 0
+    read = [line["n_tokens"] for line in lines if line["stage"] == "memories"]
+    assert read == sorted(read)  # of a shard, no more is counted while it is read than when it is done
     assert {line["worker"] for line in done} <= {"worker 0", "worker 1"}
 
 

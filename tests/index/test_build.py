@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -209,6 +210,29 @@ def test_a_folder_with_something_else_is_left_alone(
     with pytest.raises(InputError, match=r"is not empty \(it holds thesis\.tex\) and no index"):
         ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path, run=IN_PROCESS)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong", "told"),
+    [
+        ("gpt2", {"cells": "L0,L1.48"}, r"--cells has 'L1\.48'.*layer L1 has 48 cells.*L1\.0 to L1\.47"),
+        ("gpt2", {"projection": "adaptive"}, r"--projection is 'adaptive'.*Leave --projection out"),
+        ("gpt2", {"max_length": 5000}, r"--max-length is 5000.*Expected at most 64"),
+        ("bert", {"bos": "yes"}, r"--bos is 'yes', but the tokenizer of bert has no BOS"),
+    ],
+)
+def test_what_the_model_does_not_have_is_refused_before_anything_is_written(
+    tiny_folder: Callable[[str], Path],
+    corpus: Path,
+    small_options: IndexOptions,
+    tmp_path: Path,
+    model: str,
+    wrong: dict[str, Any],
+    told: str,
+) -> None:
+    with pytest.raises(InputError, match=told):
+        ffmem.build_index(tiny_folder(model), corpus, tmp_path, options=replace(small_options, **wrong), run=IN_PROCESS)
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_folder_in_use_is_refused(tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path) -> None:

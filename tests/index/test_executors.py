@@ -40,7 +40,7 @@ class AddJob:
     run_id: str = "r"
     expected: str = ""
     fault: str = ""
-    """Where each worker dies: "start" or "save"."""
+    """Where each worker dies: "start" or "save"; or "saved": once when it has written its third task, its sixth, ..."""
 
     def start(self, slot: int, files: Files | None = None) -> "AddWorker":
         if self.fault == "start":
@@ -97,11 +97,24 @@ class AddWorker:
         if self._fault == "save":
             os.kill(os.getpid(), signal.SIGKILL)
         self._files.write(self._name, json.dumps(self._taken).encode())
+        if self._fault == "saved" and len(self._taken) % 3 == 0 and self._first_time(Number(self._taken[-1])):
+            os.kill(os.getpid(), signal.SIGKILL)
         return {str(value) for value in self._taken}
 
 
 def taken(folder: Path) -> list[int]:
     return sorted(value for path in folder.glob("state-*") for value in json.loads(path.read_text()))
+
+
+def done(events: Sequence[Event]) -> list[int]:
+    """The tasks that are done at the end, after what events tell as lost; each must be told once."""
+    found: set[str] = set()
+    for event in events:
+        if event.kind == "task":
+            assert event.task not in found
+            found.add(event.task)
+        found.difference_update(event.lost)
+    return sorted(map(int, found))
 
 
 @pytest.mark.parametrize(
@@ -120,8 +133,15 @@ def test_what_a_dead_worker_had_not_saved_is_done_again(tmp_path: Path, checkpoi
     events: list[Event] = []
     tasks = [Number(value, "die once" if value in (3, 11, 20) else "") for value in range(24)]
     ProcessExecutor(2).run(AddJob(tmp_path, checkpoint_s), tasks, events.append)
-    assert taken(tmp_path) == list(range(24))
+    assert taken(tmp_path) == done(events) == list(range(24))
     assert sum(event.kind == "restart" for event in events) == 3
+
+
+def test_a_task_that_was_saved_is_told_even_if_its_worker_died_before_it_could(tmp_path: Path) -> None:
+    events: list[Event] = []
+    ProcessExecutor(1).run(AddJob(tmp_path, fault="saved"), [Number(value) for value in range(7)], events.append)
+    assert taken(tmp_path) == done(events) == list(range(7))
+    assert [event.lost for event in events if event.kind == "restart"] == [(), ()]
 
 
 @pytest.mark.parametrize("checkpoint_s", [0.0, 1000.0])
@@ -132,7 +152,7 @@ def test_a_task_that_always_kills_its_worker_is_given_up_and_the_rest_goes_on(
     tasks = [Number(value, "die" if value == 5 else "") for value in range(12)]
     with pytest.raises(ModelError) as told:
         ProcessExecutor(2).run(AddJob(tmp_path, checkpoint_s), tasks, events.append)
-    assert taken(tmp_path) == [value for value in range(12) if value != 5]
+    assert taken(tmp_path) == done(events) == [value for value in range(12) if value != 5]
     assert [event.task for event in events if event.kind == "failed"] == ["5"]
     assert sum(event.kind == "restart" for event in events) == 3
     assert str(told.value) == (
@@ -149,9 +169,10 @@ def test_a_model_error_is_tried_once_and_leaves_no_trace(
     executor: Executor, tmp_path: Path, checkpoint_s: float
 ) -> None:
     tasks = [Number(value, "nan" if value in (0, 3) else "") for value in range(8)]
+    events: list[Event] = []
     with pytest.raises(ModelError) as told:
-        executor.run(AddJob(tmp_path, checkpoint_s), tasks, lambda _: None)
-    assert taken(tmp_path) == [1, 2, 4, 5, 6, 7]
+        executor.run(AddJob(tmp_path, checkpoint_s), tasks, events.append)
+    assert taken(tmp_path) == done(events) == [1, 2, 4, 5, 6, 7]
     assert "number 0 failed: not a finite number; number 3 failed: not a finite number" in str(told.value)
     assert told.value.mend == "Use --dtype float32; or leave out what fails: --without 0,3"
 

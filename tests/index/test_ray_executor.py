@@ -18,7 +18,7 @@ from ffmem.index.failures import LEAST_IN_A_ROW
 from ffmem.index.ray_cluster import RayOptions
 from ffmem.index.ray_executor import RayExecutor
 from tests.index.ray_nodes import Nodes, cluster_of
-from tests.index.test_executors import AddJob, AddWorker, Number, taken
+from tests.index.test_executors import AddJob, AddWorker, Number, done, taken
 
 pytest.importorskip("ray", reason="the extra ray is not installed: `make test-ray` installs it and runs these tests")
 pytestmark = pytest.mark.ray
@@ -70,7 +70,7 @@ def test_what_a_dead_worker_had_not_saved_is_done_again(
     events: list[Event] = []
     tasks = [Number(value, "die once" if value in (3, 11, 20) else "") for value in range(24)]
     abandoned = run(AddJob(tmp_path, checkpoint_s), tasks, events.append, shared=shared)
-    assert taken(tmp_path) == list(range(24))
+    assert taken(tmp_path) == done(events) == list(range(24))
     restarts = [event for event in events if event.kind == "restart"]
     assert len(restarts) == len(abandoned) == 3
     assert all(WHERE.fullmatch(event.where) and "died" in event.text for event in restarts)
@@ -83,7 +83,7 @@ def test_a_task_that_fails_again_and_again_is_given_up_and_the_rest_goes_on(run:
     behaviours = {5: "die", 7: "nan", 9: "bug"}
     with pytest.raises(ModelError) as told:
         run(AddJob(tmp_path), [Number(value, behaviours.get(value, "")) for value in range(16)], events.append)
-    assert taken(tmp_path) == [value for value in range(16) if value not in behaviours]
+    assert taken(tmp_path) == done(events) == [value for value in range(16) if value not in behaviours]
     assert sorted(event.task for event in events if event.kind == "failed") == ["5", "7", "9"]
     assert re.search(r"number 5 failed 3 times: The actor .*, last on \S+ \(node", told.value.got)
     assert re.search(r"number 7 failed: not a finite number, last on \S+ \(node", told.value.got)

@@ -116,15 +116,6 @@ def test_a_share_of_all_is_an_index_of_all(
     assert index.cells.is_whole and index.n_cells == N_LAYERS * D_FF and "cells_kept" not in index.manifest
 
 
-def test_what_the_model_does_not_have_is_refused_before_anything_is_written(
-    tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path
-) -> None:
-    options = IndexOptions(cells="L0,L1.48")
-    with pytest.raises(InputError, match=r"--cells has 'L1\.48'.*layer L1 has 48 cells.*L1\.0 to L1\.47"):
-        build_index(tiny_folder("gpt2"), corpus, tmp_path / "out", options=options, run=IN_PROCESS)
-    assert not (tmp_path / "out" / "work").exists()
-
-
 def test_nan_is_told_of_the_cell_that_has_it(
     tiny_folder: Callable[[str], Path], corpus: Path, small_options: IndexOptions, tmp_path: Path
 ) -> None:

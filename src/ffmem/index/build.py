@@ -23,6 +23,7 @@ from ffmem.index.files import disk_errors, map_arrays, write_json
 from ffmem.index.finish import write_index, write_manifest
 from ffmem.index.identity import (
     check_device,
+    check_options,
     check_same,
     corpora_of,
     decide_projection,
@@ -136,7 +137,7 @@ class Build:
                 revision=self._request.revision,
                 quantize=options.quantize,
             )
-        indexed_cells(model, options)  # what the model does not have is refused before anything is written
+        check_options(model, options)
         identity = self._identify(model)
         if self._paths.manifest.exists():
             check_same(self._paths, identity, read_manifest(self._paths.folder)["identity"])

@@ -144,6 +144,8 @@ class Event:
     """The node and process of the worker, where there are several nodes."""
     text: str = ""
     """What is to be told: why a worker died, what is waited for, what a worker says."""
+    lost: tuple[str, ...] = ()
+    """With "restart" and "failed": the ids of tasks that were done, or begun, and must be done again."""
 
 
 Listener = Callable[[Event], None]
@@ -202,7 +204,8 @@ class InProcessExecutor:
                 worker.do(task, lambda n_tokens, text="": listen(Event("tokens", 0, n_tokens, text=text)))
             except ModelError as error:  # its state holds half of the task: back to the checkpoint
                 failures.failed([task], error.got, error)
-                listen(Event("failed", 0, task=task.task_id, text=error.got))
+                lost = tuple(one.task_id for one in unsaved)
+                listen(Event("failed", 0, task=task.task_id, text=error.got, lost=lost))
                 waiting.extendleft(reversed(unsaved))
                 return
             failures.done(task)

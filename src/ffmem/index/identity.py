@@ -155,6 +155,18 @@ def decide_projection(model: Transformer, options: IndexOptions) -> Projection:
     return options.projection
 
 
+def check_options(model: Transformer, options: IndexOptions) -> None:
+    """Refuse what the model does not have: before anything is written, so that a mended command may go on there.
+
+    Raises:
+        InputError: cells, a projection, a token at the beginning or a length that do not fit the model.
+    """
+    indexed_cells(model, options)
+    decide_projection(model, options)
+    model.special_tokens(options.bos)
+    longest_input(model, options)
+
+
 def longest_input(model: Transformer, options: IndexOptions) -> int:
     """Most tokens of one input, special tokens included."""
     context = model.facts.max_length

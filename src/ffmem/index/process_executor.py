@@ -139,8 +139,11 @@ class _Pool:
             member.unsaved.pop(task_id, None)
         why = why or _how(member.process.exitcode)
         at = member.task.task_id if member.task else ""
+        if at and at not in member.unsaved:
+            self._listen(Event("task", member.slot, task=at))
         if member.task is None and self._failures.died("save" if member.ready else "start"):
             raise (never_saved if member.ready else never_began)(f"worker {member.slot}", why) from error
+        lost = tuple(member.unsaved)
         suspect = member.unsaved.pop(at, None)
         if suspect is not None and self._failures.failed([suspect], why, error):
             self._listen(Event("failed", member.slot, task=at, text=why))
@@ -148,7 +151,7 @@ class _Pool:
             self._waiting.append(suspect)
         self._waiting.extendleft(reversed(member.unsaved.values()))
         self._failures.stop_if_hopeless(self._waiting)
-        self._listen(Event("restart", member.slot, task=at, text=why))
+        self._listen(Event("restart", member.slot, task=at, text=why, lost=lost))
         self._start(member.slot)
 
     def kill(self) -> None:

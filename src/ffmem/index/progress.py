@@ -57,10 +57,11 @@ class Meter:
         self._listen, self._log = listen, log
         self._n_tokens = {f"shard-{shard.shard_id}": shard.n_tokens for shard in shards}
         self._all = sum(self._n_tokens.values())
-        self._earlier = sum(shard.n_tokens for shard in shards if shard.shard_id in covered)
-        self._done_earlier = {f"shard-{shard_id}" for shard_id in covered}
-        self._shards_done = set(self._done_earlier)
-        self._done = self._n_restarts = 0
+        self._shards_done = {f"shard-{shard_id}" for shard_id in covered}
+        self._begun: dict[int, int] = {}
+        """Tokens done of the shard that each worker is at, by slot."""
+        self._read = self._n_restarts = 0
+        """Tokens read in this run, those that had to be read again included; and workers started again."""
         self._started: float | None = None
 
     def hear(self, event: Event) -> None:
@@ -70,15 +71,20 @@ class Meter:
             self._started = now if self._started is None else self._started
         elif event.kind == "task" and event.task in self._n_tokens:
             self._shards_done.add(event.task)
-        elif event.kind == "restart":
-            self._n_restarts += 1
+            self._begun.pop(event.slot, None)
+        elif event.kind == "tokens":
+            self._begun[event.slot] = self._begun.get(event.slot, 0) + event.n_tokens
+        elif event.kind in ("restart", "failed"):
+            self._n_restarts += event.kind == "restart"
+            self._shards_done.difference_update(event.lost)
+            self._begun.pop(event.slot, None)
         if event.kind in ("ready", "restart", "failed") or event.text:
             self._log.note(event)
-        self._done += event.n_tokens
+        self._read += event.n_tokens
         self._log.count_tokens(event.n_tokens)
         elapsed = now - self._started if self._started is not None else 0.0
-        speed = self._done / elapsed if elapsed > 0 else 0.0
-        done = min(self._all, self._earlier + self._done)
+        speed = self._read / elapsed if elapsed > 0 else 0.0
+        done = sum(self._n_tokens[shard] for shard in self._shards_done) + sum(self._begun.values())
         self._listen(
             Progress(
                 "memories",

@@ -252,8 +252,12 @@ class _Pool:
             os.replace(*(state_path(self._folder, self._job.run_id, number) for number in (member.slot, slot)))
         for task_id in self._job.covered(slot):
             member.unsaved.pop(task_id, None)
+        lost = tuple(member.unsaved)
         # it answers in order, but its last answers may be lost with it: any of these may have been its end
         held = [call.task for call in member.calls if call.task]
+        for task in held:
+            if task.task_id not in member.unsaved:
+                self._listen(Event("task", member.slot, task=task.task_id, where=member.where))
         at, where = held[0] if held else None, member.where or "a node of the cluster"
         suspects = [task for task in (held if error is None else held[:1]) if task.task_id in member.unsaved and blame]
         given_up = self._failures.failed(suspects, f"{why}, last on {where}", error)
@@ -271,7 +275,7 @@ class _Pool:
             told = f"workers on {where} died before they could begin ({why}): the others go on without"
             self._listen(Event("note", member.slot, where=where, text=told))
             return
-        self._listen(Event("restart", member.slot, task=at.task_id if at else "", where=where, text=why))
+        self._listen(Event("restart", member.slot, task=at.task_id if at else "", where=where, text=why, lost=lost))
         self._hire(slot)
 
     def _lost_its_node(self, member: _Member, error: Exception) -> bool:
