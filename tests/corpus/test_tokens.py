@@ -67,6 +67,15 @@ def test_special_tokens_are_not_added_and_many_are_like_one():
     assert tokenize(BPE, [], LENGTHS) == []
 
 
+@given(st.lists(TEXTS, max_size=6))
+def test_one_sentence_does_not_change_the_offsets_of_another(texts: list[str]):
+    """Those of which the lengths add up, which this tokenizer's do only before white space, beside those of which not."""
+    for text, tokens in zip(texts, tokenize(PREFIXED, texts, LENGTHS), strict=True):
+        alone = one(text, PREFIXED)
+        assert tokens.token_ids.tolist() == alone.token_ids.tolist()
+        assert (tokens.starts.tolist(), tokens.ends.tolist()) == (alone.starts.tolist(), alone.ends.tolist())
+
+
 @given(text=TEXTS, max_tokens=st.integers(4, 9), lengths=st.sampled_from([LENGTHS, None]))
 def test_windows_join_to_the_sentence(text: str, max_tokens: int, lengths: np.ndarray | None):
     tokens = one(text, lengths=lengths)

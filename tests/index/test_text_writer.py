@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError, StoreError
-from ffmem.index import text_spool
+from ffmem.index import text_spool, token_spool
 from ffmem.index.files import disk_errors
 from ffmem.index.text_writer import TextCounts, TextSource, is_held_out, write_text
 from ffmem.options import IndexOptions
@@ -85,6 +85,25 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert error.value.errno == errno.ENOSPC
     with pytest.raises(StoreError, match="no space left while writing"), disk_errors(tmp_path):
         raise error.value
+
+
+@pytest.mark.parametrize("limit", ["one", "sentences", "length"])
+def test_how_much_waits_in_memory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str):
+    paragraphs = [b"The fox %d. A dog! \xf0\x9f\x98\x80 Night %d." % (i, i % 7) for i in range(60)]
+    options = IndexOptions(holdout=0.3)
+    (tmp_path / "many").mkdir()
+    whole = write(tmp_path / "many", paragraphs, options)
+    for module, a_few, few in ((text_spool, "_ROWS_AT_ONCE", "_CHARACTERS_AT_ONCE"),
+                               (token_spool, "_SENTENCES_AT_ONCE", "_TOKENS_AT_ONCE")):  # fmt: skip
+        monkeypatch.setattr(module, a_few, {"one": 1, "sentences": 7}.get(limit, 10**6))
+        monkeypatch.setattr(module, few, 30 if limit == "length" else 10**6)
+    (tmp_path / "few").mkdir()
+    assert write(tmp_path / "few", paragraphs, options) == whole and whole.n_sentences_held_out > 10
+    for table in ("documents", "sentences", "vocabulary"):
+        sql = f"SELECT * FROM {table} ORDER BY 1"
+        assert rows(tmp_path / "few", sql) == rows(tmp_path / "many", sql)
+    name = "text/tokens.safetensors"
+    assert (tmp_path / "few" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
 
 
 def test_equal_windows_are_one_if_as_much_of_them_competes(tmp_path: Path):

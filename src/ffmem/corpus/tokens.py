@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt32
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from ffmem.errors import InputError
 
@@ -36,8 +37,9 @@ def tokenize(
     """
     found: list[TokenizedSentence] = []
     for some in _portions(texts):
-        encodings = tokenizer.encode_batch(some, add_special_tokens=False)
-        found += (_with_bytes(text, encoding, byte_lengths) for text, encoding in zip(some, encodings, strict=True))
+        found += (
+            _with_characters(tokenizer, some) if byte_lengths is None else _with_bytes(tokenizer, some, byte_lengths)
+        )
     return found
 
 
@@ -58,17 +60,35 @@ def _portions(texts: list[str]) -> Iterator[list[str]]:
         yield portion
 
 
-def _with_bytes(text: str, encoding: Encoding, byte_lengths: np.ndarray | None) -> TokenizedSentence:
-    ids = np.array(encoding.ids, dtype=np.uint32)
-    if byte_lengths is not None and len(ids):
-        lengths = byte_lengths[ids]
-        ends = lengths.cumsum()
-        if ends[-1] == (len(text) if text.isascii() else len(text.encode())):
-            return TokenizedSentence(ids, (ends - lengths).astype(np.uint32), ends.astype(np.uint32))
-    offsets = np.array(encoding.offsets, dtype=np.uint32).reshape(-1, 2)
-    if not text.isascii():
-        offsets = _byte_of_character(text)[offsets]
-    return TokenizedSentence(ids, offsets[:, 0], offsets[:, 1])
+def _with_bytes(tokenizer: Tokenizer, texts: list[str], byte_lengths: np.ndarray) -> list[TokenizedSentence]:
+    """Offsets from the lengths of tokens, of all sentences at once; from characters for the few where they do not add up."""
+    encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)  # it keeps no offsets
+    lists = [encoding.ids for encoding in encodings]
+    ids = np.fromiter(chain.from_iterable(lists), dtype=np.uint32)
+    border = np.cumsum([0, *map(len, lists)])
+    after = np.concatenate(
+        ([0], byte_lengths[ids].cumsum())
+    )  # bytes up to each token, of all sentences one after another
+    n_bytes = [len(text) if text.isascii() else len(text.encode()) for text in texts]
+    exact = np.diff(after[border]) == n_bytes
+    own = (after[border[:-1]]).repeat(np.diff(border))
+    starts, ends = (after[:-1] - own).astype(np.uint32), (after[1:] - own).astype(np.uint32)
+    others = iter(_with_characters(tokenizer, [text for text, holds in zip(texts, exact, strict=True) if not holds]))
+    return [
+        TokenizedSentence(ids[first:end], starts[first:end], ends[first:end]) if holds else next(others)
+        for first, end, holds in zip(border[:-1].tolist(), border[1:].tolist(), exact.tolist(), strict=True)
+    ]
+
+
+def _with_characters(tokenizer: Tokenizer, texts: list[str]) -> list[TokenizedSentence]:
+    """Offsets as the tokenizer tells them: of whole characters."""
+    found = []
+    for text, encoding in zip(texts, tokenizer.encode_batch(texts, add_special_tokens=False), strict=True):
+        offsets = np.array(encoding.offsets, dtype=np.uint32).reshape(-1, 2)
+        if not text.isascii():
+            offsets = _byte_of_character(text)[offsets]
+        found.append(TokenizedSentence(np.array(encoding.ids, dtype=np.uint32), offsets[:, 0], offsets[:, 1]))
+    return found
 
 
 def _byte_of_character(text: str) -> UInt32[np.ndarray, " n_characters_and_one"]:

@@ -14,6 +14,9 @@ from ffmem.corpus.tokens import TokenizedSentence, Window
 from ffmem.index.files import map_arrays, sync_folder
 from ffmem.index.token_spool import TokenSpool, write_tokens
 
+_ROWS_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 20
+"""As much waits in memory before it is written."""
+
 
 class TextSpool:
     """Writes rows and token arrays as they come; held-out ones apart, to follow the indexed ones in the end."""
@@ -38,6 +41,11 @@ class TextSpool:
             CREATE TEMP TABLE held_out AS SELECT *, x'' AS indexed_hash FROM sentences;
             """
         )
+        self._documents = _Rows(self._db, "INSERT INTO main.documents VALUES (?, ?, ?, ?, ?)")
+        self._sentences = (
+            _Rows(self._db, "INSERT INTO main.sentences VALUES (?, ?, ?, ?, ?, 0)"),
+            _Rows(self._db, "INSERT INTO temp.held_out VALUES (?, ?, ?, ?, ?, 0, ?)"),
+        )
         self._seen.executescript(
             "CREATE TABLE seen(hash BLOB PRIMARY KEY, id INTEGER NOT NULL, n INTEGER NOT NULL) WITHOUT ROWID;"
         )
@@ -58,6 +66,7 @@ class TextSpool:
             folder: with its ``text.sqlite`` and ``tokens.safetensors``.
             n_indexed: how many of its sentences are indexed; the held-out ones follow them.
         """
+        self._write_rows()
         first_document = self._db.execute("SELECT count(*) FROM documents").fetchone()[0]
         self._db.execute("ATTACH ? AS taken", (str(folder / "text.sqlite"),))
         self._db.execute(
@@ -74,7 +83,10 @@ class TextSpool:
             piece = slice(starts[number], starts[number + 1])
             tokens = TokenizedSentence(*(arrays[name][piece] for name in ("token_id", "token_start", "token_end")))
             window = Window(start_byte, text, tokens, int(context[number]))
-            n_shared += not self._put(document + first_document, window, number >= n_indexed, n) and number < n_indexed
+            held_out = number >= n_indexed
+            key = sentence_key(window, held_out)
+            n_shared += not self.add_sentence(document + first_document, window, held_out, key, n) and not held_out
+        self._write_rows()
         self._db.commit()
         self._db.execute("DETACH taken")
         return n_shared
@@ -83,32 +95,28 @@ class TextSpool:
         """Add a document, without its text."""
         metadata = json.dumps(document.metadata, ensure_ascii=False)
         row = (number, document.name, metadata, int(held_out), len(document.text.encode()))
-        self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", row)
+        self._documents.add(row, len(metadata))
 
-    def count_again(self, piece: Window, held_out: bool) -> bool:
-        """Count a sentence that is already there; False if it is not."""
-        updated = self._seen.execute("UPDATE seen SET n = n + 1 WHERE hash = ?", (_hash(piece, held_out),))
-        return updated.rowcount == 1
+    def count_again(self, key: bytes) -> bool:
+        """Count a sentence that is already there, by its `sentence_key`; False if it is not."""
+        return self._seen.execute("UPDATE seen SET n = n + 1 WHERE hash = ?", (key,)).rowcount == 1
 
-    def add_sentence(self, document_id: int, piece: Window, held_out: bool) -> None:
-        """Add a sentence of a document."""
-        self._put(document_id, piece, held_out, 1)
-
-    def _put(self, document_id: int, piece: Window, held_out: bool, n_occurrences: int) -> bool:
-        """Add a sentence; False if one like it was there before."""
+    def add_sentence(self, document_id: int, piece: Window, held_out: bool, key: bytes, n_occurrences: int = 1) -> bool:
+        """Add a sentence of a document, with its `sentence_key`; False if one like it was there before."""
         part = self._parts[held_out]
         row = (part.n_sentences, document_id, piece.start_byte, piece.text, n_occurrences)
-        if held_out:
-            self._db.execute("INSERT INTO temp.held_out VALUES (?, ?, ?, ?, ?, 0, ?)", (*row, _hash(piece, False)))
-        else:
-            self._db.execute("INSERT INTO main.sentences VALUES (?, ?, ?, ?, ?, 0)", row)
-        seen = (_hash(piece, held_out), part.n_sentences, n_occurrences)
-        is_new = self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", seen).rowcount == 1
+        self._sentences[held_out].add((*row, _INDEXED + key[1:]) if held_out else row, len(piece.text))
+        seen = self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (key, part.n_sentences, n_occurrences))
         part.add(piece.tokens, piece.context)
-        return is_new
+        return seen.rowcount == 1
+
+    def _write_rows(self) -> None:
+        for rows in (self._documents, *self._sentences):
+            rows.write()
 
     def finish(self, n_indexed: int) -> int:
         """Put everything in its final form; return how many held-out sentences are also indexed."""
+        self._write_rows()
         self._db.execute(
             "INSERT INTO main.sentences "
             "SELECT id + ?, document_id, start_byte, text, n_occurrences, 0 FROM temp.held_out ORDER BY id",
@@ -160,7 +168,26 @@ def _open_database(path: Path) -> sqlite3.Connection:
 _INDEXED, _HELD_OUT = b"\0", b"\1"
 
 
-def _hash(piece: Window, held_out: bool) -> bytes:
+class _Rows:
+    """Rows for one table, that go to the database many at a time."""
+
+    def __init__(self, db: sqlite3.Connection, statement: str) -> None:
+        self._db, self._statement = db, statement
+        self._waiting: list[tuple[object, ...]] = []
+        self._n_characters = 0
+
+    def add(self, row: tuple[object, ...], n_characters: int) -> None:
+        self._waiting.append(row)
+        self._n_characters += n_characters
+        if len(self._waiting) >= _ROWS_AT_ONCE or self._n_characters >= _CHARACTERS_AT_ONCE:
+            self.write()
+
+    def write(self) -> None:
+        self._db.executemany(self._statement, self._waiting)
+        self._waiting, self._n_characters = [], 0
+
+
+def sentence_key(piece: Window, held_out: bool) -> bytes:
     """The same for equal texts of which the same part competes."""
     data = piece.text.encode()
     if piece.context:

@@ -19,7 +19,7 @@ from ffmem.corpus.sentences import Sentence, split_sentences
 from ffmem.corpus.tokens import TokenizedSentence, Window, tokenize, windows
 from ffmem.errors import InputError
 from ffmem.index.files import atomic_write
-from ffmem.index.text_spool import TextSpool
+from ffmem.index.text_spool import TextSpool, sentence_key
 from ffmem.options import IndexOptions, Windows, parse_split
 
 TOKEN_LIMIT = 2**32 - 1
@@ -256,8 +256,8 @@ def _add_sentence(
     counts: TextCounts,
 ) -> bool:
     """Add one sentence, or count it with its first; False when a limit is reached."""
-    n = len(piece.tokens.token_ids)
-    if options.duplicates == "once" and spool.count_again(piece, held_out):
+    n, key = len(piece.tokens.token_ids), sentence_key(piece, held_out)
+    if options.duplicates == "once" and spool.count_again(key):
         counts.n_duplicates += not held_out
         return True
     if held_out:
@@ -279,7 +279,7 @@ def _add_sentence(
             "Expected fewer: token indices are stored in 32 bits",
             "Build several indexes, each over a part of it, or stop earlier with --max-tokens",
         )
-    spool.add_sentence(document_id, piece, held_out)
+    spool.add_sentence(document_id, piece, held_out, key)
     return True
 
 

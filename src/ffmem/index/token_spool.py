@@ -10,6 +10,8 @@ import numpy as np
 from ffmem.corpus.tokens import TokenizedSentence
 
 _COPY_BYTES = 1 << 22
+_SENTENCES_AT_ONCE, _TOKENS_AT_ONCE = 1000, 1 << 18
+"""As many wait in memory before they are written."""
 _FIELDS = ("token_id", "token_start", "token_end")
 
 
@@ -23,6 +25,9 @@ class TokenSpool:
     def __init__(self, prefix: Path) -> None:
         self._paths = [prefix.with_name(f"{prefix.name}-{name}.spool") for name in (*_FIELDS, "sizes")]
         self._files: list[BinaryIO] = [path.open("wb+") for path in self._paths]
+        self._waiting: list[TokenizedSentence] = []
+        self._sizes: list[tuple[int, int]] = []
+        self._n_written = 0
         self.n_sentences = 0
         self.n_tokens = 0
         self.n_context_tokens = 0
@@ -31,13 +36,25 @@ class TokenSpool:
         """Append the tokens of one more sentence, the first of which are only context."""
         self.n_sentences += 1
         self.n_tokens += len(tokens.token_ids)
-        for file, array in zip(self._files, (tokens.token_ids, tokens.starts, tokens.ends), strict=False):
-            file.write(array.astype("<u4", copy=False).tobytes())
-        self._files[3].write((len(tokens.token_ids) | context << 32).to_bytes(8, "little"))
         self.n_context_tokens += context
+        self._waiting.append(tokens)
+        self._sizes.append((len(tokens.token_ids), context))
+        if len(self._waiting) >= _SENTENCES_AT_ONCE or self.n_tokens - self._n_written >= _TOKENS_AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        for file, name in zip(self._files, ("token_ids", "starts", "ends"), strict=False):
+            arrays = [getattr(tokens, name) for tokens in self._waiting]
+            file.write(np.concatenate(arrays).astype("<u4", copy=False).tobytes())
+        self._files[3].write(np.array(self._sizes, dtype="<u4").tobytes())
+        self._waiting, self._sizes = [], []
+        self._n_written = self.n_tokens
 
     def chunks(self, i: int) -> Iterator[np.ndarray]:
         """One of the files, piece by piece; 3 is length and context of one sentence after the other."""
+        self._write()
         self._files[i].seek(0)
         while data := self._files[i].read(_COPY_BYTES):
             yield np.frombuffer(data, dtype="<u4")
