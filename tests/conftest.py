@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if not torch.cuda.is_available():
     # Triton's interpreter runs a GPU's loops here. It looks once, when triton is imported, as models of transformers do.
     os.environ["TRITON_INTERPRET"] = "1"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it runs in the background so, and the programs that tests stop with Ctrl-C would be deaf to it too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TEXT = (
     "the quick brown fox jumps over the lazy dog while rivers and stones and windows wait for winter letters. "
