@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AUTH_MODE": "disabled",  # whatever token lies in this user's home
+    "RAY_worker_niceness": "0",  # else anything else that runs on this machine comes before workers, for minutes
 }
 """Of each node, and of what runs there."""
 

@@ -207,7 +207,7 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(
     begin = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     message = last_words(process)
-    assert process.returncode == 130 and time.monotonic() - begin < 10, message
+    assert process.returncode == 130 and time.monotonic() - begin < 30, message
     assert message == "ffmem: stopped. The same command goes on from the last checkpoint.\n"
     _wait_for(lambda: not any(worker.is_running() for worker in workers))
     states = [path.stat().st_size for path in out.glob("work/state-*")]
@@ -217,7 +217,7 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(
     assert list(out.glob("work/state-*"))
 
 
-def _wait_for(happens: Callable[[], Any], seconds: float = 90) -> None:
+def _wait_for(happens: Callable[[], Any], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not happens():
         assert time.monotonic() < deadline
