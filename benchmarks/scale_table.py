@@ -3,18 +3,21 @@
     python benchmarks/scale_table.py --price 3
 
 A model of a build, not a measurement: every number that it prints is computed, from measured ratios that are given to it and
-from what stands below with its source. With --measure-text the text stage is measured here: SmolLM2's tokenizer over `topics`.
+from what stands below with its source. With --measure-text the text stage is measured here, with SmolLM2's tokenizer.
 
-A build is its stages one after the other: text (one process), values (once for each index, shared out by layers), memories
-(shared out by shards), and merging. Prints Markdown; with --json one JSON line for each case.
+A build is its stages one after the other: text (one process, in which the tokenizer has a thread for each processor),
+values (once for each index, shared out by layers), memories (shared out by shards), and merging. Prints Markdown; with
+--json one JSON line for each case.
 """
 
 import argparse
 import json
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -131,7 +134,8 @@ def case(model: Model, n_tokens: float, n_gpus: int, given: argparse.Namespace) 
     speed = n_gpus * H100_BF16 * mfu * speed_of_bare / model.token_operations(given.sentence_tokens)
     states = n_gpus * state_bytes(model.shape)
     layers = n_indexes * layers_bytes(model.shape, DEFAULTS.promoted)
-    text_h = n_tokens / given.text_tokens_per_s / 3600
+    tokenizer_per_s = given.tokenizer_tokens_per_s * given.processors
+    text_h = n_tokens * (1 / given.text_tokens_per_s + 1 / tokenizer_per_s) / 3600
     values_h = n_indexes * model.value_operations / (min(n_gpus, model.n_layers) * H100_FP32 * VALUES_MFU) / 3600
     memories_h = n_tokens / speed / 3600
     merge_h = n_indexes * (states / given.merge_bytes_per_s + layers / n_indexes / given.finish_bytes_per_s) / 3600
@@ -207,11 +211,11 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value >= 0.01 else "< 0.01"
 
 
-def measure_text(max_tokens: int) -> dict[str, float]:
-    """Tokens a second of the text stage (of the clock and of the processor), and bytes of text and tokens a token."""
+def measure_text(corpus: str, max_tokens: int) -> dict[str, float]:
+    """Tokens a second of the text stage, of the clock and of the processor, the tokenizer's and all other; bytes a token."""
     from ffmem.corpus.registry import open_corpus
     from ffmem.index.build import Build
-    from ffmem.index.request import Request
+    from ffmem.index.request import Request, text_source
     from ffmem.index.store import StorePaths
     from ffmem.models.registry import load_model
 
@@ -219,20 +223,33 @@ def measure_text(max_tokens: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         paths = StorePaths(Path(folder))
         paths.work.mkdir()
-        build = Build(paths, Request("smollm2", None, (open_corpus("topics"),), options), RunOptions(), lambda _: None)
+        request = Request("smollm2", None, (open_corpus(corpus),), options)
+        build = Build(paths, request, RunOptions(), lambda _: None)
         model = load_model("smollm2")
         begin, cpu = time.perf_counter(), time.process_time()
         counts: dict[str, Any] = build._write_text(model)
         wall_s, cpu_s = time.perf_counter() - begin, time.process_time() - cpu
         n_bytes = sum((paths.work / "text" / name).stat().st_size for name in ("text.sqlite", "tokens.safetensors"))
+        sentences = [str(text) for (text,) in _rows(paths.work / "text" / "text.sqlite", "SELECT text FROM sentences")]
+        tokenizer, again = text_source(model, request).tokenizer, time.process_time()
+        for first in range(0, len(sentences), 1000):
+            tokenizer.encode_batch_fast(sentences[first : first + 1000], add_special_tokens=False)
+        tokenizer_s = time.process_time() - again
     n_tokens = counts["n_tokens"]
     return {
         "n_tokens": n_tokens,
+        "tokenizer_tokens_per_cpu_s": round(n_tokens / tokenizer_s, 1),
+        "other_tokens_per_cpu_s": round(n_tokens / (cpu_s - tokenizer_s), 1),
         "tokens_per_s": round(n_tokens / wall_s, 1),
         "tokens_per_cpu_s": round(n_tokens / cpu_s, 1),
         "bytes_per_token": round(n_bytes / n_tokens, 2),
         "sentence_tokens": round(n_tokens / counts["n_sentences"], 1),
     }
+
+
+def _rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(sql).fetchall()
 
 
 def main() -> None:
@@ -243,11 +260,18 @@ def main() -> None:
     add("--speed-of-bare", type=float, help="indexing / bare forward pass, for all models; by default as measured")
     add("--price", type=float, default=3.0, help="USD a GPU-hour: an assumption")
     add("--sentence-tokens", type=float, default=20.0, help="tokens of a sentence on average")
-    add("--text-tokens-per-s", type=float, default=100_000, help="of the text stage: see --measure-text")
+    add(
+        "--text-tokens-per-s",
+        type=float,
+        default=300_000,
+        help="of the text stage but its tokenizer: see --measure-text",
+    )
+    add("--tokenizer-tokens-per-s", type=float, default=650_000, help="of one processor: see --measure-text")
+    add("--processors", type=int, default=16, help="that the tokenizer has")
     add(
         "--text-bytes-per-token",
         type=float,
-        default=24.0,
+        default=22.0,
         help="of text.sqlite and tokens.safetensors: see --measure-text",
     )
     add("--shard-tokens", type=int, default=DEFAULTS.shard_tokens)
@@ -256,13 +280,16 @@ def main() -> None:
     add("--merge-bytes-per-s", type=float, default=1.7e9, help="of states merged: see bench_scale.py merge")
     add("--finish-bytes-per-s", type=float, default=1e8, help="of layer files written: see bench_scale.py merge")
     add("--measure-text", action="store_true", help="measure the text stage here, and take what comes of it")
+    add("--corpus", default="topics", help="of --measure-text")
     add("--max-tokens", type=int, default=300_000, help="of --measure-text")
     add("--json", action="store_true")
     given = parser.parse_args()
     if given.measure_text:
-        measured = measure_text(given.max_tokens)
+        measured = measure_text(given.corpus, given.max_tokens)
         print(json.dumps({"bench": "text", **measured}), file=sys.stderr)
-        given.text_tokens_per_s, given.text_bytes_per_token = measured["tokens_per_s"], measured["bytes_per_token"]
+        given.text_tokens_per_s = measured["other_tokens_per_cpu_s"]
+        given.tokenizer_tokens_per_s = measured["tokenizer_tokens_per_cpu_s"]
+        given.text_bytes_per_token = measured["bytes_per_token"]
         given.sentence_tokens = measured["sentence_tokens"]
     found = list(cases(given))
     print("\n".join(json.dumps(asdict(one)) for one in found) if given.json else table(found))

@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sentencex import get_sentence_boundaries
 
 _BLANK_LINES = re.compile(r"\n\s*\n")
 
 
-@dataclass(frozen=True)
-class Sentence:
+class Sentence(NamedTuple):
     """A piece of a document, without white space around it unless it is a window."""
 
     text: str
@@ -33,12 +32,13 @@ def split_sentences(text: str, how: str, language: str = "en") -> Iterator[Sente
         return
     pieces = text.splitlines(keepends=True) if how == "lines" else _sentence_pieces(text, language)
     at = 0
+    is_ascii = text.isascii()
     for piece in pieces:
         stripped = piece.strip()
         if stripped:
-            lead = len(piece[: len(piece) - len(piece.lstrip())].encode())
-            yield Sentence(stripped, at + lead)
-        at += len(piece.encode())
+            lead = piece[: len(piece) - len(piece.lstrip())]
+            yield Sentence(stripped, at + (len(lead) if is_ascii else len(lead.encode())))
+        at += len(piece) if is_ascii else len(piece.encode())
 
 
 def _sentence_pieces(text: str, language: str) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Sentences -> token ids, each with the bytes of the text that it stands for."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
@@ -12,8 +11,7 @@ from tokenizers import Tokenizer
 from ffmem.errors import InputError
 
 
-@dataclass(frozen=True)
-class TokenizedSentence:
+class TokenizedSentence(NamedTuple):
     """The own tokens of a sentence."""
 
     token_ids: UInt32[np.ndarray, " n_tokens"]
