@@ -48,9 +48,7 @@ def test_merging_many_states_is_measured_on_what_is_merged_right(tmp_path: Path)
     found = json.loads(done.stdout)
     (run,) = found["runs"]
     assert (run["n_states"], run["n_groups"], found["n_files"]) == (7, 2, 2)
-    assert (
-        run["peak_mb"] > 0 and run["groups"]["cpu_s"] >= 0 and run["finish"]["hashes_s"] >= 0
-    )  # short: a clock may not tick
+    assert run["peak_mb"] > 0 and {"cpu_s", "read_gb"} <= {*run["groups"]} and "hashes_s" in run["finish"]
     assert not list(tmp_path.iterdir())
 
 

@@ -51,9 +51,8 @@ def test_shares_are_those_of_a_slow_loop(
     texts: list[list[int]] = []
     own = experiments._Gathered.read
     monkeypatch.setattr(experiments._Gathered, "read", lambda self, n, ids: (texts.append(ids), own(self, n, ids))[1])
-    for seed in range(
-        10
-    ):  # until every text with a point or comma is the text of its tokens: some are cut within a word
+    # until every text with a point or comma is the text of its tokens: some are cut within a word
+    for seed in range(10):
         texts.clear()
         found = reproduce_attention(model, open_corpus(str(corpus)), replace(SMALL, seed=seed))
         weights, norms = _slow_shares(model, texts)

@@ -71,11 +71,16 @@ def test_check_1_sums_of_memories_and_residuals(model: Transformer) -> None:
     states = trace(model, token_ids, mask_for(model, token_ids))
     assert min(float(state.ff_output.abs().max()) for state in states) > 1e-3  # not zero against zero
     for stack, own in enumerate(own_states(model, token_ids)):
-        for layer in range(
-            N_LAYERS - 1
-        ):  # o is what the next layer starts from; the library norms that of the last one
-            # some families add in another order, which shows in the last bits on some processors
-            assert relative_error(states[stack * N_LAYERS + layer].layer_output, own[layer + 1]) < 1e-6
+        # o is what the next layer starts from; the library norms that of the last one
+        for layer in range(N_LAYERS - 1):
+            output = states[stack * N_LAYERS + layer].layer_output
+            if model.facts.family in (
+                "gpt_neo",
+                "gptj",
+            ):  # they add in another order: the last bits, on some processors
+                assert relative_error(output, own[layer + 1]) < 1e-6
+            else:
+                assert torch.equal(output, own[layer + 1])
 
 
 def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None:

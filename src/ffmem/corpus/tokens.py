@@ -64,12 +64,11 @@ def _with_bytes(tokenizer: Tokenizer, texts: list[str], byte_lengths: np.ndarray
     lists = [encoding.ids for encoding in encodings]
     ids = np.fromiter(chain.from_iterable(lists), dtype=np.uint32)
     border = np.cumsum([0, *map(len, lists)])
-    after = np.concatenate(
-        ([0], byte_lengths[ids].cumsum())
-    )  # bytes up to each token, of all sentences one after another
+    # bytes up to each token, of all sentences one after another
+    after = np.concatenate(([0], byte_lengths[ids].cumsum()))
     n_bytes = [len(text) if text.isascii() else len(text.encode()) for text in texts]
     exact = np.diff(after[border]) == n_bytes
-    own = (after[border[:-1]]).repeat(np.diff(border))
+    own = after[border[:-1]].repeat(np.diff(border))
     starts, ends = (after[:-1] - own).astype(np.uint32), (after[1:] - own).astype(np.uint32)
     others = iter(_with_characters(tokenizer, [text for text, holds in zip(texts, exact, strict=True) if not holds]))
     return [

@@ -58,6 +58,7 @@ class Meter:
         self._n_tokens = {f"shard-{shard.shard_id}": shard.n_tokens for shard in shards}
         self._all = sum(self._n_tokens.values())
         self._shards_done = {f"shard-{shard_id}" for shard_id in covered}
+        self._done = sum(self._n_tokens[shard] for shard in self._shards_done)
         self._begun: dict[int, int] = {}
         """Tokens done of the shard that each worker is at, by slot."""
         self._read = self._n_restarts = 0
@@ -71,12 +72,15 @@ class Meter:
             self._started = now if self._started is None else self._started
         elif event.kind == "task" and event.task in self._n_tokens:
             self._shards_done.add(event.task)
+            self._done += self._n_tokens[event.task]
             self._begun.pop(event.slot, None)
         elif event.kind == "tokens":
             self._begun[event.slot] = self._begun.get(event.slot, 0) + event.n_tokens
         elif event.kind in ("restart", "failed"):
             self._n_restarts += event.kind == "restart"
-            self._shards_done.difference_update(event.lost)
+            lost = self._shards_done.intersection(event.lost)
+            self._shards_done -= lost
+            self._done -= sum(self._n_tokens[shard] for shard in lost)
             self._begun.pop(event.slot, None)
         if event.kind in ("ready", "restart", "failed") or event.text:
             self._log.note(event)
@@ -84,7 +88,7 @@ class Meter:
         self._log.count_tokens(event.n_tokens)
         elapsed = now - self._started if self._started is not None else 0.0
         speed = self._read / elapsed if elapsed > 0 else 0.0
-        done = sum(self._n_tokens[shard] for shard in self._shards_done) + sum(self._begun.values())
+        done = self._done + sum(self._begun.values())
         self._listen(
             Progress(
                 "memories",
