@@ -36,15 +36,15 @@ class Told(Protocol):
     """What is said of a section before its numbers."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...  # noqa: D102 (the name says it)
     @property
-    def title(self) -> str: ...  # noqa: D102
+    def title(self) -> str: ...  # noqa: D102 (the name says it)
     @property
-    def question(self) -> str: ...  # noqa: D102
+    def question(self) -> str: ...  # noqa: D102 (the name says it)
     @property
-    def definition(self) -> str: ...  # noqa: D102
+    def definition(self) -> str: ...  # noqa: D102 (the name says it)
     @property
-    def conclude(self) -> str: ...  # noqa: D102
+    def conclude(self) -> str: ...  # noqa: D102 (the name says it)
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def test_layers_are_named_by_their_place_in_the_model(sparse_index_of: Callable[
 
 
 def test_tables_for_sql_have_the_ids(pair: Pair, tmp_path: Path) -> None:
-    pytest.importorskip("duckdb")
+    pytest.importorskip("duckdb", reason="the extra sql is not installed")
     some = pair[1]
     here = {str(one.cell) for one in cells(some, limit=10**6)}
     columns = "cell, layer, expert, index, n_tokens, n_active, mean, maximum"
@@ -180,7 +180,7 @@ def test_tables_for_sql_have_the_ids(pair: Pair, tmp_path: Path) -> None:
     counted = dict(query(some, "select cell, count(*) from triggers group by cell", limit=10**6).rows)
     tokens = [np.asarray(some.layer(place).trigger_token) for place in range(some.n_layers)]
     assert sum(counted.values()) == sum(int((one != NO_TOKEN).sum()) for one in tokens)
-    pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
     import pyarrow.parquet as pq
 
     export(some, tmp_path / "tables")

@@ -7,9 +7,9 @@ from starlette.testclient import TestClient
 
 schemathesis = pytest.importorskip("schemathesis", reason="the fuzzer comes with the extra dev")
 
-import hypothesis  # noqa: E402
+import hypothesis  # noqa: E402 (only where the fuzzer is there)
 
-from ffmem import Index  # noqa: E402
+from ffmem import Index  # noqa: E402 (only where the fuzzer is there)
 
 
 def test_the_document_names_every_page_with_data(client: TestClient) -> None:

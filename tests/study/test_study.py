@@ -52,7 +52,7 @@ def test_two_studies_agree_to_the_byte_and_a_stopped_one_goes_on(
     index, _, page = studied
     other = copy_of(index, tmp_path / "elsewhere")
 
-    class Stopped(Exception):  # noqa: N818
+    class Stopped(Exception):  # noqa: N818 (stands for Ctrl-C, not for an error)
         pass
 
     seen: list[Stage] = []

@@ -253,7 +253,7 @@ def _at_the_end(
             if place == layer:
                 for row, at in enumerate(one.sentences):  # noqa: B023 (called within this turn)
                     for number in carried[carriers[at]]:
-                        end = one.first + len(owned[number]) - 1  # noqa: B023
+                        end = one.first + len(owned[number]) - 1  # noqa: B023 (as above)
                         found[number] = m[row, end, wanted[number]].float().tolist()
                 raise _SeenEnough
 

@@ -52,7 +52,7 @@ def token_coefficients(
     return found
 
 
-class _Enough(Exception):  # noqa: N818
+class _Enough(Exception):  # noqa: N818 (nothing is wrong: a pass is over)
     """Ends a forward pass."""
 
 

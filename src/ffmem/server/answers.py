@@ -17,7 +17,7 @@ _STATUS: dict[type[Exception], int] = {InputError: 400, ModelError: 422, StoreEr
 """From class to status; the first that an error is one of."""
 
 
-class Missing(Exception):  # noqa: N818
+class Missing(Exception):  # noqa: N818 (named for what it tells: the error is the one that it wraps)
     """There is no such thing; wraps the error that says so."""
 
 

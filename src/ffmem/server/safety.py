@@ -91,7 +91,7 @@ class Guard:
         return None
 
 
-class BodyTooLarge(Exception):  # noqa: N818
+class BodyTooLarge(Exception):  # noqa: N818 (named for the answer that it becomes)
     """More was sent than is read."""
 
 
