@@ -17,6 +17,7 @@ from tests.server.browser import chromium, serve, tab  # noqa: F401 (fixtures of
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+torch.set_num_threads(1)  # it was imported before OMP_NUM_THREADS was set; tests run beside each other
 if not torch.cuda.is_available():
     # Triton's interpreter runs a GPU's loops here. It looks once, when triton is imported, as models of transformers do.
     os.environ["TRITON_INTERPRET"] = "1"

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from ffmem.corpus.tokens import TokenizedSentence, tokenize, windows
 from ffmem.errors import InputError
-from tests.corpus.tiny_tokenizers import byte_lengths, byte_level, token_bytes, word_piece
+from tests.corpus.tiny_tokenizers import byte_level, token_bytes, word_piece
 
 BPE, PREFIXED, WORDS = byte_level(), byte_level(add_prefix_space=True), word_piece()
-BYTES, LENGTHS = token_bytes(BPE), byte_lengths(BPE)
+BYTES = token_bytes(BPE)
 TEXTS = st.text("the quick.\n é\u0301日語😀👩‍👧", min_size=1, max_size=40) | st.text(min_size=1, max_size=20)
 
 
-def one(text: str, tokenizer=BPE, lengths: np.ndarray | None = LENGTHS) -> TokenizedSentence:
-    (tokens,) = tokenize(tokenizer, [text], lengths)
+def one(text: str, tokenizer=BPE, vocabulary: list[bytes] | None = BYTES) -> TokenizedSentence:
+    (tokens,) = tokenize(tokenizer, [text], vocabulary)
     return tokens
 
 
@@ -33,15 +33,15 @@ def test_byte_level_tokens_are_their_own_bytes(text: str):
 
 def test_an_emoji_split_over_tokens():
     assert pieces("the 😀", one("the 😀"))[-4:] == [b"\xf0", b"\x9f", b"\x98", b"\x80"]
-    whole = pieces("the 😀", one("the 😀", lengths=None))[-4:]
-    assert whole == ["😀".encode()] * 4  # without the lengths only characters are known
+    whole = pieces("the 😀", one("the 😀", vocabulary=None))[-4:]
+    assert whole == ["😀".encode()] * 4  # without the vocabulary only characters are known
 
 
-@pytest.mark.parametrize(("tokenizer", "lengths"), [(WORDS, None), (BPE, None), (PREFIXED, LENGTHS)])
+@pytest.mark.parametrize(("tokenizer", "vocabulary"), [(WORDS, None), (BPE, None), (PREFIXED, BYTES)])
 @given(text=TEXTS.filter(lambda text: not text.startswith(" ")))
-def test_otherwise_bytes_are_those_of_the_characters(tokenizer, lengths: np.ndarray | None, text: str):
+def test_otherwise_bytes_are_those_of_the_characters(tokenizer, vocabulary: np.ndarray | None, text: str):
     encoding = tokenizer.encode(text, add_special_tokens=False)
-    tokens = one(text, tokenizer, lengths)
+    tokens = one(text, tokenizer, vocabulary)
     places = [(len(text[:start].encode()), len(text[:end].encode())) for start, end in encoding.offsets]
     assert tokens.token_ids.tolist() == encoding.ids
     assert list(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)) == places
@@ -49,7 +49,7 @@ def test_otherwise_bytes_are_those_of_the_characters(tokenizer, lengths: np.ndar
 
 def test_characters_at_the_borders_of_one_to_four_bytes():
     text = "\x7f\x80\u07ff\u0800\uffff\U00010000\U0010ffff."
-    assert list(dict.fromkeys(pieces(text, one(text, lengths=None)))) == [character.encode() for character in text]
+    assert list(dict.fromkeys(pieces(text, one(text, vocabulary=None)))) == [character.encode() for character in text]
 
 
 def test_word_pieces_keep_the_text_as_it_was():
@@ -58,27 +58,27 @@ def test_word_pieces_keep_the_text_as_it_was():
 
 def test_special_tokens_are_not_added_and_many_are_like_one():
     texts = ["the fox", "", "日本", " "]
-    for text, tokens in zip(texts, tokenize(BPE, texts, LENGTHS), strict=True):
+    for text, tokens in zip(texts, tokenize(BPE, texts, BYTES), strict=True):
         alone = one(text)
         for name in ("token_ids", "starts", "ends"):
             array = getattr(tokens, name)
             assert array.dtype == np.uint32
             assert array.tolist() == getattr(alone, name).tolist()
-    assert tokenize(BPE, [], LENGTHS) == []
+    assert tokenize(BPE, [], BYTES) == []
 
 
 @given(st.lists(TEXTS, max_size=6))
 def test_one_sentence_does_not_change_the_offsets_of_another(texts: list[str]):
-    """Those of which the lengths add up, which this tokenizer's do only before white space, beside those of which not."""
-    for text, tokens in zip(texts, tokenize(PREFIXED, texts, LENGTHS), strict=True):
+    """Those of which the vocabulary add up, which this tokenizer's do only before white space, beside those of which not."""
+    for text, tokens in zip(texts, tokenize(PREFIXED, texts, BYTES), strict=True):
         alone = one(text, PREFIXED)
         assert tokens.token_ids.tolist() == alone.token_ids.tolist()
         assert (tokens.starts.tolist(), tokens.ends.tolist()) == (alone.starts.tolist(), alone.ends.tolist())
 
 
-@given(text=TEXTS, max_tokens=st.integers(4, 9), lengths=st.sampled_from([LENGTHS, None]))
-def test_windows_join_to_the_sentence(text: str, max_tokens: int, lengths: np.ndarray | None):
-    tokens = one(text, lengths=lengths)
+@given(text=TEXTS, max_tokens=st.integers(4, 9), vocabulary=st.sampled_from([BYTES, None]))
+def test_windows_join_to_the_sentence(text: str, max_tokens: int, vocabulary: np.ndarray | None):
+    tokens = one(text, vocabulary=vocabulary)
     cut = windows(text, tokens, max_tokens)
     assert "".join(window.text for window in cut) == text
     assert np.concatenate([window.tokens.token_ids for window in cut]).tolist() == tokens.token_ids.tolist()
@@ -97,27 +97,27 @@ def test_windows_are_as_long_as_they_may_be():
     assert [len(window.tokens.token_ids) for window in windows("zzzzzzzzzz", tokens, 4)] == [4, 4, 2]
 
 
-@pytest.mark.parametrize("lengths", [LENGTHS, None])
-def test_windows_do_not_cut_characters(lengths: np.ndarray | None):
+@pytest.mark.parametrize("vocabulary", [BYTES, None])
+def test_windows_do_not_cut_characters(vocabulary: np.ndarray | None):
     text = "z😀😀z"
-    cut = windows(text, one(text, lengths=lengths), 6)
+    cut = windows(text, one(text, vocabulary=vocabulary), 6)
     assert [window.text for window in cut] == ["z😀", "😀z"]
 
 
-@pytest.mark.parametrize("lengths", [LENGTHS, None])
-def test_a_character_that_does_not_fit(lengths: np.ndarray | None):
+@pytest.mark.parametrize("vocabulary", [BYTES, None])
+def test_a_character_that_does_not_fit(vocabulary: np.ndarray | None):
     with pytest.raises(InputError) as error:
-        windows("z😀", one("z😀", lengths=lengths), 3)
+        windows("z😀", one("z😀", vocabulary=vocabulary), 3)
     assert str(error.value) == (
         "a character at byte 1 of a sentence has more than 3 tokens. "
         "Expected a longest input that holds a whole character. Choose a larger --max-length, or larger windows."
     )
 
 
-@given(text=TEXTS, size=st.integers(4, 12), stride=st.integers(1, 12), lengths=st.sampled_from([LENGTHS, None]))
-def test_every_token_competes_in_one_window(text: str, size: int, stride: int, lengths: np.ndarray | None):
+@given(text=TEXTS, size=st.integers(4, 12), stride=st.integers(1, 12), vocabulary=st.sampled_from([BYTES, None]))
+def test_every_token_competes_in_one_window(text: str, size: int, stride: int, vocabulary: np.ndarray | None):
     stride = min(stride, size)
-    tokens, data = one(text, lengths=lengths), text.encode()
+    tokens, data = one(text, vocabulary=vocabulary), text.encode()
     place = 0  # of the first token that has not competed yet
     starts = []
     for window in windows(text, tokens, size, stride):

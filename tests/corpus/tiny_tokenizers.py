@@ -1,6 +1,5 @@
 """Tokenizers trained on a few lines."""
 
-import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 _LINES = ["the quick brown fox jumps over the lazy dog", "A soldier writes letters. The river is silver!"] * 3
@@ -34,8 +33,3 @@ def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
     table = {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
     strings = [tokenizer.id_to_token(number) for number in range(tokenizer.get_vocab_size())]
     return [bytes(table[c] for c in string) for string in strings]
-
-
-def byte_lengths(tokenizer: Tokenizer) -> np.ndarray:
-    """How many bytes each token of a byte-level vocabulary has."""
-    return np.array([len(token) for token in token_bytes(tokenizer)], dtype=np.int64)

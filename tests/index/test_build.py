@@ -256,7 +256,7 @@ def test_nan_in_a_model_is_an_error_that_says_where(
         return model
 
     monkeypatch.setattr(worker, "load_model", broken)
-    monkeypatch.setattr(build.Build, "_certify", lambda self, model: {"errors": {}})
+    monkeypatch.setattr(build.Build, "_certify", lambda self, model, cut: {"errors": {}})
     with pytest.raises(
         ffmem.ModelError, match=r"coefficient of cell L1\.5 is not a finite number at sentence \d+, position 0"
     ):

@@ -13,7 +13,7 @@ from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.registry import open_corpus
 from ffmem.index.text_writer import TextSource, write_text
 from ffmem.options import IndexOptions
-from tests.corpus.tiny_tokenizers import byte_lengths, byte_level
+from tests.corpus.tiny_tokenizers import byte_level, token_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def test_memory_of_the_text_stage_does_not_grow(tmp_path: Path):
     def note(_: object) -> None:
         peaks.append(process.memory_info().rss)
 
-    source = TextSource([Generated(4_000)], tokenizer, byte_lengths(tokenizer).tolist(), [], 100)
+    source = TextSource([Generated(4_000)], tokenizer, token_bytes(tokenizer), [], 100)
     counts = write_text(tmp_path, source, IndexOptions(split="lines", holdout=0), note)
     assert (counts.n_sentences, counts.n_duplicates) == (160_001, 39_999)
     early, whole = peaks[len(peaks) // 20], max(peaks)

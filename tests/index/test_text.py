@@ -22,10 +22,10 @@ from ffmem.index import text_writer
 from ffmem.index.text import TextReader
 from ffmem.index.text_writer import TextCounts, TextSource, is_held_out, write_text
 from ffmem.options import IndexOptions
-from tests.corpus.tiny_tokenizers import byte_lengths, byte_level, token_bytes, word_piece
+from tests.corpus.tiny_tokenizers import byte_level, token_bytes, word_piece
 
 BPE = byte_level()
-BYTES, LENGTHS = token_bytes(BPE), byte_lengths(BPE)
+BYTES = token_bytes(BPE)
 VOCABULARY = [token.decode(errors="backslashreplace") for token in BYTES]
 ALL = IndexOptions(holdout=0)
 
@@ -44,7 +44,7 @@ DOCUMENTS = [
 def source_of(path: Path, documents: list[dict[str, Any]] | None = None, max_tokens: int = 1000) -> TextSource:
     lines = [json.dumps(document) for document in (DOCUMENTS if documents is None else documents)]
     path.write_text("\n".join(lines))
-    return TextSource([open_corpus(str(path))], BPE, LENGTHS.tolist(), VOCABULARY, max_tokens)
+    return TextSource([open_corpus(str(path))], BPE, BYTES, VOCABULARY, max_tokens)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ class TestTokens:
     def test_they_are_those_of_the_sentences(self, write):
         folder, counts = write(options=IndexOptions(holdout=0.5, seed=1))
         arrays = load_file(folder / "tokens.safetensors")
-        expected = tokenize(BPE, texts(folder), LENGTHS)
+        expected = tokenize(BPE, texts(folder), BYTES)
         for name, own in (("token_id", "token_ids"), ("token_start", "starts"), ("token_end", "ends")):
             assert arrays[name].tolist() == np.concatenate([getattr(tokens, own) for tokens in expected]).tolist()
             assert arrays[name].dtype == np.uint16
@@ -212,7 +212,7 @@ class TestWriting:
         assert counts.n_duplicates == 3000 * 3 - 3000 - 50 - 1
         reader = TextReader(folder)
         for sentence_id in range(0, counts.n_sentences, 97):
-            (alone,) = tokenize(BPE, [reader.sentence(sentence_id).text], LENGTHS)
+            (alone,) = tokenize(BPE, [reader.sentence(sentence_id).text], BYTES)
             assert reader.sentence(sentence_id).token_ids.tolist() == alone.token_ids.tolist()
 
     def test_counts_are_json(self, write):
@@ -250,7 +250,7 @@ class TestWriting:
             folder.mkdir()
             corpus = tmp_path / f"{n}.txt"
             corpus.write_text("".join(f"The fox has number {i}.\n\nA dog!\n\n" for i in range(n)))
-            source = TextSource([open_corpus(str(corpus))], BPE, LENGTHS.tolist(), VOCABULARY, 100)
+            source = TextSource([open_corpus(str(corpus))], BPE, BYTES, VOCABULARY, 100)
             tracemalloc.start()
             write_text(folder, source, IndexOptions(holdout=0.3))
             _, peak = tracemalloc.get_traced_memory()
@@ -361,7 +361,7 @@ class TestReader:
             assert (row.id, row.document_id, row.start_byte) == (sentence_id, document_id, start_byte)
             assert (row.text, row.n_occurrences) == (text, n_occurrences)
             assert row.held_out == bool(documents[document_id][3])
-            (tokens,) = tokenize(BPE, [text], LENGTHS)
+            (tokens,) = tokenize(BPE, [text], BYTES)
             assert row.token_ids.tolist() == tokens.token_ids.tolist()
             assert row.token_starts.tolist() == tokens.starts.tolist()
             assert row.token_ends.tolist() == tokens.ends.tolist()

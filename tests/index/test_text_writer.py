@@ -13,7 +13,7 @@ from ffmem.index import text_spool, token_spool
 from ffmem.index.files import disk_errors
 from ffmem.index.text_writer import TextCounts, TextSource, is_held_out, write_text
 from ffmem.options import IndexOptions
-from tests.corpus.tiny_tokenizers import byte_lengths, byte_level, token_bytes
+from tests.corpus.tiny_tokenizers import byte_level, token_bytes
 
 BPE = byte_level()
 VOCABULARY = [token.decode(errors="backslashreplace") for token in token_bytes(BPE)]
@@ -23,7 +23,7 @@ def write(folder: Path, paragraphs: list[bytes], options: IndexOptions, max_toke
     corpus = folder / "corpus.txt"
     corpus.write_bytes(b"\n\n".join(paragraphs))
     (folder / "text").mkdir()
-    source = TextSource([open_corpus(str(corpus))], BPE, byte_lengths(BPE).tolist(), VOCABULARY, max_tokens)
+    source = TextSource([open_corpus(str(corpus))], BPE, token_bytes(BPE), VOCABULARY, max_tokens)
     return write_text(folder / "text", source, options)
 
 

@@ -134,6 +134,9 @@ def passes(
     while begin < len(order):
         width = len(before) + len(sentences[order[begin]]) + len(after)
         rows = order[begin : begin + max(1, (batch_tokens or BATCH_TOKENS) // width)]
+        if model.batching.rows != "padded":
+            end = len(rows) if model.batching.rows == "equal-length" else 1
+            rows = [number for number in rows[:end] if len(sentences[number]) == len(sentences[rows[0]])]
         ids = np.full((len(rows), width), model.pad_id, dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, number in enumerate(rows):

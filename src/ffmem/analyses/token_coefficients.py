@@ -43,7 +43,9 @@ def token_coefficients(
     batch: list[int] = []
     for one in sorted(own, key=lambda one: (len(own[one]), one)):
         length = len(own[one]) + len(special["prefix"]) + len(special["suffix"])
-        if batch and (len(batch) + 1) * length > _BATCH_TOKENS:
+        rows = model.batching.rows
+        apart = rows == "alone" or (rows == "equal-length" and bool(batch) and len(own[batch[0]]) != len(own[one]))
+        if batch and (apart or (len(batch) + 1) * length > _BATCH_TOKENS):
             found |= _of_batch(model, {i: own[i] for i in batch}, special, (place, row))
             batch = []
         batch.append(one)

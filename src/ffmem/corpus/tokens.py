@@ -1,6 +1,6 @@
 """Sentences -> token ids, each with the bytes of the text that it stands for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -21,22 +21,26 @@ class TokenizedSentence(NamedTuple):
     """Byte after its last."""
 
 
-def tokenize(
-    tokenizer: Tokenizer, texts: list[str], byte_lengths: Int64[np.ndarray, " d_vocab"] | None
-) -> list[TokenizedSentence]:
+def tokenize(tokenizer: Tokenizer, texts: list[str], vocabulary: Sequence[bytes] | None) -> list[TokenizedSentence]:
     """The own tokens of sentences, without special tokens.
 
     Args:
         tokenizer: with truncation and padding off.
         texts: sentences.
-        byte_lengths: bytes of each token of a byte-level vocabulary, else None. Where they add up to the sentence, they
-            give exact offsets, also of tokens that are parts of one character; otherwise the tokenizer's character
-            offsets are used.
+        vocabulary: the bytes of each token of a byte-level vocabulary, else None. Where those of a sentence's tokens, one after
+            the other, are the very bytes of the sentence, they give exact offsets, also of tokens that are parts of one
+            character; otherwise the tokenizer's character offsets are used.
+
+    Raises:
+        InputError: the tokenizer's own offsets lie outside of a sentence, or go back in it.
     """
+    lengths = None if vocabulary is None else np.array([len(token) for token in vocabulary], dtype=np.int64)
     found: list[TokenizedSentence] = []
     for some in _portions(texts):
         found += (
-            _with_characters(tokenizer, some) if byte_lengths is None else _with_bytes(tokenizer, some, byte_lengths)
+            _with_characters(tokenizer, some)
+            if vocabulary is None or lengths is None
+            else _with_bytes(tokenizer, some, vocabulary, lengths)
         )
     return found
 
@@ -58,16 +62,24 @@ def _portions(texts: list[str]) -> Iterator[list[str]]:
         yield portion
 
 
-def _with_bytes(tokenizer: Tokenizer, texts: list[str], byte_lengths: np.ndarray) -> list[TokenizedSentence]:
-    """Offsets from the lengths of tokens, of all sentences at once; from characters for the few where they do not add up."""
+def _with_bytes(
+    tokenizer: Tokenizer, texts: list[str], vocabulary: Sequence[bytes], byte_lengths: Int64[np.ndarray, " d_vocab"]
+) -> list[TokenizedSentence]:
+    """Offsets from the tokens' bytes, of all sentences at once; from characters for the few whose bytes they are not."""
     encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)  # it keeps no offsets
     lists = [encoding.ids for encoding in encodings]
-    ids = np.fromiter(chain.from_iterable(lists), dtype=np.uint32)
+    flat = list(chain.from_iterable(lists))
+    ids = np.array(flat, dtype=np.uint32)
     border = np.cumsum([0, *map(len, lists)])
     # bytes up to each token, of all sentences one after another
     after = np.concatenate(([0], byte_lengths[ids].cumsum()))
-    n_bytes = [len(text) if text.isascii() else len(text.encode()) for text in texts]
-    exact = np.diff(after[border]) == n_bytes
+    spelled, data = b"".join(map(vocabulary.__getitem__, flat)), [text.encode() for text in texts]
+    exact = np.diff(after[border]) == [len(one) for one in data]
+    if spelled != b"".join(
+        data
+    ):  # lengths may agree by chance: a space put before the text, and a character made shorter
+        edges = after[border].tolist()
+        exact &= [spelled[a:b] == one for a, b, one in zip(edges, edges[1:], data, strict=False)]
     own = after[border[:-1]].repeat(np.diff(border))
     starts, ends = (after[:-1] - own).astype(np.uint32), (after[1:] - own).astype(np.uint32)
     others = iter(_with_characters(tokenizer, [text for text, holds in zip(texts, exact, strict=True) if not holds]))
@@ -81,11 +93,26 @@ def _with_characters(tokenizer: Tokenizer, texts: list[str]) -> list[TokenizedSe
     """Offsets as the tokenizer tells them: of whole characters."""
     found = []
     for text, encoding in zip(texts, tokenizer.encode_batch(texts, add_special_tokens=False), strict=True):
-        offsets = np.array(encoding.offsets, dtype=np.uint32).reshape(-1, 2)
+        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        _check_offsets(text, offsets, encoding.tokens)
         if not text.isascii():
             offsets = _byte_of_character(text)[offsets]
-        found.append(TokenizedSentence(np.array(encoding.ids, dtype=np.uint32), offsets[:, 0], offsets[:, 1]))
+        starts, ends = offsets[:, 0].astype(np.uint32), offsets[:, 1].astype(np.uint32)
+        found.append(TokenizedSentence(np.array(encoding.ids, dtype=np.uint32), starts, ends))
     return found
+
+
+def _check_offsets(text: str, offsets: Int64[np.ndarray, "n_tokens two"], tokens: list[str]) -> None:
+    wrong = (offsets[:, 0] > offsets[:, 1]) | (offsets[:, 1] > len(text))
+    wrong[1:] |= offsets[1:, 0] < offsets[:-1, 0]
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise InputError(
+            f"the tokenizer says of its token {place}, {tokens[place]!r}, that it stands at the characters "
+            f"{offsets[place, 0]} to {offsets[place, 1]} of {text[:60]!r}",
+            "Expected offsets within the text, in its order",
+            "Save the tokenizer anew with a newer version of transformers, or use another one of this model",
+        )
 
 
 def _byte_of_character(text: str) -> UInt32[np.ndarray, " n_characters_and_one"]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64, UInt64
 
+from ffmem.models.base import Rows
+
 MAX_WASTE = 0.1
 """Largest share of a batch that may be padding."""
 
@@ -91,6 +93,7 @@ def plan_batches(
     batch_tokens: int,
     context: Int64[np.ndarray, "n"] | None = None,
     least_tokens: int = 0,
+    rows: Rows = "padded",
 ) -> Iterator[Batch]:
     """The batches of a shard, longest sentences first.
 
@@ -103,6 +106,7 @@ def plan_batches(
             that share no batch, so that a batch has one first competing position.
         least_tokens: padding of a smaller batch is measured against this many tokens. Where a small batch takes about as
             long as a larger one, as on a GPU, padding is cheaper than a batch of its own.
+        rows: which sentences may share a batch: those of a model whose coefficients padding would change, of equal length.
 
     Returns:
         Batches that hold each sentence once; at most MAX_WASTE of a batch's tokens, or of ``least_tokens``, is padding.
@@ -115,12 +119,14 @@ def plan_batches(
         width = sorted_lengths[begin] + n_special
         end, used = begin, 0
         while end < len(order):
-            rows = end - begin + 1
+            n_rows = end - begin + 1
             used += sorted_lengths[end] + n_special
-            padded = rows * width
+            padded = n_rows * width
             if sorted_starts[end] != sorted_starts[begin]:
                 break
-            if rows > 1 and (padded > batch_tokens or padded - used > MAX_WASTE * max(padded, least_tokens)):
+            if n_rows > 1 and (rows == "alone" or (rows == "equal-length" and used < padded)):
+                break
+            if n_rows > 1 and (padded > batch_tokens or padded - used > MAX_WASTE * max(padded, least_tokens)):
                 break
             end += 1
         ids = tuple(int(i) + shard.first_sentence for i in order[begin:end])

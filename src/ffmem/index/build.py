@@ -56,6 +56,7 @@ from ffmem.index.worker import (
     promoted_path,
     torch_threads_kept,
 )
+from ffmem.models.base import Batching
 from ffmem.models.fairseq import PREFIX as FAIRSEQ
 from ffmem.models.registry import load_model
 from ffmem.models.sources import BUILT_IN
@@ -136,6 +137,7 @@ class Build:
                 device=device,
                 revision=self._request.revision,
                 quantize=options.quantize,
+                proved=False,  # on the corpus itself, with the certificate
             )
         check_options(model, options)
         identity = self._identify(model)
@@ -159,7 +161,7 @@ class Build:
         with log.stage("text"):
             counts = self._write_text(model)
         with log.stage("certificate"):
-            certificate = self._certify(model)
+            certificate = self._certify(model, cut=counts["n_windows"] > 0)
         here = machine(model.module.device)
         model.release()  # only workers run it from here on, one of them perhaps on the same GPU
         shards, excluded = self._shards(counts["n_sentences_by_corpus"])
@@ -266,12 +268,16 @@ class Build:
             copy_promoted(base, job.folder)
             write_json(done, {"shards": len(shards)})
 
-    def _certify(self, model: Transformer) -> dict[str, Any]:
+    def _certify(self, model: Transformer, cut: bool) -> dict[str, Any]:
+        """The certificate, unless an earlier run has it; from here on the model runs as its proof says."""
         done = self._paths.work / "certificate.json"
-        if not done.exists():
-            self._listen(Progress("certificate"))
-            with device_memory(str(model.module.device), "the certificate, a sentence at a time"):
-                write_json(done, certify(model, self._paths.work / "text", self._request.options))
+        found = dict(json.loads(done.read_bytes())) if done.exists() else {}
+        if "proof" in found:
+            model.adopt(Batching(**found["proof"]["batching"]))
+            return found
+        self._listen(Progress("certificate"))
+        with device_memory(str(model.module.device), "the certificate, a sentence at a time"):
+            write_json(done, certify(model, self._paths.work / "text", self._request.options, cut))
         return dict(json.loads(done.read_bytes()))
 
     def _shards(self, n_sentences_by_corpus: Sequence[int]) -> tuple[list[Shard], list[Shard]]:
@@ -295,6 +301,7 @@ class Build:
             job_hash=hash_of(without_exclusions(identity)),
             checkpoint_s=float(self._run.checkpoint_s),
             weights=hashes_of(model),
+            batching=model.batching,
         )
         if self._request.base is not None:
             self._take_base(model, self._request.base, job)

@@ -1,6 +1,11 @@
-"""The fidelity certificate: how exactly this model, on this machine, holds the identities everything rests on."""
+"""The fidelity certificate: how exactly this model, on this machine, holds what everything rests on.
+
+It is measured on the corpus itself: that sentences are run as the model's own plain call runs them alone (models/proof.py), and
+the identities of the memories (models/identities.py).
+"""
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,38 +14,51 @@ import numpy as np
 import torch
 import transformers
 
-from ffmem.errors import ModelError
+from ffmem.errors import InputError, ModelError
 from ffmem.index.batches import Shard
-from ffmem.index.files import map_arrays
 from ffmem.index.shard_text import ShardText, read_tokens
+from ffmem.index.text import TextReader
 from ffmem.models.identities import measure_identities
+from ffmem.models.proof import Sentence, prove
 from ffmem.models.transformer import Transformer
-from ffmem.options import IndexOptions
+from ffmem.options import IndexOptions, parse_split
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 """Largest relative error of an identity before a build is refused: rounding of the type, times a wide margin."""
 
 _N_SENTENCES = 8
 _MAX_TOKENS = 64
+_N_PROOF = 24
+"""Sentences that the proof may choose from, by length."""
 
 
-def certify(model: Transformer, text: Path, options: IndexOptions) -> dict[str, Any]:
-    """Measure the identities on sentences of the corpus itself, drawn with the seed.
+def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) -> dict[str, Any]:
+    """Prove the model, and measure the identities, on sentences of the corpus itself, drawn with the seed.
+
+    Args:
+        model: which runs from here on as its proof says.
+        text: folder with the text of an index.
+        options: of the index.
+        cut: whether some of its sentences are pieces of longer ones.
 
     Returns:
         The largest errors, per layer where they have one, with the circumstances they were measured in.
 
     Raises:
-        ModelError: an identity does not hold, so the memories read from this model would not be its own.
+        ModelError: the proof or an identity does not hold, so the memories read from this model would not be its own.
+        InputError: the text has a token that the model has no vector for.
     """
-    starts = map_arrays(text / "tokens.safetensors")["sentence_start"]
+    tokens = read_tokens(text)
+    starts = tokens.sentence_start
     n_sentences = len(starts) - 1
     lengths = np.diff(starts.astype(np.int64))
+    _check_tokens(model, text, tokens.token_id, starts)
+    proof = prove(model, _proof_sentences(model, text, lengths, options, cut), options.bos, longest=int(lengths.max()))
     fitting = np.flatnonzero((lengths >= 2) & (lengths <= _MAX_TOKENS))
     pool = fitting if len(fitting) else np.arange(n_sentences)
     drawn = np.random.default_rng(options.seed).choice(pool, size=min(_N_SENTENCES, len(pool)), replace=False)
     device = str(model.module.device)
-    shard_text = ShardText(read_tokens(text), model, options, device)
+    shard_text = ShardText(tokens, model, options, device)
     batches = [
         batch
         for sentence in sorted(drawn.tolist())
@@ -51,6 +69,7 @@ def certify(model: Transformer, text: Path, options: IndexOptions) -> dict[str, 
     _check(worst, model, options)
     return {
         "errors": worst,
+        "proof": proof.to_json(),
         "n_sentences": len(measured),
         "sentence_ids": sorted(drawn.tolist()),
         "dtype": options.dtype,
@@ -60,6 +79,46 @@ def certify(model: Transformer, text: Path, options: IndexOptions) -> dict[str, 
         "transformers": transformers.__version__,
         "python": platform.python_version(),
     }
+
+
+def _proof_sentences(
+    model: Transformer, text: Path, lengths: np.ndarray, options: IndexOptions, cut: bool
+) -> list[Sentence]:
+    """Sentences of all lengths that the corpus has, the longest and the shortest among them; drawn with the seed."""
+    drawn = np.random.default_rng(options.seed).permutation(len(lengths))
+    by_length = drawn[np.argsort(lengths[drawn], kind="stable")]
+    chosen = by_length[np.unique(np.linspace(0, len(by_length) - 1, _N_PROOF).round().astype(int))]
+    return sentences_of(model, text, chosen.tolist(), options, cut)
+
+
+def sentences_of(
+    model: Transformer, text: Path, sentence_ids: Sequence[int], options: IndexOptions, cut: bool
+) -> list[Sentence]:
+    """Stored sentences as the proof takes them; the arguments are those of `certify`."""
+    reader, encode = TextReader(text), model.tokenizer.backend_tokenizer.encode
+    found = []
+    for sentence_id in sentence_ids:
+        row = reader.sentence(sentence_id)
+        ids = tuple(row.token_ids.tolist())
+        # a piece of a longer text may have other tokens alone: it is proved as it is stored
+        may_be_piece = cut or parse_split(options.split) is not None
+        is_piece = may_be_piece and tuple(encode(row.text, add_special_tokens=False).ids) != ids
+        found.append(Sentence(row.text, ids, is_piece))
+    return found
+
+
+def _check_tokens(model: Transformer, text: Path, token_ids: np.ndarray, starts: np.ndarray) -> None:
+    n = model.n_embeddings
+    beyond = np.flatnonzero(token_ids >= n)
+    if len(beyond):
+        token, sentence_id = int(token_ids[beyond[0]]), int(np.searchsorted(starts, beyond[0], side="right")) - 1
+        name = TextReader(text).token_strings([token])[0]
+        raise InputError(
+            f"sentence {sentence_id} has the token {name!r} (id {token}), and the embedding of {model.facts.name} has "
+            f"{n:,} rows",
+            f"Expected ids below {n:,}: tokens were added to this tokenizer, and the model was not resized",
+            "Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the model's own tokenizer",
+        )
 
 
 def worst_of(measured: list[dict[str, Any]]) -> dict[str, Any]:

@@ -115,13 +115,18 @@ def plan_index(
     with torch_threads_kept(), tempfile.TemporaryDirectory(prefix="ffmem-plan-") as folder:
         torch.set_num_threads(options.threads)
         loaded = load_model(
-            request.model, dtype=options.dtype, device=options.device, revision=revision, quantize=options.quantize
+            request.model,
+            dtype=options.dtype,
+            device=options.device,
+            revision=revision,
+            quantize=options.quantize,
+            proved=False,
         )
         loaded.weights_hash()
         model_s = start_s + time.monotonic() - begin
         text = _probe_text(loaded, request, Path(folder))
         begin = time.monotonic()
-        certify(loaded, Path(folder) / "text", options)
+        certify(loaded, Path(folder) / "text", options, cut=text.counts.n_windows > 0)
         own_s = {"model": model_s, "certificate": time.monotonic() - begin}
         speed = _probe_speed(loaded, request, run, Path(folder), probe_s)
         found = _plan(loaded, request, text, speed, own_s, Path(out))

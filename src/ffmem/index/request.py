@@ -35,7 +35,7 @@ def text_source(model: Transformer, request: Request) -> TextSource:
     return TextSource(
         corpora=request.corpora,
         tokenizer=tokenizer,
-        byte_lengths=[len(token) for token in vocabulary] if is_byte_level(model.tokenizer) else None,
+        token_bytes=vocabulary if is_byte_level(model.tokenizer) else None,
         vocabulary=[display(token) for token in vocabulary],
         max_tokens=longest_input(model, request.options) - len(prefix) - len(suffix),
         base=None if request.base is None else text_of(request.base),

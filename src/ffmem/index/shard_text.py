@@ -88,7 +88,8 @@ class ShardText:
         context = None if tokens.context is None else tokens.context.astype(np.int64)
         lengths = np.diff(tokens.sentence_start.astype(np.int64))
         budget = batch_tokens or self._options.batch_tokens
-        return plan_batches(shard, lengths, n_special, budget, context, 0 if self._options.device == "cpu" else budget)
+        least = 0 if self._options.device == "cpu" else budget
+        return plan_batches(shard, lengths, n_special, budget, context, least, self._model.batching.rows)
 
     def width(self, batch: Batch) -> int:
         """Positions of a batch, special tokens included."""

@@ -8,10 +8,8 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from tokenizers import Tokenizer
 
 from ffmem.corpus.documents import Corpus, Document
@@ -73,19 +71,14 @@ class TextSource:
 
     corpora: Sequence[Corpus]
     tokenizer: Tokenizer
-    byte_lengths: Sequence[int] | None
-    """Bytes of each token of a byte-level vocabulary, else None."""
+    token_bytes: Sequence[bytes] | None
+    """The bytes of each token of a byte-level vocabulary, else None."""
     vocabulary: Sequence[str]
     """Each token as text."""
     max_tokens: int
     """Most own tokens of one input."""
     base: "TextBase | None" = None
     """A finished text that these corpora continue."""
-
-    @cached_property
-    def byte_length_array(self) -> np.ndarray | None:
-        """`byte_lengths` as int64, (d_vocab,)."""
-        return None if self.byte_lengths is None else np.array(self.byte_lengths, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -191,7 +184,7 @@ def _add_documents(
 ) -> bool:
     """Add the sentences of some documents; False when a limit is reached."""
     texts = [sentence.text for split in batch for sentence in split.sentences]
-    tokenized = iter(tokenize(source.tokenizer, texts, source.byte_length_array))
+    tokenized = iter(tokenize(source.tokenizer, texts, source.token_bytes))
     fixed = parse_split(options.split)
     for split in batch:
         held_out = is_held_out(split.document.text, options)

@@ -14,10 +14,17 @@ from ffmem.index.store import LAYER_ARRAYS, NO_TOKEN, StorePaths, layer_sizes
 from ffmem.options import IndexOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ffmem.index.batches import Shard
     from ffmem.models.transformer import Transformer
 
 ROUNDING = 1e-4
 """Largest difference between stored and recomputed coefficients, as a share of the cell's largest."""
+_N_ALONE = 6
+"""Sentences that are run by the model's own plain call, alone."""
+_MAX_ALONE = 256
+"""Tokens of such a sentence, where shorter ones are there."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,11 @@ class Verification:
     """Largest difference of a recomputed coefficient, as a share of its cell's largest; None without the model."""
     same_bytes: bool | None
     """Whether every recomputed coefficient had the stored bits; None without the model."""
+    n_alone: int
+    """Sentences that the model's own plain call was given alone, on what the tokenizer's own call gives; their triggers and
+    pairs are counted with the others."""
+    largest_error_alone: float | None
+    """As `largest_error`, of these."""
     identities: dict[str, Any] | None
     """The certificate, measured anew; None without the model."""
     problems: tuple[str, ...]
@@ -62,7 +74,8 @@ def verify_index(
         with_model: recompute a sample with the model; without it, only files, arrays and text are checked.
         model: where the model is now, if not where it was.
         n_batches: batches of sentences to recompute. Each is run in the shape it had in the build, so that on the same
-            kind of processor the coefficients are the same bits; elsewhere they agree to rounding.
+            kind of processor the coefficients are the same bits; elsewhere they agree to rounding. Besides, some sentences
+            are run alone, by the model's own plain call on what its tokenizer's own call gives: there they agree to rounding.
         seed: which batches.
         progress: called with what is checked next.
 
@@ -90,6 +103,8 @@ def verify_index(
         "n_comparisons": 0,
         "largest_error": None,
         "same_bytes": None,
+        "n_alone": 0,
+        "largest_error_alone": None,
         "identities": None,
     }
     if with_model and not problems:
@@ -182,17 +197,21 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
     import torch
 
     from ffmem.index.batches import plan_shards
-    from ffmem.index.certificate import certify
+    from ffmem.index.certificate import TOLERANCE, certify, sentences_of
     from ffmem.index.machine import processor
     from ffmem.index.shard_text import ShardText, read_tokens
     from ffmem.index.store import StorePaths
     from ffmem.index.worker import torch_threads_kept
+    from ffmem.models.plain_call import plain_coefficients, plain_input
 
     options = IndexOptions(**index.manifest["identity"]["options"])
     with torch_threads_kept():
         torch.set_num_threads(options.threads)
         loaded = load_indexed_model(index, model, options.device)
         folder = StorePaths(index.folder).index
+        # first, so that the model runs below as it must be run
+        cut = index.manifest["counts"]["n_windows"] > 0
+        certificate = certify(loaded, folder, options, cut)
         text = ShardText(read_tokens(folder), loaded, options)
         all_shards = plan_shards(
             index.text.sentence_start, index.manifest["counts"]["n_sentences_by_corpus"], options.shard_tokens
@@ -206,7 +225,14 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
                 batches[number].sentence_ids, text.coefficients(batches[number]), strict=True
             ):
                 tally.check(sentence_id, _stored(index, layers), text.first_competing(sentence_id))
-        identities = certify(loaded, folder, options)["errors"]
+        # products of another shape are rounded otherwise, by a share of the layer's largest
+        alone = _Tally(index, ROUNDING if options.dtype == "float32" else TOLERANCE[options.dtype], floor=0.5)
+        drawn_alone = _sentences_to_run_alone(index, shards, seed)
+        for sentence_id, one in zip(drawn_alone, sentences_of(loaded, folder, drawn_alone, options, cut), strict=True):
+            given = plain_input(loaded, one.text, options.bos, one.token_ids, one.is_piece)
+            if given is not None:
+                layers = [m[given.own_slice].cpu().numpy() for m in plain_coefficients(loaded, given)]
+                alone.check(sentence_id, _stored(index, layers), text.first_competing(sentence_id))
     promise = index.manifest["same_bytes"]
     if promise["holds"] and promise["processor"] == processor() and not tally.same_bytes:
         tally.problems.append(
@@ -214,12 +240,23 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
             "another torch, or a damaged file"
         )
     return {
-        "n_triggers": tally.n_triggers,
-        "n_comparisons": tally.n_comparisons,
+        "n_triggers": tally.n_triggers + alone.n_triggers,
+        "n_comparisons": tally.n_comparisons + alone.n_comparisons,
         "largest_error": tally.largest_error,
         "same_bytes": tally.same_bytes,
-        "identities": identities,
-    }, tally.problems
+        "n_alone": len(drawn_alone),
+        "largest_error_alone": alone.largest_error,
+        "identities": certificate["errors"],
+    }, tally.problems + [f"{problem} (run alone, by the model's own call)" for problem in alone.problems]
+
+
+def _sentences_to_run_alone(index: Index, shards: "Sequence[Shard]", seed: int) -> list[int]:
+    """Indexed sentences drawn at random, of those that are not long."""
+    ids = np.concatenate([np.arange(shard.first_sentence, shard.end_sentence) for shard in shards])
+    lengths = np.diff(index.text.sentence_start.astype(np.int64))[ids]
+    short = ids[lengths <= max(_MAX_ALONE, int(lengths.min()))]
+    drawn = np.random.default_rng(seed).choice(short, size=min(_N_ALONE, len(short)), replace=False)
+    return sorted(drawn.tolist())
 
 
 def _stored(index: Index, layers: list[np.ndarray]) -> list[np.ndarray]:
@@ -263,10 +300,16 @@ def load_indexed_model(index: Index, source: str | None = None, device: str = "c
 
 
 class _Tally:
-    """Compares recomputed sentences with the stored lists."""
+    """Compares recomputed sentences with the stored lists.
 
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    Args:
+        index: whose lists they are.
+        limit: largest error that counts as rounding, as a share of the cell's largest coefficient.
+        floor: as a share of the largest of the layer, below which no cell's largest is taken to be.
+    """
+
+    def __init__(self, index: Index, limit: float = ROUNDING, floor: float = 0.0) -> None:
+        self._index, self._limit, self._floor = index, limit, floor
         self.n_triggers = self.n_comparisons = 0
         self.largest_error, self.same_bytes = 0.0, True
         self.problems: list[str] = []
@@ -279,6 +322,7 @@ class _Tally:
                 continue
             arrays = self._index.layer(layer)
             scale = np.maximum(np.abs(arrays.minimum), np.abs(arrays.maximum))
+            scale = np.maximum(scale, self._floor * scale.max(initial=0.0))
             for number, sign in enumerate((1, -1)[: self._index.n_signs]):
                 signed = coefficients[skip:] * np.float32(sign)
                 tokens = arrays.trigger_token[:, number].astype(np.int64)
@@ -307,7 +351,7 @@ class _Tally:
         self.same_bytes &= bool((fresh == old).all())
         self.largest_error = max(self.largest_error, float(error.max()))
         worst = int(error.argmax())
-        if error[worst] > ROUNDING:
+        if not error[worst] <= self._limit:
             cell = self._index.cells.cell_id(layer, int(cells[worst]))
             self.problems.append(
                 f"{cell}: the coefficient in sentence {sentence_id} is stored as {old[worst]:.6g}, "
@@ -326,7 +370,7 @@ class _Tally:
         """A sentence whose best coefficient clearly beats the last of a list stands in that list."""
         scale, length = sizes
         listed = ((positions >= 0) & (positions < length)).any(1)
-        missing = (best > stored[:, -1] + ROUNDING * scale) & (best > 0) & ~listed
+        missing = (best > stored[:, -1] + self._limit * scale) & (best > 0) & ~listed
         self.n_comparisons += len(best)
         for row in np.flatnonzero(missing)[:1].tolist():
             cell = self._index.cells.cell_id(layer, row)

@@ -24,7 +24,7 @@ from ffmem.index.machine import device_memory, machine
 from ffmem.index.promoted import promoted_tokens
 from ffmem.index.shard_text import ShardText, Tokens, read_tokens
 from ffmem.index.states import read_account
-from ffmem.models.base import Projection
+from ffmem.models.base import Batching, Projection
 from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
@@ -92,6 +92,8 @@ class IndexJob:
     checkpoint_s: float
     weights: dict[str, str] = field(default_factory=dict)
     """Hashes of the model that is meant, as in an index's identity: see `check`."""
+    batching: Batching | None = None
+    """How this model must be run, as its proof has found."""
 
     def start(self, slot: int, files: Files | None = None) -> "IndexWorker":
         """A worker that goes on from the state file of this slot, if there is one."""
@@ -104,7 +106,10 @@ class IndexJob:
                 device=options.device,
                 revision=self.revision,
                 quantize=options.quantize,
+                proved=self.batching is None,
             )
+            if self.batching is not None:
+                model.adopt(self.batching)
             return IndexWorker(self, slot, model, files)
 
     def covered(self, slot: int) -> set[str]:

@@ -93,6 +93,21 @@ class Layout:
     """What the final state is multiplied with before the unembedding."""
 
 
+Rows = Literal["padded", "equal-length", "alone"]
+"""Which sentences may share a forward pass: any, the shorter ones padded on the right; those of equal length; none."""
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How sentences may be run so that each has the coefficients that it has alone: measured on the model, see proof.py."""
+
+    causal: bool
+    """Whether no position sees what is on its right; otherwise a mask says which positions are padding."""
+    rows: Rows = "padded"
+    fresh: bool = False
+    """Whether the model changes with what it is given, so that it is put back before each pass."""
+
+
 def max_positions(config: Any) -> int:
     """The longest input in tokens, under the name that all configs with a limit answer to."""
     limit: int = config.max_position_embeddings
@@ -111,7 +126,8 @@ class Family:
     activation: str
     """Name of the config's field that names the activation; of the activation itself, where no config chooses."""
     causal: bool = True
-    """False where a position sees what is on its right: then a trigger is a position in a sentence, not a prefix."""
+    """What its models are meant to be: false where a position sees what is on its right. The model itself is asked at load:
+    see proof.py."""
     max_length: Callable[[Any], int | None] = max_positions
     """From the model's config to its longest input in tokens; None if positions have no limit."""
 
@@ -139,6 +155,8 @@ class ModelFacts:
     norm_placement: NormPlacement
     parallel: bool
     causal: bool
+    """Whether a prefix has the same coefficients alone and at the beginning of a longer text, as measured on this model; where
+    not, a trigger is a position in a sentence."""
     max_length: int | None
     """Longest input in tokens; None if positions have no limit."""
     projections: tuple[Projection, ...]

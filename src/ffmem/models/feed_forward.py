@@ -108,8 +108,8 @@ class MixtureLayer:
     def __init__(self, module: nn.Module, layout: Layout, number: int) -> None:
         self.module = module
         self._block = at(module, layout.experts.rpartition(".")[0])
-        self._experts = at(module, layout.experts)
-        n_experts, _, d_ff = self._experts.down_proj.shape
+        self.experts: Any = at(module, layout.experts)
+        n_experts, _, d_ff = self.experts.down_proj.shape
         self.cells = LayerCells(number, d_ff, n_experts, layout.stack)
 
     def at(self, path: str) -> Any:
@@ -131,7 +131,7 @@ class MixtureLayer:
         return self._first_matrix(1)
 
     def _first_matrix(self, half: int) -> Float[Tensor, "cells d_model"]:
-        stacked: Tensor = self._experts.gate_up_proj  # (experts, gate keys then up keys, d_model)
+        stacked: Tensor = self.experts.gate_up_proj  # (experts, gate keys then up keys, d_model)
         return stacked.chunk(2, dim=1)[half].reshape(self.cells.n_cells, -1)
 
     def key_bias(self) -> Float[Tensor, "cells"] | None:
@@ -144,7 +144,7 @@ class MixtureLayer:
 
     def values(self) -> Float[Tensor, "cells d_model"]:
         """See DenseLayer."""
-        stacked: Tensor = self._experts.down_proj  # (experts, d_model, d_ff)
+        stacked: Tensor = self.experts.down_proj  # (experts, d_model, d_ff)
         return stacked.transpose(1, 2).reshape(self.cells.n_cells, -1)
 
     def value_bias(self) -> Float[Tensor, "d_model"] | None:
@@ -208,7 +208,7 @@ class MixtureLayer:
 
         What ``end`` returns is added to the output.
         """
-        experts = self._experts
+        experts = self.experts
 
         def forward(
             hidden: Float[Tensor, "positions d_model"],

@@ -9,6 +9,7 @@ import transformers
 
 from ffmem.errors import InputError, ModelError
 from ffmem.models.base import Family
+from ffmem.models.proof import prove_on_samples
 from ffmem.models.quiet import quiet
 from ffmem.models.sources import model_name, resolve
 from ffmem.models.transformer import Transformer
@@ -33,6 +34,7 @@ def load_model(
     device: str = "cpu",
     revision: str | None = None,
     quantize: Quantize = "no",
+    proved: bool = True,
 ) -> Transformer:
     """A model seen as layers of keys and values, in eval mode, without gradients.
 
@@ -42,10 +44,12 @@ def load_model(
         device: where it is to be: "cpu", "cuda", ...
         revision: of a hub model.
         quantize: pack plain weights into 8 or 4 bits. Keys and values are then what the packed weights stand for.
+        proved: hold it to its own plain call on a few sentences (see proof.py) before it is given out; False where the caller
+            does so on sentences of its own, or has the proof of the same model.
 
     Raises:
         InputError: it is not to be had, or its architecture is not known; the message lists those that are.
-        ModelError: its files lack weights, or have shapes that its family cannot have.
+        ModelError: its files lack weights, or have shapes that its family cannot have, or the proof fails.
     """
     for name, value, choices in (("dtype", dtype, get_args(Dtype)), ("quantize", quantize, get_args(Quantize))):
         if value not in choices:
@@ -74,7 +78,10 @@ def load_model(
     else:
         module = module.to(device)
     module = module.eval().requires_grad_(False)
-    return Transformer(model_name(str(model)), family, module, tokenizer)
+    loaded = Transformer(model_name(str(model)), family, module, tokenizer)
+    if proved:
+        prove_on_samples(loaded)
+    return loaded
 
 
 def _family_of(config: Any, model: str) -> tuple[str, Family]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
 from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
-from ffmem.models.base import Family, Layout, ModelFacts, Projection
+from ffmem.models.base import Batching, Family, Layout, ModelFacts, Projection
 from ffmem.models.feed_forward import FeedForward, MixtureLayer, at, read_layer
+from ffmem.models.frame import Frame, frame_of
+from ffmem.models.run_state import RunState
 from ffmem.models.unembedding import LinearScore, Scores, Unembedding
 from ffmem.models.vocabulary import token_bytes
 from ffmem.options import Bos
@@ -78,6 +80,8 @@ class Transformer:
         self.unembedding = Unembedding(name, module, self._backbones[-1], self._layouts[-1])
         self.cells = CellSpace(layer.cells for layer, _ in self._layers)
         self.facts = self._facts(name)
+        self.batching = Batching(family.causal)
+        self._put_back: list[Callable[[], None]] = []
         self._check_shapes()
 
     def _facts(self, name: str) -> ModelFacts:
@@ -193,6 +197,16 @@ class Transformer:
 
     # Forward passes
 
+    def adopt(self, batching: Batching) -> None:
+        """Run as a proof has found that this model must be run: see `proof.prove`."""
+        self.batching = batching
+        self.facts = replace(self.facts, causal=batching.causal)
+        if batching.fresh and not self._put_back:
+            state = RunState(self.module)
+            self._put_back = [
+                backbone.register_forward_pre_hook(lambda _, __: state.restore()).remove for backbone in self._backbones
+            ]
+
     def forward(
         self,
         token_ids: Int[Tensor, "batch positions"],
@@ -200,7 +214,8 @@ class Transformer:
     ) -> Float[Tensor, "batch positions d_model"]:
         """The final hidden state, as the backbone gives it (after its final norm, if it has one). No unembedding.
 
-        Causal models need no attention mask for inputs padded on the right: padding cannot reach what stands before it.
+        Causal models need no attention mask for inputs padded on the right: padding cannot reach what stands before it. Which
+        inputs may share a pass, `batching` says.
         """
         state: Tensor = self._backbones[0](input_ids=token_ids, attention_mask=attention_mask, **self._no_cache(0))[0]
         if len(self._backbones) == 1:
@@ -233,7 +248,7 @@ class Transformer:
 
     def _no_cache(self, stack: int) -> dict[str, bool]:
         """Encoders do not know the argument."""
-        return {"use_cache": False} if self.facts.causal or self._layouts[stack].stack == "dec" else {}
+        return {"use_cache": False} if self.family.causal or self._layouts[stack].stack == "dec" else {}
 
     @property
     def has_head(self) -> bool:
@@ -391,7 +406,7 @@ class Transformer:
         if bos == "no":
             return (), ()
         if bos == "auto":
-            return _added_by_itself(self.tokenizer)
+            return self._frame
         if self.tokenizer.bos_token_id is None:
             raise InputError(
                 f"--bos is 'yes', but the tokenizer of {self.facts.name} has no BOS token",
@@ -399,6 +414,16 @@ class Transformer:
                 "Write --bos auto",
             )
         return (self.tokenizer.bos_token_id,), ()
+
+    @cached_property
+    def _frame(self) -> Frame:
+        return frame_of(self.tokenizer)
+
+    @property
+    def n_embeddings(self) -> int:
+        """Token ids that the model has a vector for: those from 0 up to this one, not included."""
+        weight = getattr(self.module.get_input_embeddings(), "weight", None)
+        return int(self.module.config.vocab_size if weight is None else weight.shape[0])
 
     @property
     def pad_id(self) -> int:
@@ -448,13 +473,3 @@ def _note_shape(shapes: list[tuple[int, int]], stack: int) -> Callable[[Any, tup
 
 def _with(on_expert: OnExpert, place: int) -> Callable[[int, Tensor, Tensor], None]:
     return lambda expert, positions, coefficients: on_expert(place, expert, positions, coefficients)
-
-
-def _added_by_itself(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What a tokenizer puts around a text of its own accord."""
-    own = tokenizer("a", add_special_tokens=False).input_ids
-    whole = tokenizer("a").input_ids
-    for start in range(len(whole) - len(own) + 1):
-        if whole[start : start + len(own)] == own:
-            return tuple(whole[:start]), tuple(whole[start + len(own) :])
-    return (), ()

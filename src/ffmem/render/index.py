@@ -72,6 +72,7 @@ def _notes(manifest: dict[str, Any]) -> Iterator[str]:
             f"{sum(one['n_tokens'] for one in excluded):,} tokens neither compete nor count (sentences {ranges}"
             f"{', ...' if len(excluded) > 5 else ''})"
         )
+    yield from manifest["certificate"].get("proof", {}).get("notes", ())
     if counts["n_undecodable_bytes"]:
         yield f"{counts['n_undecodable_bytes']:,} bytes were not UTF-8 and stand as U+FFFD"
     if counts["n_long_sentences"]:
@@ -105,10 +106,25 @@ def info(found: dict[str, Any]) -> str:
         f"options      {options}",
         f"certificate  sum of coefficients x values + bias = output: {max(errors['ff_sum_errors']):.1e}; "
         f"residual + output: {max(errors['residual_errors']):.1e} (largest relative errors)",
+        f"proof        {_proof(found['certificate'])}",
         f"bytes        {found['same_bytes']['why']}",
         f"size         {found['n_bytes'] / 1e6:,.1f} MB, format {found['format']}, ffmem {identity['ffmem']}",
     ]
     return "\n".join(map(one_line, lines))  # names, too, come from elsewhere
+
+
+def _proof(certificate: dict[str, Any]) -> str:
+    """How the model was held to its own plain call."""
+    proof = certificate.get("proof")
+    if proof is None:
+        return "none: built by an earlier ffmem; ffmem verify holds it to the model's own call now"
+    lengths, errors = proof["lengths"], proof["errors"]
+    told = ", ".join(f"{name} {error:.1e}" for name, error in errors.items())
+    rows = {"padded": "padded in batches", "equal-length": "in batches of equal length", "alone": "each alone"}
+    return (
+        f"{len(lengths)} sentences of {min(lengths)} to {max(lengths)} tokens against the model's own call on each alone: "
+        f"{told} (largest relative errors); run {rows[proof['batching']['rows']]}"
+    )
 
 
 def verification(found: "Verification") -> str:
@@ -118,6 +134,10 @@ def verification(found: "Verification") -> str:
         bits = "the same bits" if found.same_bytes else f"largest relative difference {found.largest_error:.1e}"
         lines.append(
             f"{found.n_triggers:,} triggers and {found.n_comparisons:,} sentence-cell pairs recomputed: {bits}"
+        )
+        lines.append(
+            f"{found.n_alone} sentences run alone by the model's own call on its tokenizer's own output: "
+            f"largest relative difference {found.largest_error_alone or 0.0:.1e}"
         )
     lines += [f"WRONG: {problem}" for problem in found.problems] or ["everything is in order"]
     return "\n".join(map(one_line, lines))  # names, too, come from elsewhere

@@ -1,0 +1,169 @@
+"""A model's own plain call on what its tokenizer's own call gives, with coefficients caught by plain hooks.
+
+It is what everything else is compared with, so it shares nothing with it: no watch, no batch, no mask of ours.
+"""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ffmem.errors import FfmemError, ModelError
+from ffmem.models.feed_forward import FeedForward, MixtureLayer
+from ffmem.models.transformer import Transformer
+from ffmem.options import Bos
+
+
+@dataclass(frozen=True)
+class PlainInput:
+    """A text as its tokenizer gives it to a model."""
+
+    text: str
+    prefix: tuple[int, ...]
+    own: tuple[int, ...]
+    """The text's own tokens."""
+    suffix: tuple[int, ...]
+    named: dict[str, list[int]] = field(default_factory=dict)
+    """What else the tokenizer's own call gives that the model takes."""
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """With the special tokens."""
+        return (*self.prefix, *self.own, *self.suffix)
+
+    @cached_property
+    def own_slice(self) -> slice:
+        """Positions of the text's own tokens."""
+        return slice(len(self.prefix), len(self.prefix) + len(self.own))
+
+    def cut(self, n: int) -> "PlainInput":
+        """Its first tokens, with nothing behind them."""
+        return replace(self, own=self.own[:n], suffix=(), named={})
+
+    def replaced(self, own: Sequence[int]) -> "PlainInput":
+        """With other own tokens."""
+        return replace(self, own=tuple(own), named={})
+
+
+def plain_input(
+    model: Transformer, text: str, bos: Bos, stored: Sequence[int] | None = None, is_piece: bool = False
+) -> PlainInput | None:
+    """A text as the tokenizer's own call gives it; None if it has no token of its own.
+
+    Args:
+        model: the model.
+        text: the text.
+        bos: "auto": with the tokenizer's own special tokens; otherwise as `Transformer.special_tokens` has it.
+        stored: own tokens that an index has of the text.
+        is_piece: the text was cut from a longer one, and is read as ``stored`` says.
+
+    Raises:
+        ModelError: the special tokens around it, or its tokens, are not what we make of them.
+    """
+    prefix, suffix = model.special_tokens(bos)
+    if is_piece and stored is not None:
+        return PlainInput(text, prefix, tuple(stored), suffix) if len(stored) else None
+    own = tuple(model.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
+    if stored is not None and own != tuple(stored):
+        raise _other_tokens(model, text, stored, own, "the tokens that are stored")
+    if not own:
+        return None
+    if bos != "auto":
+        return PlainInput(text, prefix, own, suffix)
+    given = model.tokenizer(text)
+    if tuple(given["input_ids"]) != (*prefix, *own, *suffix):
+        raise _other_tokens(model, text, (*prefix, *own, *suffix), given["input_ids"], "special tokens and own ones")
+    taken = inspect.signature(model.module.forward).parameters
+    # token types of zeros are none: GPT-2 would take them for words
+    named = {
+        name: list(value)
+        for name, value in given.items()
+        if name not in ("input_ids", "attention_mask") and name in taken and any(value)
+    }
+    return PlainInput(text, prefix, own, suffix, named)
+
+
+def _other_tokens(model: Transformer, text: str, ours: Sequence[int], own: Sequence[int], what: str) -> ModelError:
+    return ModelError(
+        f"the tokenizer of {model.facts.name} gives {text[:60]!r} other ids than {what}: {list(own)[:12]}, "
+        f"not {list(ours)[:12]}",
+        "Expected its own call to give a text's tokens, with constant special tokens around them",
+        "Write --bos no to read texts without special tokens, or save the model's own tokenizer into its folder",
+    )
+
+
+def plain_coefficients(model: Transformer, given: PlainInput) -> list[Tensor]:
+    """The coefficients of each layer, (positions, cells) float32, by the model's own call; special tokens included.
+
+    Of a decoder the positions of the tokens, not that of its start token.
+
+    Raises:
+        ModelError: a feed-forward layer runs more or less often than once in a pass.
+    """
+    caught: list[list[Tensor]] = [[] for _ in range(model.facts.n_layers)]
+    handles = [_hook(model.layer(layer), caught[layer]) for layer in range(model.facts.n_layers)]
+    device = next(model.module.parameters()).device
+    ids = torch.tensor([given.token_ids], device=device)
+    named: dict[str, Any] = {name: torch.tensor([value], device=device) for name, value in given.named.items()}
+    if model.module.config.is_encoder_decoder:
+        start = model.module.config.decoder_start_token_id
+        named["decoder_input_ids"] = torch.tensor([[start, *given.token_ids]], device=device)
+    try:
+        with torch.no_grad():
+            model.module(input_ids=ids, attention_mask=torch.ones_like(ids), **named)
+    except FfmemError:
+        raise
+    except Exception as error:  # whatever the library meets in an odd config: it raises a dozen types of its own
+        raise _cannot_run(model, error) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    n = len(given.token_ids)
+    found = []
+    for layer, pieces in enumerate(caught):
+        first = 1 if model.layout(layer).stack == "dec" else 0
+        if len(pieces) != 1 or len(pieces[0]) != n + first:
+            raise ModelError(
+                f"the feed-forward layer {model.cells.layers[layer].name} of {model.facts.name} runs {len(pieces)} times in a "
+                f"pass, over {sum(map(len, pieces))} positions, not once over {n + first}",
+                "Expected each layer to see each position once",
+                'Write "chunk_size_feed_forward": 0 into its config.json if it has that field; other such models are not read',
+            )
+        found.append(pieces[0][first:])
+    return found
+
+
+def _cannot_run(model: Transformer, error: Exception) -> ModelError:
+    told = (str(error).strip().splitlines() or [""])[0][:200]
+    return ModelError(
+        f"{model.facts.name} cannot be run as it is configured: its own call on what its tokenizer gives ends with "
+        f"{type(error).__name__}: {told}",
+        "Expected model(**tokenizer(text)) to run",
+        "Change what its config.json has beside the sizes of the model back to the defaults of its family",
+    )
+
+
+def _hook(layer: FeedForward, caught: list[Tensor]) -> Any:
+    if isinstance(layer, MixtureLayer):
+        return layer.experts.register_forward_pre_hook(
+            lambda experts, inputs: caught.append(_of_experts(experts, *inputs))
+        )
+    return layer.output_module.register_forward_pre_hook(
+        lambda _, inputs: caught.append(inputs[0].detach().float().flatten(0, -2).clone())
+    )
+
+
+def _of_experts(experts: Any, hidden: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+    """Position by position, route by route: routing weight x activation(gate) x up; 0 for experts that are not chosen."""
+    n_experts, _, d_ff = experts.down_proj.shape
+    hidden = hidden.flatten(0, -2)
+    found = torch.zeros(len(hidden), n_experts, d_ff, device=hidden.device)
+    for position in range(len(hidden)):
+        for route, expert in enumerate(chosen[position].tolist()):
+            gate, up = (experts.gate_up_proj[expert] @ hidden[position]).chunk(2)
+            found[position, expert] = (experts.act_fn(gate) * up * weights[position, route]).float()
+    return found.flatten(1)

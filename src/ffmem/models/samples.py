@@ -1,0 +1,55 @@
+"""Sentences to try a tokenizer or a model on: of several scripts, and of whatever a small vocabulary can spell."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+SENTENCES = (
+    "The old bridge was closed.",
+    "She asked whether the letters of 1987, which nobody had opened, were still in the drawer upstairs; they were not.",
+    "No.",
+    "Der Zug nach Köln fuhr über die große Brücke und hielt erst wieder am Abend.",
+    "print(x[0] + 3.14)  # a comment",
+    "a b c d e f g h i j k l m n o p q r s t u v w x y z",
+    "Это письмо пришло вчера.",
+    "駅の前に古い橋がある。",
+    "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQFEVV",
+    "acgtgcctagatcgattacgcaa ACGTGCCTAGATCGATTACGCAA",
+    "4 8 15 16 23 42 0 1 2 3",
+)
+"""Written for this: lengths and scripts that differ."""
+
+_N_SPELLED = 6
+
+
+def sample_sentences(tokenizer: Any) -> list[str]:
+    """Sentences that a fast tokenizer has tokens for, other than the one for the unknown; those it knows best first.
+
+    Of a vocabulary that cannot spell any of ours (of amino acids, of digits), they are joined from its own tokens.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+
+    Returns:
+        At least one sentence if the tokenizer gives any text a token; else none.
+    """
+    backend = tokenizer.backend_tokenizer
+    unknown = tokenizer.unk_token_id
+    found: list[tuple[float, int, str]] = []
+    for number, text in enumerate((*SENTENCES, *_spelled(tokenizer))):
+        ids = backend.encode(text, add_special_tokens=False).ids
+        if ids:
+            found.append((sum(one == unknown for one in ids) / len(ids), number, text))
+    known = [text for share, _, text in sorted(found) if share < 0.5]
+    return known or [text for _, _, text in sorted(found)]
+
+
+def _spelled(tokenizer: Any) -> Iterator[str]:
+    """Texts of a vocabulary's own tokens, joined and with spaces between them."""
+    special = set(tokenizer.all_special_ids)
+    ids = [number for number in sorted(tokenizer.get_vocab().values()) if number not in special]
+    drawn = random.Random(0)
+    for n in (3, 8, 20)[: _N_SPELLED // 2]:
+        words = [tokenizer.decode([number]) for number in drawn.sample(ids, min(n, len(ids)))]
+        yield "".join(words)
+        yield " ".join(word.strip(" ") for word in words)
