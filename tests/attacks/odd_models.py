@@ -209,7 +209,7 @@ class OddCase:
         """The model's folder."""
         tokenizer = self.tokenizer.make()
         tokenizer.save_pretrained(folder)
-        model: Any = tiny_model(self.variant, len(tokenizer) - self.too_few_rows)
+        model: Any = tiny_model(self.variant, max(8, len(tokenizer) - self.too_few_rows))
         model.save_pretrained(folder)
         path = folder / "config.json"
         config = json.loads(path.read_text())
