@@ -100,7 +100,9 @@ def check(layer: dict[str, np.ndarray], some: list[Shard]) -> None:
             assert (layer["histogram"][sign, :, cell] == expected).all()
         for sign, extremes in enumerate(best):
             kept = (layer["keys"][sign, cell] >> 32).astype(np.int32).view(np.float32)
-            assert [one for one in kept.tolist() if one] == sorted((float(v) for v in extremes if v > 0), reverse=True)[:3]
+            assert [one for one in kept.tolist() if one] == sorted((float(v) for v in extremes if v > 0), reverse=True)[
+                :3
+            ]
     assert layer["counts"].tolist() == [[sum(v.shape[0] * v.shape[1] for s in some for v in s),
                                          sum(v.shape[0] for s in some for v in s)]]  # fmt: skip
 
@@ -148,7 +150,7 @@ def holds_what_exact_sums_say(
         assert found in expected
         return
     assert not expected
-    layer = {name: array for name, array in load_state(found.dump("job"))[1].items()}
+    layer = load_state(found.dump("job"))[1]
     check({name: layer[f"L0.{name}"] for name in FIELDS}, made)
     resumed = FORMS[form](SHAPE)
     resumed.load(found.dump("job"))
@@ -211,7 +213,10 @@ def test_more_than_two_billion_sentences_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (6e8, r"coefficients of cell L1\.5 are too large to be summed: in size they reach 6e\+08 at sentence \d+, position \d+"),
+        (
+            6e8,
+            r"cell L1\.5 are too large to be summed: in size they reach 6e\+08 at sentence \d+, position \d+",
+        ),
         (3e38, r"coefficients of cell L1\.5 are too large to be summed: in size they reach 3e\+38"),
         (float("inf"), r"coefficient of cell L1\.5 is not a finite number at sentence \d+, position 0"),
         (float("nan"), r"coefficient of cell L1\.5 is not a finite number at sentence \d+, position 0"),

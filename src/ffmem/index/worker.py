@@ -174,7 +174,7 @@ class IndexWorker:
         """Do one task whole."""
         with torch.inference_mode():
             if isinstance(task, ProjectLayer):
-                self._project(task.layer)
+                self._project(task.layer, report)
                 self._layers_done.add(task.task_id)
             else:
                 tokens = task.tokens or self._job.tokens
@@ -252,7 +252,7 @@ class IndexWorker:
         columns = self._columns[place]
         return coefficients if columns is None else coefficients.index_select(-1, columns)
 
-    def _project(self, layer: int) -> None:
+    def _project(self, layer: int, report: Report) -> None:
         projection, place, cells = self._job.projection, self._cells.whole_place(layer), self._cells.layers[layer]
         rows = self.model.value_rows(place)
         found = promoted_tokens(
@@ -260,6 +260,7 @@ class IndexWorker:
             self.model.scores(self.model.projection_of(place, projection)),
             self.model.facts.d_vocab,
             self._job.options.promoted,
+            lambda n_values: report(0, n_values=n_values),
         )
         arrays = {
             "promoted_ids": found.promoted_ids.cpu().numpy().astype(np.uint32),

@@ -103,7 +103,9 @@ class _Triggers:
 
     def first_tokens(self, layer: int, rows: np.ndarray) -> np.ndarray:
         """What the first of each cell fires on."""
-        found: np.ndarray = self.index.text.token_id[self.index.layer(layer).trigger_token[:, 0, 0][rows].astype(np.int64)]
+        found: np.ndarray = self.index.text.token_id[
+            self.index.layer(layer).trigger_token[:, 0, 0][rows].astype(np.int64)
+        ]
         return found
 
     def documents(self, places: np.ndarray) -> np.ndarray:
@@ -162,12 +164,15 @@ class _SameToken(_Rule):
 class _SameGroup(_Rule):
     def at_most(self, layer: int, rows: np.ndarray) -> np.ndarray:
         tokens = self.triggers.tokens(layer, rows)
-        return _n_distinct(tokens) + _n_most_common(self._groups(self.triggers.documents(self.triggers.places(layer, rows))))
+        return _n_distinct(tokens) + _n_most_common(
+            self._groups(self.triggers.documents(self.triggers.places(layer, rows)))
+        )
 
     def _groups(self, documents: np.ndarray) -> np.ndarray:
         """The label of documents; without labels each is a group of its own."""
         labels = self.triggers.labels
-        return documents if labels is None else labels[2][documents]
+        groups: np.ndarray = documents if labels is None else labels[2][documents]
+        return groups
 
     def exactly(self, layer: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         places = self.triggers.places(layer, rows)
@@ -184,7 +189,9 @@ class _SameGroup(_Rule):
         field, names, _ = triggers.labels
         groups = self._groups(documents).tolist()
         best = max(groups, key=groups.count)
-        return f"of its first {triggers.n} triggers, which {fire}, {groups.count(best)} have the {field} {names[best]!r}"
+        return (
+            f"of its first {triggers.n} triggers, which {fire}, {groups.count(best)} have the {field} {names[best]!r}"
+        )
 
 
 class _Agreement(_Rule):
