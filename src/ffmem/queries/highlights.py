@@ -164,9 +164,9 @@ class _SameToken(_Rule):
 class _SameGroup(_Rule):
     def at_most(self, layer: int, rows: np.ndarray) -> np.ndarray:
         tokens = self.triggers.tokens(layer, rows)
-        return _n_distinct(tokens) + _n_most_common(
-            self._groups(self.triggers.documents(self.triggers.places(layer, rows)))
-        )
+        groups = self._groups(self.triggers.documents(self.triggers.places(layer, rows)))
+        score: np.ndarray = _n_distinct(tokens) + _n_most_common(groups)
+        return score
 
     def _groups(self, documents: np.ndarray) -> np.ndarray:
         """The label of documents; without labels each is a group of its own."""
