@@ -71,7 +71,10 @@ def test_it_agrees_with_the_sum_of_explain(tiny_folder: Callable[[str], Path]) -
             assert layer.feed_forward.logit == pytest.approx(other.cells + other.bias, abs=1e-4)
         by_token = found.by_token()
         assert by_token is not None
-        total = (found.embedding.logit or 0) + (found.constant or 0) + sum(map(sum, by_token))
+        total = (
+            (found.embedding.logit or 0) + (found.constant or 0) + (found.normalisers or 0) + sum(map(sum, by_token))
+        )
+        assert (found.normalisers, found.quantity) == (pytest.approx(whole.normalisers, abs=1e-5), whole.quantity)
         total += sum(
             (one.attention_bias.logit or 0) + (one.value_bias.logit or 0) + (one.memory_logit_constant or 0)
             for one in found.layers

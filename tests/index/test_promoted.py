@@ -36,3 +36,9 @@ def test_equal_sorting_everything(d_vocab: int, ties: bool) -> None:
 def test_all_scores_equal_gives_the_smallest_ids() -> None:
     found = promoted_tokens(torch.zeros(2, 4), linear_scores(torch.randn(500, 4)), 500, 10)
     assert found.promoted_ids.tolist() == found.suppressed_ids.tolist() == [list(range(10))] * 2
+
+
+def test_blocks_of_rows_are_told_as_they_are_done() -> None:
+    told: list[int] = []
+    promoted_tokens(torch.randn(600, 4), linear_scores(torch.randn(70, 4)), 70, 10, told.append)
+    assert told == [256, 256, 88]

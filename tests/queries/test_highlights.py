@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ffmem import Cell, Index, IndexOptions, RunOptions, build_index, open_index
 from ffmem.cell import Trigger
 from ffmem.queries import Highlight, highlights
+from ffmem.queries.highlights import _n_distinct, _n_most_common
 
 KINDS = {kind: [f"{kind}{n}" for n in range(9)] for kind in ("law", "sea", "tea", "war")}
 
@@ -83,7 +85,7 @@ def test_documents_with_a_label_give_a_cell_of_one_label(index_with: Callable[[s
     }
 
 
-def test_without_labels_it_is_a_cell_of_one_document(index_with: Callable[[str], Index]) -> None:
+def test_without_labels_it_is_told_how_many_documents_there_are(index_with: Callable[[str], Index]) -> None:
     index = index_with("subject")
 
     def score(triggers: list[Trigger]) -> tuple[int, int]:
@@ -92,7 +94,10 @@ def test_without_labels_it_is_a_cell_of_one_document(index_with: Callable[[str],
         return n_most_common(documents) + len(set(map(firing_token, triggers))), n_places
 
     chosen = highlights(index)[1]
-    assert chosen.why == "its triggers fire on different tokens of one document"
+    triggers = first_ten(chosen.cell)
+    n_tokens, n_documents = len(set(map(firing_token, triggers))), len({one.document.document_id for one in triggers})
+    assert n_documents > 1
+    assert chosen.why == f"its first 10 triggers fire on {n_tokens} different tokens, in {n_documents} documents"
     assert str(chosen.cell.cell) == best(index, 1, score)
 
 
@@ -103,6 +108,13 @@ def test_the_cells_of_one_token_and_of_agreement(index_with: Callable[[str], Ind
         index, 0, lambda ten: (n_most_common([*map(firing_token, ten)]), len({one.document.document_id for one in ten}))
     )
     assert str(chosen[0].cell.cell) == same
+    triggers = first_ten(chosen[0].cell)
+    n_same, n_documents = (
+        n_most_common([*map(firing_token, triggers)]),
+        len({one.document.document_id for one in triggers}),
+    )
+    of_ten = "all of its first 10" if n_same == 10 else f"{n_same} of its first 10"
+    assert chosen[0].why == f"{of_ten} triggers fire on one and the same token, in {n_documents} documents"
 
     def agreement(cell: Cell) -> tuple[int, int]:
         promoted = {one.token_id for one in cell.promoted[:10]}
@@ -115,7 +127,18 @@ def test_the_cells_of_one_token_and_of_agreement(index_with: Callable[[str], Ind
         return sum(token in promoted for token in following), len(set(following))
 
     assert str(chosen[2].cell.cell) == str(max(eligible(index, 2), key=agreement).cell)
+    n_agreeing, _ = agreement(chosen[2].cell)
+    of_ten = "all of its first 10" if n_agreeing == 10 else f"{n_agreeing} of its first 10"
+    assert chosen[2].why == (f"{of_ten} triggers are followed by one of the 10 tokens that its value promotes most")
     assert "category" in chosen[1].why
+
+
+def test_counts_of_rows_are_those_of_a_counter() -> None:
+    rng = random.Random(2)
+    for width in (1, 2, 10):
+        rows = [[rng.choice([-1, 0, 3, 7, 2**40]) for _ in range(width)] for _ in range(300)]
+        assert _n_distinct(np.array(rows)).tolist() == [len(set(row)) for row in rows]
+        assert _n_most_common(np.array(rows)).tolist() == [n_most_common([*map(str, row)]) for row in rows]
 
 
 def test_metadata_of_every_document(index_with: Callable[[str], Index]) -> None:

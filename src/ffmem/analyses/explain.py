@@ -14,7 +14,7 @@ from ffmem.index.identity import longest_input
 from ffmem.index.reader import Index
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import LayerTrace, Transformer
-from ffmem.models.unembedding import LinearScore
+from ffmem.models.unembedding import LinearScore, Quantity
 from ffmem.models.vocabulary import display
 from ffmem.options import Bos, IndexOptions
 
@@ -50,14 +50,21 @@ class CellShare:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A token's score after a text, as a sum. With ``against``: the difference of the scores of two tokens."""
+    """A token's score after a text, as a sum: embedding, layers, constant and normalisers.
+
+    With ``against``: the difference of the scores of two tokens.
+    """
 
     text: str
     target: str
     against: str | None
     score: float
-    """Logit of the target before any soft cap (less that of ``against``); under an adaptive softmax the score of its class
-    and of the word itself, before their normalisers."""
+    """Of the target (less that of ``against``); see `quantity`."""
+    quantity: Quantity
+    """What the score is: the logit; the logit before the soft cap, where the model has one; or, under an adaptive softmax, the
+    log-probability in nats."""
+    own: float
+    """The model's own logit or log-probability of the target (less that of ``against``): the score, after any soft cap."""
     probability: float
     """Of the target."""
     rank: int
@@ -66,8 +73,11 @@ class Explanation:
     layers: tuple[LayerShare, ...]
     constant: float
     """What does not depend on the text: the final norm's bias seen through the unembedding, and the output bias."""
+    normalisers: float
+    """Under an adaptive softmax, what the normalisers add: of the head, and of the word's band; of two words of one band
+    nothing, since they share theirs. They depend on the text, but are no sum of parts. 0 for other heads."""
     error: float
-    """Of the sum of all parts against the score."""
+    """Of the sum of all parts against the score, and of the score, after any soft cap, against the model's own: the larger."""
     cells: tuple[CellShare, ...]
     """Those with the largest shares, of either sign."""
 
@@ -122,23 +132,28 @@ def explain(
         logits = model.project(final, own_projections(model, "raw").states).float()[None]
         token = int(first_of_largest(logits)[0]) if target is None else one_token(model, target)
         other = None if against is None else one_token(model, against)
-        score = _difference(model, final, token, other)
+        score, capped = _score(model, final, token, other)
         vocabulary = model.vocabulary
         layers = tuple(_layer(model, states, place, score, token, vocabulary) for place in range(len(states)))
         embedding = float(score.of(states[0].layer_input))
-        total = embedding + sum(one.attention + one.cells + one.bias for one in layers) + score.constant
-        whole = float(score.of(final)) + score.constant
+        total = embedding + sum(one.attention + one.cells + one.bias for one in layers)
+        total += score.constant + score.normalisers
+        whole = score.whole(final)
+        own_score = float(logits[0, token]) - (0.0 if other is None else float(logits[0, other]))
         return Explanation(
             text=text,
             target=display(vocabulary[token]),
             against=None if other is None else display(vocabulary[other]),
             score=whole,
+            quantity=model.unembedding.quantity,
+            own=own_score,
             probability=float(logits.softmax(-1)[0, token]),
             rank=int(rank_of(logits, torch.tensor([token], device=logits.device))),
             embedding=embedding,
             layers=layers,
             constant=score.constant,
-            error=abs(total - whole),
+            normalisers=score.normalisers,
+            error=max(abs(total - whole), abs(capped - own_score)),
             cells=_largest(model, index, states, score, limit),
         )
 
@@ -187,12 +202,13 @@ def _last(state: LayerTrace) -> LayerTrace:
     return LayerTrace(**{name: getattr(state, name)[0, -1] for name in LayerTrace.__dataclass_fields__})
 
 
-def _difference(model: Transformer, final: Tensor, token: int, other: int | None) -> LinearScore:
-    score = model.linear_score(final, token)
+def _score(model: Transformer, final: Tensor, token: int, other: int | None) -> tuple[LinearScore, float]:
+    """Of a token, less that of another if there is one; and what becomes of it behind a soft cap."""
+    score, capped = model.linear_score(final, token), model.unembedding.capped
     if other is None:
-        return score
+        return score, capped(score.whole(final))
     second = model.linear_score(final, other)
-    return LinearScore(score.direction - second.direction, score.scale, score.constant - second.constant)
+    return score.less(second), capped(score.whole(final)) - capped(second.whole(final))
 
 
 def _cell_shares(model: Transformer, place: int, state: LayerTrace, score: LinearScore) -> Tensor:

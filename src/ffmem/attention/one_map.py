@@ -26,7 +26,7 @@ from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.frozen_norm import FrozenNorm
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import LayerTrace, Transformer
-from ffmem.models.unembedding import LinearScore
+from ffmem.models.unembedding import LinearScore, Quantity
 from ffmem.models.vocabulary import display
 from ffmem.options import Bos, IndexOptions
 
@@ -96,17 +96,22 @@ class OneMap:
     target: str | None
     """The token whose score is shared out; None where there is no plain sum."""
     score: float | None
-    """Its logit before any soft cap."""
+    """Its logit, before any soft cap; under an adaptive softmax its log-probability."""
+    quantity: Quantity | None
+    """Which of them the score is."""
     probability: float | None
     embedding: Addition
     layers: tuple[LayerOfMap, ...]
     constant: float | None
     """What does not depend on the text: the final norm's bias seen through the unembedding, and the output bias."""
+    normalisers: float | None
+    """What the normalisers of an adaptive softmax add, which are no sum of parts; 0 for other heads."""
     stream_error: float
     """Of embedding plus all additions against the last layer's output: max|difference| / max|output|; where norms stand in the
     stream ("post"), the largest of any layer."""
     score_error: float | None
-    """Of the sum of all shares against the score."""
+    """Of the sum of all shares, constant and normalisers against the score, and of the score, after any soft cap, against the
+    model's own: the larger."""
 
     def by_token(self) -> tuple[tuple[float, float], ...] | None:
         """For each token its share of the score over all layers: by attention itself, and by the cells that it fired."""
@@ -255,26 +260,27 @@ def _assemble(
     by: Unit,
     limit: int,
 ) -> OneMap:
-    score = probability = token = whole = constant = error = None
+    score = probability = token = whole = error = None
+    own = 0.0
     final = states[-1].layer_output
     if has_scores(model):
         projections = model.facts.projections
         logits = model.project(final, "final-norm" if "final-norm" in projections else projections[0]).double()
         token = int(logits.argmax()) if target is None else one_token(model, target)
         score = model.linear_score(final, token)
-        probability = float(logits.softmax(-1)[token])
-        constant = score.constant
-        whole = float(score.of(final)) + constant
+        probability, own = float(logits.softmax(-1)[token]), float(logits[token])
+        whole = score.whole(final)
     layers = tuple(
         _layer(model, index, place, states[place], brought[place], at, score, by, limit) for place in range(len(states))
     )
     embedding = _addition(states[0].layer_input.double(), score)
-    if score is not None:
-        parts = [embedding.logit, constant]
+    if score is not None and whole is not None:
+        parts = [embedding.logit, score.constant, score.normalisers]
         for one in layers:
             parts += [part.logit for part in (*one.sources, one.attention_bias, one.other_memories, one.value_bias)]
             parts += [memory.addition.logit for memory in one.memories]
-        error = abs(sum(part for part in parts if part is not None) - (whole or 0.0))
+        total = sum(part for part in parts if part is not None)
+        error = max(abs(total - whole), abs(model.unembedding.capped(whole) - own))
     return OneMap(
         model=model.facts.name,
         text=text,
@@ -282,10 +288,12 @@ def _assemble(
         at=at,
         target=None if token is None else display(model.vocabulary[token]),
         score=whole,
+        quantity=None if score is None else model.unembedding.quantity,
         probability=probability,
         embedding=embedding,
         layers=layers,
-        constant=constant,
+        constant=None if score is None else score.constant,
+        normalisers=None if score is None else score.normalisers,
         stream_error=_stream_error(model, states, brought),
         score_error=error,
     )

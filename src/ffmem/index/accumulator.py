@@ -40,7 +40,10 @@ class Accumulator(ABC):
 
     @abstractmethod
     def first_not_finite(self) -> tuple[int, int] | None:
-        """(layer, row) of a cell that met NaN or infinity in the open shard, or None."""
+        """(layer, row) of a cell for whose sums of the open shard there is no room, or None.
+
+        It met NaN or infinity, or its totals would be beyond `statistics.LIMIT`. A shard is closed only if there is none.
+        """
 
     @abstractmethod
     def layer(self, layer: int) -> dict[str, np.ndarray]:

@@ -313,7 +313,9 @@ class Build:
         tasks: list[ScanShard | ProjectLayer] = [ScanShard(s) for s in shards if s.shard_id not in covered]
         layers = range(len(indexed_cells(model, options).layers))
         tasks += [ProjectLayer(layer) for layer in layers if not promoted_path(work, layer).exists()]
-        meter = Meter(self._listen, shards, covered, log)
+        n_values = [layer.n_cells for layer in indexed_cells(model, options).layers]
+        missing = {task.layer for task in tasks if isinstance(task, ProjectLayer)}
+        meter = Meter(self._listen, shards, covered, log, n_values, set(layers) - missing)
         log.begin(resumed=bool(covered))
         abandoned = executor.run(job, tasks, meter.hear)
         found = {

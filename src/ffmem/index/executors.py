@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -65,8 +66,8 @@ class Task(Protocol):
 class Report(Protocol):
     """Takes what a worker says while it does a task."""
 
-    def __call__(self, n_tokens: int, text: str = "") -> None:
-        """So many more tokens are done (fewer, if some must be done again); and what else is to be told to people."""
+    def __call__(self, n_tokens: int, text: str = "", n_values: int = 0) -> None:
+        """So many more tokens, or values, are done (fewer, if some must be done again); and what else people are told."""
         ...
 
 
@@ -130,14 +131,16 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Event:
-    """Something to show or count: tokens done, a task done, a worker started again."""
+    """Something to show or count: tokens or values done, a task done, a worker started again."""
 
     kind: str
-    """"ready", "tokens", "task", "restart", "failed" (a task is given up) or "note"."""
+    """"ready", "tokens" (or values), "task", "restart", "failed" (a task is given up) or "note"."""
     slot: int
     """Which worker; -1: none."""
     n_tokens: int = 0
     """Tokens done since the last event of kind "tokens"."""
+    n_values: int = 0
+    """Values projected since then."""
     task: str = ""
     """The id of the task that is done, or that its worker died at."""
     where: str = ""
@@ -201,7 +204,7 @@ class InProcessExecutor:
         while waiting:
             task = waiting.popleft()
             try:
-                worker.do(task, lambda n_tokens, text="": listen(Event("tokens", 0, n_tokens, text=text)))
+                worker.do(task, partial(_tell, listen))
             except ModelError as error:  # its state holds half of the task: back to the checkpoint
                 failures.failed([task], error.got, error)
                 lost = tuple(one.task_id for one in unsaved)
@@ -218,6 +221,10 @@ class InProcessExecutor:
 
     def close(self) -> None:
         """See Executor.close."""
+
+
+def _tell(listen: Listener, n_tokens: int, text: str = "", n_values: int = 0) -> None:
+    listen(Event("tokens", 0, n_tokens, n_values, text=text))
 
 
 def state_path(folder: Path, run_id: str, slot: int) -> Path:

@@ -16,7 +16,7 @@ from ffmem.index.accumulator import Accumulator
 from ffmem.index.gpu_kernel import MAX_TOP, observe
 from ffmem.index.histogram import N_BINS
 from ffmem.index.layers import Places, Shape
-from ffmem.index.statistics import add_exactly
+from ffmem.index.statistics import add_exactly, no_room
 from ffmem.index.topk import unpack
 
 __all__ = ["MAX_TOP", "GpuAccumulator"]
@@ -124,7 +124,7 @@ class GpuAccumulator(Accumulator):
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """See Accumulator.first_not_finite."""
-        bad = ~torch.isfinite(self._arrays.open_sums).all(0)
+        bad = no_room(self._arrays.totals, self._arrays.open_sums[:2]).any(0)
         if not bad.any():  # the one time in a shard that the host waits
             return None
         cell = int(bad.nonzero()[0])

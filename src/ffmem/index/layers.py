@@ -15,7 +15,7 @@ from torch import Tensor
 from ffmem.ids import LayerCells
 from ffmem.index.histogram import N_BINS
 from ffmem.index.kernel import observe
-from ffmem.index.statistics import ExactSum, LayerStatistics
+from ffmem.index.statistics import ExactSum, LayerStatistics, no_room
 from ffmem.index.topk import TopT
 from ffmem.options import PerSentence
 
@@ -137,9 +137,10 @@ class CpuLayer:
         self._counts += np.maximum(places.lengths, 0).sum(), (places.lengths > 0).sum()
 
     def first_not_finite(self) -> int | None:
-        """Index of a cell that met NaN or infinity since the last shard was closed, or None."""
-        bad = np.flatnonzero(~np.isfinite(self._shard_sums).all(0))
-        return int(bad[0]) if len(bad) else None
+        """Index of a cell for whose sums since the last shard was closed there is no room (NaN, infinity), or None."""
+        totals = torch.stack([one.parts for one in self._sums])
+        bad = no_room(totals, torch.from_numpy(self._shard_sums)).any(0)
+        return int(bad.nonzero()[0]) if bad.any() else None
 
     def close_shard(self) -> None:
         """Move the shard's sums into the exact totals. State is only ever saved between shards."""
@@ -206,7 +207,7 @@ class TorchLayer:
                 lists.update(-minima, lambda rows, cells: tokens[rows, values.transpose(1, 2)[rows, cells].argmin(1)])
 
     def first_not_finite(self) -> int | None:
-        """Index of a cell that met NaN or infinity since the last shard was closed, or None."""
+        """Index of a cell for whose sums since the last shard was closed there is no room (NaN, infinity), or None."""
         return self._statistics.first_not_finite()
 
     def close_shard(self) -> None:

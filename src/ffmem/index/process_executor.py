@@ -104,7 +104,8 @@ class _Pool:
             self._bury(member, reason(value), value)
             return True
         if kind == "tokens":
-            self._listen(Event("tokens", member.slot, value[0], text=value[1]))
+            n_tokens, text, n_values = value
+            self._listen(Event("tokens", member.slot, n_tokens, n_values, text=text))
         elif kind == "saved":
             for task_id in value:
                 member.unsaved.pop(task_id, None)
@@ -168,6 +169,10 @@ def _how(exitcode: int | None) -> str:
 
 def _worker_main(job: Job, slot: int, connection: Connection) -> None:
     """What a worker process does: ask for tasks until there are none."""
+
+    def report(n_tokens: int, text: str = "", n_values: int = 0) -> None:
+        connection.send(("tokens", (n_tokens, text, n_values)))
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     _end_with_parent()
     try:
@@ -175,7 +180,7 @@ def _worker_main(job: Job, slot: int, connection: Connection) -> None:
         connection.send(("ready", None))
         saved = time.monotonic()
         while (task := connection.recv()) is not None:
-            worker.do(task, lambda n_tokens, text="": connection.send(("tokens", (n_tokens, text))))
+            worker.do(task, report)
             if time.monotonic() - saved >= job.checkpoint_s:
                 connection.send(("saved", worker.save()))
                 saved = time.monotonic()

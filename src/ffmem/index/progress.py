@@ -1,7 +1,7 @@
 """How far a build is: one view over all of its workers, wherever they are."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,11 +24,17 @@ class Progress:
     n_tokens_all: int = 0
     """Tokens there are."""
     n_layers: int = 0
-    """Layers whose values are projected."""
+    """Layers whose values are projected, those of earlier runs included."""
+    n_values: int = 0
+    """Values that are projected, those of earlier runs included."""
+    n_values_all: int = 0
+    """Values there are: as many as cells."""
     tokens_per_s: float = 0.0
-    """Speed of this run so far."""
+    """Speed of this run at reading text, so far; once all is read, over the time that it took."""
+    values_per_s: float = 0.0
+    """Speed of this run at projecting values, likewise."""
     remaining_s: float | None = None
-    """Estimated seconds left, None before there is an estimate."""
+    """Estimated seconds left: of the text while it is read, then of the values; None before there is an estimate."""
     n_shards: int = 0
     """Shards that are done, those of earlier runs included."""
     n_shards_all: int = 0
@@ -50,61 +56,138 @@ class Progress:
 Listener = Callable[[Progress], None]
 
 
-class Meter:
-    """Turns an executor's events into progress, and into the record of the run."""
+class _Tally:
+    """How much of some tasks is done: of those that are finished, and of those that a worker is at."""
 
-    def __init__(self, listen: Listener, shards: Sequence[Shard], covered: set[int], log: RunLog) -> None:
-        self._listen, self._log = listen, log
-        self._n_tokens = {f"shard-{shard.shard_id}": shard.n_tokens for shard in shards}
-        self._all = sum(self._n_tokens.values())
-        self._shards_done = {f"shard-{shard_id}" for shard_id in covered}
-        self._done = sum(self._n_tokens[shard] for shard in self._shards_done)
+    def __init__(self, sizes: dict[str, int], finished: set[str]) -> None:
+        self._sizes = sizes
+        self.finished = set(finished)
+        self.all = sum(sizes.values())
+        self._of_finished = sum(sizes[task] for task in finished)
         self._begun: dict[int, int] = {}
-        """Tokens done of the shard that each worker is at, by slot."""
-        self._read = self._n_restarts = 0
-        """Tokens read in this run, those that had to be read again included; and workers started again."""
-        self._started: float | None = None
+        """Done of the task that each worker is at, by slot."""
+        self._in_this_run = 0
+        """What had to be done again included."""
+        self._since: float | None = None
+        self._until = 0.0
+
+    @property
+    def done(self) -> int:
+        return self._of_finished + sum(self._begun.values())
+
+    def more(self, slot: int, n: int, begun: float | None, now: float) -> None:
+        """A worker has done more, at what it began at some time."""
+        self._since = begun if self._since is None else self._since
+        self._until = now
+        self._begun[slot] = self._begun.get(slot, 0) + n
+        self._in_this_run += n
+
+    def finish(self, slot: int, task: str) -> None:
+        """A task is done, if it is one of these."""
+        if task in self._sizes:
+            self._begun.pop(slot, None)
+            self._of_finished += 0 if task in self.finished else self._sizes[task]
+            self.finished.add(task)
+
+    def lose(self, slot: int, tasks: Sequence[str]) -> None:
+        """What a dead worker was at, and some that it had done, must be done again."""
+        lost = self.finished.intersection(tasks)
+        self.finished -= lost
+        self._of_finished -= sum(self._sizes[task] for task in lost)
+        self._begun.pop(slot, None)
+
+    def speed(self, now: float) -> float:
+        """A second, from the beginning of the first of them in this run until the last is done."""
+        if self._since is None:
+            return 0.0
+        elapsed = (self._until if self.done == self.all else now) - self._since
+        return self._in_this_run / elapsed if elapsed > 0 else 0.0
+
+
+class Meter:
+    """Turns an executor's events into progress, and into the record of the run.
+
+    Args:
+        listen: what is told.
+        shards: of the text.
+        covered: those that earlier runs have read.
+        log: the record.
+        n_values: of each layer, by place.
+        projected: the places of layers whose values earlier runs have projected.
+    """
+
+    def __init__(
+        self,
+        listen: Listener,
+        shards: Sequence[Shard],
+        covered: set[int],
+        log: RunLog,
+        n_values: Sequence[int] = (),
+        projected: Collection[int] = (),
+    ) -> None:
+        self._listen, self._log = listen, log
+        shard_sizes = {f"shard-{shard.shard_id}": shard.n_tokens for shard in shards}
+        self._tokens = _Tally(shard_sizes, {f"shard-{shard_id}" for shard_id in covered})
+        self._n_shards = len(shard_sizes)
+        layer_sizes = {f"values-{place}": n for place, n in enumerate(n_values)}
+        self._values = _Tally(layer_sizes, {f"values-{place}" for place in projected})
+        self._n_restarts = 0
+        self._free: dict[int, float] = {}
+        """When each worker was last ready for a task, by slot."""
 
     def hear(self, event: Event) -> None:
         """Take one event."""
         now = time.monotonic()
-        if event.kind == "ready":
-            self._started = now if self._started is None else self._started
-        elif event.kind == "task" and event.task in self._n_tokens:
-            self._shards_done.add(event.task)
-            self._done += self._n_tokens[event.task]
-            self._begun.pop(event.slot, None)
-        elif event.kind == "tokens":
-            self._begun[event.slot] = self._begun.get(event.slot, 0) + event.n_tokens
-        elif event.kind in ("restart", "failed"):
-            self._n_restarts += event.kind == "restart"
-            lost = self._shards_done.intersection(event.lost)
-            self._shards_done -= lost
-            self._done -= sum(self._n_tokens[shard] for shard in lost)
-            self._begun.pop(event.slot, None)
+        self._count(event, now)
         if event.kind in ("ready", "restart", "failed") or event.text:
             self._log.note(event)
-        self._read += event.n_tokens
-        self._log.count_tokens(event.n_tokens)
-        elapsed = now - self._started if self._started is not None else 0.0
-        speed = self._read / elapsed if elapsed > 0 else 0.0
-        done = self._done + sum(self._begun.values())
+        speed = self._tokens.speed(now)
+        self._log.count_tokens(event.n_tokens, speed)
+        tokens, values = self._tokens, self._values
         self._listen(
             Progress(
                 "memories",
                 event.kind,
-                n_tokens=done,
-                n_tokens_all=self._all,
+                n_tokens=tokens.done,
+                n_tokens_all=tokens.all,
+                n_layers=len(values.finished),
+                n_values=values.done,
+                n_values_all=values.all,
                 tokens_per_s=speed,
-                remaining_s=(self._all - done) / speed if speed else None,
-                n_shards=len(self._shards_done),
-                n_shards_all=len(self._n_tokens),
+                values_per_s=values.speed(now),
+                remaining_s=self._remaining(now),
+                n_shards=len(tokens.finished),
+                n_shards_all=self._n_shards,
                 n_restarts=self._n_restarts,
                 worker=_worker(event) if event.kind in ("task", "restart", "failed") else "",
                 task=event.task,
                 message=_message(event),
             )
         )
+
+    def _count(self, event: Event, now: float) -> None:
+        both = (self._tokens, self._values)
+        if event.kind == "tokens":
+            for tally, n in zip(both, (event.n_tokens, event.n_values), strict=True):
+                if n:
+                    tally.more(event.slot, n, self._free.get(event.slot), now)
+        elif event.kind == "task":
+            for tally in both:
+                tally.finish(event.slot, event.task)
+        elif event.kind in ("restart", "failed"):
+            self._n_restarts += event.kind == "restart"
+            for tally in both:
+                tally.lose(event.slot, event.lost)
+        if event.kind in ("ready", "task"):
+            self._free[event.slot] = now
+
+    def _remaining(self, now: float) -> float | None:
+        """Of the text while there is some to read, then of the values."""
+        tally = self._tokens if self._tokens.done < self._tokens.all else self._values
+        if tally.done == tally.all:
+            return 0.0
+        speed = tally.speed(now)
+        return (tally.all - tally.done) / speed if speed else None
 
 
 def _worker(event: Event) -> str:

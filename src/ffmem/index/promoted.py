@@ -29,7 +29,13 @@ class PromotedTokens:
     suppressed_scores: Float[Tensor, "cells k"]
 
 
-def promoted_tokens(rows: Float[Tensor, "cells d_model"], scores_of: ScoresOf, d_vocab: int, k: int) -> PromotedTokens:
+def promoted_tokens(
+    rows: Float[Tensor, "cells d_model"],
+    scores_of: ScoresOf,
+    d_vocab: int,
+    k: int,
+    on_rows: Callable[[int], None] = lambda _: None,
+) -> PromotedTokens:
     """The k highest and k lowest scores of each row, exactly, with ties by token id.
 
     Args:
@@ -37,6 +43,7 @@ def promoted_tokens(rows: Float[Tensor, "cells d_model"], scores_of: ScoresOf, d
         scores_of: scores them (float32).
         d_vocab: how many scores a row has.
         k: how many at each end; at most d_vocab are given.
+        on_rows: told of each block of rows how many are done.
 
     Cost: the scores and about two more passes over them, 256 rows at a time: never cells x d_vocab.
     """
@@ -50,6 +57,7 @@ def promoted_tokens(rows: Float[Tensor, "cells d_model"], scores_of: ScoresOf, d
         scores_of(some, scores[:, :d_vocab])
         highest, lowest = (_top(scores, d_vocab, k, sign) for sign in (1, -1))
         parts.append((*highest, *lowest))
+        on_rows(len(some))
     return PromotedTokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 

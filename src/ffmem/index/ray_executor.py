@@ -223,7 +223,8 @@ class _Pool:
         if call.task is not None:
             self._failures.done(call.task)
             told = "; ".join(answer.texts)
-            self._listen(Event("tokens", member.slot, answer.n_tokens, where=member.where, text=told))
+            n_tokens, n_values = answer.n_tokens, answer.n_values
+            self._listen(Event("tokens", member.slot, n_tokens, n_values, where=member.where, text=told))
             self._listen(Event("task", member.slot, task=call.task.task_id, where=member.where))
 
     def _take_error(self, member: _Member, call: _Call, error: Exception) -> None:

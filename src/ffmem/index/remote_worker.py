@@ -29,6 +29,8 @@ class Answer:
     """What is to be written into the work folder, as bytes (uint8): an engine can hand arrays over without a copy."""
     texts: tuple[str, ...] = ()
     """What else the worker said."""
+    n_values: int = 0
+    """Values that were projected."""
     error: Exception | None = None
     """What went wrong; the worker is not to be used any more."""
 
@@ -92,10 +94,12 @@ class Seat:
     def do(self, task: Any) -> Answer:
         """Do a task, and save if it is time to."""
         counts: list[int] = []
+        values: list[int] = []
         texts: list[str] = []
 
-        def report(n_tokens: int, text: str = "") -> None:
+        def report(n_tokens: int, text: str = "", n_values: int = 0) -> None:
             counts.append(n_tokens)
+            values.append(n_values)
             texts.extend([text] if text else [])
 
         def do() -> Answer:
@@ -104,7 +108,7 @@ class Seat:
             saved: frozenset[str] = frozenset()
             if time.monotonic() - self._saved_at >= self._job.checkpoint_s:
                 saved = self._save()
-            return Answer(sum(counts), saved, self._take(), tuple(texts))
+            return Answer(sum(counts), saved, self._take(), tuple(texts), n_values=sum(values))
 
         return self._guarded(do)
 

@@ -16,6 +16,8 @@ from ffmem.options import IndexOptions, RunOptions
 
 _MAX_EVENTS = 1000
 """Of one run; the last are kept."""
+_WRITE_S = 5.0
+"""Between two writings that tell nothing but tokens."""
 
 
 class RunLog:
@@ -25,7 +27,6 @@ class RunLog:
         self._path = path
         self._earlier: list[dict[str, Any]] = json.loads(path.read_bytes())["runs"] if path.exists() else []
         self._started = time.monotonic()
-        self._scan_started: float | None = None
         self._entry: dict[str, Any] = {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "finished": None,
@@ -46,12 +47,15 @@ class RunLog:
     def begin(self, resumed: bool) -> None:
         """The pass over the corpus begins."""
         self._entry |= {"resumed": resumed}
-        self._scan_started = time.monotonic()
         self._write()
 
-    def count_tokens(self, n_tokens: int) -> None:
-        """These many more went through the model."""
+    def count_tokens(self, n_tokens: int, tokens_per_s: float) -> None:
+        """These many more went through the model, at this speed so far; what is written down is some seconds old at most."""
         self._entry["n_tokens"] += n_tokens
+        if self._entry["n_tokens"]:
+            self._entry["tokens_per_s"] = round(tokens_per_s, 1) or None
+        if n_tokens and time.monotonic() - self._written >= _WRITE_S:
+            self._write()
 
     def note(self, event: Event) -> None:
         """A worker began, died and was started again, or a task was given up."""
@@ -69,8 +73,8 @@ class RunLog:
             yield
         finally:
             self._entry["stages_s"][name] = round(time.monotonic() - begin, 3)
-            if name == "memories" and self._entry["n_tokens"]:
-                self._entry["tokens_per_s"] = round(self._entry["n_tokens"] / self._entry["stages_s"][name], 1)
+            if name == "memories":  # a run that ends here, by an error or Ctrl-C, says how fast it was
+                self._write()
 
     def finish(self, n_tokens: int, target: Path) -> None:
         """The build is done: write the whole record beside the index."""
@@ -79,4 +83,5 @@ class RunLog:
         write_json(target, {"n_runs": len(runs), "n_resumes": len(runs) - 1, "n_tokens": n_tokens, "runs": runs})
 
     def _write(self) -> None:
+        self._written = time.monotonic()
         write_json(self._path, {"runs": [*self._earlier, self._entry]})

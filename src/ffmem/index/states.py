@@ -19,12 +19,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load
 
 from ffmem.errors import StoreError
-from ffmem.ids import LayerCells
+from ffmem.ids import CellSpace, LayerCells
 from ffmem.index.files import atomic_file
 from ffmem.index.histogram import N_BINS
 from ffmem.index.kernel import merge_lists
 from ffmem.index.layers import Shape
 from ffmem.index.machine import n_processors
+from ffmem.index.statistics import add_parts, sums_too_large
 
 _MOST_THREADS = 4
 """That merge layers at a time: each holds two, and reading is the limit long before."""
@@ -147,6 +148,7 @@ def merged_layers(
 
     Raises:
         StoreError: one of them cannot be read, or has other sizes.
+        ModelError: their sums together are beyond the limit.
 
     Cost: reads each state once; the memory of two layers a thread, and one more.
     """
@@ -174,6 +176,13 @@ def _merged(states: Sequence["SavedState"], place: int, make: Make | None) -> di
         layer = state.layer(place, room)
         for name, join in _JOIN.items():
             join(merged[name], layer[name])
+        for name in ("sum", "square_sum"):
+            row = add_parts(merged[name], layer[name])
+            if row is not None:
+                raise sums_too_large(
+                    CellSpace(state.shape.layers).cell_id(place, row),
+                    f"between {merged['minimum'][row]:.3g} and {merged['maximum'][row]:.3g}, at too many positions",
+                )
     return merged if make is None else make(merged)
 
 
@@ -181,7 +190,7 @@ class SavedState:
     """A state file whose layers are read one at a time."""
 
     def __init__(self, path: Path, shape: Shape) -> None:
-        self._path, self._shape = path, shape
+        self._path, self.shape = path, shape
         try:
             with path.open("rb") as file:
                 n_header = int.from_bytes(file.read(8), "little")
@@ -220,14 +229,14 @@ class SavedState:
     def _views(self, place: int, room: np.ndarray) -> dict[str, np.ndarray]:
         begin, _ = self._span(place)
         layer = {}
-        for name, (dtype, sizes) in _arrays(self._shape.layers[place], self._shape).items():
+        for name, (dtype, sizes) in _arrays(self.shape.layers[place], self.shape).items():
             first, last = self._offsets[f"L{place}.{name}"]
             layer[name] = room[first - begin : last - begin].view(dtype).reshape(sizes)
         return layer
 
     def _span(self, place: int) -> tuple[int, int]:
         """Where the arrays of a layer begin and end."""
-        offsets = [self._offsets[f"L{place}.{name}"] for name in _arrays(self._shape.layers[place], self._shape)]
+        offsets = [self._offsets[f"L{place}.{name}"] for name in _arrays(self.shape.layers[place], self.shape)]
         return offsets[0][0], offsets[-1][1]
 
     def _unreadable(self, why: str) -> StoreError:
@@ -252,8 +261,6 @@ def _in_place(ufunc: np.ufunc) -> Callable[[np.ndarray, np.ndarray], None]:
 
 _JOIN: dict[str, Callable[[np.ndarray, np.ndarray], None]] = {
     "keys": _merge_keys,
-    "sum": _in_place(np.add),
-    "square_sum": _in_place(np.add),
     "n_active": _in_place(np.add),
     "minimum": _in_place(np.minimum),
     "maximum": _in_place(np.maximum),

@@ -24,6 +24,7 @@ from ffmem.index.machine import device_memory, machine
 from ffmem.index.promoted import promoted_tokens
 from ffmem.index.shard_text import ShardText, Tokens, read_tokens
 from ffmem.index.states import read_account
+from ffmem.index.statistics import sums_too_large
 from ffmem.models.base import Batching, Projection
 from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
@@ -178,7 +179,7 @@ class IndexWorker:
         """Do one task whole."""
         with torch.inference_mode():
             if isinstance(task, ProjectLayer):
-                self._project(task.layer)
+                self._project(task.layer, report)
                 self._layers_done.add(task.task_id)
             else:
                 tokens = task.tokens or self._job.tokens
@@ -195,7 +196,7 @@ class IndexWorker:
             self._batch_tokens //= 2
         bad = self._accumulator.first_not_finite()
         if bad is not None:
-            raise self._not_finite(shard, text, *bad)
+            raise self._no_room(shard, text, *bad)
         self._accumulator.close_shard(shard.shard_id, machine(self.model.module.device))
 
     def _read(self, shard: Shard, text: ShardText, report: Report) -> bool:
@@ -256,7 +257,7 @@ class IndexWorker:
         columns = self._columns[place]
         return coefficients if columns is None else coefficients.index_select(-1, columns)
 
-    def _project(self, layer: int) -> None:
+    def _project(self, layer: int, report: Report) -> None:
         projection, place, cells = self._job.projection, self._cells.whole_place(layer), self._cells.layers[layer]
         rows = self.model.value_rows(place)
         found = promoted_tokens(
@@ -264,6 +265,7 @@ class IndexWorker:
             self.model.scores(self.model.projection_of(place, projection)),
             self.model.facts.d_vocab,
             self._job.options.promoted,
+            lambda n_values: report(0, n_values=n_values),
         )
         arrays = {
             "promoted_ids": found.promoted_ids.cpu().numpy().astype(np.uint32),
@@ -274,20 +276,25 @@ class IndexWorker:
         name = promoted_path(self._job.folder, layer).name
         self._files.write(name, save(arrays, metadata={"job": self._job.job_hash}))
 
-    def _not_finite(self, shard: Shard, text: ShardText, layer: int, row: int) -> ModelError:
-        """Go through the shard again to say where the first NaN or infinity of this cell is."""
-        where = "a sentence of this shard"
+    def _no_room(self, shard: Shard, text: ShardText, layer: int, row: int) -> ModelError:
+        """Go through the shard again to say where the first NaN or infinity of this cell is, or its largest coefficient."""
         cell = self._cells.cell_id(layer, row)
+        place, index = self.model.cells.place(cell)
+        largest, where = 0.0, ""
         for batch in text.batches(shard):
-            found = text.first_not_finite(batch, *self.model.cells.place(cell))
-            if found is not None:
-                where = f"sentence {found[0]}, position {found[1]}"
-                break
-        return ModelError(
-            f"the coefficient of cell {cell} is not a finite number at {where}",
-            "Expected finite coefficients everywhere",
-            "Use --dtype float32 if the model ran in half precision; otherwise its weights are damaged",
-        )
+            for sentence_id, layers in zip(batch.sentence_ids, text.coefficients(batch), strict=True):
+                first = text.first_competing(sentence_id)
+                own = np.abs(layers[place][first:, index])
+                if not np.isfinite(own).all():
+                    at = f"sentence {sentence_id}, position {int((~np.isfinite(own)).argmax()) + first}"
+                    return ModelError(
+                        f"the coefficient of cell {cell} is not a finite number at {at}",
+                        "Expected finite coefficients everywhere",
+                        "Use --dtype float32 if the model ran in half precision; otherwise its weights are damaged",
+                    )
+                if own.max(initial=0.0) > largest:
+                    largest, where = float(own.max()), f"sentence {sentence_id}, position {int(own.argmax()) + first}"
+        return sums_too_large(cell, f"in size they reach {largest:.3g} at {where}")
 
 
 def make_accumulator(shape: Shape, device: str) -> Accumulator:

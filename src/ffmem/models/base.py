@@ -85,6 +85,9 @@ class Layout:
     """A head that is no matrix but an adaptive softmax: from the model and states to log-probabilities."""
     direction: Callable[[Any, int], Any] | None = None
     """With it: from the model and a token to the vector whose product with a final state is the token's own score."""
+    normalisers: Callable[[Any, Any, int], Any] | None = None
+    """With it: from the model, a final state in float64 and a token to what is taken off that score to give the
+    log-probability."""
     stack: str = ""
     """"enc" or "dec" in an encoder-decoder."""
     output_bias: str = ""

@@ -1,9 +1,10 @@
 """From vectors to scores over the vocabulary: the projections of a loaded model."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,9 @@ from ffmem.errors import InputError
 from ffmem.models.base import Layout, Projection
 from ffmem.models.feed_forward import at
 from ffmem.models.frozen_norm import FrozenNorm, freeze
+
+Quantity = Literal["logit", "logit before the soft cap", "log-probability"]
+"""What a linear score, with its constant and normalisers, adds up to."""
 
 Scores = Callable[[Float[Tensor, "rows d_model"], Float[Tensor, "rows d_vocab"]], None]
 """Writes the scores of some rows over the vocabulary into a tensor that is there already."""
@@ -29,10 +33,10 @@ def linear_scores(matrix: Float[Tensor, "d_vocab d_model"]) -> Scores:
 
 @dataclass(frozen=True)
 class LinearScore:
-    """How the score of one token comes from one final state: direction . state x scale + constant.
+    """How the score of one token comes from one final state: direction . state x scale + constant + normalisers.
 
     Once the state is known, the norm before the unembedding is a linear map, so whatever adds up to the state adds up to the
-    score, part by part.
+    score, part by part; but for the normalisers, which no part has a share of.
     """
 
     direction: Float[Tensor, "d_model"]
@@ -41,6 +45,22 @@ class LinearScore:
     """1 / the length that the norm divides by, at this state; 1 without a norm."""
     constant: float
     """What no state has a part in: the norm's bias seen through the unembedding, and the output bias."""
+    normalisers: float = 0.0
+    """Under an adaptive softmax: minus the logarithms of the sums that the exponentials of the score of the word, and of its
+    band's class, are divided by. They depend on the whole state, and are no sum of its parts; 0 for other heads."""
+
+    def whole(self, state: Float[Tensor, "d_model"]) -> float:
+        """The score of the state that this was made for."""
+        return float(self.of(state)) + self.constant + self.normalisers
+
+    def less(self, other: "LinearScore") -> "LinearScore":
+        """The difference of two scores of one state."""
+        return LinearScore(
+            self.direction - other.direction,
+            self.scale,
+            self.constant - other.constant,
+            self.normalisers - other.normalisers,
+        )
 
     def of(self, vectors: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch"]:
         """What vectors add to the score, float64."""
@@ -174,8 +194,8 @@ class Unembedding:
     def linear_score(self, state: Float[Tensor, "d_model"], token: int) -> LinearScore:
         """How a token's score comes from a final state.
 
-        The score is its logit before any soft cap; under an adaptive softmax the sum of the scores of its class and of the
-        word itself, before their normalisers.
+        The score is its logit before any soft cap; under an adaptive softmax its log-probability, which is the sum of the
+        scores of its class and of the word itself, less their normalisers: see `quantity`.
 
         Raises:
             InputError: the head is not linear (a masked language model's).
@@ -189,11 +209,32 @@ class Unembedding:
         direction, constant = self._direction(token)
         norm = self.final_norm
         if norm is None:
-            return LinearScore(direction, 1.0, constant)
+            return LinearScore(direction, 1.0, constant, self._normalisers(state.double(), token))
         frozen = self.freeze(norm, state)
-        constant += 0.0 if frozen.bias is None else float(direction @ frozen.bias)
+        normed = frozen(state.double())
+        if frozen.bias is not None:
+            constant += float(direction @ frozen.bias)
+            normed = normed + frozen.bias
         direction = direction * frozen.gain
-        return LinearScore(direction - direction.mean() if frozen.centres else direction, float(frozen.scale), constant)
+        direction = direction - direction.mean() if frozen.centres else direction
+        return LinearScore(direction, float(frozen.scale), constant, self._normalisers(normed, token))
+
+    @property
+    def quantity(self) -> Quantity:
+        """What `linear_score` gives."""
+        if self._layout.log_probabilities:
+            return "log-probability"
+        return "logit" if self._layout.softcap is None else "logit before the soft cap"
+
+    def capped(self, score: float) -> float:
+        """The model's own logit, or log-probability, from a whole `linear_score`."""
+        cap = self._layout.softcap
+        return score if cap is None else math.tanh(score / cap) * cap
+
+    def _normalisers(self, normed: Float[Tensor, "d_model"], token: int) -> float:
+        if self._layout.normalisers is None:
+            return 0.0
+        return -float(self._layout.normalisers(self._module, normed, token))
 
     def _direction(self, token: int) -> tuple[Float[Tensor, "d_model"], float]:
         """What the normed state is multiplied with to score a token, and what is added."""

@@ -151,6 +151,20 @@ class AdaptiveSoftmax(nn.Module):
                 found = found.index_add(0, here, within)
         return found
 
+    def normalisers(self, state: Float[Tensor, "d_model"], word_id: int, words: AdaptiveInput) -> Float[Tensor, ""]:
+        """What is taken off the linear score of a word to give its log-probability: that of the head, and of its band.
+
+        Computed in the number type of the state.
+        """
+        kind = state.dtype
+        head = torch.cat((words.bands[0].embedding.weight, self.classes.weight)).to(kind) @ state
+        taken = head.logsumexp(0)
+        for (start, end), band in zip(words.edges[1:], words.bands[1:], strict=True):
+            if start <= word_id < end:
+                shorter = state @ band.projection.weight.to(kind)
+                taken = taken + (band.embedding.weight.to(kind) @ shorter).logsumexp(0)
+        return taken
+
 
 def sinusoids(positions: Int[Tensor, "*batch positions"], d_model: int) -> Float[Tensor, "*batch positions d_model"]:
     """Sines, then cosines, of d_model / 2 wave lengths from 2 pi to 10000 x 2 pi, float32."""
@@ -309,12 +323,24 @@ class WikiLMForCausalLM(WikiLMPreTrainedModel):
         return self.softmax.of_words(states, word_ids, self.model.words)
 
     def direction(self, word_id: int) -> Float[Tensor, "d_model"]:
-        """The vector whose product with a final state is the score of a word: of its class and of itself, where it is rare."""
+        """The vector whose product with a final state is the score of a word: of its class and of itself, where it is rare.
+
+        Float64.
+        """
         for number, ((start, end), band) in enumerate(zip(self.model.words.edges, self.model.words.bands, strict=True)):
             if start <= word_id < end:
-                word: Tensor = band.embedding.weight[word_id - start]
-                return band.projection.weight @ word + self.softmax.classes.weight[number - 1] if number else word
+                word: Tensor = band.embedding.weight[word_id - start].double()
+                of_class = self.softmax.classes.weight[number - 1].double() if number else None
+                return word if of_class is None else band.projection.weight.double() @ word + of_class
         raise IndexError(f"no word {word_id}")
+
+    def normalisers(self, state: Float[Tensor, "d_model"], word_id: int) -> Float[Tensor, ""]:
+        """What is taken off the product of `direction` and a final state to give the log-probability of a word.
+
+        Words of different bands have different normalisers, so scores without them say nothing about two such words.
+        """
+        found: Tensor = self.softmax.normalisers(state, word_id, self.model.words)
+        return found
 
     def get_output_embeddings(self) -> None:
         """None: there is no single matrix."""
@@ -340,6 +366,7 @@ def _layout(config: Any) -> Layout:
         final_norm="final_norm" if config.final_norm else "",
         log_probabilities=lambda module, states: module.log_probabilities(states),
         direction=lambda module, word_id: module.direction(word_id),
+        normalisers=lambda module, state, word_id: module.normalisers(state, word_id),
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffmem.errors import InputError
+from ffmem.render.explain import score_is
 from ffmem.render.terminal import one_line
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def one_map(found: "OneMap") -> str:
     else:
         lines = [
             f"what was added to the stream at {here}: length, and share of the score {found.score:.4f} "
-            f"of ⟨{one_line(found.target or '')}⟩ (probability {found.probability:.4f})",
+            f"of ⟨{one_line(found.target or '')}⟩ (probability {found.probability:.4f}), {score_is(found.quantity or '')}",
         ]
     lines.append(f"  {'embedding':<20} {_added(found.embedding)}")
     for layer in found.layers:
@@ -156,6 +157,8 @@ def one_map(found: "OneMap") -> str:
             f"  {f'⟨{one_line(token.text)}⟩':<20} {attention:>+9.4f} {fired:>+9.4f}"
             for token, (attention, fired) in zip(found.tokens, by_token, strict=True)
         ]
+        if found.normalisers:
+            lines.append(f"normalisers {found.normalisers:+.4f}: of the adaptive softmax; no part has a share of them")
         lines.append(f"the parts add up to the score but for {found.score_error:.1e}")
     lines.append(f"the stream is the sum of what was added but for {found.stream_error:.1e} of its largest number")
     return "\n".join(lines)

@@ -9,6 +9,26 @@ if TYPE_CHECKING:
     from ffmem.analyses.explain import Explanation, LayerShare
     from ffmem.analyses.intervene import Intervention
 
+_QUANTITIES = {
+    "logit": ("the logit", "the difference of two logits", "shares in logits"),
+    "logit before the soft cap": (
+        "the logit before the soft cap",
+        "the difference of two logits before the soft cap",
+        "shares in logits",
+    ),
+    "log-probability": (
+        "the log-probability in nats",
+        "the difference of two log-probabilities in nats",
+        "shares of it before the normalisers",
+    ),
+}
+
+
+def score_is(quantity: str, against: str | None = None) -> str:
+    """What a score is, and what its shares are shares of."""
+    of_one, of_two, shares = _QUANTITIES[quantity]
+    return f"{of_one if against is None else of_two}; {shares}"
+
 
 def explanation(found: "Explanation") -> str:
     """`ffmem explain`: the ledger layer by layer, then the largest cells."""
@@ -17,14 +37,17 @@ def explanation(found: "Explanation") -> str:
         what += f" over ⟨{one_line(found.against)}⟩"
     width = max(len(one.layer) for one in found.layers)
     head = f"  {'':{width}} {'attention':>10} {'cells':>10} {'bias':>10}   rank of it  top before the layer -> after it"
-    total = found.embedding + found.constant + sum(one.attention + one.cells + one.bias for one in found.layers)
+    total = found.embedding + sum(one.attention + one.cells + one.bias for one in found.layers)
+    total += found.constant + found.normalisers
+    probability = f"rank {found.rank}, probability {found.probability:.4f}"
     lines = [
-        f"{what}: rank {found.rank}, probability {found.probability:.4f}, score {found.score:.4f}; shares in logits",
+        f"{what}: {probability}, score {found.score:.4f}, {score_is(found.quantity, found.against)}",
         f"  {'embedding':<{width}} {found.embedding:>10.4f}",
         head,
         *(_layer(one, width) for one in found.layers),
         f"  {'constant':<{width}} {found.constant:>10.4f}",
-        f"  sum {total:.4f}; it differs from the score by {found.error:.1e}",
+        *_behind_the_sum(found),
+        f"  sum {total:.4f}; it differs from the score by {found.error:.1e} at most, as does the model's own score",
     ]
     if found.cells:
         lines += [
@@ -33,6 +56,17 @@ def explanation(found: "Explanation") -> str:
         ]
         lines += [f"  {one.share:+9.4f} {cell_line(one.cell)}" for one in found.cells]
     return "\n".join(lines)
+
+
+def _behind_the_sum(found: "Explanation") -> list[str]:
+    """What is no sum of parts: normalisers of an adaptive softmax, and what a soft cap makes of the score."""
+    if found.quantity == "log-probability":
+        shared = found.against is not None and found.normalisers == 0
+        why = "the two tokens share theirs" if shared else "of the adaptive softmax; no part has a share of them"
+        return [f"  normalisers {found.normalisers:.4f}: {why}"]
+    if found.quantity == "logit before the soft cap":
+        return [f"  after the soft cap {found.own:.4f}"]
+    return []
 
 
 def _layer(one: "LayerShare", width: int) -> str:

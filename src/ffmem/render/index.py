@@ -58,9 +58,16 @@ def _amount(n: int, n_all: int) -> str:
 def _speed(index: Index) -> str:
     from ffmem.index.store import read_run
 
-    run = read_run(index.folder)
-    speeds = [entry["tokens_per_s"] for entry in run["runs"] if entry.get("tokens_per_s")] if run else []
-    return f"{speeds[-1]:,.0f} tokens/s" if speeds else "not recorded"
+    runs = (read_run(index.folder) or {}).get("runs", [])
+    if not runs:
+        return "not recorded"
+    last = runs[-1]
+    if last["n_tokens"]:
+        speed = f"{last['tokens_per_s']:,.0f} tokens/s" if last.get("tokens_per_s") else "not recorded"
+        return f"{speed}, for the {last['n_tokens']:,} tokens that were left to read" if last.get("resumed") else speed
+    earlier = [entry["tokens_per_s"] for entry in runs if entry.get("tokens_per_s")]
+    before = f"{earlier[-1]:,.0f} tokens/s in a run before" if earlier else "that of earlier runs is not recorded"
+    return f"nothing was left to read in this run; {before}"
 
 
 def _notes(manifest: dict[str, Any]) -> Iterator[str]:

@@ -133,8 +133,17 @@ def steps(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 def _line(now: "Progress") -> str:
     left = "" if now.remaining_s is None else f", {duration(now.remaining_s)} left"
     share = now.n_tokens / now.n_tokens_all if now.n_tokens_all else 0.0
-    restarts = f", {now.n_restarts:,} restart{'s' if now.n_restarts > 1 else ''}" if now.n_restarts else ""
+    if now.n_tokens == now.n_tokens_all and now.n_values_all:
+        share = now.n_values / now.n_values_all
+        return (
+            f"{share:4.0%}  {now.n_values:,} of {now.n_values_all:,} values projected, {now.values_per_s:,.0f} values/s"
+            f"{_restarts(now)}{left}"
+        )
     return (
         f"{share:4.0%}  {now.n_tokens:,} of {now.n_tokens_all:,} tokens, {now.n_shards:,} of {now.n_shards_all:,} shards, "
-        f"{now.tokens_per_s:,.0f} tokens/s{restarts}{left}"
+        f"{now.tokens_per_s:,.0f} tokens/s{_restarts(now)}{left}"
     )
+
+
+def _restarts(now: "Progress") -> str:
+    return f", {now.n_restarts:,} restart{'s' if now.n_restarts > 1 else ''}" if now.n_restarts else ""

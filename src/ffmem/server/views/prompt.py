@@ -72,7 +72,7 @@ class PromptView:
         found = self.explanation
         if found is None:
             return 1.0
-        parts = [found.embedding, found.constant]
+        parts = [found.embedding, found.constant, found.normalisers]
         parts += [part for one in found.layers for part in (one.attention, one.cells, one.bias)]
         return max(map(abs, parts)) or 1.0
 
