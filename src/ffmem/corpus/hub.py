@@ -4,27 +4,30 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from ffmem.corpus.documents import Corpus, Document, as_json, document_of
+from ffmem.corpus.documents import Document, Rows, as_json
+from ffmem.corpus.encodings import UTF_8
+from ffmem.corpus.files import encoding_identity
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
 
 PREFIX = "hf:"
 
 
-class HubDataset(Corpus):
+class HubDataset(Rows):
     """A data set of the hub, or a folder of files like one: a document a row.
 
     Args:
         name: ``hf:NAME[:CONFIG][:SPLIT][:FIELD]``; parts may be left empty. The split is ``train`` unless named.
         text_field: the field that holds the text, unless the name names one.
+        encoding: of text that is stored as bytes.
 
     Cost: rows are streamed. Without a revision, `identity` reads all of them once.
     """
 
     kind = "hub"
 
-    def __init__(self, name: str, text_field: str) -> None:
-        super().__init__()
+    def __init__(self, name: str, text_field: str, encoding: str = UTF_8) -> None:
+        super().__init__(text_field, encoding)
         self.name = name
         parts = name.removeprefix(PREFIX).split(":")
         if len(parts) > 4 or not parts[0]:
@@ -39,6 +42,7 @@ class HubDataset(Corpus):
     def identity(self) -> dict[str, Any]:
         """See Corpus.identity. With the commit of a data set on the hub, else a hash over the rows as they are read."""
         parts = {"dataset": self._dataset, "config": self._config, "split": self._split, "field": self.text_field}
+        parts |= encoding_identity(self.encoding)
         revision = self._revision()
         decided = {"revision": revision} if revision else {"sha256": self.content_hash()}
         return {"kind": self.kind, "name": self.name} | parts | decided
@@ -50,12 +54,22 @@ class HubDataset(Corpus):
             dataset = self._builder.as_streaming_dataset(split=self._split)
             if dataset.features:
                 dataset = dataset.select_columns(
-                    [name for name, kind in dataset.features.items() if not _is_bytes(kind)]
+                    [
+                        name
+                        for name, kind in dataset.features.items()
+                        if not _is_bytes(kind) or self._is_text(name, kind)
+                    ]
                 )
             for number, row in enumerate(dataset, start=1):
-                yield document_of(as_json(row), self.text_field, f"row {number} of {self.name}", f"row {number}")
+                text = row.get(self.text_field)
+                fields = as_json(row) | ({self.text_field: text} if isinstance(text, bytes) else {})
+                yield self._document(fields, f"row {number} of {self.name}", f"row {number}")
         except self._errors as error:
             raise self._unreadable(error, f" after row {number}" if number else "") from error
+
+    def _is_text(self, name: str, feature: Any) -> bool:
+        """Whether a column of bytes is the text."""
+        return name == self.text_field and not hasattr(feature, "decode_example")
 
     @cached_property
     def _library(self) -> Any:
