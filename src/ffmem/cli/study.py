@@ -61,10 +61,8 @@ def reproduce(
         extra_module(package, "report", "the page cannot be written")
     if full:
         options = replace(options, **FULL)  # type: ignore[arg-type]
-    if corpus is None:
-        index = ffmem.open_index(source)
-    else:
-        index = _built(source, [corpus, *more], out, max_tokens, encoding, quiet)
+    corpora = [] if corpus is None else [corpus, *more]
+    index = _built(source, corpora, out, max_tokens, encoding, quiet) if corpora else ffmem.open_index(source)
     from ffmem.report import write_report
     from ffmem.study.run import reproduce as run
 

@@ -3,6 +3,7 @@
 import codecs
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,8 +74,7 @@ def read_lines(path: Path, name: str, encoding: str) -> Iterator[tuple[int, str]
     """
     number = 0
     try:
-        with open_plain(path) as file:
-            head = file.read(_HEAD_BYTES)
+        head = _head(path)
         codec = _checked(head, name, encoding)
         with io.TextIOWrapper(open_plain(path), encoding=codec, errors=_REPLACED, newline=None) as text:
             for number, line in enumerate(text, start=1):
@@ -88,6 +88,15 @@ def read_lines(path: Path, name: str, encoding: str) -> Iterator[tuple[int, str]
             f"Expected a whole {path.suffix} file",
             "Fetch it again, or compress it again",
         ) from error
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, as many as can be read."""
+    head = b""
+    with open_plain(path) as file, suppress(*DAMAGED):  # which line that is after shows when lines are read
+        while len(head) < _HEAD_BYTES and (more := file.read1(_HEAD_BYTES - len(head))):
+            head += more
+    return head
 
 
 class _Mark(NamedTuple):

@@ -101,7 +101,7 @@ class Parquet(File, Rows):
         return [name for name in names if name in others or name == self.text_field]
 
     def _kind(self, kind: Any) -> str:
-        """ "text", "bytes", or "" for anything else."""
+        """What a column of this type holds: text, bytes, or "" for anything else."""
         types = extra_module("pyarrow.types", "parquet", f"{self.path} cannot be read")
         if types.is_dictionary(kind):
             kind = kind.value_type
