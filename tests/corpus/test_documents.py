@@ -64,7 +64,7 @@ class TestText:
         assert texts(corpus) == ["été", "\ufeffx"]  # only at the start of a file is it a mark
         assert corpus.n_undecodable_bytes == 0
 
-    @given(st.binary(max_size=12).filter(lambda data: not set(data) & set(b"\r\n")))
+    @given(st.binary(max_size=12).filter(lambda data: not set(data) & set(b"\r\n\0")))
     def test_each_undecodable_byte_is_replaced_and_counted(self, data: bytes):
         with tempfile.TemporaryDirectory() as folder:
             corpus = write(Path(folder) / "x.txt", b"x" + data)
@@ -124,7 +124,7 @@ class TestJsonLines:
         assert list(corpus) == [
             Document("first", "One.", {"id": "first", "title": "T", "year": 1999}),
             Document("second", "Two.", {"title": "second", "tags": ["a", {"b": None}]}),
-            Document("line 5", "Three.", {"id": 3}),
+            Document("3", "Three.", {"id": 3}),
         ]
 
     def test_the_field_may_be_chosen(self, tmp_path: Path):
@@ -184,7 +184,7 @@ class TestErrors:
         with pytest.raises(InputError, match=r"x\.pdf is of no known kind\. Expected topics, python-docs, a file"):
             open_corpus(str(tmp_path / "x.pdf"))
 
-    @pytest.mark.parametrize("line", ['{"text": ', '{"text": "a"} b', "[" * 100_000, '{"text": ' + "9" * 5000 + "}"])
+    @pytest.mark.parametrize("line", ['{"text": ', '{"text": "a"} b', '{"text": NaN}', '{"text": Infinity}', "\u00a0"])
     def test_a_line_that_is_no_json(self, tmp_path: Path, line: str):
         corpus = write(tmp_path / "x.jsonl", '{"text": "fine"}\n\n' + line)
         with pytest.raises(InputError, match=r"line 3 of .*x\.jsonl is not JSON: .*Expected one JSON object a line"):
