@@ -147,6 +147,49 @@ class TestJsonLines:
         assert corpus.n_undecodable_bytes == 5
 
 
+class TestWhatAnIndexHolds:
+    @pytest.mark.parametrize(
+        ("value", "told"),
+        [
+            ("1e999", r"the number 1e999, beyond the largest float64"),
+            ('[{"x": -1e400}]', r"the number -1e400, beyond"),
+            ("9" * 601, r"a whole number of 601 digits\. .*into a string: at most 600 are read"),
+            ("9" * 5000, r"a whole number of 5,000 digits"),
+            ("[" * 100 + "]" * 100, r"nested more than 100 deep"),
+            ('{"a":' * 100 + "1" + "}" * 100, r"nested more than 100 deep"),
+            ("[" * 50_000 + "]" * 50_000, r"nested more than 100 deep"),
+            ('{"a": 1, "a": 2}', r"the field 'a' twice"),
+            ('{"\\ud800": 1, "\\udfff": 2}', "the field '\ufffd' twice"),
+            ('1, "n": 2', r"the field 'n' twice"),
+        ],
+    )
+    def test_what_some_reader_could_not_read_is_refused_with_its_line(self, tmp_path: Path, value: str, told: str):
+        corpus = write(tmp_path / "x.jsonl", '{"text": "fine"}\n\n{"text": "a", "n": ' + value + "}")
+        with pytest.raises(InputError, match=r"line 3 of .*x\.jsonl has .*" + told):
+            list(corpus)
+
+    @pytest.mark.parametrize("value", [2**63, -(2**64), 10**400, 10**599, 1e308, 5e-324, -0.0, 1.0, True, None, "\0"])
+    def test_what_every_reader_can_read_is_kept_as_it_is(self, tmp_path: Path, value: object):
+        (document,) = write(tmp_path / "x.jsonl", json.dumps({"text": "a", '\0.$"': [value], "": value}))
+        assert json.dumps(document.metadata) == json.dumps({'\0.$"': [value], "": value})
+
+    def test_the_deepest_that_is_read(self, tmp_path: Path):
+        (document,) = write(tmp_path / "x.jsonl", '{"text": "a", "n": ' + "[" * 99 + "]" * 99 + "}")
+        assert json.dumps(document.metadata["n"]) == "[" * 99 + "]" * 99
+
+    def test_a_null_in_text_is_refused(self, tmp_path: Path):
+        with pytest.raises(
+            InputError, match=r"line 1 of .* has a NUL character .* in its field 'text', at character 2\."
+        ):
+            list(write(tmp_path / "x.jsonl", r'{"text": "ab\u0000"}'))
+
+    def test_a_document_is_called_by_a_whole_number_too(self, tmp_path: Path):
+        ids = [{"id": 2**64 + 1}, {"id": True, "title": -3}, {"id": 1.5}]
+        lines = "\n".join(json.dumps({"text": "a"} | one) for one in ids)
+        names = [document.name for document in write(tmp_path / "x.jsonl", lines)]
+        assert names == ["18446744073709551617", "-3", "line 3"]
+
+
 class TestIdentity:
     def test_of_a_file_is_its_content(self, tmp_path: Path):
         first = write(tmp_path / "x.txt", "One.").identity()

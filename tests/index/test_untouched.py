@@ -41,7 +41,9 @@ def snapshot(folder: Path) -> dict[str, bytes | None]:
 
 @pytest.fixture
 def index(tiny_folder: Callable[[str], Path], tmp_path: Path) -> Callable[..., ffmem.Index]:
-    def make(text: str, out: Path, model: str | None = None, options: IndexOptions = OPTIONS, **more: Any) -> ffmem.Index:
+    def make(
+        text: str, out: Path, model: str | None = None, options: IndexOptions = OPTIONS, **more: Any
+    ) -> ffmem.Index:
         path = tmp_path / "corpus.jsonl"
         path.write_text(text)
         return ffmem.build_index(model or tiny_folder("gpt2"), path, out, options=options, run=IN_PROCESS, **more)
@@ -98,8 +100,8 @@ def test_nothing_of_standard_input_stays_in_another_index(
     index(GOOD, out)
     before = snapshot(out)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"More."), isatty=lambda: False))
+    corpora = [tmp_path / "corpus.jsonl", "-"]
     with pytest.raises(InputError, match="an index of something else"):
-        corpora = [tmp_path / "corpus.jsonl", "-"]
         ffmem.build_index(tiny_folder("gpt2"), corpora, out, options=OPTIONS, run=IN_PROCESS)
     assert snapshot(out) == before
 

@@ -18,7 +18,7 @@ _MARKS = (  # those of UTF-32 first: one of them begins with one of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16", "-le"),
     (codecs.BOM_UTF16_BE, "utf-16", "-be"),
 )
-_NO_TEXT = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "utf-7"})
+_NO_TEXT = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem", "utf-7"})
 """What Python calls an encoding of text and no file is in, or whose result depends on the machine."""
 _HEAD_BYTES = 4096
 _ENOUGH_BYTES = 64
@@ -42,7 +42,7 @@ def encoding_named(name: str) -> str:
     """
     try:
         found = codecs.lookup(name)
-        known = found._is_text_encoding and found.name not in _NO_TEXT  # type: ignore[attr-defined]
+        known = found._is_text_encoding and found.name.replace("_", "-") not in _NO_TEXT  # type: ignore[attr-defined]
     except (LookupError, ValueError, TypeError, UnicodeError):
         known = False
     if not known:
@@ -158,7 +158,7 @@ def _looks_like(head: bytes) -> str | None:
                 return f"utf-32-{order}"
     even, odd = head[0::2].count(0), head[1::2].count(0)
     for order, many, few in (("le", odd, even), ("be", even, odd)):
-        if many > 4 * few and (many * 10 >= len(head) // 2 or not _is_utf8(head)):
+        if many > 4 * few and (many * 20 >= 3 * len(head) or not _is_utf8(head)):
             return f"utf-16-{order}"
     return None
 
