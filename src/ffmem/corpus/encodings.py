@@ -42,7 +42,7 @@ def encoding_named(name: str) -> str:
     """
     try:
         found = codecs.lookup(name)
-        known = found._is_text_encoding and found.name.replace("_", "-") not in _NO_TEXT  # type: ignore[attr-defined]
+        known = found._is_text_encoding and found.name.replace("_", "-") not in _NO_TEXT
     except (LookupError, ValueError, TypeError, UnicodeError):
         known = False
     if not known:

@@ -129,12 +129,18 @@ def _with_nanoseconds(text: str, rest: int) -> str:
 
 def _is_nanoseconds(pyarrow: Any, kind: Any) -> bool:
     types = pyarrow.types
-    return (types.is_timestamp(kind) or types.is_time64(kind) or types.is_duration(kind)) and kind.unit == "ns"
+    return any(is_one(kind) for is_one in (types.is_timestamp, types.is_time64, types.is_duration)) and bool(
+        kind.unit == "ns"
+    )
 
 
 def _in_microseconds(pyarrow: Any, kind: Any) -> Any:
     """A type with microseconds in place of nanoseconds, also within lists and structures."""
-    types, inner = pyarrow.types, lambda one: _in_microseconds(pyarrow, one)
+    types = pyarrow.types
+
+    def inner(one: Any) -> Any:
+        return _in_microseconds(pyarrow, one)
+
     if _is_nanoseconds(pyarrow, kind):
         if types.is_timestamp(kind):
             return pyarrow.timestamp("us", kind.tz)
