@@ -124,7 +124,7 @@ def test_a_missing_package(folder: Path, monkeypatch: pytest.MonkeyPatch):
 def test_ids_of_a_csv_file_stay_as_they_are_written(tmp_path: Path):
     (tmp_path / "x.csv").write_text("text,id\na,007\nNA,1\nc,\n")
     found = [(document.name, document.text, document.metadata) for document in open_corpus(f"hf:{tmp_path}")]
-    assert found == [("007", "a", {"id": "007"}), ("1", "NA", {"id": "1"}), ("", "c", {"id": ""})]
+    assert found == [("007", "a", {"id": "007"}), ("1", "NA", {"id": "1"}), ("row 3", "c", {"id": ""})]
 
 
 def test_numbers_that_the_library_rounds_are_refused(tmp_path: Path):
