@@ -64,7 +64,7 @@ class TestText:
         assert texts(corpus) == ["été", "\ufeffx"]  # only at the start of a file is it a mark
         assert corpus.n_undecodable_bytes == 0
 
-    @given(st.binary(max_size=12).filter(lambda data: not set(data) & set(b"\r\n")))
+    @given(st.binary(max_size=12).filter(lambda data: not set(data) & set(b"\r\n\0")))
     def test_each_undecodable_byte_is_replaced_and_counted(self, data: bytes):
         with tempfile.TemporaryDirectory() as folder:
             corpus = write(Path(folder) / "x.txt", b"x" + data)
@@ -124,7 +124,7 @@ class TestJsonLines:
         assert list(corpus) == [
             Document("first", "One.", {"id": "first", "title": "T", "year": 1999}),
             Document("second", "Two.", {"title": "second", "tags": ["a", {"b": None}]}),
-            Document("line 5", "Three.", {"id": 3}),
+            Document("3", "Three.", {"id": 3}),
         ]
 
     def test_the_field_may_be_chosen(self, tmp_path: Path):
@@ -145,6 +145,49 @@ class TestJsonLines:
             Document("\ufffd", "a\ufffdb 😀", {"id": "\ufffd", "tags": [{"k\ufffd": "\ufffd\ufffd"}]})
         ]
         assert corpus.n_undecodable_bytes == 5
+
+
+class TestWhatAnIndexHolds:
+    @pytest.mark.parametrize(
+        ("value", "told"),
+        [
+            ("1e999", r"the number 1e999, beyond the largest float64"),
+            ('[{"x": -1e400}]', r"the number -1e400, beyond"),
+            ("9" * 601, r"a whole number of 601 digits\. .*into a string: at most 600 are read"),
+            ("9" * 5000, r"a whole number of 5,000 digits"),
+            ("[" * 100 + "]" * 100, r"nested more than 100 deep"),
+            ('{"a":' * 100 + "1" + "}" * 100, r"nested more than 100 deep"),
+            ("[" * 50_000 + "]" * 50_000, r"nested more than 100 deep"),
+            ('{"a": 1, "a": 2}', r"the field 'a' twice"),
+            ('{"\\ud800": 1, "\\udfff": 2}', "the field '\ufffd' twice"),
+            ('1, "n": 2', r"the field 'n' twice"),
+        ],
+    )
+    def test_what_some_reader_could_not_read_is_refused_with_its_line(self, tmp_path: Path, value: str, told: str):
+        corpus = write(tmp_path / "x.jsonl", '{"text": "fine"}\n\n{"text": "a", "n": ' + value + "}")
+        with pytest.raises(InputError, match=r"line 3 of .*x\.jsonl has .*" + told):
+            list(corpus)
+
+    @pytest.mark.parametrize("value", [2**63, -(2**64), 10**400, 10**599, 1e308, 5e-324, -0.0, 1.0, True, None, "\0"])
+    def test_what_every_reader_can_read_is_kept_as_it_is(self, tmp_path: Path, value: object):
+        (document,) = write(tmp_path / "x.jsonl", json.dumps({"text": "a", '\0.$"': [value], "": value}))
+        assert json.dumps(document.metadata) == json.dumps({'\0.$"': [value], "": value})
+
+    def test_the_deepest_that_is_read(self, tmp_path: Path):
+        (document,) = write(tmp_path / "x.jsonl", '{"text": "a", "n": ' + "[" * 99 + "]" * 99 + "}")
+        assert json.dumps(document.metadata["n"]) == "[" * 99 + "]" * 99
+
+    def test_a_null_in_text_is_refused(self, tmp_path: Path):
+        with pytest.raises(
+            InputError, match=r"line 1 of .* has a NUL character .* in its field 'text', at character 2\."
+        ):
+            list(write(tmp_path / "x.jsonl", r'{"text": "ab\u0000"}'))
+
+    def test_a_document_is_called_by_a_whole_number_too(self, tmp_path: Path):
+        ids = [{"id": 2**64 + 1}, {"id": True, "title": -3}, {"id": 1.5}]
+        lines = "\n".join(json.dumps({"text": "a"} | one) for one in ids)
+        names = [document.name for document in write(tmp_path / "x.jsonl", lines)]
+        assert names == ["18446744073709551617", "-3", "line 3"]
 
 
 class TestIdentity:
@@ -184,7 +227,7 @@ class TestErrors:
         with pytest.raises(InputError, match=r"x\.pdf is of no known kind\. Expected topics, python-docs, a file"):
             open_corpus(str(tmp_path / "x.pdf"))
 
-    @pytest.mark.parametrize("line", ['{"text": ', '{"text": "a"} b', "[" * 100_000, '{"text": ' + "9" * 5000 + "}"])
+    @pytest.mark.parametrize("line", ['{"text": ', '{"text": "a"} b', '{"text": NaN}', '{"text": Infinity}', "\u00a0"])
     def test_a_line_that_is_no_json(self, tmp_path: Path, line: str):
         corpus = write(tmp_path / "x.jsonl", '{"text": "fine"}\n\n' + line)
         with pytest.raises(InputError, match=r"line 3 of .*x\.jsonl is not JSON: .*Expected one JSON object a line"):

@@ -119,3 +119,17 @@ def test_a_missing_package(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(extras, "import_module", missing)
     with pytest.raises(InputError, match=r"cannot be read: a package that it needs is not installed\. .*\[datasets\]"):
         open_corpus(f"hf:{folder}").identity()
+
+
+def test_ids_of_a_csv_file_stay_as_they_are_written(tmp_path: Path):
+    (tmp_path / "x.csv").write_text("text,id\na,007\nNA,1\nc,\n")
+    found = [(document.name, document.text, document.metadata) for document in open_corpus(f"hf:{tmp_path}")]
+    assert found == [("007", "a", {"id": "007"}), ("1", "NA", {"id": "1"}), ("row 3", "c", {"id": ""})]
+
+
+def test_numbers_that_the_library_rounds_are_refused(tmp_path: Path):
+    (tmp_path / "x.jsonl").write_text('{"text": "a", "id": 18446744073709551615}\n')
+    with pytest.raises(
+        InputError, match=r"row 1 of .* in its field 'id', a number that its reader has rounded\. .*jsonl'"
+    ):
+        list(open_corpus(f"hf:{tmp_path}"))

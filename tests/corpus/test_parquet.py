@@ -86,13 +86,95 @@ def test_its_identity(tmp_path: Path):
 
 
 def test_no_such_column(tmp_path: Path):
-    path = write(tmp_path / "x.parquet", {"body": ["a"], "n": [1], "text": [b"bytes"]})
+    path = write(tmp_path / "x.parquet", {"body": ["a"], "n": [1], "data": [b"bytes"]})
     with pytest.raises(InputError) as error:
         list(open_corpus(path))
     assert str(error.value) == (
-        f"{path} has no column of text called 'text'. Expected one of its columns: body, n. "
+        f"{path} has no column of text called 'text'. Expected one of its columns: body, n, data. "
         "Name the column that holds the text: --field NAME."
     )
+
+
+def test_a_column_of_something_else(tmp_path: Path):
+    path = write(tmp_path / "x.parquet", {"body": ["a"], "text": [1], "data": [b"bytes"]})
+    with pytest.raises(
+        InputError, match=r"'text' of .* holds int64, not text\. .*of strings, or of bytes: body, data\."
+    ):
+        list(open_corpus(path))
+
+
+BYTES = [pa.binary(), pa.large_binary(), pa.binary(5), pa.binary_view(), pa.dictionary(pa.int8(), pa.binary())]
+
+
+@pytest.mark.parametrize("kind", BYTES)
+def test_text_that_is_stored_as_bytes(tmp_path: Path, kind: pa.DataType):
+    values = pa.array(["café".encode(), b"caf\xe9!"])
+    stored = values.dictionary_encode() if pa.types.is_dictionary(kind) else values.cast(kind)
+    path = write(tmp_path / "x.parquet", {"text": stored, "other": values})
+    corpus = open_corpus(path)
+    assert list(corpus) == [Document("row 1", "café"), Document("row 2", "caf\ufffd!")]
+    assert corpus.n_undecodable_bytes == 1
+    assert [document.text for document in open_corpus(path, encoding="cp1252")] == ["cafÃ©", "café!"]
+
+
+def test_a_null_in_text(tmp_path: Path):
+    with pytest.raises(InputError, match=r"row 2 of .* has a NUL character .* field 'text', at character 1\."):
+        list(open_corpus(write(tmp_path / "x.parquet", {"text": ["a", "b\0c"]})))
+
+
+def test_every_type_comes_back_as_what_it_is(tmp_path: Path):
+    ns = 1_709_210_096_123_456_789
+    columns = {
+        "text": ["a", "b"],
+        "int64": pa.array([2**63 - 1, None], pa.int64()),
+        "uint64": pa.array([2**64 - 1, 0], pa.uint64()),
+        "float32": pa.array([0.1, -0.0], pa.float32()),
+        "utc": pa.array([1, None], pa.timestamp("us", "UTC")),
+        "ns": pa.array([ns, -1], pa.timestamp("ns")),
+        "zone": pa.array([ns, 0], pa.timestamp("ns", "Europe/Berlin")),
+        "clock": pa.array([1, 10**9], pa.time64("ns")),
+        "long": pa.array([1500, None], pa.duration("ns")),
+        "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
+        "list": pa.array([[1000], None], pa.list_(pa.timestamp("ns"))),
+        "a": pa.array([{"b": 1}, None]),
+        "a.b": [2, 3],
+        "a.bytes": [b"x", b"y"],
+        "": [True, None],
+    }
+    first, second = (document.metadata for document in open_corpus(write(tmp_path / "x.parquet", columns)))
+    assert list(first.items()) == [
+        ("int64", 2**63 - 1), ("uint64", 2**64 - 1), ("float32", 0.10000000149011612),
+        ("utc", "1970-01-01T00:00:00.000001+00:00"), ("ns", "2024-02-29T12:34:56.123456789"),
+        ("zone", "2024-02-29T13:34:56.123456789+01:00"), ("clock", "00:00:00.000000001"),
+        ("long", "0:00:00.000001500"), ("map", [["k", 1]]), ("list", ["1970-01-01T00:00:00.000001"]),
+        ("a", {"b": 1}), ("a.b", 2), ("", True),
+    ]  # fmt: skip
+    assert (second["ns"], second["clock"], second["zone"]) == (
+        "1969-12-31T23:59:59.999999999", "00:00:01", "1970-01-01T01:00:00+01:00"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([10**15], pa.timestamp("ms")),
+        pa.array([[1]], pa.list_(pa.timestamp("ns"))),
+        pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["x", "x"]),
+    ],
+)
+def test_a_value_that_python_lacks_is_told_with_its_column(tmp_path: Path, values: pa.Array):
+    path = write(tmp_path / "x.parquet", {"text": ["a"], "odd": values})
+    with pytest.raises(
+        InputError, match=r"x\.parquet has in its column 'odd', of .*, among rows 1 to 1 a value that cannot"
+    ):
+        list(open_corpus(path))
+
+
+def test_two_columns_of_one_name(tmp_path: Path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, names=["text", "text"]), path)
+    with pytest.raises(InputError, match=r"has two columns called 'text'\. .*Rename one of the two"):
+        list(open_corpus(str(path)))
 
 
 def test_a_row_without_text(tmp_path: Path):

@@ -36,7 +36,7 @@ DOCUMENTS = [
     {"text": "A dog!\n\nThe lazy dog\r\n\r\nThe\nfox."},
     {"text": "The fox. Only here. The fox."},
     {"text": "A dog!"},
-    {"text": "NUL \0 inside. The fox."},
+    {"text": "SOH \x01 inside. The fox."},
     {"text": "Only there. Only there."},
 ]
 
@@ -239,6 +239,7 @@ class TestWriting:
             n_sentences=1,
             n_tokens=2,
             n_undecodable_bytes=2,
+            n_lines=3,
             n_empty_sentences=1,
             n_sentences_by_corpus=[1],
         )
@@ -337,7 +338,7 @@ class TestNothingToIndex:
             write([DOCUMENTS[5], DOCUMENTS[7]], options)
         assert str(error.value) == (
             "no sentence of text.jsonl is left to index (n_documents 2, n_documents_held_out 2, "
-            f"n_sentences_held_out 2, n_tokens_held_out {len(BPE.encode('A dog!Only there.').ids)}). "
+            f"n_sentences_held_out 2, n_tokens_held_out {len(BPE.encode('A dog!Only there.').ids)}, n_lines 2). "
             "Expected at least one sentence that is not held out. "
             "Lower --holdout, raise --max-sentences or --max-tokens, or give more text."
         )

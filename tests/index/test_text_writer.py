@@ -121,3 +121,14 @@ def test_windows_are_not_stripped_but_white_space_is_no_window(tmp_path: Path):
         (0, 0, "  z "),
         (0, 4, "z  "),
     ]
+
+
+def test_each_corpus_is_counted_once(tmp_path: Path):
+    (tmp_path / "a.txt").write_bytes(b"One \xff.\n")
+    (tmp_path / "b.txt").write_bytes(b"\n \n")
+    (tmp_path / "text").mkdir()
+    tokenizer = byte_level()
+    corpora = [open_corpus(str(tmp_path / name)) for name in ("a.txt", "b.txt")]
+    source = TextSource(corpora, tokenizer, byte_lengths(tokenizer).tolist(), [], 100)
+    counts = write_text(tmp_path / "text", source, IndexOptions(holdout=0))
+    assert (counts.n_documents, counts.n_undecodable_bytes, counts.n_lines) == (1, 1, 3)

@@ -211,6 +211,7 @@ def reproduce_attention(
     out: Path,
     options: Annotated[AttentionOptions, FLAT] = AttentionOptions(),  # noqa: B008 (frozen)
     field: str = "text",
+    encoding: str = "utf-8",
     quiet: bool = False,
     revision: str | None = None,
     dtype: str = "float32",
@@ -229,6 +230,8 @@ def reproduce_attention(
         Folder for the page, its figures and the numbers.
     field
         The field of a record that holds its text.
+    encoding
+        Of files of text, as for `ffmem index`.
     quiet
         Print no progress.
     revision
@@ -248,7 +251,7 @@ def reproduce_attention(
         extra_module(package, "report", "the page cannot be written")
     from ffmem.attention_page import headlines, shapes, write_attention_report
 
-    opened = open_corpus(corpus, field)
+    opened = open_corpus(corpus, field, encoding)
     opened.settle(out, None)
     loaded = _load(model, dtype, device, revision)
     with render.steps(quiet) as listen:

@@ -20,6 +20,7 @@ def index(
     *more: str,
     out: str,
     field: str = "text",
+    encoding: str = "utf-8",
     revision: str | None = None,
     extend: str | None = None,
     options: Annotated[IndexOptions, FLAT] = IndexOptions(),  # noqa: B008 (frozen)
@@ -46,6 +47,8 @@ def index(
         as it is.
     field
         Where the rows of a corpus have fields, the one that holds the text; every other is kept as metadata.
+    encoding
+        Of .txt and .jsonl files, of standard input, and of text stored as bytes: utf-8, utf-16, latin-1, shift_jis, ...
     revision
         Revision of a hub model.
     progress
@@ -61,7 +64,9 @@ def index(
         from ffmem.index.plan import plan_index
 
         corpora = [corpus, *more]
-        found = plan_index(model, corpora, out, options=options, run=run, field=field, revision=revision)
+        found = plan_index(
+            model, corpora, out, options=options, run=run, field=field, encoding=encoding, revision=revision
+        )
         show(found.to_json() if json else render.plan(found))
         return
     from ffmem.index.build import build_index
@@ -74,6 +79,7 @@ def index(
             options=options,
             run=run,
             field=field,
+            encoding=encoding,
             revision=revision,
             extend=extend,
             progress=listen,

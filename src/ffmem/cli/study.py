@@ -26,6 +26,7 @@ def reproduce(
     full: bool = False,
     model: str | None = None,
     max_tokens: int | None = None,
+    encoding: str = "utf-8",
     quiet: bool = False,
     json: Json = False,
 ) -> None:
@@ -47,6 +48,8 @@ def reproduce(
         Where the model of the index is, if not where the index had it from.
     max_tokens
         Of the index that is made: stop before it has more tokens than this.
+    encoding
+        Of files of text that are read, as for `ffmem index`.
     quiet
         Print no progress.
     json
@@ -58,18 +61,21 @@ def reproduce(
         extra_module(package, "report", "the page cannot be written")
     if full:
         options = replace(options, **FULL)  # type: ignore[arg-type]
-    index = ffmem.open_index(source) if corpus is None else _built(source, [corpus, *more], out, max_tokens, quiet)
+    corpora = [] if corpus is None else [corpus, *more]
+    index = _built(source, corpora, out, max_tokens, encoding, quiet) if corpora else ffmem.open_index(source)
     from ffmem.report import write_report
     from ffmem.study.run import reproduce as run
 
     with render.study_progress(quiet) as listen:
-        results = run(index, options, model=model, progress=listen)
+        results = run(index, options, model=model, encoding=encoding, progress=listen)
     page = write_report(results, index)
     found = findings(results, index)
     show(_as_json([found]) | {"page": str(page)} if json else render.study(found, page))
 
 
-def _built(model: str, corpora: list[str], out: str | None, max_tokens: int | None, quiet: bool) -> ffmem.Index:
+def _built(
+    model: str, corpora: list[str], out: str | None, max_tokens: int | None, encoding: str, quiet: bool
+) -> ffmem.Index:
     from ffmem.index.build import build_index
 
     if out is None:
@@ -79,7 +85,8 @@ def _built(model: str, corpora: list[str], out: str | None, max_tokens: int | No
             f"Write: ffmem reproduce {model} {' '.join(corpora)} --out runs/study",
         )
     with render.progress(quiet) as listen:
-        return build_index(model, corpora, out, options=IndexOptions(max_tokens=max_tokens), progress=listen)
+        options = IndexOptions(max_tokens=max_tokens)
+        return build_index(model, corpora, out, options=options, encoding=encoding, progress=listen)
 
 
 @app.command

@@ -23,7 +23,7 @@ DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, DamagedError)
 """What reading a truncated or corrupt compressed file raises."""
 
 
-def open_plain(path: Path) -> io.BufferedIOBase:
+def open_plain(path: Path) -> gzip.GzipFile | io.BufferedReader:
     """The bytes of a file, decompressed as its suffix says."""
     if path.suffix == ".gz":
         return gzip.open(path, "rb")

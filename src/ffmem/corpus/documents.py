@@ -7,13 +7,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ffmem.corpus.encodings import UTF_8, decoded
 from ffmem.errors import InputError
 
 REPLACEMENT = "\ufffd"
 _SURROGATES = re.compile("[\ud800-\udfff]")
+MAX_DEPTH = 100
+"""Lists and objects within one another in metadata: every reader has a limit, and those of JSON libraries differ."""
+MAX_DIGITS = 600
+"""Of a whole number in metadata: Python converts longer ones only where it is told to."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,9 @@ class Corpus:
 
     def __init__(self) -> None:
         self.n_undecodable_bytes = 0
-        """Bytes that were no UTF-8, and lone surrogates, met by the last iteration; each stands as U+FFFD."""
+        """Bytes that did not decode, and lone surrogates, met by the last iteration; each stands as U+FFFD."""
+        self.n_lines = 0
+        """Lines of files that the last iteration has read, blank ones included; 0 where a corpus has none."""
 
     def settle(self, folder: Path, begun: dict[str, Any] | None) -> None:
         """Get ready to be read as often as a build needs; called once, before `identity`.
@@ -62,6 +70,8 @@ class Corpus:
 
     def _clean(self, text: str) -> str:
         """Surrogates become U+FFFD and are counted: they stand for undecodable bytes, or JSON had them alone."""
+        if text.isascii():
+            return text
         cleaned, n = _SURROGATES.subn(REPLACEMENT, text)
         self.n_undecodable_bytes += n
         return cleaned
@@ -85,28 +95,69 @@ class PythonDocs(Corpus):
             yield Document(name, topics[name])
 
 
-def document_of(fields: dict[str, Any], text_field: str, where: str, fallback: str) -> Document:
-    """The document of one row of named fields.
+class Rows(Corpus):
+    """A corpus of rows with named fields: the text in one of them, the others as metadata."""
 
-    Args:
-        fields: the row, as JSON values.
-        text_field: which of them holds the text; all others become metadata.
-        where: for the message, such as "line 3 of x.jsonl".
-        fallback: the name of a row whose fields ``id`` and ``title`` hold none.
+    def __init__(self, text_field: str, encoding: str = UTF_8) -> None:
+        super().__init__()
+        self.text_field, self.encoding = text_field, encoding
+
+    def _document(self, fields: dict[str, Any], where: str, fallback: str) -> Document:
+        """The document of one row.
+
+        Args:
+            fields: the row, as JSON values; its text may also be bytes.
+            where: for messages, such as "line 3 of x.jsonl".
+            fallback: the name of a row whose fields ``id`` and ``title`` hold none.
+
+        Raises:
+            InputError: there is no text in that field, or the row has what an index cannot hold.
+        """
+        metadata = {name: value for name, value in fields.items() if name != self.text_field}
+        text = fields.get(self.text_field)
+        if isinstance(text, bytes):
+            text = self._clean(decoded(text, self.encoding))
+        if not isinstance(text, str):
+            raise InputError(
+                f"{where} has no text in its field {self.text_field!r}",
+                f"Expected a string there; its other fields: {', '.join(sorted(metadata)) or 'none'}",
+                "Name the field that holds the text: --field NAME",
+            )
+        if "\0" in text:
+            raise InputError(
+                f"{where} has a NUL character (U+0000) in its field {self.text_field!r}, at character {text.index(chr(0))}",
+                "Expected text, which has none",
+                "Remove it; if the text is bytes, name their encoding with --encoding",
+            )
+        check_depth(fields, where)
+        return Document(_name_of(metadata) or fallback, text, metadata)
+
+
+def _name_of(metadata: dict[str, Any]) -> str | None:
+    """What a document calls itself: a string, or a whole number."""
+    for key in ("id", "title"):
+        value = metadata.get(key)
+        if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+            return str(value)
+    return None
+
+
+def check_depth(value: Any, where: str) -> None:
+    """Refuse lists and objects that lie within one another more than `MAX_DEPTH` deep, the row itself included.
 
     Raises:
-        InputError: there is no text in that field.
+        InputError: they do.
     """
-    metadata = {name: value for name, value in fields.items() if name != text_field}
-    text = fields.get(text_field)
-    if not isinstance(text, str):
-        raise InputError(
-            f"{where} has no text in its field {text_field!r}",
-            f"Expected a string there; its other fields: {', '.join(sorted(metadata)) or 'none'}",
-            "Name the field that holds the text: --field NAME",
-        )
-    name = next((metadata[key] for key in ("id", "title") if isinstance(metadata.get(key), str)), fallback)
-    return Document(name, text, metadata)
+    depth, level = 0, [value]
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise InputError(
+                f"{where} has lists or objects nested more than {MAX_DEPTH} deep",
+                f"Expected at most {MAX_DEPTH}: deeper ones cannot be read everywhere",
+                "Leave the field out, or put its value into a string",
+            )
+        level = list(chain.from_iterable(one.values() if isinstance(one, dict) else one for one in level))
 
 
 def as_json(value: Any) -> Any:

@@ -1,24 +1,24 @@
 """Files of text and of JSON lines."""
 
-import codecs
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ffmem.corpus.compression import DAMAGED, open_plain
-from ffmem.corpus.documents import Corpus, Document, document_of
+from ffmem.corpus.documents import MAX_DEPTH, MAX_DIGITS, Corpus, Document, Rows, check_depth
+from ffmem.corpus.encodings import UTF_8, read_lines
+from ffmem.corpus.lines import is_blank
 from ffmem.errors import InputError
+
+_JSON_SPACE = " \t\r\n"
 
 
 class File(Corpus):
     """One file; a document knows nothing of its path."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.name = path.name
+    path: Path
 
     def identity(self) -> dict[str, Any]:
         """See Corpus.identity. The hash is that of the file's bytes, compressed as they are."""
@@ -27,37 +27,48 @@ class File(Corpus):
         return {"kind": self.kind, "name": self.name, "sha256": digest}
 
 
-class _LineFile(File):
-    def _lines(self) -> Iterator[tuple[int, str]]:
-        """Numbered lines, without their ends."""
-        self.n_undecodable_bytes = 0
-        number = 0
-        try:
-            with open_plain(self.path) as file:
-                for number, line in enumerate(file, start=1):
-                    content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-                    yield number, self._decode(content.rstrip(b"\r\n"))
-        except DAMAGED as error:
-            raise InputError(
-                f"{self.path} is truncated or corrupt after line {number}: {error}",
-                f"Expected a whole {self.path.suffix} file",
-                "Fetch it again, or compress it again",
-            ) from error
+def encoding_identity(encoding: str) -> dict[str, str]:
+    """What an encoding adds to the identity of a corpus: nothing if it is UTF-8."""
+    return {} if encoding == UTF_8 else {"encoding": encoding}
 
-    def _decode(self, data: bytes) -> str:
-        """UTF-8, with each byte that does not decode as U+FFFD, and counted."""
-        return self._clean(data.decode(errors="surrogateescape"))
+
+class _LineFile(File):
+    path: Path
+    encoding: str
+    told: str
+    """What messages call it."""
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        """Numbered lines, without their ends; each byte that does not decode as U+FFFD, and counted."""
+        self.n_undecodable_bytes = self.n_lines = 0
+        for number, line in read_lines(self.path, self.told, self.encoding):
+            self.n_lines = number
+            yield number, self._clean(line)
 
 
 class TextFile(_LineFile):
-    """A text file: a document a paragraph, paragraphs being parted by blank lines."""
+    """A text file: a document a paragraph, paragraphs being parted by blank lines.
+
+    Args:
+        path: the file.
+        encoding: as `encodings.encoding_named` spells it.
+        told: what messages call it, if not by its path.
+    """
 
     kind = "text"
+
+    def __init__(self, path: Path, encoding: str = UTF_8, told: str = "") -> None:
+        super().__init__()
+        self.path, self.name, self.encoding, self.told = path, path.name, encoding, told or str(path)
+
+    def identity(self) -> dict[str, Any]:
+        """See Corpus.identity."""
+        return super().identity() | encoding_identity(self.encoding)
 
     def __iter__(self) -> Iterator[Document]:
         n_paragraphs, lines = 0, []
         for _, line in self._lines():
-            if line.strip():
+            if not is_blank(line):
                 lines.append(line)
             elif lines:
                 n_paragraphs += 1
@@ -67,46 +78,110 @@ class TextFile(_LineFile):
             yield Document(f"paragraph {n_paragraphs + 1}", "\n".join(lines))
 
 
-class JsonLines(_LineFile):
-    """A file of JSON objects, one a line: a document each, its text in one field."""
+class JsonLines(_LineFile, Rows):
+    """A file of JSON objects, one a line: a document each, its text in one field.
+
+    Args:
+        path: the file.
+        text_field: the field.
+        encoding: as `encodings.encoding_named` spells it.
+        told: what messages call it, if not by its path.
+    """
 
     kind = "jsonl"
 
-    def __init__(self, path: Path, text_field: str) -> None:
-        super().__init__(path)
-        self.text_field = text_field
+    def __init__(self, path: Path, text_field: str, encoding: str = UTF_8, told: str = "") -> None:
+        Rows.__init__(self, text_field, encoding)
+        self.path, self.name, self.told = path, path.name, told or str(path)
 
     def identity(self) -> dict[str, Any]:
         """See Corpus.identity."""
-        return super().identity() | {"field": self.text_field}
+        return super().identity() | {"field": self.text_field} | encoding_identity(self.encoding)
 
     def __iter__(self) -> Iterator[Document]:
         for number, line in self._lines():
-            if line.strip():
-                yield self._document(number, line)
+            if line.strip(_JSON_SPACE):
+                where = f"line {number} of {self.told}"
+                yield self._document(self._fields(line, where), where, f"line {number}")
 
-    def _document(self, number: int, line: str) -> Document:
-        where = f"line {number} of {self.path}"
+    def _fields(self, line: str, where: str) -> dict[str, Any]:
         try:
-            fields = self._clean_all(json.loads(line, parse_constant=_no_constant))
-        except (ValueError, RecursionError) as error:
+            fields = json.loads(
+                line,
+                parse_constant=_no_constant,
+                parse_float=_finite,
+                parse_int=_short_integer,
+                object_pairs_hook=self._unique,
+            )
+        except _UnheldError as error:
+            raise InputError(
+                f"{where} has {error}", "Expected what every reader of an index can read", error.mend
+            ) from error
+        except RecursionError as error:
+            raise InputError(
+                f"{where} has lists or objects nested more than {MAX_DEPTH} deep",
+                f"Expected at most {MAX_DEPTH}: deeper ones cannot be read everywhere",
+                "Leave the field out, or put its value into a string",
+            ) from error
+        except ValueError as error:
             raise InputError(
                 f"{where} is not JSON: {error}", "Expected one JSON object a line", "Mend the line"
             ) from error
         if not isinstance(fields, dict):
             raise InputError(f"{where} holds {type(fields).__name__}", "Expected a JSON object", "Mend the line")
-        return document_of(fields, self.text_field, where, f"line {number}")
+        if "\\ud" not in line and "\\uD" not in line:
+            return fields
+        check_depth(fields, where)
+        return {name: self._clean_all(value) for name, value in fields.items()}
+
+    def _unique(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """An object, its names cleaned; refused if that leaves one of them twice."""
+        fields = {self._clean(name): value for name, value in pairs}
+        if len(fields) != len(pairs):
+            names = [self._clean(name) for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise _UnheldError(f"the field {_short(twice)!r} twice", "Leave one of the two out, or rename it")
+        return fields
 
     def _clean_all(self, value: Any) -> Any:
-        """Every string in a JSON value, names of fields included, cleaned."""
+        """Every string in a JSON value cleaned; names of fields are already."""
         if isinstance(value, str):
             return self._clean(value)
         if isinstance(value, list):
             return [self._clean_all(item) for item in value]
         if isinstance(value, dict):
-            return {self._clean(name): self._clean_all(item) for name, item in value.items()}
+            return {name: self._clean_all(item) for name, item in value.items()}
         return value
+
+
+class _UnheldError(Exception):
+    """JSON that an index cannot hold; says what."""
+
+    def __init__(self, got: str, mend: str) -> None:
+        super().__init__(got)
+        self.mend = mend
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise _UnheldError(
+            f"the number {_short(digits)}, beyond the largest float64 (1.8e308)", "Put the number into a string"
+        )
+    return value
+
+
+def _short_integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise _UnheldError(
+            f"a whole number of {len(digits):,} digits", f"Put it into a string: at most {MAX_DIGITS} are read"
+        )
+    return int(digits)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}…"

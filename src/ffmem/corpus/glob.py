@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ffmem.corpus.documents import Corpus, Document
-from ffmem.corpus.files import File
+from ffmem.corpus.encodings import UTF_8
+from ffmem.corpus.files import File, encoding_identity
 from ffmem.errors import InputError
 
 
@@ -18,6 +19,7 @@ class Glob(Corpus):
     Args:
         pattern: with ``*``, ``?`` and ``[...]``; ``**`` stands for any folders.
         open_file: makes the reader of one file.
+        encoding: the one that they are opened with.
 
     Raises:
         InputError: no file matches.
@@ -25,9 +27,9 @@ class Glob(Corpus):
 
     kind = "files"
 
-    def __init__(self, pattern: str, open_file: Callable[[Path], File]) -> None:
+    def __init__(self, pattern: str, open_file: Callable[[Path], File], encoding: str = UTF_8) -> None:
         super().__init__()
-        self.name = pattern
+        self.name, self._encoding = pattern, encoding
         root = _fixed_part(pattern)
         found = {Path(name) for name in glob.iglob(pattern, recursive=True)}
         paths = {path.relative_to(root).as_posix(): path for path in found if path.is_file()}
@@ -45,16 +47,18 @@ class Glob(Corpus):
         for name, file in self._files:
             own = file.identity()
             digest.update(f"{name}\0{own['sha256']}\0{own.get('field', '')}\0".encode(errors="surrogateescape"))
-        return {"kind": self.kind, "name": self.name, "n_files": len(self._files), "sha256": digest.hexdigest()}
+        decided = {"kind": self.kind, "name": self.name, "n_files": len(self._files), "sha256": digest.hexdigest()}
+        return decided | encoding_identity(self._encoding)
 
     def __iter__(self) -> Iterator[Document]:
-        self.n_undecodable_bytes = 0
+        self.n_undecodable_bytes = self.n_lines = 0
         for name, file in self._files:
-            before = self.n_undecodable_bytes
+            n_bad, n_lines = self.n_undecodable_bytes, self.n_lines
             readable = os.fsencode(name).decode(errors="replace")
             for document in file:
-                self.n_undecodable_bytes = before + file.n_undecodable_bytes
+                self.n_undecodable_bytes, self.n_lines = n_bad + file.n_undecodable_bytes, n_lines + file.n_lines
                 yield Document(f"{readable}: {document.name}", document.text, document.metadata)
+            self.n_undecodable_bytes, self.n_lines = n_bad + file.n_undecodable_bytes, n_lines + file.n_lines
 
 
 def is_pattern(name: str) -> bool:

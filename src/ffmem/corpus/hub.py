@@ -4,27 +4,32 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from ffmem.corpus.documents import Corpus, Document, as_json, document_of
+from ffmem.corpus.documents import Document, Rows, as_json
+from ffmem.corpus.encodings import UTF_8
+from ffmem.corpus.files import encoding_identity
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
 
 PREFIX = "hf:"
+_EXACT = 2.0**53
+"""From here on, a float64 does not hold every whole number."""
 
 
-class HubDataset(Corpus):
+class HubDataset(Rows):
     """A data set of the hub, or a folder of files like one: a document a row.
 
     Args:
         name: ``hf:NAME[:CONFIG][:SPLIT][:FIELD]``; parts may be left empty. The split is ``train`` unless named.
         text_field: the field that holds the text, unless the name names one.
+        encoding: of text that is stored as bytes.
 
     Cost: rows are streamed. Without a revision, `identity` reads all of them once.
     """
 
     kind = "hub"
 
-    def __init__(self, name: str, text_field: str) -> None:
-        super().__init__()
+    def __init__(self, name: str, text_field: str, encoding: str = UTF_8) -> None:
+        super().__init__(text_field, encoding)
         self.name = name
         parts = name.removeprefix(PREFIX).split(":")
         if len(parts) > 4 or not parts[0]:
@@ -39,6 +44,7 @@ class HubDataset(Corpus):
     def identity(self) -> dict[str, Any]:
         """See Corpus.identity. With the commit of a data set on the hub, else a hash over the rows as they are read."""
         parts = {"dataset": self._dataset, "config": self._config, "split": self._split, "field": self.text_field}
+        parts |= encoding_identity(self.encoding)
         revision = self._revision()
         decided = {"revision": revision} if revision else {"sha256": self.content_hash()}
         return {"kind": self.kind, "name": self.name} | parts | decided
@@ -47,15 +53,50 @@ class HubDataset(Corpus):
         self.n_undecodable_bytes = 0
         number = 0
         try:
-            dataset = self._builder.as_streaming_dataset(split=self._split)
+            dataset = self._rows()
+            is_json = _format_of(self._builder) == "json"
             if dataset.features:
                 dataset = dataset.select_columns(
-                    [name for name, kind in dataset.features.items() if not _is_bytes(kind)]
+                    [
+                        name
+                        for name, kind in dataset.features.items()
+                        if not _is_bytes(kind, is_json) or self._is_text(name, kind)
+                    ]
                 )
             for number, row in enumerate(dataset, start=1):
-                yield document_of(as_json(row), self.text_field, f"row {number} of {self.name}", f"row {number}")
+                text = row.get(self.text_field)
+                fields = as_json(row) | ({self.text_field: text} if isinstance(text, bytes) else {})
+                if is_json:
+                    self._check_numbers(fields, number)
+                yield self._document(fields, f"row {number} of {self.name}", f"row {number}")
         except self._errors as error:
             raise self._unreadable(error, f" after row {number}" if number else "") from error
+
+    def _is_text(self, name: str, feature: Any) -> bool:
+        """Whether a column of bytes is the text."""
+        return name == self.text_field and not hasattr(feature, "decode_example")
+
+    def _rows(self) -> Any:
+        """The rows of the split; those of CSV files as the strings that they are, since a guess makes 7.0 of 007."""
+        rows = self._builder.as_streaming_dataset(split=self._split)
+        first = next(iter(rows), None) if _format_of(self._builder) == "csv" else None
+        if first is None:
+            return rows
+        features = self._library.Features({name: self._library.Value("string") for name in first})
+        builder = self._library.load_dataset_builder(
+            self._dataset, self._config, features=features, keep_default_na=False
+        )
+        return builder.as_streaming_dataset(split=self._split)
+
+    def _check_numbers(self, fields: dict[str, Any], number: int) -> None:
+        """Refuse whole numbers of JSON that the library has rounded: beyond 64 bits it reads them as floats."""
+        for name, value in fields.items():
+            if isinstance(value, float) and abs(value) >= _EXACT and value.is_integer():
+                raise InputError(
+                    f"row {number} of {self.name} has {value!r} in its field {name!r}, a number that its reader has rounded",
+                    "Expected whole numbers within 64 bits",
+                    f"Give the files themselves, which are read exactly: '{self._dataset}/**/*.jsonl'",
+                )
 
     @cached_property
     def _library(self) -> Any:
@@ -90,6 +131,16 @@ class HubDataset(Corpus):
         )
 
 
-def _is_bytes(feature: Any) -> bool:
-    """Whether a column holds images, sounds or other bytes, which would be decoded for nothing."""
+def _format_of(builder: Any) -> str:
+    """What the library reads the files with: "csv", "json", "parquet", ..."""
+    return str(type(builder).__module__.rpartition(".")[2])
+
+
+def _is_bytes(feature: Any, is_json: bool) -> bool:
+    """Whether a column holds images, sounds or other bytes, which would be decoded for nothing.
+
+    Or values of several types: of files that are JSON themselves, the library makes the number 7 of the string "007".
+    """
+    if type(feature).__name__ == "Json":
+        return is_json
     return hasattr(feature, "decode_example") or getattr(feature, "dtype", None) in ("binary", "large_binary")

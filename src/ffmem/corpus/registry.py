@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ffmem.corpus.compression import COMPRESSIONS
 from ffmem.corpus.documents import Corpus, PythonDocs
+from ffmem.corpus.encodings import UTF_8, encoding_named
 from ffmem.corpus.files import File, JsonLines, TextFile
 from ffmem.corpus.glob import Glob, is_pattern
 from ffmem.corpus.hub import PREFIX, HubDataset
@@ -25,8 +26,8 @@ class FileKind:
     """How their names end."""
     compressions: tuple[str, ...]
     """What may follow the suffix."""
-    open: Callable[[Path, str], File]
-    """Makes the reader, from a path and the field that holds the text."""
+    open: Callable[[Path, str, str], File]
+    """Makes the reader, from a path, the field that holds the text, and the encoding."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -35,7 +36,7 @@ class FileKind:
 
 
 FILE_KINDS = (
-    FileKind(TextFile.kind, ".txt", COMPRESSIONS, lambda path, _: TextFile(path)),
+    FileKind(TextFile.kind, ".txt", COMPRESSIONS, lambda path, _, encoding: TextFile(path, encoding)),
     FileKind(JsonLines.kind, ".jsonl", COMPRESSIONS, JsonLines),
     FileKind(Parquet.kind, ".parquet", (), Parquet),
 )
@@ -55,27 +56,29 @@ _ACCEPTED = (
 )
 
 
-def open_corpus(name: str, field: str = "text") -> Corpus:
+def open_corpus(name: str, field: str = "text", encoding: str = UTF_8) -> Corpus:
     """The corpus that a name stands for.
 
     Args:
         name: ``topics``, ``python-docs``, the path of a file, a pattern of paths, ``hf:NAME``, or ``-``; see
             docs/reference/corpora.md.
         field: where rows have fields, the one that holds the text.
+        encoding: of text, of JSON lines, and of text that a table holds as bytes.
 
     Raises:
-        InputError: no such corpus; the message lists what there is.
+        InputError: no such corpus, or no such encoding; the message lists what there is.
     """
+    encoding = encoding_named(encoding)
     if name == PythonDocs.name:
         return PythonDocs()
     if name == Topics.name:
         return Topics()
     if name == StandardInput.name:
-        return StandardInput(field)
+        return StandardInput(field, encoding)
     if name.startswith(PREFIX):
-        return HubDataset(name, field)
+        return HubDataset(name, field, encoding)
     if is_pattern(name):
-        return Glob(name, lambda path: _open_file(path, field))
+        return Glob(name, lambda path: _open_file(path, field, encoding), encoding)
     path = Path(name)
     if path.is_dir():
         raise InputError(
@@ -83,14 +86,14 @@ def open_corpus(name: str, field: str = "text") -> Corpus:
             _ACCEPTED,
             f"Name the files in it with a pattern, in quotes: '{path / '**' / '*.txt'}'",
         )
-    return _open_file(path, field)
+    return _open_file(path, field, encoding)
 
 
-def _open_file(path: Path, field: str) -> File:
+def _open_file(path: Path, field: str, encoding: str) -> File:
     kind = next((kind for kind in FILE_KINDS if path.name.endswith(kind.suffixes)), None)
     if kind is None:
         what = f"{path} is of no known kind" if path.exists() else f"no corpus is called {str(path)!r}"
         raise InputError(what, _ACCEPTED, "For example: ffmem index MODEL notes.txt --out DIR")
     if not path.is_file():
         raise InputError(f"the corpus {path} does not exist", _ACCEPTED, "Check the path")
-    return kind.open(path, field)
+    return kind.open(path, field, encoding)

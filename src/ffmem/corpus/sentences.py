@@ -1,12 +1,11 @@
 """Documents -> sentences, as exact pieces of the text with their place in it."""
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from sentencex import get_sentence_boundaries
 
-_BLANK_LINES = re.compile(r"\n\s*\n")
+from ffmem.corpus.lines import WHITE_SPACE, blank_lines, is_blank, lines_of
 
 
 class Sentence(NamedTuple):
@@ -27,16 +26,16 @@ def split_sentences(text: str, how: str, language: str = "en") -> Iterator[Sente
         language: whose abbreviations and marks are used.
     """
     if how == "windows":
-        if text.strip():
+        if not is_blank(text):
             yield Sentence(text, 0)
         return
-    pieces = text.splitlines(keepends=True) if how == "lines" else _sentence_pieces(text, language)
+    pieces = lines_of(text) if how == "lines" else _sentence_pieces(text, language)
     at = 0
     is_ascii = text.isascii()
     for piece in pieces:
-        stripped = piece.strip()
+        stripped = piece.strip(WHITE_SPACE)
         if stripped:
-            lead = piece[: len(piece) - len(piece.lstrip())]
+            lead = piece[: len(piece) - len(piece.lstrip(WHITE_SPACE))]
             yield Sentence(stripped, at + (len(lead) if is_ascii else len(lead.encode())))
         at += len(piece) if is_ascii else len(piece.encode())
 
@@ -44,8 +43,7 @@ def split_sentences(text: str, how: str, language: str = "en") -> Iterator[Sente
 def _sentence_pieces(text: str, language: str) -> Iterator[str]:
     """Pieces that join to the text again."""
     start = 0
-    for gap in [*_BLANK_LINES.finditer(text), None]:
-        end = gap.end() if gap else len(text)
+    for end in [*blank_lines(text), len(text)]:
         paragraph = text[start:end]
         place = 0
         for boundary in get_sentence_boundaries(language, paragraph):

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from ffmem.corpus.documents import Corpus, Document
-from ffmem.corpus.files import JsonLines, TextFile
+from ffmem.corpus.encodings import UTF_8, read_lines
+from ffmem.corpus.files import JsonLines, TextFile, encoding_identity
+from ffmem.corpus.lines import is_blank
 from ffmem.errors import InputError
 
 _CHUNK = 1 << 20
+_TOLD = "standard input"
 
 
 class StandardInput(Corpus):
@@ -25,9 +28,9 @@ class StandardInput(Corpus):
     kind = "stdin"
     name = "-"
 
-    def __init__(self, text_field: str) -> None:
+    def __init__(self, text_field: str, encoding: str = UTF_8) -> None:
         super().__init__()
-        self._field = text_field
+        self._field, self._encoding = text_field, encoding
         self._path = Path()
         self._identity: dict[str, Any] = {}
 
@@ -44,6 +47,7 @@ class StandardInput(Corpus):
         first = source.read(_CHUNK) if source else b""
         if begun is not None:
             given = {"sha256": _copy(first, source, None)} if source and first else {}
+            begun = {name: value for name, value in begun.items() if name != "encoding"}
             own = {"kind": self.kind, "name": self.name}
             self._identity = begun | own | given | self._format(begun.get("format") == "jsonl")
             return
@@ -62,12 +66,22 @@ class StandardInput(Corpus):
                 "For example: zcat notes.txt.gz | ffmem index MODEL - --out DIR",
             )
         kept = TextFile(self._path).identity() | {"kind": self.kind, "name": self.name}
-        self._identity = kept | self._format(_begins_with_object(self._path))
+        self._identity = kept | self._format(self._begins_with_object())
 
     def _format(self, is_object: bool) -> dict[str, Any]:
         if is_object or self._field != "text":
-            return {"format": "jsonl", "field": self._field}
-        return {"format": "text"}
+            return {"format": "jsonl", "field": self._field} | encoding_identity(self._encoding)
+        return {"format": "text"} | encoding_identity(self._encoding)
+
+    def _begins_with_object(self) -> bool:
+        lines = (line for _, line in read_lines(self._path, _TOLD, self._encoding))
+        line = next((line for line in lines if not is_blank(line)), "")
+        try:
+            return isinstance(json.loads(line, parse_int=str), dict)  # however many digits it has
+        except RecursionError:
+            return line.lstrip().startswith("{")
+        except ValueError:
+            return False
 
     def identity(self) -> dict[str, Any]:
         """See Corpus.identity."""
@@ -75,10 +89,12 @@ class StandardInput(Corpus):
 
     def __iter__(self) -> Iterator[Document]:
         is_jsonl = self._identity["format"] == "jsonl"
-        file = JsonLines(self._path, self._field) if is_jsonl else TextFile(self._path)
+        text = TextFile(self._path, self._encoding, _TOLD)
+        file = JsonLines(self._path, self._field, self._encoding, _TOLD) if is_jsonl else text
         for document in file:
-            self.n_undecodable_bytes = file.n_undecodable_bytes
+            self.n_undecodable_bytes, self.n_lines = file.n_undecodable_bytes, file.n_lines
             yield document
+        self.n_undecodable_bytes, self.n_lines = file.n_undecodable_bytes, file.n_lines
 
 
 def _waiting_input() -> IO[bytes] | None:
@@ -96,12 +112,3 @@ def _copy(first: bytes, source: IO[bytes], target: IO[bytes] | None) -> str:
             target.write(data)
         data = source.read(_CHUNK)
     return digest.hexdigest()
-
-
-def _begins_with_object(path: Path) -> bool:
-    with path.open("rb") as file:
-        line = next((line for line in file if line.strip()), b"")
-    try:
-        return isinstance(json.loads(line.decode("utf-8-sig", errors="replace")), dict)
-    except (ValueError, RecursionError):
-        return False

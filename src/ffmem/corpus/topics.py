@@ -28,7 +28,9 @@ class Topics(Corpus):
 
     def __iter__(self) -> Iterator[Document]:
         self.n_undecodable_bytes = 0
-        for line in lzma.decompress(self._content()).decode().splitlines():
+        for line in lzma.decompress(self._content()).decode().split("\n"):
+            if not line:
+                continue
             fields = json.loads(line)
             name, text = fields.pop("id"), fields.pop("text")
             yield Document(name, text, fields)

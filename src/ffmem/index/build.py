@@ -43,9 +43,10 @@ from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, layers_bytes, state_bytes
 from ffmem.index.runlog import RunLog
 from ffmem.index.states import Account, read_account, save_state
-from ffmem.index.store import StorePaths, locked, read_manifest
+from ffmem.index.store import StorePaths, read_manifest
 from ffmem.index.text_writer import write_text
 from ffmem.index.tree import merge_states
+from ffmem.index.untouched import Untouched, locked_untouched
 from ffmem.index.worker import (
     IndexJob,
     ProjectLayer,
@@ -72,6 +73,7 @@ def build_index(
     options: IndexOptions | None = None,
     run: RunOptions | None = None,
     field: str = "text",
+    encoding: str = "utf-8",
     revision: str | None = None,
     extend: str | Path | None = None,
     progress: Listener | None = None,
@@ -88,6 +90,7 @@ def build_index(
         options: what the index is to contain.
         run: how to go about it.
         field: where the rows of a corpus have fields, the one that holds the text.
+        encoding: of files of text and of JSON lines, of standard input, and of text that a table holds as bytes.
         revision: revision of a hub model.
         extend: a finished index of this model with these options, which stays as it is: ``out`` becomes the index of its
             corpora and these, as if all had been read at once, and only the new text goes through the model.
@@ -107,23 +110,24 @@ def build_index(
     request = Request(
         model=str(model),
         revision=revision,
-        corpora=tuple(open_corpus(str(name), field) for name in names),
+        corpora=tuple(open_corpus(str(name), field, encoding) for name in names),
         options=options or IndexOptions(),
         base=None if extend is None else open_index(extend),
     )
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder), torch_threads_kept():
+    paths = StorePaths(folder)
+    with locked_untouched(paths) as before, torch_threads_kept():
         torch.set_num_threads(request.options.threads)
-        Build(StorePaths(folder), request, run or RunOptions(), progress or (lambda _: None)).finish()
+        Build(paths, request, run or RunOptions(), progress or (lambda _: None), before).finish()
     return open_index(folder)
 
 
 class Build:
     """One run of a build, from what earlier runs left."""
 
-    def __init__(self, paths: StorePaths, request: Request, run: RunOptions, listen: Listener) -> None:
-        self._paths, self._request, self._run, self._listen = paths, request, run, listen
+    def __init__(
+        self, paths: StorePaths, request: Request, run: RunOptions, listen: Listener, before: Untouched
+    ) -> None:
+        self._paths, self._request, self._run, self._listen, self._before = paths, request, run, listen, before
 
     def finish(self) -> None:
         """Do all that is left to do."""
@@ -165,6 +169,7 @@ class Build:
         here = machine(model.module.device)
         model.release()  # only workers run it from here on, one of them perhaps on the same GPU
         shards, excluded = self._shards(counts["n_sentences_by_corpus"])
+        self._before.is_kept = True  # what is refused from here on may be mended without another index
         with log.stage("memories"):
             states = self._scan(model, identity, executor, log, shards)
         self._listen(Progress("files"))

@@ -107,6 +107,8 @@ def problem_of(manifest: dict[str, Any]) -> str | None:
     problem = _wrong(manifest, _SCHEMA)
     if problem is not None:
         return f"it has {problem}"
+    if not _is_count(manifest["counts"].get("n_lines", 0)):  # which older indexes do not have
+        return "it has no sound counts.n_lines"
     if not _scalars(manifest["identity"]["options"]):
         return "it has no sound identity.options"
     if not _excluded(manifest.get("excluded_shards", []), manifest["counts"]["n_sentences"]):

@@ -133,7 +133,8 @@ def _merge_text(pair: list[Index], folder: Path) -> dict[str, Any]:
 
 def _add(counts: TextCounts, more: dict[str, Any]) -> None:
     for field in fields(TextCounts):
-        here, there = getattr(counts, field.name), more[field.name]
+        here = getattr(counts, field.name)
+        there = more.get(field.name, 0)  # older indexes do not count lines
         setattr(counts, field.name, (here or there) if field.name == "stopped_by" else here + there)
 
 

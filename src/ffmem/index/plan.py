@@ -89,6 +89,7 @@ def plan_index(
     options: IndexOptions | None = None,
     run: RunOptions | None = None,
     field: str = "text",
+    encoding: str = "utf-8",
     revision: str | None = None,
     probe_s: float = 20.0,
 ) -> Plan:
@@ -109,7 +110,7 @@ def plan_index(
             "Expected --executor local: a plan is what a probe on this machine takes",
             "Run it with --workers 1 on a node of the cluster, and divide the time of the memories by the number of workers",
         )
-    request = Request(str(model), revision, tuple(open_corpus(str(name), field) for name in names), options)
+    request = Request(str(model), revision, tuple(open_corpus(str(name), field, encoding) for name in names), options)
     check_device(options.device)
     start_s, begin = time.process_time(), time.monotonic()  # what this process has done so far, a build's will too
     with torch_threads_kept(), tempfile.TemporaryDirectory(prefix="ffmem-plan-") as folder:

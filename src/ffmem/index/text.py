@@ -153,32 +153,47 @@ class TextReader:
         """A document's name and metadata, by its place in the corpus, from 0."""
         row = self._row("SELECT name, metadata, held_out, n_bytes FROM documents WHERE id = ?", document_id)
         name, metadata, held_out, n_bytes = self._typed(row, (str, str, int, int))
+        return DocumentRow(document_id, name, self._metadata(document_id, metadata), bool(held_out), n_bytes)
+
+    def _metadata(self, document_id: int, stored: str) -> dict[str, Any]:
         try:
-            fields = dict(parse_json(metadata))
+            return dict(parse_json(stored))
         except (ValueError, TypeError) as error:
             raise damaged(self._path, f"the metadata of document {document_id} is no JSON object") from error
-        return DocumentRow(document_id, name, fields, bool(held_out), n_bytes)
+
+    def metadata(self) -> Iterator[dict[str, Any]]:
+        """The metadata of each document, by document id.
+
+        Python reads it, not SQLite: that one has no numbers beyond 64 bits, no truth values and no odd names of fields.
+        """
+        expected = 0
+        for rows in self.rows("SELECT id, metadata FROM documents ORDER BY id"):
+            for document_id, stored in rows:
+                if document_id != expected:
+                    raise damaged(self._path, "its documents are not numbered from 0 on")
+                expected += 1
+                yield self._metadata(document_id, stored)
 
     def metadata_field(self, name: str) -> list[Any]:
         """What each document has under this name in its metadata, None where it has nothing; by document id.
 
         Args:
-            name: a word; nested fields have none.
+            name: the whole name of a field, whatever characters it has; what is nested in others has none.
         """
-        try:
-            found = self._execute("SELECT id, json_extract(metadata, ?) FROM documents ORDER BY id", f"$.{name}")
-        except StoreError as error:
-            raise damaged(self._path, f"the metadata of a document is no JSON object: {error.got}") from error
-        if [row[0] for row in found] != list(range(len(found))):
-            raise damaged(self._path, "its documents are not numbered from 0 on")
-        return [row[1] for row in found]
+        return [metadata.get(name) for metadata in self.metadata()]
 
     def document_labels(self) -> DocumentLabels | None:
         """The first of `LABEL_FIELDS` that every document has, with more than one value among them; None if there is none."""
-        for field in LABEL_FIELDS:
-            labels = self.metadata_field(field)
-            if len(set(labels)) > 1 and all(isinstance(label, str) for label in labels):
-                names, numbers = np.unique(labels, return_inverse=True)
+        labels: dict[str, list[str]] = {field: [] for field in LABEL_FIELDS}
+        for metadata in self.metadata():
+            labels = {field: found for field, found in labels.items() if isinstance(metadata.get(field), str)}
+            if not labels:
+                return None
+            for field, found in labels.items():
+                found.append(metadata[field])
+        for field, found in labels.items():
+            if len(set(found)) > 1:
+                names, numbers = np.unique(found, return_inverse=True)
                 return DocumentLabels(field, tuple(names.tolist()), numbers)
         return None
 

@@ -93,7 +93,7 @@ class TextSpool:
 
     def add_document(self, number: int, document: Document, held_out: bool) -> None:
         """Add a document, without its text."""
-        metadata = json.dumps(document.metadata, ensure_ascii=False)
+        metadata = json.dumps(document.metadata, ensure_ascii=False, allow_nan=False)  # which readers refuse
         row = (number, document.name, metadata, int(held_out), len(document.text.encode()))
         self._documents.add(row, len(metadata))
 

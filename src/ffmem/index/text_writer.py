@@ -50,7 +50,7 @@ class TextCounts:
     n_context_tokens: int = 0
     """Of the tokens of indexed sentences, those that only stand before others: an earlier window has them."""
     n_undecodable_bytes: int = 0
-    """Bytes of the corpus that were no UTF-8; each stands as U+FFFD."""
+    """Bytes of the corpus that did not decode; each stands as U+FFFD."""
     n_long_sentences: int = 0
     """Sentences longer than the context."""
     n_windows: int = 0
@@ -63,6 +63,8 @@ class TextCounts:
     """Indexed sentences that each corpus gave; shards do not reach from one into the next."""
     n_sentences_shared: int = 0
     """Indexed sentences of merged indexes that an earlier one of them holds too; both are kept."""
+    n_lines: int = 0
+    """Lines of the corpus that were read, blank ones included; 0 where it has none."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class _SplitDocument:
     sentences: list[Sentence]
     n_undecodable_bytes: int
     """Of the corpus, as far as it was read for this document."""
+    n_lines: int
+    """Also."""
 
 
 def write_text(
@@ -117,10 +121,12 @@ def write_text(
             counts = copy.deepcopy(source.base.counts)
             spool.take(source.base.folder, counts.n_sentences)
         for corpus in source.corpora:
-            n_before, n_bad = counts.n_sentences, counts.n_undecodable_bytes
+            n_before, n_bad, n_lines = counts.n_sentences, counts.n_undecodable_bytes, counts.n_lines
             if counts.stopped_by is None:
+                counts.n_undecodable_bytes = counts.n_lines = 0
                 _read(corpus, source, options, spool, counts, progress)
-            counts.n_undecodable_bytes += n_bad
+                counts.n_undecodable_bytes += n_bad
+                counts.n_lines += n_lines
             counts.n_sentences_by_corpus.append(counts.n_sentences - n_before)
         _check_something_is_left(", ".join(corpus.name for corpus in source.corpora), counts)
         counts.n_held_out_also_indexed = spool.finish(counts.n_sentences)
@@ -142,6 +148,8 @@ def _read(
             break
         if progress is not None:
             progress(counts)
+    else:
+        counts.n_lines = corpus.n_lines  # those after its last document too
 
 
 @contextmanager
@@ -162,7 +170,7 @@ def _batches(corpus: Corpus, options: IndexOptions, first_number: int) -> Iterat
     how = "windows" if parse_split(options.split) else options.split
     for number, document in enumerate(corpus, start=first_number):
         sentences = list(split_sentences(document.text, how))
-        batch.append(_SplitDocument(number, document, sentences, corpus.n_undecodable_bytes))
+        batch.append(_SplitDocument(number, document, sentences, corpus.n_undecodable_bytes, corpus.n_lines))
         n_sentences += max(1, len(sentences))
         n_characters += len(document.text)
         if n_sentences >= _SENTENCES_AT_ONCE or n_characters >= _CHARACTERS_AT_ONCE:
@@ -192,7 +200,7 @@ def _add_documents(
         counts.n_documents += 1
         counts.n_documents_held_out += held_out
         counts.n_documents_empty += not split.sentences
-        counts.n_undecodable_bytes = split.n_undecodable_bytes
+        counts.n_undecodable_bytes, counts.n_lines = split.n_undecodable_bytes, split.n_lines
         for sentence in split.sentences:
             own = next(tokenized)
             if options.long_sentences == "refuse" and not fixed:

@@ -189,6 +189,12 @@ def _wrong_text(index: Index) -> Iterator[str]:
     problem = index.text.integrity_problem()
     if problem:
         yield problem
+        return
+    try:
+        for _ in index.text.metadata():
+            pass
+    except StoreError as error:
+        yield error.got
 
 
 def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -> tuple[dict[str, Any], list[str]]:

@@ -183,6 +183,8 @@ def _plain(value: Any) -> Any:
     """A value as JSON knows it; NaN and infinity become null."""
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return int(value)  # which a float would round beyond 2^53
     if isinstance(value, float | Decimal):
         return float(value) if isfinite(value) else None
     if isinstance(value, list | tuple):

@@ -23,6 +23,7 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
         f"{index.manifest['identity']['model']['name']} over {index.manifest['identity']['corpus']['name']}",
         f"  layers     {index.n_layers}",
         f"  cells      {_amount(index.n_cells, index.cells.whole.n_cells)} ({index.cells.describe()})",
+        f"  documents  {counts['n_documents']:,}, {counts['n_documents_held_out']:,} of them held out{_lines(counts)}",
         f"  sentences  {counts['n_sentences']:,} indexed; {counts['n_duplicates']:,} repeats counted with their first; "
         f"{counts['n_sentences_held_out']:,} held out",
         f"  tokens     {counts['n_tokens']:,} indexed",
@@ -70,6 +71,11 @@ def _speed(index: Index) -> str:
     return f"nothing was left to read in this run; {before}"
 
 
+def _lines(counts: dict[str, Any]) -> str:
+    n = counts.get("n_lines", 0)  # of older indexes nobody knows
+    return f"; read from {n:,} {'line' if n == 1 else 'lines'}" if n else ""
+
+
 def _notes(manifest: dict[str, Any]) -> Iterator[str]:
     counts, excluded = manifest["counts"], manifest.get("excluded_shards", ())
     if excluded:
@@ -81,7 +87,7 @@ def _notes(manifest: dict[str, Any]) -> Iterator[str]:
         )
     yield from manifest["certificate"].get("proof", {}).get("notes", ())
     if counts["n_undecodable_bytes"]:
-        yield f"{counts['n_undecodable_bytes']:,} bytes were not UTF-8 and stand as U+FFFD"
+        yield f"{counts['n_undecodable_bytes']:,} bytes could not be decoded and stand as U+FFFD"
     if counts["n_long_sentences"]:
         yield f"{counts['n_long_sentences']:,} sentences were longer than the context: cut into {counts['n_windows']:,} windows"
     if counts["n_context_tokens"]:
@@ -104,7 +110,7 @@ def info(found: dict[str, Any]) -> str:
         f"{', gated' if model['gated'] else ''})",
         f"cells        {_amount(found['n_cells'], found['n_model_cells'])}: {found['cells']}",
         f"corpus       {identity['corpus']['name']} ({identity['corpus']['kind']})",
-        f"documents    {counts['n_documents']:,}, {counts['n_documents_held_out']:,} of them held out",
+        f"documents    {counts['n_documents']:,}, {counts['n_documents_held_out']:,} of them held out{_lines(counts)}",
         f"sentences    {counts['n_sentences']:,} indexed, {counts['n_duplicates']:,} repeats, "
         f"{counts['n_sentences_held_out']:,} held out",
         f"tokens       {counts['n_tokens']:,} indexed, {counts['n_tokens_held_out']:,} held out",

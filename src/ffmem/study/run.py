@@ -17,6 +17,7 @@ def reproduce(
     options: StudyOptions = StudyOptions(),  # noqa: B008 (frozen)
     *,
     model: str | None = None,
+    encoding: str = "utf-8",
     progress: Listener = lambda _: None,
 ) -> Results:
     """Every experiment of Geva et al. 2021 on the model of an index.
@@ -25,6 +26,7 @@ def reproduce(
         index: a finished index.
         options: what is sampled, and from which held-out text.
         model: where the model is, if not where the index had it from.
+        encoding: of files of held-out text that the options name.
         progress: called as the study goes on.
 
     Returns:
@@ -39,7 +41,7 @@ def reproduce(
         products with the vocabulary a layer.
     """
     index.check_whole("a study of the paper's experiments")
-    corpus = None if options.held_out is None else open_corpus(options.held_out)
+    corpus = None if options.held_out is None else open_corpus(options.held_out, encoding=encoding)
     if corpus is not None:
         corpus.settle(index.folder / FOLDER, None)
     study = Study(index, options, corpus, model)
