@@ -198,13 +198,12 @@ class TextReader:
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of a text's own tokens, by the tokenizer of the model."""
-        from tokenizers import Tokenizer  # looking up a cell does not need it
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-        try:
-            tokenizer = Tokenizer.from_file(str(self._path.with_name("tokenizer.json")))
-        except Exception as error:  # the library raises nothing more special
-            raise damaged(self._path.with_name("tokenizer.json"), str(error)) from error
-        return list(tokenizer.encode(text, add_special_tokens=False).ids)
+    def token_id_of_piece(self, piece: str) -> int | None:
+        """The id of a token as the tokenizer itself writes it, such as ``▁the``, ``Ġthe`` or ``##ing``; None if there is none."""
+        found = self._tokenizer.token_to_id(piece)
+        return None if found is None else int(found)
 
     def matching(self, query: str, limit: int = -1) -> np.ndarray:
         """Ids of sentences that match a full-text query, ascending.
@@ -323,6 +322,15 @@ class TextReader:
         if n_rows != self.n_all_sentences:
             return f"{self._path.name} has {n_rows:,} sentences, and the token arrays {self.n_all_sentences:,}"
         return None
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer  # looking up a cell does not need it
+
+        try:
+            return Tokenizer.from_file(str(self._path.with_name("tokenizer.json")))
+        except Exception as error:  # the library raises nothing more special
+            raise damaged(self._path.with_name("tokenizer.json"), str(error)) from error
 
     @cached_property
     def _documents(self) -> np.ndarray:
