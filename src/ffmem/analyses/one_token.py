@@ -43,7 +43,8 @@ def one_token(model: Transformer, text: str) -> int:
         f"{text!r} is no token: the tokenizer takes it for the unknown one, {shown}"
         if unknown
         else f"{text!r} is {len(ids)} tokens: {shown or 'none'}",
-        f"Expected exactly one token of the vocabulary, as text or as the tokenizer writes it, or id:0 to id:{len(vocabulary) - 1}",
+        "Expected exactly one token of the vocabulary, as text or as the tokenizer writes it, or an id from "
+        f"id:0 to id:{len(vocabulary) - 1}",
         _suggestion(model, text, [] if unknown else ids),
     )
 

@@ -3,6 +3,7 @@
 docs/design/store-format.md is normative.
 """
 
+import json
 import sqlite3
 import threading
 import weakref
@@ -201,7 +202,7 @@ class TextReader:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def token_id_of_piece(self, piece: str) -> int | None:
-        """The id of a token as the tokenizer itself writes it, such as ``▁the``, ``Ġthe`` or ``##ing``; None if there is none."""
+        """The id of a token as the tokenizer itself writes it, such as ``▁the`` or ``##ing``; None if there is none."""
         found = self._tokenizer.token_to_id(piece)
         return None if found is None else int(found)
 
@@ -239,6 +240,16 @@ class TextReader:
         """(sentence id, text) of the sentences from ``first`` up to ``end`` that contain a string."""
         sql = "SELECT id, text FROM sentences WHERE id >= ? AND id < ? AND instr(text, ?) ORDER BY id"
         return self._execute(sql, first, end, containing, searching=True)
+
+    def alike(self, ids: range | np.ndarray, patterns: Sequence[str], column: str = "id") -> list[tuple[Any, ...]]:
+        """(id, column) of those sentences that meet all these patterns of LIKE, in which a backslash quotes."""
+        like = " AND ".join(["text LIKE ? ESCAPE '\\'"] * len(patterns))
+        if isinstance(ids, range):
+            where, given = "id >= ? AND id < ?", [ids.start, ids.stop]
+        else:
+            where, given = "id IN (SELECT value FROM json_each(?))", [json.dumps(ids.tolist())]
+        sql = f"SELECT id, {column} FROM sentences WHERE {where} AND {like} ORDER BY id"
+        return self._execute(sql, *given, *patterns, searching=True)
 
     def _match(self, sql: str, query: str, *values: int) -> list[Any]:
         with self._search_lock:

@@ -18,6 +18,10 @@ _ROWS_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 20
 """As much waits in memory before it is written."""
 
 
+TOKENIZE = "unicode61 remove_diacritics 0"
+"""How the full-text table cuts text into words: exact sentences are evidence, so that café is not cafe."""
+
+
 class TextSpool:
     """Writes rows and token arrays as they come; held-out ones apart, to follow the indexed ones in the end."""
 
@@ -132,11 +136,11 @@ class TextSpool:
         n_twins = self._db.executemany("UPDATE main.sentences SET also_indexed = 1 WHERE id = ?", twins).rowcount
         self._db.executemany("INSERT INTO vocabulary VALUES (?, ?)", enumerate(self._vocabulary))
         self._db.executescript(
-            """
+            f"""
             CREATE INDEX sentences_document ON sentences(document_id);
             CREATE INDEX vocabulary_token ON vocabulary(token);
             CREATE VIRTUAL TABLE sentences_fts USING fts5(
-                text, content = 'sentences', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 0');
+                text, content = 'sentences', content_rowid = 'id', tokenize = '{TOKENIZE}');
             INSERT INTO sentences_fts(sentences_fts) VALUES ('rebuild');
             INSERT INTO sentences_fts(sentences_fts) VALUES ('optimize');
             """
