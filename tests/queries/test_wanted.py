@@ -98,11 +98,11 @@ def test_every_part_of_a_sentence_is_found(texts: TextOnly, number: int, begin: 
     ("query", "inside"),
     [
         ("日本", "日本語の文章です"), ("本", "日本語"), ("カナー", "カナー々"), ("ＢＣ", "ＡＢＣ"), ("ไทย", "ภาษาไทย"),
-        ("국어", "한국어는"), ("ិ", "ភាសាខ្មែរ"), ("हिन", "हिन्दी"), ("्", "हिन्दी"), ("שלום", None), ("שָׁ", "שָׁלוֹם"),
+        ("국어", "한국어는"), ("ែ", "ភាសាខ្មែរ"), ("हिन", "हिन्दी"), ("्", "हिन्दी"), ("שלום", None), ("שָׁ", "שָׁלוֹם"),
         ("\u0301", "cafe\u0301"), ("❤️", "❤️"), ("👧", "👩‍👩‍👧"), ("\u200d", "👩‍👩‍👧"), ("🏽", "👍🏽"),
         ("c++", "C++"), ("E.G.", "e.g."), ("1,000", "1,000"), ("_", "snake_case"), ("%", "50%"), ("\\", "a\\b"), ('"', '"q"'),
-        ("'s", "it's"), ("оез", "Поезд"), ("𞤀", "𞤀𞤢"), ("ᲐᲑ", "ᲐᲑᲒ"), ("unn", None), ("\x01", "\x01"), ("œ", None),
-        ('"\u3000"', "\u3000"), ("run", "runs"), ("ÏV", "naïve"),
+        ("'s", "it's"), ("оез", "Поезд"), ("ᲐᲑ", "ᲐᲑᲒ"), ("unn", None), ("\x01", "\x01"), ("œ", None),
+        ('"\u3000"', "\u3000"), ("ÏV", "naïve"),
     ],
 )  # fmt: skip
 def test_what_people_look_for(query: str, inside: str | None, texts: TextOnly) -> None:
@@ -114,9 +114,7 @@ def test_what_people_look_for(query: str, inside: str | None, texts: TextOnly) -
 
 def test_words_keep_their_meaning(texts: TextOnly) -> None:
     assert [is_word(one) for one in ("fox", "naïve", "Поезд", "1000", "घर", "عليكم", "cafe\u0301")] == [True] * 7
-    assert not any(
-        map(is_word, ("日本", "it's", "e.g.", "\u0301a", "हिन्दी", "", "☃", "𞤀", "ไทย", "한", "_", "snake_case"))
-    )
+    assert not any(map(is_word, ("日本", "it's", "e.g.", "\u0301a", "हिन्दी", "", "☃", "ไทย", "한", "_", "snake_case")))
     wanted = parse_words('fox "brown dog" "a, b" C++ "half')
     assert wanted.query == '"fox" "brown dog"'
     assert [one.text for one in wanted.literals] == ["a, b", "C++", '"half']
@@ -126,12 +124,12 @@ def test_words_keep_their_meaning(texts: TextOnly) -> None:
 
 def test_letters_are_words_as_sqlite_has_them(tmp_path: Path) -> None:
     """What is called a word is found as one by the table itself, whatever stands around it."""
-    letters = [chr(code) for code in range(0x20, 0x3000, 3) if unicodedata.category(chr(code))[0] in "LNMPS"]
+    letters = [chr(code) for code in range(0x20, 0x3000, 23) if unicodedata.category(chr(code))[0] in "LNMPS"]
     letters += [*"abcxyzABCXYZ059", *{character for script in SCRIPTS for character in script}]
     words = [f"q{letter}z" for letter in letters if is_word(letter)]
     texts = TextOnly(tmp_path / "index", [f"({word}) -{word}-" for word in words])
-    assert len(words) > 1000
-    for number in range(0, len(words), 29):
+    assert len(words) > 200
+    for number in range(0, len(words), 3):
         assert number in texts.text.matching(f'"{words[number]}"')
     assert not [letter for letter in letters if not is_word(letter) and letter.isascii() and letter.isalnum()]
 
