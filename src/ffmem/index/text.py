@@ -244,10 +244,11 @@ class TextReader:
     def alike(self, ids: range | np.ndarray, patterns: Sequence[str], column: str = "id") -> list[tuple[Any, ...]]:
         """(id, column) of those sentences that meet all these patterns of LIKE, in which a backslash quotes."""
         like = " AND ".join(["text LIKE ? ESCAPE '\\'"] * len(patterns))
+        given: tuple[int | str, ...]
         if isinstance(ids, range):
-            where, given = "id >= ? AND id < ?", [ids.start, ids.stop]
+            where, given = "id >= ? AND id < ?", (ids.start, ids.stop)
         else:
-            where, given = "id IN (SELECT value FROM json_each(?))", [json.dumps(ids.tolist())]
+            where, given = "id IN (SELECT value FROM json_each(?))", (json.dumps(ids.tolist()),)
         sql = f"SELECT id, {column} FROM sentences WHERE {where} AND {like} ORDER BY id"
         return self._execute(sql, *given, *patterns, searching=True)
 

@@ -209,7 +209,7 @@ def _read(index: Index, wanted: Wanted, among: np.ndarray | None, time_limit_s: 
             return Reading(wanted, np.array(ids, dtype=np.int64), first, _stopped(time_limit_s, first, n))
         some: range | np.ndarray = range(first, min(first + _AT_ONCE, n))
         if among is not None:
-            begin, end = np.searchsorted(among, (some.start, some.stop))
+            begin, end = np.searchsorted(among, (first, first + _AT_ONCE))
             some = among[begin:end]
         found = index.text.alike(some, likes, "text" if checks else "id")
         ids += [number for number, text in found if all(check.search(text) for check in checks)]
