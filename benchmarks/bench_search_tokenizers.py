@@ -1,8 +1,8 @@
 """Which table should find text: what do SQLite's tokenizers cost, and what does it take to read the text itself?
 
 Makes a million sentences of words with spaces and a million without, each with the frequencies of Zipf's law, and three
-full-text tables over each: `unicode61` (words, what an index has), `trigram`, and `trigram` without positions. Asks for parts of
-the text with each of them and by reading every sentence with LIKE, and compares the answers with Python's `in`.
+full-text tables over each: `unicode61` (words, what an index has), `trigram`, and `trigram` without positions. Asks for parts
+of the text with each of them and by reading every sentence with LIKE, and compares the answers with Python's `in`.
 
     nice -n 10 python benchmarks/bench_search_tokenizers.py [--sentences 1000000]
 

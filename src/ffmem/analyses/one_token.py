@@ -4,8 +4,7 @@ import re
 
 from ffmem.errors import InputError
 from ffmem.models.transformer import Transformer
-from ffmem.models.vocabulary import display
-from ffmem.queries.names import spellings
+from ffmem.models.vocabulary import display, spellings
 
 
 def one_token(model: Transformer, text: str) -> int:

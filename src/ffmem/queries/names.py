@@ -5,6 +5,7 @@ import re
 from ffmem.errors import InputError
 from ffmem.ids import CellSpace
 from ffmem.index.reader import Index
+from ffmem.models.vocabulary import spellings
 
 
 def token_id(index: Index, token: str) -> int:
@@ -50,12 +51,6 @@ def _suggestion(index: Index, text: str) -> str:
     """Another spelling of it, if that is a token, or the first piece."""
     candidates = [*spellings(text), *index.text.token_strings(index.text.tokenize(text))]
     return next((one for one in candidates if index.text.token_ids_of(one)), "id:0")
-
-
-def spellings(text: str) -> list[str]:
-    """What may be meant by a text that is no token: with a space before it, without its spaces, without a tokenizer's marks."""
-    bare = text.strip().removeprefix("##").removesuffix("</w>").lstrip("▁Ġ").strip()
-    return [one for one in dict.fromkeys((f" {text}", text.strip(), f" {bare}", bare)) if one.strip()]
 
 
 def storable(text: str) -> str:
