@@ -20,6 +20,8 @@ import numpy as np
 from ffmem.errors import InputError, StoreError
 from ffmem.index.files import damaged, map_arrays, parse_json
 
+TOKENIZE = "unicode61 remove_diacritics 0"
+"""How the full-text table cuts text into words: exact sentences are evidence, so that café is not cafe."""
 MARKS = ("\x02", "\x03")
 """Around the parts of a sentence that match a full-text query."""
 

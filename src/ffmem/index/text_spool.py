@@ -12,14 +12,11 @@ import numpy as np
 from ffmem.corpus.documents import Document
 from ffmem.corpus.tokens import TokenizedSentence, Window
 from ffmem.index.files import map_arrays, sync_folder
+from ffmem.index.text import TOKENIZE
 from ffmem.index.token_spool import TokenSpool, write_tokens
 
 _ROWS_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 20
 """As much waits in memory before it is written."""
-
-
-TOKENIZE = "unicode61 remove_diacritics 0"
-"""How the full-text table cuts text into words: exact sentences are evidence, so that café is not cafe."""
 
 
 class TextSpool:

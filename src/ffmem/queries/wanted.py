@@ -10,15 +10,15 @@ import unicodedata
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-
-import regex
+from typing import TYPE_CHECKING
 
 from ffmem.errors import InputError
-from ffmem.index.text_spool import TOKENIZE
+from ffmem.index.text import TOKENIZE
 
-_UNSPACED = regex.compile(
-    "[" + "".join(rf"\p{{Line_Break={kind}}}" for kind in ("ID", "SA", "CJ", "NS", "H2", "H3", "JL", "JV", "JT")) + "]"
-)
+if TYPE_CHECKING:
+    import regex
+
+_UNSPACED = ("ID", "SA", "CJ", "NS", "H2", "H3", "JL", "JV", "JT")
 """Where a line may break before and after each character, or only where a dictionary says: there are no spaces around words."""
 _PART = re.compile(r'(?<!\S)"([^"]+)"(?!\S)|(\S+)')
 _LONGEST = 1000
@@ -34,7 +34,7 @@ class Literal:
     @property
     def like(self) -> str:
         """A pattern of SQLite's LIKE that every match meets: the longest run whose cases LIKE knows, those of ASCII."""
-        runs = regex.split("|".join(map(re.escape, sorted(set(filter(_has_cases, self.text))))) or "$.", self.text)
+        runs = re.split("|".join(map(re.escape, sorted(set(filter(_has_cases, self.text))))) or "$.", self.text)
         run = max(runs, key=len)[:_LONGEST]
         return "%" + re.sub(r"[%_\\]", r"\\\g<0>", run) + "%"
 
@@ -131,9 +131,16 @@ def is_word(text: str) -> bool:
     return (
         bool(text)
         and unicodedata.category(text[0])[0] != "M"  # a mark continues a word, and begins none
-        and not _UNSPACED.search(text)
+        and (text.isascii() or not _unspaced().search(text))
         and not _unknown(frozenset(text))
     )
+
+
+@lru_cache(maxsize=1)
+def _unspaced() -> "regex.Pattern[str]":
+    import regex  # takes longer than to look up a cell
+
+    return regex.compile("[" + "".join(rf"\p{{Line_Break={kind}}}" for kind in _UNSPACED) + "]")
 
 
 @lru_cache(maxsize=1000)
