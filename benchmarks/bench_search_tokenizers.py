@@ -73,7 +73,7 @@ def measure(kind: str, n: int, folder: Path) -> dict[str, Any]:
         db.commit()
         size = db.execute(f"SELECT sum(length(block)) FROM {name}_data").fetchone()[0]
         result[name] = {"mb": round(size / 1e6, 1), "build_s": round(time.perf_counter() - begin, 1)}
-    word = lines[0].split()[0]
+    word = next((word for line in lines for word in line.split() if len(word) > 4), "")
     parts = {"three": word[:3], "two": word[:2], "one": word[:1]} if kind == "spaced" else {}
     parts |= {"three": lines[0][5:8], "two": lines[0][5:7], "one": lines[0][5]} if kind != "spaced" else {}
     for name, part in parts.items():
