@@ -57,6 +57,16 @@ def test_a_table_files_and_json(
     assert read_links(out / "links.talp", pairs, base=0)  # within the words, a line each
     again = json.loads(ffmem(*command, "--system", out / "links.talp", "--system-base", 0, "--json", "--quiet")[0])
     assert again["rows"] == study["rows"]
+    files["gold"].write_text("1-1 4p2 9-1\n1-1 3-2\n2-7\n")
+    assert "gold, line 1: '9-1' points beyond" in ffmem(*command, expect=2)[1]
+    dropped = ("--drop-bad-links", "--out", out)
+    shown, _ = ffmem(*command, *dropped)
+    assert (
+        "Left out of gold: 2 of 6 links, which point beyond the words of their pair (the first on line 1: 9-1)" in shown
+    )
+    written = json.loads((out / "alignment.json").read_text())
+    assert written["rows"] == study["rows"] and study["left_out"] == []
+    assert written["left_out"] == [{"name": "gold", "n_links": 2, "n_read": 6, "first_line": 1, "first_link": "9-1"}]
     picked = next(
         row for row in study["rows"] if (row["place"], row["reading"], row["measure"]) == ("L2.H3", "AWO", "weights")
     )

@@ -7,7 +7,7 @@ import pytest
 
 from ffmem import Index, InputError
 from ffmem.queries import marked, search
-from ffmem.queries.search import full_text_query, required_literal, scan_sentences
+from ffmem.queries.search import required_literal, scan_sentences
 
 
 def sentences(index: Index) -> list[str]:
@@ -58,15 +58,38 @@ def test_cells_are_those_with_the_sentence_among_their_triggers(index_of: Callab
 
 
 @pytest.mark.parametrize(
-    "text", ['"', '"fox', "fox:bar", "-river", "*", "river AND", "NEAR(", "a\0b", "river\udcff", "{river}", "^the"]
+    "text",
+    [
+        '"',
+        '"fox',
+        "fox:bar",
+        "-river",
+        "*",
+        "river AND",
+        "NEAR(",
+        "a\0b",
+        "{river}",
+        "^the",
+        "%",
+        "_",
+        "\\",
+        "'",
+        "\x02",
+    ],
 )
 def test_no_text_is_a_syntax_error(text: str, index_of: Callable[[str], Index]) -> None:
     index = index_of("llama")
-    if any(character.isalnum() for character in text):
-        search(index, text)
-    else:
-        with pytest.raises(InputError, match="has no word to search for"):
-            search(index, text)
+    for syntax in ("words", "literal"):
+        search(index, text, syntax=syntax)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("syntax", ["words", "literal"])
+def test_what_cannot_be_searched_for_is_refused(syntax: str, index_of: Callable[[str], Index]) -> None:
+    for text, message in (("", "nothing to search for"), ("river\udcff", "is not UTF-8")):
+        with pytest.raises(InputError, match=message):
+            search(index_of("llama"), text, syntax=syntax)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"nothing to search for.*in quotes or with --literal"):
+        search(index_of("llama"), " \t")
 
 
 def test_raw_syntax_works_and_its_errors_are_clear(index_of: Callable[[str], Index]) -> None:
@@ -116,7 +139,3 @@ def test_a_wrong_expression_is_an_error(index_of: Callable[[str], Index]) -> Non
 )  # fmt: skip
 def test_the_literal_is_in_every_match(pattern: str, literal: str) -> None:
     assert required_literal(pattern) == literal
-
-
-def test_words_are_quoted() -> None:
-    assert full_text_query('fox "brown dog" a:b') == '"fox" "brown dog" "a:b"'

@@ -1,9 +1,13 @@
 """The explorer as files: whole, linked, safe, the same each time, and searchable from disk."""
 
+import json
+import random
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -15,6 +19,7 @@ from ffmem import Index, InputError
 from ffmem.queries import find
 from ffmem.site.words import add, merge, scripts, shard_of, words_of
 from tests.conftest import IN_PROCESS
+from tests.queries.test_wanted import SCRIPTS
 from tests.server.browser import new_tab
 from tests.server.test_safety import HOSTILE
 
@@ -139,6 +144,35 @@ def test_words_lead_to_cells() -> None:
     assert set(made) == {f"t-{shard_of(word)}.js" for word in merged}
     assert made[f"t-{shard_of('night')}.js"].decode() == 'ffmemTake("t-6e-69",{"night":"3 11 z0"});\n'
     assert "日本" in made[f"t-{shard_of('日本')}.js"].decode()
+
+
+def test_words_of_any_script_lead_to_cells() -> None:
+    assert words_of("日本語 Fox") == {"日", "本", "語", "日本", "本語", "fox"}
+    assert words_of("हिन्दी cafe\u0301 C++ 👍🏽 ไทย, _x") == {
+        "हिन्दी", "cafe\u0301", "c", "+", "👍", "🏽", "ไ", "ท", "ย", "ไท", "ทย", "_x",
+    }  # fmt: skip
+    assert shard_of("日本") == shard_of("日") == "65e5" and shard_of("naïve") == "6e-61"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="the page's script is run by node, until there is one here")
+def test_the_page_cuts_words_as_the_index_of_words_does() -> None:
+    """Whatever is typed, the script asks for words that the text they were taken from is filed under."""
+    source = files("ffmem") / "server" / "static" / "site-search.js"
+    text = source.read_text("utf-8").split("(() => {")[0]
+    dice = random.Random(0)
+    queries = [*SCRIPTS, *(line[begin : begin + 5] for line in SCRIPTS for begin in dice.sample(range(len(line)), 9))]
+    words = sorted({word for query in queries for word in words_of(query)})
+    asking = "const [q, w] = JSON.parse(require('fs').readFileSync(0)); "
+    asking += "console.log(JSON.stringify([q.map(ffmemWords), w.map(ffmemShard)]))"
+    given = json.dumps([queries, words])
+    answer = subprocess.run(["node", "-e", text + asking], input=given, capture_output=True, text=True, check=True)
+    asked, shards = json.loads(answer.stdout)
+    assert shards == list(map(shard_of, words))
+    for query, (found, rest) in zip(queries, asked, strict=True):
+        assert {word.removesuffix("*") for word in found} <= words_of(query), query
+        assert bool(found) == bool(words_of(query)), query
+        shown = "".join(found) + rest + "\ufeff"  # for JavaScript that is white space
+        assert all(character in shown or character.isspace() for character in query.lower()), query
 
 
 def test_from_disk_in_a_browser(site: Path, studied_index: Index, tab: Any) -> None:

@@ -1,7 +1,7 @@
 """The experiment of Kobayashi et al. 2020, section 5: do norms find the translation of a word better than weights?"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from ffmem.alignment.aligner import LearnedLinks, is_installed, learn_links
 from ffmem.alignment.extract import WHOLE_LAYER, Extraction, Measure, Reading, extract
-from ffmem.alignment.links import Link, Links, all_sure
+from ffmem.alignment.links import LeftOut, Link, Links, all_sure
 from ffmem.alignment.maps import links_of
 from ffmem.alignment.pairs import Pair
 from ffmem.alignment.scoring import Score, difference, score
@@ -91,6 +91,8 @@ class AlignmentStudy:
     correlations: tuple[Correlation, ...]
     gains: tuple[Gain, ...]
     others: tuple[Other, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    """Links that point beyond the words, of each file that has some, where they were left out."""
 
     def row(self, layer: int, head: int | None, measure: Measure, reading: Reading) -> Row:
         """One of the rows."""
@@ -145,6 +147,7 @@ class AlignmentStudy:
                 for one in self.gains
             ],
             "others": [{"name": one.name} | one.score.to_json() for one in self.others],
+            "left_out": [one.to_json() for one in self.left_out],
         }
 
 
@@ -155,6 +158,7 @@ def align(
     *,
     more: Sequence[Pair] = (),
     systems: Sequence[tuple[str, Sequence[Links]]] = (),
+    left_out: Sequence[LeftOut] = (),
     pick: str | None = None,
     listen: Listener = lambda _what, _done, _all: None,
 ) -> tuple[AlignmentStudy, list[frozenset[Link]]]:
@@ -166,6 +170,7 @@ def align(
         gold: links that are right; without them, those of `SILVER` count as right, and no error rate means more than agreement.
         more: further pairs for the aligners to learn from.
         systems: links of other systems with their names.
+        left_out: what `links.read_link_file` left out of the files of links, to be told with the numbers.
         pick: whose links are returned, as "L1.H2:AWO:norms"; by default those of the layer with the highest mean norm, by
             norms and AWI, as in the paper.
         listen: told of the progress.
@@ -192,6 +197,7 @@ def align(
     assert right is not None
     listen("scoring", 0, 0)
     study = study_of(model.facts.name, found, right, others, "silver" if gold is None else "gold")
+    study = replace(study, left_out=tuple(left_out))
     picked = study.named(pick) if pick else study.row(study.layer, None, "norms", "AWI")
     place = WHOLE_LAYER if picked.head is None else picked.head + 1
     return study, _links(found, (picked.measure, picked.reading), picked.layer, place)

@@ -7,13 +7,15 @@ from jaxtyping import Float, Int64
 
 from ffmem.errors import InputError
 
+BLANK = " "
+"""Between the words that a tokenizer is given. Other white space may be part of a word."""
 NO_WORD = -1
 """Of a token that belongs to no word: one that was put around the text."""
 
 
 def text_of(words: Sequence[str]) -> str:
     """The words with a space between them: what a tokenizer is given."""
-    return " ".join(words)
+    return BLANK.join(words)
 
 
 def word_of_tokens(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> Int64[np.ndarray, " tokens"]:
@@ -32,12 +34,14 @@ def word_of_tokens(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> 
     found = np.empty(len(offsets), dtype=np.int64)
     for number, (begin, end) in enumerate(offsets):
         piece = text[begin:end]
-        start = begin + len(piece) - len(piece.lstrip())
-        last = start + max(len(piece.strip()), 1) - 1  # of a marker alone: the first character of the word after it
+        start = begin + len(piece) - len(piece.lstrip(BLANK))
+        last = (
+            start + max(len(piece.strip(BLANK)), 1) - 1
+        )  # of a marker alone: the first character of the word after it
         found[number] = word_at[min(start, len(text) - 1)]
         if word_at[min(last, len(text) - 1)] != found[number]:
             raise InputError(
-                f"the tokenizer makes one token of {piece.strip()!r}, which is more than one word",
+                f"the tokenizer makes one token of {piece.strip(BLANK)!r}, which is more than one word",
                 "Expected tokens within words",
                 "Use a model whose tokenizer cuts at spaces",
             )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ffmem.analyses.activation import ActiveCell, check_length, check_model, describe
+from ffmem.analyses.one_token import one_token
 from ffmem.analyses.refinement import own_projections
 from ffmem.analyses.values import first_of_largest, rank_of
 from ffmem.errors import InputError
@@ -156,23 +157,6 @@ def explain(
             error=max(abs(total - whole), abs(capped - own_score)),
             cells=_largest(model, index, states, score, limit),
         )
-
-
-def one_token(model: Transformer, text: str) -> int:
-    """The id of a text that is exactly one token.
-
-    Raises:
-        InputError: it is several, which the message shows.
-    """
-    ids = model.tokenizer(text, add_special_tokens=False).input_ids
-    if len(ids) != 1:
-        shown = ", ".join(repr(display(one)) for one in (model.vocabulary[i] for i in ids))
-        raise InputError(
-            f"{text!r} is {len(ids)} tokens: {shown or 'none'}",
-            "Expected exactly one token of the vocabulary",
-            "Mind the space before a word, which most vocabularies count in: ' Paris'",
-        )
-    return int(ids[0])
 
 
 def check_causal(model: Transformer) -> None:

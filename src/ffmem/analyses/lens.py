@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ffmem.analyses.activation import ActiveCell, check_length, check_model, describe
-from ffmem.analyses.explain import check_causal, one_token
+from ffmem.analyses.explain import check_causal
+from ffmem.analyses.one_token import one_token
 from ffmem.analyses.refinement import own_projections
 from ffmem.analyses.values import first_of_largest, rank_of
 from ffmem.errors import InputError

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ffmem.analyses.activation import ActiveCell, check_model, describe
-from ffmem.analyses.explain import one_token
+from ffmem.analyses.one_token import one_token
 from ffmem.attention.fired import Brought, fired_by, into_keys, memory_logits
 from ffmem.attention.inputs import AttentionToken, read_text
 from ffmem.attention.split import Bias, split_values

@@ -9,8 +9,7 @@ from ffmem.cli.app import Json, app, show
 from ffmem.errors import InputError
 
 if TYPE_CHECKING:
-    from ffmem.alignment.links import Links
-    from ffmem.alignment.pairs import Pair
+    from ffmem.alignment.links import LeftOut, Links
 
 
 @app.command
@@ -25,6 +24,7 @@ def align(
     inverse: bool = False,
     system: list[str] | None = None,
     system_base: int | None = None,
+    drop_bad_links: bool = False,
     more_source: str | None = None,
     more_target: str | None = None,
     words: str = "spaces",
@@ -50,19 +50,21 @@ def align(
     gold
         Links that are right, such as 3-4 and 3p5 (possible). Without them an aligner's links, a silver standard, stand in.
     base
-        The number of the first word in the file of gold links, 0 or 1.
+        The number of the first word in the file of gold links, 0 or 1. Only a file of GIZA++ (.A3.final) says it itself.
     inverse
         The file of gold links has the target word first.
     system
         Links of another system on the same pairs, to stand beside; may be given again.
     system_base
         The number of the first word in those files, 0 or 1.
+    drop_bad_links
+        Leave links out that point beyond the words of their pair, and say how many. By default such a file is refused.
     more_source
         Further pairs, which only the aligners learn from.
     more_target
         Their translations.
     words
-        What a word is: spaces, what stands between white space; marks, with marks cut off, for raw text.
+        What a word is: spaces, what stands between blanks and tabs; marks, with marks cut off, for raw text.
     more_words
         The same of the further pairs, if it is another.
     out
@@ -84,10 +86,19 @@ def align(
     from ffmem.alignment.pairs import read_pairs
 
     pairs = read_pairs(source, target, cut=words)  # type: ignore[arg-type]
-    right = None if gold is None else _links(gold, "--gold", "--base", base, pairs, inverse)
-    systems = [
-        (Path(one).name, _links(one, "--system", "--system-base", system_base, pairs, False)) for one in system or ()
-    ]
+    left_out: list[LeftOut] = []
+
+    def links_of(path: str, base_option: str, first: int | None, turned: bool) -> "list[Links]":
+        from ffmem.alignment.links import read_link_file
+
+        file = read_link_file(
+            path, pairs, base=first, inverse=turned, drop_bad_links=drop_bad_links, base_option=base_option
+        )
+        left_out.extend([] if file.left_out is None else [file.left_out])
+        return file.links
+
+    right = None if gold is None else links_of(gold, "--base", base, inverse)
+    systems = [(Path(one).name, links_of(one, "--system-base", system_base, False)) for one in system or ()]
     if more_target is not None and more_source is None:
         raise InputError("--more-target is given without --more-source", "Expected both", "Write --more-source FILE")
     more = [] if more_source is None else read_pairs(more_source, more_target, cut=more_words or words)  # type: ignore[arg-type]
@@ -100,21 +111,9 @@ def align(
     check_device(device)
     loaded = ffmem.load_model(model, dtype=dtype, device=device, revision=revision)  # type: ignore[arg-type]
     with render.steps(quiet) as listen:
-        study, links = run(loaded, pairs, right, more=more, systems=systems, pick=pick, listen=listen)
+        study, links = run(
+            loaded, pairs, right, more=more, systems=systems, left_out=left_out, pick=pick, listen=listen
+        )
     if out is not None:
         write_study(Path(out), study, links)
     show(study.to_json() if json else render.alignment(study))
-
-
-def _links(
-    path: str, option: str, base_option: str, base: int | None, pairs: "list[Pair]", inverse: bool
-) -> "list[Links]":
-    from ffmem.alignment.links import read_links
-
-    if base is None:
-        raise InputError(
-            f"{option} {path} is given without {base_option}",
-            "Expected the number of the first word in that file: gold links mostly begin with 1, those of aligners with 0",
-            f"Write {base_option} 1 or {base_option} 0",
-        )
-    return read_links(path, pairs, base=base, inverse=inverse)

@@ -22,6 +22,7 @@ def search(
     *,
     regex: bool = False,
     raw: bool = False,
+    literal: bool = False,
     cells: bool = False,
     limit: int = 20,
     time_limit: float = 10.0,
@@ -34,23 +35,28 @@ def search(
     folder
         An index.
     text
-        Words that a sentence must have, in any order; words in double quotes stand together.
+        Words that a sentence must have, in any order; words in double quotes stand together. What has marks or symbols, or is
+        of a script without spaces, is looked for as it stands.
     regex
         The text is a regular expression.
     raw
         The text is a query in the syntax of SQLite's FTS5.
+    literal
+        All of the text is looked for as it stands, spaces included, within words too, in any case of its letters.
     cells
         List these cells.
     limit
-        At most this many sentences: the best, or with --regex the first.
+        At most this many sentences: the best for whole words, otherwise the first.
     time_limit
-        Seconds that a regular expression may take.
+        Seconds for which the text itself may be searched.
     json
         Print one JSON document.
     """
-    if regex and raw:
-        raise InputError("both --regex and --raw are given", "Expected at most one of them", "Leave one out")
-    syntax: queries.Syntax = "regex" if regex else "raw" if raw else "words"
+    given = [name for name, on in (("regex", regex), ("raw", raw), ("literal", literal)) if on]
+    if len(given) > 1:
+        both = " and ".join(f"--{name}" for name in given)
+        raise InputError(f"both {both} are given", "Expected at most one of them", "Leave one out")
+    syntax: queries.Syntax = given[0] if given else "words"  # type: ignore[assignment]
     found = queries.search(
         ffmem.open_index(folder), text, syntax=syntax, with_cells=cells, limit=limit, time_limit_s=time_limit
     )

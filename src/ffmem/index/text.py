@@ -3,6 +3,7 @@
 docs/design/store-format.md is normative.
 """
 
+import json
 import sqlite3
 import threading
 import weakref
@@ -19,6 +20,8 @@ import numpy as np
 from ffmem.errors import InputError, StoreError
 from ffmem.index.files import damaged, map_arrays, parse_json
 
+TOKENIZE = "unicode61 remove_diacritics 0"
+"""How the full-text table cuts text into words: exact sentences are evidence, so that café is not cafe."""
 MARKS = ("\x02", "\x03")
 """Around the parts of a sentence that match a full-text query."""
 
@@ -213,13 +216,12 @@ class TextReader:
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of a text's own tokens, by the tokenizer of the model."""
-        from tokenizers import Tokenizer  # looking up a cell does not need it
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-        try:
-            tokenizer = Tokenizer.from_file(str(self._path.with_name("tokenizer.json")))
-        except Exception as error:  # the library raises nothing more special
-            raise damaged(self._path.with_name("tokenizer.json"), str(error)) from error
-        return list(tokenizer.encode(text, add_special_tokens=False).ids)
+    def token_id_of_piece(self, piece: str) -> int | None:
+        """The id of a token as the tokenizer itself writes it, such as ``▁the`` or ``##ing``; None if there is none."""
+        found = self._tokenizer.token_to_id(piece)
+        return None if found is None else int(found)
 
     def matching(self, query: str, limit: int = -1) -> np.ndarray:
         """Ids of sentences that match a full-text query, ascending.
@@ -255,6 +257,17 @@ class TextReader:
         """(sentence id, text) of the sentences from ``first`` up to ``end`` that contain a string."""
         sql = "SELECT id, text FROM sentences WHERE id >= ? AND id < ? AND instr(text, ?) ORDER BY id"
         return self._execute(sql, first, end, containing, searching=True)
+
+    def alike(self, ids: range | np.ndarray, patterns: Sequence[str], column: str = "id") -> list[tuple[Any, ...]]:
+        """(id, column) of those sentences that meet all these patterns of LIKE, in which a backslash quotes."""
+        like = " AND ".join(["text LIKE ? ESCAPE '\\'"] * len(patterns))
+        given: tuple[int | str, ...]
+        if isinstance(ids, range):
+            where, given = "id >= ? AND id < ?", (ids.start, ids.stop)
+        else:
+            where, given = "id IN (SELECT value FROM json_each(?))", (json.dumps(ids.tolist()),)
+        sql = f"SELECT id, {column} FROM sentences WHERE {where} AND {like} ORDER BY id"
+        return self._execute(sql, *given, *patterns, searching=True)
 
     def _match(self, sql: str, query: str, *values: int) -> list[Any]:
         with self._search_lock:
@@ -338,6 +351,15 @@ class TextReader:
         if n_rows != self.n_all_sentences:
             return f"{self._path.name} has {n_rows:,} sentences, and the token arrays {self.n_all_sentences:,}"
         return None
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer  # looking up a cell does not need it
+
+        try:
+            return Tokenizer.from_file(str(self._path.with_name("tokenizer.json")))
+        except Exception as error:  # the library raises nothing more special
+            raise damaged(self._path.with_name("tokenizer.json"), str(error)) from error
 
     @cached_property
     def _documents(self) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from ffmem.corpus.documents import Document
 from ffmem.corpus.tokens import TokenizedSentence, Window
 from ffmem.index.files import map_arrays, sync_folder
+from ffmem.index.text import TOKENIZE
 from ffmem.index.token_spool import TokenSpool, write_tokens
 
 _ROWS_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 20
@@ -132,11 +133,11 @@ class TextSpool:
         n_twins = self._db.executemany("UPDATE main.sentences SET also_indexed = 1 WHERE id = ?", twins).rowcount
         self._db.executemany("INSERT INTO vocabulary VALUES (?, ?)", enumerate(self._vocabulary))
         self._db.executescript(
-            """
+            f"""
             CREATE INDEX sentences_document ON sentences(document_id);
             CREATE INDEX vocabulary_token ON vocabulary(token);
             CREATE VIRTUAL TABLE sentences_fts USING fts5(
-                text, content = 'sentences', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 0');
+                text, content = 'sentences', content_rowid = 'id', tokenize = '{TOKENIZE}');
             INSERT INTO sentences_fts(sentences_fts) VALUES ('rebuild');
             INSERT INTO sentences_fts(sentences_fts) VALUES ('optimize');
             """

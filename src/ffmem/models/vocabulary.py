@@ -67,3 +67,9 @@ def _bytes_of(token: str, byte_level: bool, metaspace: bool) -> bytes:
 def display(token: bytes) -> str:
     r"""A token as text; bytes that are no whole character as \\xNN."""
     return token.decode(errors="backslashreplace")
+
+
+def spellings(text: str) -> list[str]:
+    """What may be meant by a text that is no token: with a space before it, without its spaces, without a tokenizer's marks."""
+    bare = text.strip().removeprefix("##").removesuffix("</w>").lstrip("▁Ġ").strip()
+    return [one for one in dict.fromkeys((f" {text}", text.strip(), f" {bare}", bare)) if one.strip()]

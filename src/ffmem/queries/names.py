@@ -5,6 +5,7 @@ import re
 from ffmem.errors import InputError
 from ffmem.ids import CellSpace
 from ffmem.index.reader import Index
+from ffmem.models.vocabulary import spellings
 
 
 def token_id(index: Index, token: str) -> int:
@@ -12,7 +13,8 @@ def token_id(index: Index, token: str) -> int:
 
     Args:
         index: an opened index.
-        token: its text, spaces included (`` January``); or ``id:314``, for tokens that share their text with others.
+        token: its text, spaces included (`` January``); or as the tokenizer writes it (``▁January``, ``ĠJanuary``, ``##ing``,
+            ``<0x0A>``); or ``id:314``, for tokens that share their text with others.
 
     Raises:
         InputError: it is no token; the message shows the tokens that it consists of.
@@ -31,9 +33,12 @@ def token_id(index: Index, token: str) -> int:
             f"Expected one of: {', '.join(f'id:{one}' for one in found)}",
             f"Write id:{found[0]}",
         )
+    piece = index.text.token_id_of_piece(token)
+    if piece is not None and piece < d_vocab:
+        return piece
     raise InputError(
         f"{token!r} is not one token: the model's tokenizer makes {_pieces(index, token)} of it",
-        f"Expected exactly one of the {d_vocab:,} tokens of the vocabulary, with its spaces",
+        f"Expected exactly one of the {d_vocab:,} tokens of the vocabulary, with its spaces or as the tokenizer writes it",
         f"Write {_suggestion(index, token)!r}",
     )
 
@@ -43,8 +48,8 @@ def _pieces(index: Index, text: str) -> str:
 
 
 def _suggestion(index: Index, text: str) -> str:
-    """The same with a space before it, if that is a token, or the first piece."""
-    candidates = [" " + text, text.strip(), *index.text.token_strings(index.text.tokenize(text))]
+    """Another spelling of it, if that is a token, or the first piece."""
+    candidates = [*spellings(text), *index.text.token_strings(index.text.tokenize(text))]
     return next((one for one in candidates if index.text.token_ids_of(one)), "id:0")
 
 

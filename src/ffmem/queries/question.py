@@ -145,7 +145,7 @@ def choose_token(index: Index, asked: str, exact: bool = False, limit: int = 8) 
     text = index.text
     spaced = [] if exact or asked.startswith(" ") else [f" {asked}"]
     candidates = [one for one in (*spaced, asked) if len(text.token_ids_of(one)) >= 1]
-    if asked.startswith("id:"):
+    if asked.startswith("id:") or (not candidates and text.token_id_of_piece(asked) is not None):
         candidates.append(asked)
     plain = asked.strip().lower()
     similar = [

@@ -2,7 +2,7 @@
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -15,14 +15,15 @@ from ffmem.index.text import MARKS
 from ffmem.notebook import captioned
 from ffmem.queries.inverted import n_cells_of_sentences
 from ffmem.queries.names import storable
+from ffmem.queries.wanted import Wanted, literal, parse_words
 
-Syntax = Literal["words", "raw", "regex"]
+Syntax = Literal["words", "literal", "raw", "regex"]
 TIME_LIMIT_S = 10.0
-"""Default limit of a search by regular expression."""
+"""Default limit of a search that reads the text itself."""
 _RANKED = 10_000
 """Most matches that are ranked; scoring takes microseconds each."""
 _AT_ONCE = 10_000
-"""Sentences read at a time for a regular expression."""
+"""Sentences read at a time where the text itself is searched."""
 
 Spans = tuple[tuple[int, int], ...]
 _Hit = tuple[int, float | None, Spans]
@@ -37,7 +38,7 @@ class SentenceHit:
     spans: Spans
     """The parts that match: first character and character after the last."""
     score: float | None
-    """BM25, larger is better; None for a regular expression."""
+    """BM25, larger is better; None where the text itself was searched."""
     n_cells: int
     """Cells that have it among their triggers."""
     cells: tuple[SentenceCell, ...] | None
@@ -67,6 +68,8 @@ class SearchResult:
     """Sentences there are, held-out ones included."""
     note: str
     """What was left out, and how to get it; empty if nothing was."""
+    sought: str
+    """How the text was looked for, and so what is not found."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -101,11 +104,13 @@ def search(
     Args:
         index: an opened index.
         text: what to look for.
-        syntax: "words": sentences with all these words, in any order and case; words in double quotes stand together.
+        syntax: "words": sentences with all these words, in any order and case; words in double quotes stand together. What
+            has marks or symbols, or is of a script without spaces, is looked for as it stands, also within words; so are all
+            words if no sentence has them as whole words. "literal": all of the text as it stands, in any case of its letters.
             "raw": the query syntax of SQLite's FTS5. "regex": a regular expression of the package ``regex``.
         with_cells: also give the cells.
-        limit: at most this many sentences. Words: the best by BM25, equal ones by id. Expression: the first ones.
-        time_limit_s: seconds that a regular expression may take; then the result says how far it came.
+        limit: at most this many sentences. Whole words: the best by BM25, equal ones by id. Otherwise: the first ones.
+        time_limit_s: seconds for which the text itself may be searched; then the result says how far it came.
 
     Raises:
         InputError: nothing to look for, or not the syntax.
@@ -115,8 +120,33 @@ def search(
     if syntax == "regex":
         scan = scan_sentences(index, text, max(limit, 0), time_limit_s)
         hits: list[_Hit] = [(number, None, spans) for number, _, spans in scan.found]
-        return _result(index, hits, len(hits), scan.n_searched, scan.note, with_cells)
-    query = full_text_query(text) if syntax == "words" else storable(text)
+        return _result(index, hits, len(hits), scan.n_searched, (scan.note, "as a regular expression"), with_cells)
+    if syntax == "raw":
+        return _ranked(index, storable(text), limit, with_cells, "by a query of FTS5")
+    wanted = literal(text) if syntax == "literal" else parse_words(text)
+    if not wanted.literals:
+        found = _ranked(index, wanted.query, limit, with_cells, _WHOLE)
+        if found.n_matches:
+            return found
+    reading = read_sentences(index, wanted, time_limit_s)
+    spans = [
+        _spans(reading.wanted, index.text.sentence(number).text) for number in reading.ids[: max(limit, 0)].tolist()
+    ]
+    hits = [(int(number), None, own) for number, own in zip(reading.ids, spans, strict=False)]
+    told = (reading.note, _sought(reading.wanted))
+    return _result(index, hits, len(reading.ids), reading.n_searched, told, with_cells)
+
+
+_WHOLE = "as whole words; --literal finds them within longer words too"
+
+
+def _sought(wanted: Wanted) -> str:
+    if not wanted.words:
+        return "as they stand, within words too"
+    return f"{' '.join(wanted.words)} as whole words, {' '.join(one.text for one in wanted.literals)} as it stands"
+
+
+def _ranked(index: Index, query: str, limit: int, with_cells: bool, sought: str) -> SearchResult:
     ids = index.text.matching(query, _RANKED + 1)
     note, last = "", index.text.n_all_sentences
     if len(ids) > _RANKED:
@@ -124,7 +154,7 @@ def search(
         note = f"More than {_RANKED:,} sentences match: the best of the first {_RANKED:,} are shown. Add words."
     best = index.text.ranked(query, last, max(limit, 0))
     ranked: list[_Hit] = [(number, score, _unmark(found)) for number, score, found in best]
-    return _result(index, ranked, len(ids), index.text.n_all_sentences, note, with_cells)
+    return _result(index, ranked, len(ids), index.text.n_all_sentences, (note, sought), with_cells)
 
 
 def matching_sentences(index: Index, text: str, time_limit_s: float = TIME_LIMIT_S) -> tuple[np.ndarray, str]:
@@ -132,23 +162,62 @@ def matching_sentences(index: Index, text: str, time_limit_s: float = TIME_LIMIT
     if len(text) > 2 and text[0] == text[-1] == "/":
         scan = scan_sentences(index, text[1:-1], None, time_limit_s)
         return np.array([number for number, _, _ in scan.found], dtype=np.int64), scan.note
-    return index.text.matching(full_text_query(text)), ""
+    wanted = parse_words(text)
+    if not wanted.literals:
+        ids = index.text.matching(wanted.query)
+        if len(ids):
+            return ids, ""
+    reading = read_sentences(index, wanted, time_limit_s)
+    return reading.ids, reading.note
 
 
-def full_text_query(text: str) -> str:
-    """Words as an FTS5 query for all of them: each is quoted, so nothing in them is syntax.
+@dataclass(frozen=True)
+class Reading:
+    """What was found in the text itself, in corpus order."""
 
-    Raises:
-        InputError: there is no letter or digit in the text.
+    wanted: Wanted
+    """What was looked for in the end."""
+    ids: np.ndarray
+    n_searched: int
+    note: str
+
+
+def read_sentences(index: Index, wanted: Wanted, time_limit_s: float) -> Reading:
+    """Sentences with everything that is wanted, as far as the time allows; words that no sentence has, within longer ones.
+
+    Cost: a million sentences take some tenths of a second; those that have the words alone, where some are asked for.
     """
-    if not any(character.isalnum() for character in text):
-        raise InputError(
-            f"{text!r} has no word to search for",
-            "Expected at least one letter or digit: marks are not in the full-text table",
-            "Search for marks with --regex",
-        )
-    parts = re.findall(r'"([^"]*)"|([^\s"]+)', storable(text))
-    return " ".join(f'"{phrase or word}"' for phrase, word in parts)
+    whole = index.text.matching(wanted.query) if wanted.words else None
+    if wanted.literals and (whole is None or len(whole)):
+        found = _read(index, wanted, whole, time_limit_s)
+        if len(found.ids) or not wanted.words:
+            return found
+    found = _read(index, wanted.anywhere, None, time_limit_s)
+    if not len(found.ids):
+        return found
+    told = f"No sentence has {' '.join(wanted.words)} as whole words: these have it within longer words."
+    return replace(found, note=f"{told} {found.note}".strip())
+
+
+def _read(index: Index, wanted: Wanted, among: np.ndarray | None, time_limit_s: float) -> Reading:
+    deadline, n = time.monotonic() + time_limit_s, index.text.n_all_sentences
+    likes = [one.like for one in wanted.literals]
+    checks = [one.pattern for one in wanted.literals if not one.is_exact]
+    ids: list[int] = []
+    for first in range(0, n, _AT_ONCE):
+        if time.monotonic() > deadline:
+            return Reading(wanted, np.array(ids, dtype=np.int64), first, _stopped(time_limit_s, first, n))
+        some: range | np.ndarray = range(first, min(first + _AT_ONCE, n))
+        if among is not None:
+            begin, end = np.searchsorted(among, (first, first + _AT_ONCE))
+            some = among[begin:end]
+        found = index.text.alike(some, likes, "text" if checks else "id")
+        ids += [number for number, text in found if all(check.search(text) for check in checks)]
+    return Reading(wanted, np.array(ids, dtype=np.int64), n, "")
+
+
+def _spans(wanted: Wanted, text: str) -> Spans:
+    return tuple(match.span() for match in wanted.pattern.finditer(text))
 
 
 def _unmark(text: str) -> Spans:
@@ -232,7 +301,7 @@ def _result(
     found: list[_Hit],
     n_matches: int,
     n_searched: int,
-    note: str,
+    told: tuple[str, str],
     with_cells: bool,
 ) -> SearchResult:
     counts = n_cells_of_sentences(index, np.array([number for number, _, _ in found], dtype=np.int64))
@@ -253,4 +322,4 @@ def _result(
                 document=Document(document.id, document.name, document.metadata),
             )
         )
-    return SearchResult(tuple(hits), n_matches, n_searched, index.text.n_all_sentences, note)
+    return SearchResult(tuple(hits), n_matches, n_searched, index.text.n_all_sentences, *told)

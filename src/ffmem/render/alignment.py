@@ -7,6 +7,7 @@ from ffmem.render.terminal import one_line
 if TYPE_CHECKING:
     from ffmem.alignment.experiment import AlignmentStudy, Row
     from ffmem.alignment.extract import Measure, Reading
+    from ffmem.alignment.links import LeftOut
     from ffmem.alignment.scoring import Score
     from ffmem.analyses.intervals import Estimate
 
@@ -22,7 +23,12 @@ def alignment(study: "AlignmentStudy") -> str:
     """`ffmem align`: a row for each layer and head, then what is chosen without gold links, and other systems."""
     n_layers, n_maps = study.mean_norms.shape
     head = "".join(f"{f'{reading} {measure}':>13}" for measure, reading in _COLUMNS)
-    lines = [f"{one_line(study.model)}: {study.n_pairs:,} pairs", _what_counts(study), ""]
+    lines = [
+        f"{one_line(study.model)}: {study.n_pairs:,} pairs",
+        _what_counts(study),
+        *map(_left_out, study.left_out),
+        "",
+    ]
     lines += ["Alignment error rate in %, of the layer with all heads and of each head", f"  {'':7}{head}   mean norm"]
     for layer in range(n_layers):
         for place in range(n_maps):
@@ -65,6 +71,13 @@ def _what_counts(study: "AlignmentStudy") -> str:
     return (
         "Against a silver standard, the symmetrised links of eflomal, which learned from the same text without any gold links: "
         "an error rate here says how far two machines differ"
+    )
+
+
+def _left_out(one: "LeftOut") -> str:
+    return (
+        f"Left out of {one_line(one.name)}: {one.n_links:,} of {one.n_read:,} links, which point beyond the words of "
+        f"their pair (the first on line {one.first_line:,}: {one_line(one.first_link)})"
     )
 
 

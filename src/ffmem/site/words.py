@@ -1,19 +1,33 @@
 """From words to cells, as scripts that a page loads when it needs them: `fetch` is not allowed on pages from disk."""
 
 import json
-import re
 from array import array
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
+
+import regex
 
 Postings = dict[str, array]  # type: ignore[type-arg]
 """From a word to numbers of cells, ascending."""
-_WORD = re.compile(r"\w+")
+_UNSPACED = (
+    r"[[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\uff70\p{Bopomofo}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+    r"&&[\p{L}\p{N}\p{M}]]"
+)
+"""Letters of scripts without spaces around words; as in site-search.js, like all of these."""
+_WORD = regex.compile(
+    rf"(?V1)(?P<run>{_UNSPACED}+)|[[\p{{L}}\p{{N}}_]--{_UNSPACED}][[\p{{L}}\p{{N}}\p{{M}}_]--{_UNSPACED}]*|\p{{S}}"
+)
+_FIRST = regex.compile(rf"(?V1){_UNSPACED}|\p{{S}}")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def words_of(text: str) -> set[str]:
-    """The words of a text, in lower case."""
-    return set(_WORD.findall(text.lower()))
+    """The words of a text, in lower case; of scripts without spaces each character and each two in a row; each symbol."""
+    words: set[str] = set()
+    for match in _WORD.finditer(text.lower()):
+        run = match["run"] or ""
+        words |= {*run, *map("".join, pairwise(run))} if run else {match[0]}
+    return words
 
 
 def add(postings: Postings, words: Iterable[str], cell: int) -> None:
@@ -39,8 +53,11 @@ def merge(parts: Iterable[Postings]) -> Postings:
 
 
 def shard_of(word: str) -> str:
-    """The script that holds a word: named by its first two characters, as hexadecimal numbers."""
-    return "-".join(f"{ord(one):x}" for one in word[:2])
+    """The script that holds a word: named by its first two characters, as hexadecimal numbers.
+
+    Of scripts without spaces by the first alone: of two there are too many.
+    """
+    return "-".join(f"{ord(one):x}" for one in word[: 1 if _FIRST.match(word) else 2])
 
 
 def scripts(kind: str, postings: Mapping[str, array]) -> dict[str, bytes]:  # type: ignore[type-arg]

@@ -2,6 +2,21 @@
 "use strict";
 const ffmemShards = new Map();
 function ffmemTake(name, value) { ffmemShards.set(name, value); }
+const ffmemUnspaced = "(?:(?=[\\p{L}\\p{N}\\p{M}])[\\p{sc=Han}\\p{sc=Hiragana}\\p{sc=Katakana}\\u30fc\\uff70\\p{sc=Bopomofo}\\p{sc=Hangul}\\p{sc=Thai}\\p{sc=Lao}\\p{sc=Khmer}\\p{sc=Myanmar}])";
+const ffmemWord = new RegExp(`(${ffmemUnspaced}+)|(?!${ffmemUnspaced})[\\p{L}\\p{N}_](?:(?!${ffmemUnspaced})[\\p{L}\\p{N}\\p{M}_])*\\*?|\\p{S}`, "gu");
+// The words of a text, cut as src/ffmem/site/words.py does; of scripts without spaces each two characters in a row. And what is no word.
+function ffmemWords(text) {
+  const words = [];
+  const rest = text.toLowerCase().replace(ffmemWord, (word, run) => {
+    const characters = [...(run ?? "")];
+    if (characters.length > 1) for (let i = 1; i < characters.length; i += 1) words.push(characters[i - 1] + characters[i]);
+    else words.push(word);
+    return "";
+  });
+  return [words, rest.replace(/\s+/gu, "")];
+}
+const ffmemFirst = new RegExp(`^(?:${ffmemUnspaced}|\\p{S})`, "u");
+function ffmemShard(word) { return [...word].slice(0, ffmemFirst.test(word) ? 1 : 2).map((one) => one.codePointAt(0).toString(16)).join("-"); }
 (() => {
   const results = document.getElementById("results");
   const box = document.getElementById("find");
@@ -20,13 +35,12 @@ function ffmemTake(name, value) { ffmemShards.set(name, value); }
     }
     return waiting.get(name);
   };
-  const shard = (word) => [...word].slice(0, 2).map((one) => one.codePointAt(0).toString(16)).join("-");
   const unpack = (text) => { let last = 0; return text.split(" ").map((one) => (last += parseInt(one, 36))); };
   const cellsOf = async (kind, word) => {
     const beginning = word.endsWith("*");
     const plain = beginning ? word.slice(0, -1) : word;
     if (!plain || (beginning && [...plain].length < 2)) return [];
-    const found = await load(`${kind}-${shard(plain)}`);
+    const found = await load(`${kind}-${ffmemShard(plain)}`);
     if (!found) return [];
     if (!beginning) return Object.hasOwn(found, plain) ? unpack(found[plain]) : [];
     const all = new Set();
@@ -51,9 +65,12 @@ function ffmemTake(name, value) { ffmemShards.set(name, value); }
     const text = box.value.trim().toLowerCase();
     results.replaceChildren();
     if (!text) return;
+    const leftOut = [];
     const wanted = text.match(/\S+/g).flatMap((part) => {
       const kind = part.startsWith("promotes:") ? "p" : "t";
-      return (part.replace(/^promotes:/, "").match(/[\p{L}\p{N}_]+\*?/gu) ?? []).map((word) => [kind, word]);
+      const [words, rest] = ffmemWords(part.replace(/^promotes:/, ""));
+      if (rest) leftOut.push(rest);
+      return words.map((word) => [kind, word]);
     });
     const lists = await Promise.all(wanted.map(([kind, word]) => cellsOf(kind, word)));
     if (own !== asked) return;
@@ -77,7 +94,10 @@ function ffmemTake(name, value) { ffmemShards.set(name, value); }
       item.append(link, " fires on ", token(fires), " promotes ", ...promoted.flatMap((each) => [token(each), " "]));
       list.append(item);
     }
-    results.append(line, list);
+    const notes = [];
+    if (leftOut.length) notes.push(`Left out: ${leftOut.join(" ")}. Punctuation is not looked for here.`);
+    if (!found.length) notes.push("Only whole words are found here, and beginnings that end with a star; parts of words: ffmem search --literal.");
+    results.append(line, ...notes.map((text) => { const note = document.createElement("p"); note.className = "note"; note.textContent = text; return note; }), list);
     try { history.replaceState(null, "", `?q=${encodeURIComponent(box.value)}`); } catch { /* some browsers refuse it on pages from disk */ }
   };
   let timer = 0;

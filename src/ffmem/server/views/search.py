@@ -127,7 +127,7 @@ def _sentences(index: Index, question: Question, limit: int) -> SearchResult | N
         return None
     if question.regex:
         return search(index, question.regex, syntax="regex", limit=limit, time_limit_s=REGEX_TIME_S)
-    return search(index, question.words, limit=limit)
+    return search(index, question.words, limit=limit, time_limit_s=REGEX_TIME_S)
 
 
 def _promoted(index: Index, one: FoundCell) -> tuple[str, ...]:
