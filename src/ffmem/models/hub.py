@@ -18,19 +18,20 @@ _SHARDS = "model-*-of-*.safetensors"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 
 
-def from_hub(model: str, revision: str | None = None) -> Path:
+def from_hub(model: str, revision: str | None = None, *, code: bool = False) -> Path:
     """The folder with a hub model's files: those that are needed, downloaded unless they are in the hub's own cache.
 
     Args:
         model: its id, or id@revision.
         revision: branch, tag or commit.
+        code: whether its Python files are needed, too.
 
     Raises:
-        InputError: it is not to be had, or holds no model that can be loaded.
+        InputError: it cannot be found, or holds no model that can be loaded.
     """
     model, revision = _split(model, revision)
     try:
-        files = _needed(_listing(model, revision), model)
+        files = _needed(_listing(model, revision), model, code)
         return Path(huggingface_hub.snapshot_download(model, revision=revision, allow_patterns=files))
     except FfmemError:
         raise

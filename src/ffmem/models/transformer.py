@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
 from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
-from ffmem.models.base import Family, Layout, ModelFacts, Projection
+from ffmem.models.base import Family, Layout, ModelFacts, Origin, Projection
 from ffmem.models.feed_forward import FeedForward, MixtureLayer, at, read_layer
 from ffmem.models.unembedding import LinearScore, Scores, Unembedding
 from ffmem.models.vocabulary import token_bytes
@@ -67,6 +67,10 @@ class Transformer:
 
     def __init__(self, name: str, family: Family, module: Any, tokenizer: Any) -> None:
         self.family, self.module, self.tokenizer = family, module, tokenizer
+        self.origin = Origin()
+        """What its folder brought beside these weights; `load_model` fills it in."""
+        self.n_embedded: int | None = None
+        """Rows of the embedding, where the tokenizer has tokens beyond them; None: where each token has one."""
         layouts = family.layout(module.config)
         self._layouts = layouts if isinstance(layouts, tuple) else (layouts,)
         self._backbones = [at(module, layout.backbone) for layout in self._layouts]
@@ -399,6 +403,20 @@ class Transformer:
                 "Write --bos auto",
             )
         return (self.tokenizer.bos_token_id,), ()
+
+    def check_tokens(self, largest: int) -> None:
+        """Refuse a text whose largest id has no row in the embedding.
+
+        Raises:
+            InputError: it has none; the message names the token and both sizes.
+        """
+        if self.n_embedded is not None and largest >= self.n_embedded:
+            raise InputError(
+                f"the token {self.tokenizer.convert_ids_to_tokens(largest)!r} of the text has the id {largest:,}, and the embedding of "
+                f"{self.facts.name} {self.n_embedded:,} rows (its tokenizer knows {len(self.tokenizer):,} tokens)",
+                "Expected a row for each token of the text",
+                "Leave that token out of the text, or resize the embedding to the tokenizer, train it, and save the model again",
+            )
 
     @property
     def pad_id(self) -> int:

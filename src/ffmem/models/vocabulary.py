@@ -7,6 +7,8 @@ from typing import Any
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _METASPACE = "▁"
+UNREACHABLE = "\ue000"
+"""Before tokens that no text is split into: those of the other language alone. It is for private use, and replaced in texts."""
 
 
 @cache
@@ -47,7 +49,7 @@ def token_bytes(tokenizer: Any, d_vocab: int = 0) -> list[bytes]:
         if number in added
         else f"<id {number}>".encode()
         if string is None
-        else _bytes_of(string, byte_level, metaspace)
+        else _bytes_of(string.removeprefix(UNREACHABLE), byte_level, metaspace)
         for number, string in enumerate(strings)
     ]
 
