@@ -136,6 +136,8 @@ class Build:
                 device=device,
                 revision=self._request.revision,
                 quantize=options.quantize,
+                trust_remote_code=self._run.trust_remote_code,
+                architecture=options.architecture,
             )
         check_options(model, options)
         identity = self._identify(model)
@@ -295,6 +297,7 @@ class Build:
             job_hash=hash_of(without_exclusions(identity)),
             checkpoint_s=float(self._run.checkpoint_s),
             weights=hashes_of(model),
+            trust_remote_code=self._run.trust_remote_code,
         )
         if self._request.base is not None:
             self._take_base(model, self._request.base, job)

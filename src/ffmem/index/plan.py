@@ -115,7 +115,13 @@ def plan_index(
     with torch_threads_kept(), tempfile.TemporaryDirectory(prefix="ffmem-plan-") as folder:
         torch.set_num_threads(options.threads)
         loaded = load_model(
-            request.model, dtype=options.dtype, device=options.device, revision=revision, quantize=options.quantize
+            request.model,
+            dtype=options.dtype,
+            device=options.device,
+            revision=revision,
+            quantize=options.quantize,
+            trust_remote_code=run.trust_remote_code,
+            architecture=options.architecture,
         )
         loaded.weights_hash()
         model_s = start_s + time.monotonic() - begin
@@ -256,6 +262,7 @@ def _probe_speed(model: Transformer, request: Request, run: RunOptions, folder: 
         run_id="plan",
         job_hash="plan",
         checkpoint_s=float("inf"),
+        trust_remote_code=run.trust_remote_code,
     )
     n_layers = len(indexed_cells(model, options).layers)
     # as many scans as can be asked for: a small corpus is scanned again and again

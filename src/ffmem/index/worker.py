@@ -92,6 +92,8 @@ class IndexJob:
     checkpoint_s: float
     weights: dict[str, str] = field(default_factory=dict)
     """Hashes of the model that is meant, as in an index's identity: see `check`."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the model may be run."""
 
     def start(self, slot: int, files: Files | None = None) -> "IndexWorker":
         """A worker that goes on from the state file of this slot, if there is one."""
@@ -104,6 +106,8 @@ class IndexJob:
                 device=options.device,
                 revision=self.revision,
                 quantize=options.quantize,
+                trust_remote_code=self.trust_remote_code,
+                architecture=options.architecture,
             )
             return IndexWorker(self, slot, model, files)
 
@@ -296,11 +300,12 @@ def make_accumulator(shape: Shape, device: str) -> Accumulator:
 
 
 def hashes_of(model: Transformer) -> dict[str, str]:
-    """What tells a model from others: its weights, its config, its tokenizer."""
+    """What tells a model from others: its weights, its config, its tokenizer; an adapter and code where it has them."""
     return {
         "weights_sha256": model.weights_hash(),
         "config_sha256": model.config_hash(),
         "tokenizer_sha256": model.tokenizer_hash(),
+        **model.origin.identity,
     }
 
 

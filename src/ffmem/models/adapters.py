@@ -151,8 +151,9 @@ def _check_all_taken(beside: Any, found: dict[str, Tensor], folder: Path, config
     """Each tensor of the adapter's file stands in the model as it is in the file, and no other was made up."""
     from peft import get_peft_model_state_dict
 
-    embeddings = any("embed" in name or "wte" in name or "lm_head" in name for name in found)
-    taken = get_peft_model_state_dict(beside, save_embedding_layers=embeddings)
+    taken = get_peft_model_state_dict(beside, save_embedding_layers=False)
+    with_embeddings = get_peft_model_state_dict(beside, save_embedding_layers=True)
+    taken |= {name: tensor for name, tensor in with_embeddings.items() if name in found}
     heads = ("score", "classifier", "v_head", "qa_outputs")
     wrong = [
         name
@@ -160,7 +161,7 @@ def _check_all_taken(beside: Any, found: dict[str, Tensor], folder: Path, config
         if (name not in taken and not any(part in heads for part in name.split(".")))
         or (name in taken and not torch.equal(taken[name].to(tensor.dtype), tensor))
     ]
-    wrong += [name for name in taken if name not in found and not (embeddings and "base_layer" in name)]
+    wrong += [name for name in taken if name not in found]
     if wrong:
         raise InputError(
             f"the adapter in {folder} does not fit its model: {wrong[0]} has no place there, or is missing",

@@ -158,6 +158,7 @@ def _code(folder: Path, config: dict[str, Any], trusted: bool, architecture: str
     named = {"config.json": config.get("auto_map"), "tokenizer_config.json": _tokenizer_code(folder)}
     asking = [file for file, found in named.items() if found]
     if not asking:
+        config.pop("auto_map", None)
         return ()
     if architecture is not None:
         config.pop("auto_map", None)

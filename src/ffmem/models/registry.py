@@ -18,7 +18,7 @@ from ffmem.models.quiet import quiet
 from ffmem.models.sources import model_name, resolve
 from ffmem.models.tokenizers import TOKENIZER_FILES, check_vocabulary, read_tokenizer
 from ffmem.models.transformer import Transformer
-from ffmem.models.weight_files import has_weights
+from ffmem.models.weight_files import check_same, find_weights, has_weights
 from ffmem.models.weights import packing, take_packed_weights
 from ffmem.options import Dtype, Quantize
 
@@ -120,7 +120,10 @@ def find_parts(
     if not (folder / ADAPTER).is_file():
         return take_apart(folder, trust_remote_code=trust_remote_code, architecture=architecture)
     config = adapter_config(folder)
-    name, base_revision = (str(folder), None) if has_weights(folder) else base_of(folder, config)
+    whole = has_weights(folder)
+    name, base_revision = (str(folder), None) if whole else base_of(folder, config)
+    if whole:
+        _check_unmerged(folder, str(config.get("base_model_name_or_path") or ""))
     base = folder if name == str(folder) else resolve(name, base_revision, code=trust_remote_code)
     if base != folder and (base / ADAPTER).is_file():
         raise InputError(
@@ -131,6 +134,21 @@ def find_parts(
     brought = take_apart(base, trust_remote_code=trust_remote_code, architecture=architecture)
     own_tokenizer = base != folder and any((folder / file).is_file() for file in TOKENIZER_FILES)
     return replace(brought, adapter=folder, tokenizer=folder if own_tokenizer else base)
+
+
+def _check_unmerged(folder: Path, named: str) -> None:
+    """A folder with weights and an adapter may hold the merged model: not if its weights are those of the adapter's model."""
+    base = Path(named)
+    if not named or not base.is_dir() or base.resolve() == folder.resolve() or not has_weights(base):
+        return
+    try:
+        check_same(folder, find_weights(folder), find_weights(base))
+    except InputError as error:
+        raise InputError(
+            f"{folder} holds an adapter, and holds other weights than {base}, the model that the adapter belongs to",
+            "Expected that model's weights, or no adapter: perhaps it is merged into these already",
+            f"If it is merged: move {ADAPTER} to another folder; if not: give the adapter in a folder of its own",
+        ) from error
 
 
 def _adapter_on_packed(adapter: Path, quantize: Quantize) -> InputError:

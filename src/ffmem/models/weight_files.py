@@ -29,6 +29,8 @@ _TRAINING = re.compile(
     r"training_args\.bin|optimizer\.(?:bin|pt)|scheduler\.(?:bin|pt)|scaler\.pt|rng_state.*\.pth|random_states.*\.pkl"
 )
 """What a trainer keeps beside a model to go on from."""
+_ADAPTER = re.compile(r"adapter_model\.(?:safetensors|bin)")
+"""Judged by whoever reads the folder's adapter."""
 _HOLDS_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 _MOVE = "Move what is not meant to another folder, and run the same command again"
 
@@ -106,7 +108,7 @@ def find_weights(folder: Path) -> WeightFiles:
     used = WeightFiles(sets.pop(variant))
     others = [name for name in names if _ORIGINAL.fullmatch(name) or _OTHER_FRAMEWORKS.fullmatch(name)]
     for other in sets.values():
-        _check_same(folder, used, WeightFiles(other))
+        check_same(folder, used, WeightFiles(other))
         others += [link for link in other if link.endswith(".safetensors")]
     if pickled and not _is_converted(used, folder):
         for name in pickled:
@@ -115,7 +117,8 @@ def find_weights(folder: Path) -> WeightFiles:
     _check_originals(folder, used, [name for name in others if _ORIGINAL.fullmatch(name)])
     known = {file.name for file in used.links.values()} | set(others) | set(pickled)
     for name in names:
-        if name.endswith(_HOLDS_WEIGHTS) and name not in known and not _TRAINING.fullmatch(name):
+        accounted = name in known or _TRAINING.fullmatch(name) or _ADAPTER.fullmatch(name)
+        if name.endswith(_HOLDS_WEIGHTS) and not accounted:
             raise InputError(
                 f"{folder} holds weights that are no part of its model: {name}",
                 f"Expected one set of weights; this one is {', '.join(sorted(used.links))[:200]}",
@@ -251,8 +254,12 @@ def _nothing_to_read(folder: Path, names: list[str]) -> InputError:
     )
 
 
-def _check_same(folder: Path, used: WeightFiles, other: WeightFiles) -> None:
-    """Another set must hold the same tensors, perhaps in a smaller number type."""
+def check_same(folder: Path, used: WeightFiles, other: WeightFiles) -> None:
+    """Refuse another set that does not hold the same tensors, perhaps in a smaller number type.
+
+    Raises:
+        InputError: a tensor differs, or stands in one set only.
+    """
     with used.reading() as read, other.reading() as read_other:
         for name in other.tensors:
             if name not in used.tensors or not _equal(read(name), read_other(name)):
