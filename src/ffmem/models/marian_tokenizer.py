@@ -1,6 +1,7 @@
 """The tokenizer of Marian, two models of SentencePiece and a vocabulary of its own, as one fast tokenizer."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from ffmem.errors import InputError
 from ffmem.models.vocabulary import UNREACHABLE
 
 _NORMAL, _USER = 1, 4
+_REPLACED = "\ue001"
 
 
 def from_marian(view: Path, folder: Path) -> Any:
@@ -35,11 +37,14 @@ def from_marian(view: Path, folder: Path) -> Any:
     # a list by ids: with its score what the source model may choose, under another name what it may not
     entries = [("", 0.0)] * len(vocabulary)
     for token, number in vocabulary.items():
-        kept = token in scores or token in ("<unk>", "</s>", "<pad>") or _is_language(token)
+        kept = token in scores or token in ("<unk>", "</s>", "<pad>")
         entries[number] = (token if kept else UNREACHABLE + token, scores.get(token, 0.0))
     entries += [(piece, score) for piece, score in scores.items() if piece not in vocabulary]
     tokenizer = Tokenizer(models.Unigram(entries, unk_id=vocabulary["<unk>"], byte_fallback=False))
-    steps: list[Any] = [normalizers.Replace(UNREACHABLE, "\ue001")]
+    languages = [token for token in vocabulary if token.startswith(">>") and token.endswith("<<")]
+    steps: list[Any] = [normalizers.Replace(UNREACHABLE, _REPLACED)]
+    # the code of a language stands at the beginning of a text, or it is text
+    steps += [normalizers.Replace(Regex("^" + re.escape(token)), _REPLACED + token) for token in languages]
     if source.normalizer_spec.precompiled_charsmap:
         steps.append(normalizers.Precompiled(source.normalizer_spec.precompiled_charsmap))
     if source.normalizer_spec.remove_extra_whitespaces:
@@ -51,9 +56,6 @@ def from_marian(view: Path, folder: Path) -> Any:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", vocabulary["</s>"])]
     )
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in vocabulary if _is_language(token)])
+    tokenizer.add_tokens([AddedToken(UNREACHABLE + token, normalized=True) for token in languages])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
 
-
-def _is_language(token: str) -> bool:
-    return token.startswith(">>") and token.endswith("<<")

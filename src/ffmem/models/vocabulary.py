@@ -45,7 +45,7 @@ def token_bytes(tokenizer: Any, d_vocab: int = 0) -> list[bytes]:
     byte_level, metaspace = is_byte_level(tokenizer), bool(_decoder_types(tokenizer) & {"Metaspace", "Replace"})
     strings = tokenizer.convert_ids_to_tokens(list(range(size)))
     return [
-        added[number].encode()
+        added[number].removeprefix(UNREACHABLE).encode()
         if number in added
         else f"<id {number}>".encode()
         if string is None

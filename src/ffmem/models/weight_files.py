@@ -109,7 +109,7 @@ def find_weights(folder: Path) -> WeightFiles:
     others = [name for name in names if _ORIGINAL.fullmatch(name) or _OTHER_FRAMEWORKS.fullmatch(name)]
     for other in sets.values():
         check_same(folder, used, WeightFiles(other))
-        others += [link for link in other if link.endswith(".safetensors")]
+        others += [file.name for link, file in other.items() if link.endswith(".safetensors")]
     if pickled and not _is_converted(used, folder):
         for name in pickled:
             _check_same_pickled(folder, used, folder / name)
