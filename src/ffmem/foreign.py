@@ -41,7 +41,10 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or (isinstance(error, RuntimeError) and bool(re.search(r"can't allocate memory|CUDA out of memory|std::bad_alloc", text)))
+        or (
+            isinstance(error, RuntimeError)
+            and bool(re.search(r"can't allocate memory|CUDA out of memory|std::bad_alloc", text))
+        )
     )
 
 
@@ -72,7 +75,9 @@ def explained(error: BaseException, what: str = "") -> FfmemError | None:
         )
     if type(error).__name__ == "SafetensorError":
         return StoreError(
-            f"{what or 'a safetensors file'} cannot be read: {line}", "Expected a whole safetensors file", "Copy or download it again"
+            f"{what or 'a safetensors file'} cannot be read: {line}",
+            "Expected a whole safetensors file",
+            "Copy or download it again",
         )
     if isinstance(error, RuntimeError) and "cannot cache function" in line:
         return InputError(
@@ -82,7 +87,15 @@ def explained(error: BaseException, what: str = "") -> FfmemError | None:
         )
     if isinstance(error, (RuntimeError, AssertionError)) and re.search(r"CUDA|NVIDIA driver|cuda", line):
         return InputError(
-            f"the GPU cannot be used: {line}", "Expected a GPU that torch can use", "Write --device cpu, or look at nvidia-smi"
+            f"the GPU cannot be used: {line}",
+            "Expected a GPU that torch can use",
+            "Write --device cpu, or look at nvidia-smi",
+        )
+    if isinstance(error, RuntimeError) and "home directory" in line:
+        return InputError(
+            f"this user has no home folder: {line}",
+            "Expected one, for caches",
+            "Name one: export HOME=/tmp, or FFMEM_CACHE=/tmp/ffmem",
         )
     if isinstance(error, RecursionError):
         return InputError(f"{what or 'the input'} is nested too deeply", "Expected fewer levels", "Check the file")
@@ -98,7 +111,8 @@ def _no_memory(error: BaseException, what: str) -> FfmemError:
     return ModelError(
         f"there is not enough memory{f' for {what}' if what else ''}: {first_line(error)}",
         "Expected room for the model, one batch and the lists of its cells, for each worker",
-        "Write fewer --workers or a smaller --batch-tokens, or take fewer cells with --cells; ffmem index --plan tells what is needed",
+        "Write fewer --workers or a smaller --batch-tokens, or take fewer cells with --cells; ffmem index "
+        "--plan tells what is needed",
     )
 
 
@@ -118,7 +132,10 @@ def _of_sqlite(error: sqlite3.DatabaseError, what: str) -> FfmemError:
             "Expected a file that this user may write to",
             "Change its permissions, or copy the folder to where you may write",
         )
-    if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError) and "malformed" not in text:
+    if (
+        isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError)
+        and "malformed" not in text
+    ):
         return None if isinstance(error, sqlite3.ProgrammingError) else _damaged(name, text)  # type: ignore[return-value]
     return _damaged(name, text)
 
@@ -150,12 +167,17 @@ def _of_the_system(error: OSError, what: str) -> FfmemError | None:
         return StoreError(
             f"{name} cannot be read or written: {reason}",
             "Expected a file or folder that this user may use",
-            "Change its permissions, or choose another folder; for a folder of caches: export HOME=..., or FFMEM_CACHE, HF_HOME and "
+            "Change its permissions, or choose another folder; for a folder of caches: export HOME=..., or "
+            "FFMEM_CACHE, HF_HOME and "
             "NUMBA_CACHE_DIR",
         )
     told = {
-        errno.ENOENT: ("does not exist", "Expected it there", "Check the path"),
-        errno.ENOTDIR: ("lies below a file, not a folder", "Expected a folder", "Choose another path, or move that file away"),
+        errno.ENOENT: ("does not exist, and cannot be made there", "Expected it there", "Check the path"),
+        errno.ENOTDIR: (
+            "lies below a file, not a folder",
+            "Expected a folder",
+            "Choose another path, or move that file away",
+        ),
         errno.EISDIR: ("is a folder", "Expected a file", "Give a file, or move that folder away"),
         errno.EEXIST: ("is there already", "Expected a new name", "Choose another path, or move that file away"),
         errno.ENOTEMPTY: ("is a folder that is not empty", "Expected a new or empty one", "Choose another folder"),
@@ -165,8 +187,16 @@ def _of_the_system(error: OSError, what: str) -> FfmemError | None:
             "Choose a shorter path",
         ),
         errno.ELOOP: ("is a link that leads to itself", "Expected a file or folder", "Remove that link"),
-        errno.EMFILE: ("cannot be opened: too many files are open", "Expected room for one more", "Raise the limit: ulimit -n 4096"),
-        errno.EIO: ("cannot be read: its disk fails", "Expected a disk without errors", "Copy what can be read to another disk"),
+        errno.EMFILE: (
+            "cannot be opened: too many files are open",
+            "Expected room for one more",
+            "Raise the limit: ulimit -n 4096",
+        ),
+        errno.EIO: (
+            "cannot be read: its disk fails",
+            "Expected a disk without errors",
+            "Copy what can be read to another disk",
+        ),
         errno.ESTALE: ("is gone from its network disk", "Expected it there", "Run the same command again"),
         errno.EADDRINUSE: ("is an address in use", "Expected a free port", "Choose another with --port"),
     }.get(error.errno or 0)
@@ -175,8 +205,12 @@ def _of_the_system(error: OSError, what: str) -> FfmemError | None:
     if isinstance(error, (ConnectionError, TimeoutError)) and not isinstance(error, BrokenPipeError):
         return InputError(f"the network failed: {reason}", "Expected a connection", "Run the same command again")
     if error.errno is None:  # libraries raise it for what they find in files, without a number
-        return InputError(f"{what or 'a file'} cannot be read: {reason}", "Expected a whole file", "Copy or download it again")
-    return StoreError(f"{name} cannot be read or written: {reason}", "Expected a disk that works", "Check the path and its disk")
+        return InputError(
+            f"{what or 'a file'} cannot be read: {reason}", "Expected a whole file", "Copy or download it again"
+        )
+    return StoreError(
+        f"{name} cannot be read or written: {reason}", "Expected a disk that works", "Check the path and its disk"
+    )
 
 
 def _no_module(error: ModuleNotFoundError) -> InputError | None:
@@ -191,6 +225,7 @@ def _no_module(error: ModuleNotFoundError) -> InputError | None:
 def bug(error: BaseException) -> str:
     """What to say of an error that nobody foresaw, in three parts like any other."""
     return (
-        f"{type(error).__name__}: {first_line(error)}. This is a bug of ffmem: expected an answer, or an error that says what to do. "
+        f"{type(error).__name__}: {first_line(error)}. This is a bug of ffmem: expected an answer, or an "
+        "error that says what to do. "
         "Run the same command with --debug, and report the traceback, the command and the version (ffmem --version)"
     )

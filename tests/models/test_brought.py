@@ -1,4 +1,4 @@
-"""What a folder brings beside its weights: each thing is used, or refused by name; coefficients are compared with plain hooks."""
+"""What a folder brings beside its weights: used, or refused by name; coefficients are compared with plain hooks."""
 
 import json
 import shutil
@@ -58,7 +58,7 @@ LORAS = {
     "dora": {"target_modules": ["down_proj", "up_proj", "v_proj"], "use_dora": True},
     "whole modules": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "norm"]},
     "embedding": {"target_modules": ["embed_tokens", "down_proj"]},
-    "patterns": {"target_modules": ["gate_proj", "down_proj"], "rank_pattern": {"down_proj": 3}, "alpha_pattern": {"gate_proj": 9}},
+    "patterns": {"target_modules": ["gate_proj", "down_proj"], "rank_pattern": {"down_proj": 3}},
 }  # fmt: skip
 
 
@@ -130,7 +130,9 @@ def test_a_pickled_adapter_and_one_for_t5(copy_of: CopyOf, tmp_path: Path) -> No
     from transformers import AutoModelForSeq2SeqLM
 
     base, adapter = copy_of("t5"), tmp_path / "adapter"
-    model = with_peft(AutoModelForSeq2SeqLM.from_pretrained(base), peft.LoraConfig(r=2, target_modules=["wi", "wo", "v"]))
+    model = with_peft(
+        AutoModelForSeq2SeqLM.from_pretrained(base), peft.LoraConfig(r=2, target_modules=["wi", "wo", "v"])
+    )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -242,7 +244,9 @@ def test_without_peft(copy_of: CopyOf, monkeypatch: pytest.MonkeyPatch) -> None:
     base = copy_of("llama")
     (base / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(InputError, match=r"brings an adapter \(LORA\).*extra 'adapters'.*pip install -e '\.\[adapters\]'"):
+    with pytest.raises(
+        InputError, match=r"brings an adapter \(LORA\).*extra 'adapters'.*pip install -e '\.\[adapters\]'"
+    ):
         load_model(base)
 
 
@@ -364,7 +368,12 @@ def test_a_tensor_without_a_place_is_refused(name: str, copy_of: CopyOf) -> None
 def test_constants_are_passed_over_and_heads_are_told(copy_of: CopyOf) -> None:
     folder = copy_of("llama")
     before = load_model(folder).weights_hash()
-    more = ("model.layers.0.self_attn.rotary_emb.inv_freq", "score.weight", "v_head.summary.weight", "v_head.summary.bias")
+    more = (
+        "model.layers.0.self_attn.rotary_emb.inv_freq",
+        "score.weight",
+        "v_head.summary.weight",
+        "v_head.summary.bias",
+    )
     change_weights(folder, lambda weights: weights.update({name: torch.ones(3) for name in more}))
     model = load_model(folder)
     assert model.origin.unused == {"score": 1, "v_head": 2} and model.weights_hash() == before
@@ -400,7 +409,9 @@ def test_a_head_that_is_tied_and_differs(copy_of: CopyOf) -> None:
     change_config(folder, tie_word_embeddings=False)
     head = load_file(folder / WEIGHTS)["lm_head.weight"]
     assert torch.equal(load_model(folder).module.lm_head.weight, head)
-    change_weights(folder, lambda weights: weights.update({"lm_head.weight": weights["model.embed_tokens.weight"].clone()}))
+    change_weights(
+        folder, lambda weights: weights.update({"lm_head.weight": weights["model.embed_tokens.weight"].clone()})
+    )
     change_config(folder, tie_word_embeddings=True)
     load_model(folder)
 
@@ -440,7 +451,9 @@ def test_a_head_that_is_neither_tied_nor_there(copy_of: CopyOf) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("variant", ["llama", "bert"])
-def test_settings_that_change_no_number(settings: dict[str, object], variant: str, copy_of: CopyOf, tiny_folder: Folder) -> None:
+def test_settings_that_change_no_number(
+    settings: dict[str, object], variant: str, copy_of: CopyOf, tiny_folder: Folder
+) -> None:
     folder = copy_of(variant)
     change_config(folder, **settings)
     changed, plain = load_model(folder), load_model(tiny_folder(variant))

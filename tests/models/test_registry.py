@@ -116,7 +116,8 @@ def test_a_slow_tokenizer(copy: Path) -> None:
         path.unlink()
     ByT5Tokenizer().save_pretrained(copy)
     with pytest.raises(
-        InputError, match=r"is a slow one, without a tokenizer\.json: ByT5Tokenizer\. Expected a fast tokenizer: byte offsets"
+        InputError,
+        match=r"is a slow one, without a tokenizer\.json: ByT5Tokenizer\. Expected a fast tokenizer: byte offsets",
     ):
         load_model(copy)
 
@@ -163,7 +164,9 @@ def test_damaged_weights(damage: Callable[[Path], None], copy: Path) -> None:
 
 def test_no_weights(copy: Path) -> None:
     (copy / WEIGHTS).unlink()
-    with pytest.raises(InputError, match=r"holds no weights\. Expected model\.safetensors, .* Save the model into that folder"):
+    with pytest.raises(
+        InputError, match=r"holds no weights\. Expected model\.safetensors, .* Save the model into that folder"
+    ):
         load_model(copy)
 
 

@@ -1,4 +1,4 @@
-"""Tokenizers without a tokenizer.json are converted and held to the program they come from; tokens without a row are refused."""
+"""Tokenizers without a tokenizer.json are held to the program they come from; tokens without a row are refused."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from ffmem import IndexOptions, InputError, ModelError, RunOptions, build_index, load_model
 from ffmem.models.sentences_to_prove import PROOF
@@ -107,12 +107,18 @@ def marian(tmp_path: Path) -> Path:
         processor = sentencepiece.SentencePieceProcessor()
         processor.load(str(folder / f"{name}.spm"))
         known[name] = [processor.id_to_piece(number) for number in range(len(processor))]
-    ordered = ["</s>", "<unk>", *sorted({*known["source"], *known["target"], "▁Haus", "xx"} - {"<s>", "</s>", "<unk>"}, reverse=True)]
+    ordered = [
+        "</s>",
+        "<unk>",
+        *sorted({*known["source"], *known["target"], "▁Haus", "xx"} - {"<s>", "</s>", "<unk>"}, reverse=True),
+    ]
     missing = next(piece for piece in reversed(known["source"]) if len(piece) == 1 and piece in "😀語")
     ordered.remove(missing)
     ordered += [">>fra<<", "<pad>"]
     (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(ordered)}))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "MarianTokenizer", "source_lang": "en"}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "MarianTokenizer", "source_lang": "en"})
+    )
     module: Any = tiny_model("marian", len(ordered))
     module.save_pretrained(folder)
     change_config(folder, pad_token_id=len(ordered) - 1, decoder_start_token_id=len(ordered) - 1)
@@ -125,7 +131,16 @@ def test_marian_as_the_hub_has_it(marian: Path) -> None:
     slow = AutoTokenizer.from_pretrained(marian)
     assert type(slow).__name__ == "MarianTokenizer"
     model, missing = load_model(marian), (marian / "missing").read_text()
-    texts = [*PROOF, "naïve old village", "<unk> </s>", "Haus xx Haus", ">>fra<< the old village", ">>fra<<the", "the >>fra<< old", "  the   silver engines "]
+    texts = [
+        *PROOF,
+        "naïve old village",
+        "<unk> </s>",
+        "Haus xx Haus",
+        ">>fra<< the old village",
+        ">>fra<<the",
+        "the >>fra<< old",
+        "  the   silver engines ",
+    ]
     for text in texts:
         if missing not in text:
             assert model.tokenizer(text).input_ids == slow(text).input_ids, text
@@ -168,7 +183,9 @@ def test_words_without_a_tokenizer_json(lower: bool, tiny_folder: Folder, tmp_pa
     vocabulary = load_model(folder).tokenizer.get_vocab()
     without_tokenizer(folder)
     (folder / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)) + "\n")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": lower}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": lower})
+    )
     model = load_model(folder)
     ids = model.tokenizer("The lazy dog").input_ids
     assert ids[0] == vocabulary["[CLS]"] and ids[-1] == vocabulary["[SEP]"]
@@ -180,19 +197,20 @@ def test_tekken_alone(copy: Path) -> None:
 
     without_tokenizer(copy)
     words = [bytes([number]) for number in range(256)] + [b"th", b"the", b" the", b"er", b"in", b"an", b"on"]
-    special = [{"rank": n, "token_str": text, "is_control": True} for n, text in enumerate(("<unk>", "<s>", "</s>", "<pad>"))]
+    special = [
+        {"rank": n, "token_str": text, "is_control": True} for n, text in enumerate(("<unk>", "<s>", "</s>", "<pad>"))
+    ]
     pattern = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     config = {"pattern": pattern, "num_vocab_tokens": len(words), "default_vocab_size": len(words) + 4,
               "default_num_special_tokens": 4, "version": "v3"}  # fmt: skip
-    vocab = [{"rank": n, "token_bytes": base64.b64encode(word).decode(), "token_str": None} for n, word in enumerate(words)]
+    vocab = [
+        {"rank": n, "token_bytes": base64.b64encode(word).decode(), "token_str": None} for n, word in enumerate(words)
+    ]
     (copy / "tekken.json").write_text(json.dumps({"config": config, "vocab": vocab, "special_tokens": special}))
-    expected = tiktoken.Encoding("t", pat_str=pattern, mergeable_ranks={w: n for n, w in enumerate(words)}, special_tokens={})
-    try:
-        model = load_model(copy)
-    except InputError as error:  # a refusal that says what to take is as good
-        print(error)
-        assert "tokenizer" in error.got and "tokenizer.json" in error.expected + error.mend
-        return
+    expected = tiktoken.Encoding(
+        "t", pat_str=pattern, mergeable_ranks={w: n for n, w in enumerate(words)}, special_tokens={}
+    )
+    model = load_model(copy)
     for text in PROOF:
         assert model.tokenizer(text, add_special_tokens=False).input_ids == [4 + n for n in expected.encode(text)]
 
@@ -221,10 +239,10 @@ def test_a_token_beyond_the_embedding_is_refused_when_a_text_has_it(copy: Path, 
 
 
 def test_the_tokenizer_of_another_model(copy: Path) -> None:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    LlamaForCausalLM(LlamaConfig(vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-                                 num_key_value_heads=2)).save_pretrained(copy)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    LlamaForCausalLM(config).save_pretrained(copy)
     with pytest.raises(InputError, match=r"the tokenizer of llama has \d+ tokens, .* and the embedding 50 rows"):
         load_model(copy)
 
@@ -240,5 +258,3 @@ def test_rows_that_cancel_are_finite(copy: Path) -> None:
     change_weights(copy, lambda weights: weights["lm_head.weight"][17].copy_(torch.full((32,), 3e38)))
     assert load_file(copy / "model.safetensors")["lm_head.weight"][17].isfinite().all()
     load_model(copy)
-
-

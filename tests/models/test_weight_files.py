@@ -85,7 +85,9 @@ def test_a_part_with_more_than_the_index_says(copy: Path) -> None:
         load_model(copy)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": {"a": "../../other.safetensors"}}', '{"weight_map": {}}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"weight_map": {"a": "../../other.safetensors"}}', '{"weight_map": {}}']
+)
 def test_a_broken_index(content: str, copy: Path) -> None:
     (copy / WEIGHTS).unlink()
     (copy / INDEX).write_text(content)
@@ -126,7 +128,9 @@ def test_a_variant_alone_is_the_model(copy: Path) -> None:
 
 
 def test_a_variant_that_differs(copy: Path) -> None:
-    save({name: tensor.half() * 2 for name, tensor in load_file(copy / WEIGHTS).items()}, copy / "model.fp16.safetensors")
+    save(
+        {name: tensor.half() * 2 for name, tensor in load_file(copy / WEIGHTS).items()}, copy / "model.fp16.safetensors"
+    )
     with pytest.raises(InputError, match=r"two sets of weights that differ"):
         load_model(copy)
 
@@ -141,17 +145,23 @@ def test_a_pickle_beside_that_differs_in_one_number(copy: Path) -> None:
     pickled(copy)
     name = "model.layers.1.mlp.down_proj.weight"
     change_weights(copy, lambda weights: weights[name].view(-1)[777].add_(1e-3))
-    with pytest.raises(InputError, match=rf"model\.safetensors and pytorch_model\.bin have not the same {re.escape(name)}"):
+    with pytest.raises(
+        InputError, match=rf"model\.safetensors and pytorch_model\.bin have not the same {re.escape(name)}"
+    ):
         load_model(copy)
 
 
 def test_the_form_of_the_program_that_trained_it(copy: Path, own_hash: str) -> None:
     weights = load_file(copy / WEIGHTS)
-    original = {f"layers.{n}.feed_forward.w2.weight": weights[f"model.layers.{n}.mlp.down_proj.weight"] for n in range(3)}
+    original = {
+        f"layers.{n}.feed_forward.w2.weight": weights[f"model.layers.{n}.mlp.down_proj.weight"] for n in range(3)
+    }
     save(original, copy / "consolidated.safetensors")
     assert load_model(copy).weights_hash() == own_hash
     save({name: tensor * 2 for name, tensor in original.items()}, copy / "consolidated.safetensors")
-    with pytest.raises(InputError, match=r"two sets of weights that differ: model\.safetensors and consolidated\.safetensors"):
+    with pytest.raises(
+        InputError, match=r"two sets of weights that differ: model\.safetensors and consolidated\.safetensors"
+    ):
         load_model(copy)
     (copy / WEIGHTS).unlink()
     with pytest.raises(InputError, match=r"in the form of the program that trained them"):
@@ -216,7 +226,9 @@ class Code:
         return os.system, (f"touch {self.mark}",)
 
 
-def test_code_in_a_pickle_is_not_run_and_the_advice_works(copy: Path, own_hash: str, cache: Path, tmp_path: Path) -> None:
+def test_code_in_a_pickle_is_not_run_and_the_advice_works(
+    copy: Path, own_hash: str, cache: Path, tmp_path: Path
+) -> None:
     weights = load_file(copy / WEIGHTS)
     (copy / WEIGHTS).unlink()
     torch.save(weights | {"more": Code(tmp_path / "mark")}, copy / "pytorch_model.bin")
@@ -229,7 +241,9 @@ def test_code_in_a_pickle_is_not_run_and_the_advice_works(copy: Path, own_hash: 
     assert load_model(copy).weights_hash() == own_hash
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"model": {"a": torch.ones(1)}}, {"epoch": 3, "a": torch.ones(1)}], ids=str)
+@pytest.mark.parametrize(
+    "content", [[1, 2], {"model": {"a": torch.ones(1)}}, {"epoch": 3, "a": torch.ones(1)}], ids=str
+)
 def test_a_pickle_of_something_else(content: object, copy: Path, cache: Path) -> None:
     (copy / WEIGHTS).unlink()
     torch.save(content, copy / "pytorch_model.bin")

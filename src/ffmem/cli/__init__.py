@@ -50,7 +50,7 @@ def main() -> None:
     except BrokenPipeError:  # `ffmem cells ... | head`
         sys.stderr.close()
         sys.exit(141)
-    except Exception as error:  # a last resort: what other libraries raise, and our own bugs, without a traceback
+    except Exception as error:  # noqa: BLE001 (a last resort: what libraries raise, and our own bugs, without a traceback)
         if "--debug" in sys.argv:
             traceback.print_exc()
         known = explained(error)

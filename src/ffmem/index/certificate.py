@@ -1,5 +1,6 @@
 """The fidelity certificate: how exactly this model, on this machine, holds the identities everything rests on."""
 
+import math
 import platform
 from dataclasses import asdict
 from pathlib import Path
@@ -85,6 +86,12 @@ def _check(worst: dict[str, Any], model: Transformer, options: IndexOptions) -> 
     ]
     errors += [("hook_error", worst["hook_error"]), ("logit_error", worst["logit_error"] or 0.0)]
     for name, error in errors:
+        if not math.isfinite(error) and options.dtype == "float16":
+            raise ModelError(
+                f"{model.facts.name} overflows in float16: {name} is {error}",
+                "Expected numbers below 65,504, the largest of that type",
+                "Write --dtype float32, or --dtype bfloat16",
+            )
         if not error <= limit:  # also where it is NaN
             raise ModelError(
                 f"an identity fails in {model.facts.name}: {name} is {error:.3g}",

@@ -45,7 +45,8 @@ def check_taken(folder: Path, report: Mapping[str, Any], *, tied: bool) -> dict[
         raise ModelError(
             f"the files in {folder} lack weights: {told}",
             "Expected every weight; random ones would give memories of nothing",
-            'Download or save the model again; if its head is its embedding: write "tie_word_embeddings": true into config.json'
+            'Download or save the model again; if its head is its embedding: write "tie_word_embeddings": '
+            "true into config.json"
             if headless
             else "Download or save the model again",
         )
@@ -61,9 +62,11 @@ def check_taken(folder: Path, report: Mapping[str, Any], *, tied: bool) -> dict[
             unknown.append(name)
     if unknown:
         raise ModelError(
-            f"the files in {folder} hold {len(unknown)} weights that the model has no place for: {', '.join(unknown[:3])}",
+            f"the files in {folder} hold {len(unknown)} weights that the model has no place for: "
+            f"{', '.join(unknown[:3])}",
             "Expected no more than its config.json calls for: what they are would be left out of what is computed",
-            "Give the config.json that was saved with these weights; adapters must be merged, and quantised weights made plain, by "
+            "Give the config.json that was saved with these weights; adapters must be merged, and quantised "
+            "weights made plain, by "
             "the program that made them",
         )
     return unused
@@ -96,9 +99,11 @@ def check_tied(folder: Path, module: Any, files: WeightFiles) -> None:
             names = [_in_file(name, prefix, files.tensors) for name in (second, first)]
             if None not in names and not torch.equal(read(names[0]), read(names[1])):
                 raise InputError(
-                    f"the config of {folder} ties {names[0]} to {names[1]} (tie_word_embeddings), and the files hold two that differ",
+                    f"the config of {folder} ties {names[0]} to {names[1]} (tie_word_embeddings), and the "
+                    "files hold two that differ",
                     "Expected them to be equal, or not to be tied",
-                    'If the files are right: write "tie_word_embeddings": false into its config.json; if the config is: save the model '
+                    'If the files are right: write "tie_word_embeddings": false into its config.json; if the '
+                    "config is: save the model "
                     f"without {names[0]}",
                 )
 
@@ -125,7 +130,8 @@ def check_read(folder: Path, module: Any, files: WeightFiles) -> None:
                 raise ModelError(
                     f"{name} of the loaded model holds other numbers than {found} in {files.tensors[found]}",
                     "Expected the numbers of the file",
-                    "Check that config.json belongs to these weights; if it does, please report it with the model's name",
+                    "Check that config.json belongs to these weights; if it does, please report it with the "
+                    "model's name",
                 )
 
 
@@ -147,7 +153,8 @@ def check_types(folder: Path, files: WeightFiles) -> None:
         for name in files.tensors:
             if not (tensor := read(name)).is_floating_point() and not _RECOMPUTED.fullmatch(name):
                 raise InputError(
-                    f"{name} in {folder} is stored as {str(tensor.dtype).removeprefix('torch.')}, and its config.json does not say how",
+                    f"{name} in {folder} is stored as {str(tensor.dtype).removeprefix('torch.')}, and its "
+                    "config.json does not say how",
                     "Expected floating-point weights",
                     "Take the model that this one was made from; --quantize 4bit or 8bit makes it small again",
                 )
@@ -168,8 +175,10 @@ def check_unembedding(name: str, rows: Tensor, tokens: Any) -> None:
     broken = [row for row in broken if not bool(rows[row].isfinite().all())]
     if broken:
         raise ModelError(
-            f"{len(broken)} of {len(rows)} rows of the unembedding of {name} hold numbers that are not finite, the first of them that "
+            f"{len(broken)} of {len(rows)} rows of the unembedding of {name} hold numbers that are not "
+            "finite, the first of them that "
             f"of token {broken[0]} ({tokens(broken[0])!r})",
             "Expected a finite number everywhere: no value could be projected to such a token",
-            "Take the model from where it is whole; rows of tokens that never occur may be set to 0, and the model saved again",
+            "Take the model from where it is whole; rows of tokens that never occur may be set to 0, and the "
+            "model saved again",
         )

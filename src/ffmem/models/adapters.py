@@ -57,7 +57,9 @@ def adapter_config(folder: Path) -> dict[str, Any]:
         raise _refused(file, f"is of the kind {kind}, which scales coefficients where no matrix does", "")
     if config.get("layer_replication"):
         raise _refused(file, "replicates layers (layer_replication)", "")
-    if not any(config.get("init_lora_weights", True) is one or config.get("init_lora_weights") == one for one in _OWN_START):
+    if not any(
+        config.get("init_lora_weights", True) is one or config.get("init_lora_weights") == one for one in _OWN_START
+    ):
         raise _refused(
             file,
             f"began with changing the model's own weights (init_lora_weights is {config['init_lora_weights']!r})",
@@ -71,7 +73,9 @@ def _refused(file: Path, why: str, first: str) -> InputError:
     return InputError(
         f"the adapter of {file} {why}",
         "Expected an adapter that can be merged into matrices, such as LoRA",
-        first + mend if first else f"Merge it with the program that made it, if that can, and save the whole model; or {mend}",
+        first + mend
+        if first
+        else f"Merge it with the program that made it, if that can, and save the whole model; or {mend}",
     )
 
 
@@ -86,11 +90,13 @@ def base_of(folder: Path, config: dict[str, Any]) -> tuple[str, str | None]:
         raise InputError(
             f"{folder / ADAPTER} does not name the model that it belongs to",
             "Expected base_model_name_or_path in it",
-            f"Write that model's folder or id there, or copy the adapter's files into the model's folder",
+            "Write that model's folder or id there, or copy the adapter's files into the model's folder",
         )
     revision = config.get("revision")
     below = folder / name
-    return (str(below) if not Path(name).exists() and below.is_dir() else name), (revision if isinstance(revision, str) else None)
+    return (str(below) if not Path(name).exists() and below.is_dir() else name), (
+        revision if isinstance(revision, str) else None
+    )
 
 
 def identity_of(folder: Path, config: dict[str, Any]) -> dict[str, str]:
@@ -131,16 +137,19 @@ def merged(module: Any, folder: Path, config: dict[str, Any]) -> Any:
             whole = beside.merge_and_unload(safe_merge=True)
         except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
             raise InputError(
-                f"the adapter in {folder} cannot be merged into its model: {(str(error).splitlines() or [''])[0][:200]}",
+                f"the adapter in {folder} cannot be merged into its model: "
+                f"{(str(error).splitlines() or [''])[0][:200]}",
                 f"Expected an adapter that was trained on a {type(module).__name__} of these sizes",
-                "Give the model that it was trained on, with as many tokens in its embedding; or merge it with the program that "
+                "Give the model that it was trained on, with as many tokens in its embedding; or merge it "
+                "with the program that "
                 "made it, and save the whole model",
             ) from error
         after = _answer(whole)
-    error = float((before - after).abs().max() / before.abs().max())
-    if not error <= _TOLERANCE[str(next(iter(whole.parameters())).dtype).removeprefix("torch.")]:
+    difference = float((before - after).abs().max() / before.abs().max())
+    if not difference <= _TOLERANCE[str(next(iter(whole.parameters())).dtype).removeprefix("torch.")]:
         raise ModelError(
-            f"the adapter in {folder} does not merge: the model with it beside and with it merged differ by {error:.2g}",
+            f"the adapter in {folder} does not merge: the model with it beside and with it merged differ by "
+            f"{difference:.2g}",
             "Expected the same logits to rounding",
             "Merge it with the program that made it, and save the whole model",
         )
@@ -165,7 +174,8 @@ def _check_all_taken(beside: Any, found: dict[str, Tensor], folder: Path, config
     if wrong:
         raise InputError(
             f"the adapter in {folder} does not fit its model: {wrong[0]} has no place there, or is missing",
-            f"Expected an adapter for {', '.join(sorted(map(str, config.target_modules or ())))[:100] or 'its modules'}",
+            "Expected an adapter for "
+            f"{', '.join(sorted(map(str, config.target_modules or ())))[:100] or 'its modules'}",
             "Give the model that it was trained on",
         )
 

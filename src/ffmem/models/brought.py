@@ -23,7 +23,8 @@ _LOOSE_ADAPTERS = ("pytorch_adapter.bin", "adapter_model.safetensors", "adapter_
 _ONLY_ABOUT_CALLS = frozenset(
     ("return_dict", "use_return_dict", "output_hidden_states", "output_attentions", "torchscript", "problem_type",
      "gradient_checkpointing", "chunk_size_feed_forward", "_attn_implementation", "_attn_implementation_internal",
-     "attn_implementation", "_experts_implementation", "experts_implementation", "_flash_attn_2_enabled", "use_flash_attn",
+     "attn_implementation", "_experts_implementation", "experts_implementation", "_flash_attn_2_enabled", "
+     ""use_flash_attn",
      "use_flash_attention_2", "attention_implementation")
 )  # fmt: skip
 """Fields of a config that decide in what form, in what pieces or by what kernel a model answers, never what it computes."""
@@ -56,7 +57,7 @@ class Brought:
 
     @contextmanager
     def as_transformers_reads_it(self) -> Iterator[Path]:
-        """A folder with links to these files and no others, so that transformers finds no adapter, copy or setting by itself."""
+        """A folder with links to these files alone, so that transformers finds no adapter, copy or setting by itself."""
         with tempfile.TemporaryDirectory(prefix="ffmem-model-") as place:
             # named by its code, since transformers keeps code in a cache by the name of its folder
             view = Path(place) / (f"code_{hash_of(*self.code)[:16]}" if self.code else "model")
@@ -135,7 +136,9 @@ def _without_settings(config: dict[str, Any]) -> dict[str, Any]:
     for name in ("dtype", "torch_dtype"):
         # what the weights are read as is asked for; a name that torch does not have would stop the reader
         dtype = kept.get(name)
-        if name in kept and (not isinstance(dtype, str | None) or str(dtype).removeprefix("torch.") not in map(str, _DTYPES)):
+        if name in kept and (
+            not isinstance(dtype, str | None) or str(dtype).removeprefix("torch.") not in map(str, _DTYPES)
+        ):
             del kept[name]
     return {
         name: _without_settings(value) if name.endswith("_config") and isinstance(value, dict) else value
@@ -148,7 +151,8 @@ def _check_settings(folder: Path, config: dict[str, Any]) -> None:
         raise InputError(
             f"the config of {folder} names pruned_heads, attention heads that are to be cut out of the weights",
             "Expected weights without those heads, or with all of them",
-            "With the version of transformers that pruned them, load the model, save_pretrained it, and give that folder; if the "
+            "With the version of transformers that pruned them, load the model, save_pretrained it, and give "
+            "that folder; if the "
             'weights hold all heads that are meant: write "pruned_heads": {} into its config.json',
         )
 
@@ -167,10 +171,12 @@ def _code(folder: Path, config: dict[str, Any], trusted: bool, architecture: str
     if not trusted:
         known = next(iter(config.get("architectures") or ()), "LlamaForCausalLM")
         raise InputError(
-            f"{' and '.join(asking)} of {folder} name code that comes with the model (auto_map), which may compute otherwise "
+            f"{' and '.join(asking)} of {folder} name code that comes with the model (auto_map), which may "
+            "compute otherwise "
             "than the class of transformers that has its name",
             "Expected a model that transformers runs, or a word on which code is meant",
-            "If you have read that code and trust it: --trust-remote-code (trust_remote_code=True); to take the class of "
+            "If you have read that code and trust it: --trust-remote-code (trust_remote_code=True); to take "
+            "the class of "
             f"transformers instead: --architecture {known}",
         )
     return files
@@ -188,13 +194,17 @@ def _check_quantisation(folder: Path, config: dict[str, Any]) -> None:
     """Quantised weights that config.json does not speak of as transformers expects; `weights.packing` sees the others."""
     nested = [part for part in ("text_config", "llm_config") if (config.get(part) or {}).get("quantization_config")]
     files = [name for name in _QUANTISERS if (folder / name).is_file()]
-    told = [f"{part}.quantization_config" for part in nested] + (["compression_config"] if config.get("compression_config") else [])
+    told = [f"{part}.quantization_config" for part in nested] + (
+        ["compression_config"] if config.get("compression_config") else []
+    )
     if config.get("quantization_config") or not (files or told):
         return
     raise InputError(
-        f"{', '.join(files + told)} in {folder} says that its weights are quantised, and config.json does not say how to read them",
+        f"{', '.join(files + told)} in {folder} says that its weights are quantised, and config.json does not "
+        "say how to read them",
         "Expected plain weights, those of bitsandbytes in 8 or 4 bits, or a .gguf file",
-        "Take the model that this one was made from; if the weights are plain after all, move that file to another folder",
+        "Take the model that this one was made from; if the weights are plain after all, move that file to "
+        "another folder",
     )
 
 
@@ -205,7 +215,8 @@ def _check_loose_adapters(folder: Path) -> None:
         raise InputError(
             f"{folder} holds an adapter's weights ({', '.join(loose)}) and no {ADAPTER}",
             f"Expected {ADAPTER} of peft beside them, or a model without an adapter",
-            "Merge the adapter with the program that made it, and save the whole model; or move the file to another folder, to "
+            "Merge the adapter with the program that made it, and save the whole model; or move the file to "
+            "another folder, to "
             "index the model without it",
         )
     if (folder / "head_config.json").is_file():
@@ -220,5 +231,6 @@ def _check_loose_adapters(folder: Path) -> None:
             f"{folder} brings {'an adapter' if len(below) == 1 else f'{len(below)} adapters'} in "
             f"{'a folder' if len(below) == 1 else 'folders'} below it: {', '.join(below[:5])}",
             "Expected to be told which is meant, or none",
-            f"With an adapter: give {folder / below[0]}; without any: move {'it' if len(below) == 1 else 'them'} to another folder",
+            f"With an adapter: give {folder / below[0]}; without any: move "
+            f"{'it' if len(below) == 1 else 'them'} to another folder",
         )

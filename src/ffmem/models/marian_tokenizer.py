@@ -25,9 +25,14 @@ def from_marian(view: Path, folder: Path) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     vocabulary: dict[str, int] = json.loads((view / "vocab.json").read_bytes())
-    source: Any = sentencepiece_model_pb2.ModelProto()
+    messages: Any = sentencepiece_model_pb2  # which makes its classes as it is imported
+    source = messages.ModelProto()
     source.ParseFromString((view / "source.spm").read_bytes())
-    if source.trainer_spec.model_type != 1 or source.trainer_spec.byte_fallback or sorted(vocabulary.values()) != list(range(len(vocabulary))):
+    if (
+        source.trainer_spec.model_type != 1
+        or source.trainer_spec.byte_fallback
+        or sorted(vocabulary.values()) != list(range(len(vocabulary)))
+    ):
         raise InputError(
             f"the tokenizer of {folder} is no unigram model with a vocabulary that counts from 0",
             "Expected source.spm and vocab.json as OPUS-MT has them",
@@ -58,4 +63,3 @@ def from_marian(view: Path, folder: Path) -> Any:
     )
     tokenizer.add_tokens([AddedToken(UNREACHABLE + token, normalized=True) for token in languages])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
-

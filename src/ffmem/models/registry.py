@@ -71,8 +71,7 @@ def load_model(
         )
     with foreign_errors(str(model)):
         brought = find_parts(str(model), revision, trust_remote_code=trust_remote_code, architecture=architecture)
-        loaded = _load(model_name(str(model)), brought, dtype, device, quantize)
-    return loaded
+        return _load(model_name(str(model)), brought, dtype, device, quantize)
 
 
 def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quantize) -> Transformer:
@@ -162,13 +161,23 @@ def _adapter_on_packed(adapter: Path, quantize: Quantize) -> InputError:
 
 
 def _check_direction(config: Any, family: Family, folder: Path) -> None:
-    """Encoders whose config makes decoders of them look only to the left, or at another model's states."""
+    """Encoders that are to be decoders, and decoders that do not know how to begin."""
+    if getattr(config, "is_encoder_decoder", False) and not isinstance(
+        getattr(config, "decoder_start_token_id", None), int
+    ):
+        raise InputError(
+            f"the config of {folder} has no decoder_start_token_id",
+            "Expected the token that the decoder begins with; in T5 and Marian it is that of the padding",
+            f'Write "decoder_start_token_id": {config.pad_token_id or 0} into its config.json, if that is '
+            "what it was trained with",
+        )
     for name in ("is_decoder", "add_cross_attention"):
         if not family.causal and not getattr(config, "is_encoder_decoder", False) and getattr(config, name, False):
             raise InputError(
                 f"{name} is true in the config of {folder}: this encoder is one half of another model",
                 f"Expected an encoder that sees a whole sentence, as {family.name} does",
-                f'Take the encoder that it was made from; if it is one after all: write "{name}": false into its config.json',
+                f'Take the encoder that it was made from; if it is one after all: write "{name}": false into '
+                "its config.json",
             )
 
 
@@ -230,4 +239,8 @@ def _read_weights(
 
 
 def _first_line(error: Exception, view: Path) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].replace(f"{view}/", "").replace(str(view), "it")
+    return (
+        (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        .replace(f"{view}/", "")
+        .replace(str(view), "it")
+    )

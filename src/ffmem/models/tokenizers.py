@@ -44,10 +44,13 @@ def read_tokenizer(view: Path, folder: Path, *, trust_remote_code: bool = False)
 
         with warnings.catch_warnings():  # Marian's, about a package for a step that tokenizing does not take
             warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
-            tokenizer: Any = AutoTokenizer.from_pretrained(view, local_files_only=True, trust_remote_code=trust_remote_code)
+            tokenizer: Any = AutoTokenizer.from_pretrained(
+                view, local_files_only=True, trust_remote_code=trust_remote_code
+            )
     except Exception as error:  # whatever the library meets in damaged files: it raises a dozen types of its own
         raise InputError(
-            f"the tokenizer of {folder} cannot be read: {(str(error).strip().splitlines() or [type(error).__name__])[0][:300]}",
+            f"the tokenizer of {folder} cannot be read: "
+            f"{(str(error).strip().splitlines() or [type(error).__name__])[0][:300]}",
             "Expected the files that save_pretrained writes",
             "Save model and tokenizer into that folder, or download it again",
         ) from error
@@ -59,7 +62,8 @@ def read_tokenizer(view: Path, folder: Path, *, trust_remote_code: bool = False)
         raise InputError(
             f"the tokenizer of {folder} is a slow one, without a tokenizer.json: {type(tokenizer).__name__}",
             "Expected a fast tokenizer: byte offsets come from it",
-            "Take a version of this model that has a tokenizer.json, or another model: transformers has no fast form of this one",
+            "Take a version of this model that has a tokenizer.json, or another model: transformers has no "
+            "fast form of this one",
         )
     elif not (view / "tokenizer.json").is_file():
         reference = _reference(view, folder, tokenizer)
@@ -92,7 +96,7 @@ def _reference(view: Path, folder: Path, tokenizer: Any) -> Reference:
     if pieces:
         return _sentencepiece(view / pieces[0], folder, tokenizer)
     if (view / "merges.txt").is_file() and (view / "vocab.json").is_file():
-        from tokenizers.implementations import ByteLevelBPETokenizer
+        from tokenizers import ByteLevelBPETokenizer
 
         prefix = bool(_settings(view).get("add_prefix_space", False))
         bpe: Any = ByteLevelBPETokenizer.from_file(
@@ -100,7 +104,7 @@ def _reference(view: Path, folder: Path, tokenizer: Any) -> Reference:
         )
         return lambda text: list(bpe.encode(text).ids)
     if (view / "vocab.txt").is_file():
-        from tokenizers.implementations import BertWordPieceTokenizer
+        from tokenizers import BertWordPieceTokenizer
 
         settings = _settings(view)
         words: Any = BertWordPieceTokenizer(
@@ -131,7 +135,8 @@ def _sentencepiece(file: Path, folder: Path, tokenizer: Any) -> Reference:
         processor.load(str(file))
     except (RuntimeError, OSError) as error:
         raise InputError(
-            f"{file.name} in {folder} is no model of SentencePiece, and nothing tells how it splits a text before it is encoded",
+            f"{file.name} in {folder} is no model of SentencePiece, and nothing tells how it splits a text "
+            "before it is encoded",
             "Expected one, or a tokenizer.json",
             "Take the tokenizer.json of a repository of this model in the form of transformers",
         ) from error
@@ -180,13 +185,14 @@ def _prove(
         theirs: list[Any]
         try:
             ours, theirs = list(tokenizer(text, add_special_tokens=whole).input_ids), reference(text)
-        except Exception as error:  # either library may stumble over a text; then nothing is proved
+        except Exception as error:  # noqa: BLE001 (either library may stumble over a text; then nothing is proved)
             ours, theirs = [], [str(error)[:80]]
         if beyond is not None:
             ours = [beyond[1] if number >= beyond[0] else number for number in ours]
         if ours != theirs:
             raise InputError(
-                f"the tokenizer of {folder} has no tokenizer.json, and what it would be converted to splits {text!r} otherwise than it "
+                f"the tokenizer of {folder} has no tokenizer.json, and what it would be converted to splits "
+                f"{text!r} otherwise than it "
                 f"does: {ours[:12]} against {theirs[:12]}",
                 "Expected the same tokens",
                 "Take the tokenizer.json of a repository of this model in the form of transformers",
@@ -196,7 +202,9 @@ def _prove(
 def _from_vocabulary(tokenizer: Any) -> list[str]:
     """Texts made of a tokenizer's own tokens, in an order that has nothing to do with theirs."""
     special = set(tokenizer.all_special_tokens)
-    known = [token for token in tokenizer.get_vocab() if token not in special and not token.startswith(("<", "[", "\ue000"))]
+    known = [
+        token for token in tokenizer.get_vocab() if token not in special and not token.startswith(("<", "[", "\ue000"))
+    ]
     tokens = sorted(known, key=lambda token: (hash_of_text(token), token))[:600]
     texts = [tokenizer.convert_tokens_to_string(tokens[start : start + 12]) for start in range(0, len(tokens), 12)]
     return [text for text in texts if "\ufffd" not in text and "\ue000" not in text]
@@ -224,7 +232,8 @@ def check_vocabulary(model: Transformer) -> None:
     beyond = sorted(number for number in tokens.values() if number >= n_rows)
     if 2 * len(beyond) > len(tokens):
         raise InputError(
-            f"the tokenizer of {model.facts.name} has {len(tokens):,} tokens, up to the id {max(tokens.values()):,}, and the embedding "
+            f"the tokenizer of {model.facts.name} has {len(tokens):,} tokens, up to the id "
+            f"{max(tokens.values()):,}, and the embedding "
             f"{n_rows:,} rows",
             "Expected a row for each token: this looks like the tokenizer of another model",
             "Save the tokenizer that the model was trained with into its folder",

@@ -412,10 +412,12 @@ class Transformer:
         """
         if self.n_embedded is not None and largest >= self.n_embedded:
             raise InputError(
-                f"the token {self.tokenizer.convert_ids_to_tokens(largest)!r} of the text has the id {largest:,}, and the embedding of "
+                f"the token {self.tokenizer.convert_ids_to_tokens(largest)!r} of the text has the id "
+                f"{largest:,}, and the embedding of "
                 f"{self.facts.name} {self.n_embedded:,} rows (its tokenizer knows {len(self.tokenizer):,} tokens)",
                 "Expected a row for each token of the text",
-                "Leave that token out of the text, or resize the embedding to the tokenizer, train it, and save the model again",
+                "Leave that token out of the text, or resize the embedding to the tokenizer, train it, and "
+                "save the model again",
             )
 
     @property

@@ -59,7 +59,7 @@ class WeightFiles:
         def read(name: str) -> Tensor:
             file = self.tensors[name]
             if file not in opened:
-                opened[file] = safe_open(file, framework="pt")  # type: ignore[no-untyped-call]
+                opened[file] = safe_open(file, framework="pt")
             found: Tensor = opened[file].get_tensor(name)
             return found
 
@@ -73,7 +73,7 @@ def names_in(file: Path) -> list[str]:
         ModelError: it is cut short, or none.
     """
     try:
-        with safe_open(file, framework="pt") as opened:  # type: ignore[no-untyped-call]
+        with safe_open(file, framework="pt") as opened:
             return list(opened.keys())
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
@@ -269,7 +269,9 @@ def check_same(folder: Path, used: WeightFiles, other: WeightFiles) -> None:
             raise _differ(folder, used, next(iter(other.tensors.values())).name, missing[0])
 
 
-_COPIES = re.compile(r".*(position_ids|inv_freq|masked_bias|attn\.bias|attention\.bias|embed_tokens\.weight|decoder\.weight)")
+_COPIES = re.compile(
+    r".*(position_ids|inv_freq|masked_bias|attn\.bias|attention\.bias|embed_tokens\.weight|decoder\.weight)"
+)
 """What .bin files hold beside the weights of a safetensors file: buffers, and the two names of tied weights."""
 
 
@@ -278,7 +280,11 @@ def _check_same_pickled(folder: Path, used: WeightFiles, file: Path) -> None:
     with used.reading() as read:
         for name, tensor in state.items():
             if name not in used.tensors:
-                if _COPIES.fullmatch(name) or name in ("lm_head.weight", "decoder.bias", "cls.predictions.decoder.bias"):
+                if _COPIES.fullmatch(name) or name in (
+                    "lm_head.weight",
+                    "decoder.bias",
+                    "cls.predictions.decoder.bias",
+                ):
                     continue
                 raise _differ(folder, used, file.name, name)
             if not _equal(read(name), tensor):
