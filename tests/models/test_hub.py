@@ -180,7 +180,7 @@ def test_adapters_in_folders_of_a_repository(hub: StandIn, client: Client, model
     ("pattern", "message"),
     [
         ("config.json", "the hub repository a/b holds no config.json. "),
-        ("model.safetensors", "the hub model a/b has no weights in safetensors (it has none at all)"),
+        ("model.safetensors", "the hub model a/b has no weights in safetensors or .bin (it has none at all)"),
         ("tokenizer*", "the hub model a/b has no tokenizer. Expected a tokenizer.json beside its weights."),
     ],
 )

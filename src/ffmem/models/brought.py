@@ -17,16 +17,18 @@ from ffmem.models.weight_files import WeightFiles, find_weights
 ADAPTER = "adapter_config.json"
 _QUANTISERS = ("quantize_config.json", "quant_config.json", "hf_quant_config.json", "quantization_config.json")
 """What tools for GPTQ, AWQ and ModelOpt write beside a config that need not name them."""
-_LOOSE_ADAPTERS = ("pytorch_adapter.bin", "adapter_model.safetensors", "adapter_model.bin", "adapters.safetensors",
-                   "adapters.npz", "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")  # fmt: skip
-
+_LOOSE_ADAPTERS = (
+    *("pytorch_adapter.bin", "adapter_model.safetensors", "adapter_model.bin", "adapters.safetensors", "adapters.npz"),
+    *("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin"),
+)
 _ONLY_ABOUT_CALLS = frozenset(
-    ("return_dict", "use_return_dict", "output_hidden_states", "output_attentions", "torchscript", "problem_type",
-     "gradient_checkpointing", "chunk_size_feed_forward", "_attn_implementation", "_attn_implementation_internal",
-     "attn_implementation", "_experts_implementation", "experts_implementation", "_flash_attn_2_enabled", "
-     ""use_flash_attn",
-     "use_flash_attention_2", "attention_implementation")
-)  # fmt: skip
+    {
+        *("return_dict", "use_return_dict", "output_hidden_states", "output_attentions", "torchscript", "problem_type"),
+        *("gradient_checkpointing", "chunk_size_feed_forward", "_attn_implementation", "_attn_implementation_internal"),
+        *("attn_implementation", "_experts_implementation", "experts_implementation", "_flash_attn_2_enabled"),
+        *("use_flash_attn", "use_flash_attention_2", "attention_implementation"),
+    }
+)
 """Fields of a config that decide in what form, in what pieces or by what kernel a model answers, never what it computes."""
 _DTYPES = ("float32", "float16", "bfloat16", "float64", "auto", None)
 
