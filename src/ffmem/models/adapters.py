@@ -1,6 +1,7 @@
 """Adapters of peft (LoRA and its kin), merged into the weights of the model they were trained on, and held to that."""
 
 import json
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,12 @@ def adapter_config(folder: Path) -> dict[str, Any]:
     kind = config.get("peft_type")
     if not isinstance(kind, str):
         raise _refused(file, "is not of peft (it has no peft_type)", "")
-    extra_module("peft", "adapters", f"{folder} brings an adapter ({kind}), which is merged into its model")
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it imports bitsandbytes, which tells of kernels that nobody asked for
+    try:
+        extra_module("peft", "adapters", f"{folder} brings an adapter ({kind}), which is merged into its model")
+    finally:
+        logging.disable(disabled)
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType
 
     known: dict[Any, Any] = PEFT_TYPE_TO_CONFIG_MAPPING
