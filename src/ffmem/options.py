@@ -60,6 +60,9 @@ class IndexOptions:
     """Number type of the model's forward pass; statistics and scores are always float32 or better."""
     quantize: Quantize = "no"
     """How plain weights are kept: "no" as they are, "8bit" or "4bit" packed by bitsandbytes (extra quantized)."""
+    architecture: str | None = None
+    """The class of transformers to load the model with, such as "LlamaForCausalLM", whatever its config names; for a model that
+    brings code of its own, instead of that code."""
     device: str = "cpu"
     """Where the model runs: "cpu", "cuda", "cuda:1", ..."""
     threads: int = 1
@@ -111,8 +114,9 @@ class IndexOptions:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The options as plain JSON values, in the order of definition; ``cells`` only where not all are indexed."""
-        return {name: value for name, value in asdict(self).items() if name != "cells" or value is not None}
+        """The options as plain JSON values, in the order of definition; those of special cases only where they are given."""
+        rare = ("cells", "architecture")
+        return {name: value for name, value in asdict(self).items() if name not in rare or value is not None}
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,8 @@ class RunOptions:
     workers: int | None = None
     """Worker processes; by default one for each processor on a CPU, one on a GPU. 0 works in this process. On a cluster,
     by default as many as there is room for."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model, where its config asks for that. Its hash stands in the manifest."""
     checkpoint_s: float = 60.0
     """Seconds between two checkpoints of a worker."""
     executor: ExecutorChoice = "local"

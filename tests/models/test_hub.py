@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ffmem import load_model
 from tests.models.hub_stand_in import Repository, StandIn, serving
@@ -105,7 +106,7 @@ def test_two_revisions(client: Client) -> None:
 
 
 def test_only_what_is_needed_is_downloaded(hub: StandIn, client: Client, model_folder: Path) -> None:
-    extra = ["model-00001-of-00001.safetensors", "model.safetensors.index.json", "model.fp16.safetensors"]
+    extra = ["model.fp16.safetensors"]
     extra += ["pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.safetensors", "modeling.py"]
     extra += ["onnx/model.onnx", "onnx/config.json", "original/params.json"]
     for name in extra:
@@ -152,12 +153,26 @@ def test_a_revision_that_is_missing(client: Client) -> None:
     )
 
 
-def test_a_model_with_pickled_weights_only(hub: StandIn, client: Client, model_folder: Path) -> None:
-    torch.save({}, model_folder / "pytorch_model.bin")
+def test_a_model_with_pickled_weights_only(
+    client: Client, model_folder: Path, tmp_path: Path, tiny_folder: Folder
+) -> None:
+    torch.save(load_file(model_folder / "model.safetensors"), model_folder / "pytorch_model.bin")
     (model_folder / "model.safetensors").unlink()
-    message = client.error("a/b")
-    assert "the hub model a/b has no weights in safetensors (it has pytorch_model.bin)." in message
-    assert "convert it once, then index that folder: python -c" in message
+    found = client.load("a/b", whole=True, FFMEM_CACHE=str(tmp_path / "cache"))
+    assert found["hash"] == load_model(tiny_folder("llama")).weights_hash()
+
+
+def test_two_sets_of_weights(hub: StandIn, client: Client, model_folder: Path) -> None:
+    for name in ("model-00001-of-00001.safetensors", "model.safetensors.index.json"):
+        (model_folder / name).write_bytes(b"{}")
+    assert "the hub model a/b has two sets of weights: model.safetensors, and 1 parts." in client.error("a/b")
+    assert hub.asked == []
+
+
+def test_adapters_in_folders_of_a_repository(hub: StandIn, client: Client, model_folder: Path) -> None:
+    (model_folder / "german").mkdir()
+    (model_folder / "german" / "adapter_config.json").write_text("{}")
+    assert "brings adapters in folders below it: german/adapter_config.json." in client.error("a/b")
     assert hub.asked == []
 
 
@@ -165,7 +180,7 @@ def test_a_model_with_pickled_weights_only(hub: StandIn, client: Client, model_f
     ("pattern", "message"),
     [
         ("config.json", "the hub repository a/b holds no config.json. "),
-        ("model.safetensors", "the hub model a/b has no weights in safetensors (it has none at all)"),
+        ("model.safetensors", "the hub model a/b has no weights in safetensors or .bin (it has none at all)"),
         ("tokenizer*", "the hub model a/b has no tokenizer. Expected a tokenizer.json beside its weights."),
     ],
 )

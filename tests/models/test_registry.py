@@ -116,7 +116,8 @@ def test_a_slow_tokenizer(copy: Path) -> None:
         path.unlink()
     ByT5Tokenizer().save_pretrained(copy)
     with pytest.raises(
-        InputError, match=r"is a slow one, without a tokenizer\.json\. Expected a fast tokenizer: byte offsets"
+        InputError,
+        match=r"is a slow one, without a tokenizer\.json: ByT5Tokenizer\. Expected a fast tokenizer: byte offsets",
     ):
         load_model(copy)
 
@@ -154,18 +155,18 @@ def scramble_the_header(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [cut_short, cut_in_the_header, empty, scramble_the_header, Path.unlink])
+@pytest.mark.parametrize("damage", [cut_short, cut_in_the_header, empty, scramble_the_header])
 def test_damaged_weights(damage: Callable[[Path], None], copy: Path) -> None:
     damage(copy / WEIGHTS)
     with pytest.raises(ModelError, match=r"the weights in .* cannot be read: .* Expected whole \.safetensors files"):
         load_model(copy)
 
 
-def test_pickled_weights_are_not_read(copy: Path) -> None:
-    weights = load_file(copy / WEIGHTS)
-    torch.save(weights, copy / "pytorch_model.bin")
+def test_no_weights(copy: Path) -> None:
     (copy / WEIGHTS).unlink()
-    with pytest.raises(ModelError, match=r"\.bin files only: load it once and save_pretrained it"):
+    with pytest.raises(
+        InputError, match=r"holds no weights\. Expected model\.safetensors, .* Save the model into that folder"
+    ):
         load_model(copy)
 
 

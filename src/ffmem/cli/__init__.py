@@ -12,6 +12,7 @@ from ffmem import render
 from ffmem.cli import build, read, ask, tables, model, explain, attention, align, study, annotate, serve  # isort: skip
 from ffmem.cli.app import app
 from ffmem.errors import FfmemError, InputError
+from ffmem.foreign import bug, explained
 
 __all__ = [
     "align",
@@ -49,6 +50,12 @@ def main() -> None:
     except BrokenPipeError:  # `ffmem cells ... | head`
         sys.stderr.close()
         sys.exit(141)
+    except Exception as error:  # noqa: BLE001 (a last resort: what libraries raise, and our own bugs, without a traceback)
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        known = explained(error)
+        print(f"ffmem: {render.one_line(bug(error) if known is None else str(known))}", file=sys.stderr)
+        sys.exit(2 if isinstance(known, InputError) else 1)
 
 
 def reference() -> str:

@@ -142,6 +142,8 @@ class Build:
                 revision=self._request.revision,
                 quantize=options.quantize,
                 proved=False,  # on the corpus itself, with the certificate
+                trust_remote_code=self._run.trust_remote_code,
+                architecture=options.architecture,
             )
         check_options(model, options)
         identity = self._identify(model)
@@ -307,6 +309,7 @@ class Build:
             checkpoint_s=float(self._run.checkpoint_s),
             weights=hashes_of(model),
             batching=model.batching,
+            trust_remote_code=self._run.trust_remote_code,
         )
         if self._request.base is not None:
             self._take_base(model, self._request.base, job)

@@ -4,6 +4,7 @@ It is measured on the corpus itself: that sentences are run as the model's own p
 the identities of the memories (models/identities.py).
 """
 
+import math
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 import transformers
 
-from ffmem.errors import InputError, ModelError
+from ffmem.errors import ModelError
 from ffmem.index.batches import Shard
 from ffmem.index.shard_text import ShardText, read_tokens
 from ffmem.index.text import TextReader
@@ -46,13 +47,11 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
 
     Raises:
         ModelError: the proof or an identity does not hold, so the memories read from this model would not be its own.
-        InputError: the text has a token that the model has no vector for.
     """
     tokens = read_tokens(text)
     starts = tokens.sentence_start
     n_sentences = len(starts) - 1
     lengths = np.diff(starts.astype(np.int64))
-    _check_tokens(model, text, tokens.token_id, starts)
     proof = prove(model, _proof_sentences(model, text, lengths, options, cut), options.bos, longest=int(lengths.max()))
     fitting = np.flatnonzero((lengths >= 2) & (lengths <= _MAX_TOKENS))
     pool = fitting if len(fitting) else np.arange(n_sentences)
@@ -107,20 +106,6 @@ def sentences_of(
     return found
 
 
-def _check_tokens(model: Transformer, text: Path, token_ids: np.ndarray, starts: np.ndarray) -> None:
-    n = model.n_embeddings
-    beyond = np.flatnonzero(token_ids >= n)
-    if len(beyond):
-        token, sentence_id = int(token_ids[beyond[0]]), int(np.searchsorted(starts, beyond[0], side="right")) - 1
-        name = TextReader(text).token_strings([token])[0]
-        raise InputError(
-            f"sentence {sentence_id} has the token {name!r} (id {token}), and the embedding of {model.facts.name} has "
-            f"{n:,} rows",
-            f"Expected ids below {n:,}: tokens were added to this tokenizer, and the model was not resized",
-            "Call model.resize_token_embeddings(len(tokenizer)) and save both, or take the model's own tokenizer",
-        )
-
-
 def worst_of(measured: list[dict[str, Any]]) -> dict[str, Any]:
     """The largest of several measurements of the same errors."""
     return {name: _largest([one[name] for one in measured]) for name in measured[0]}
@@ -144,6 +129,12 @@ def _check(worst: dict[str, Any], model: Transformer, options: IndexOptions) -> 
     ]
     errors += [("hook_error", worst["hook_error"]), ("logit_error", worst["logit_error"] or 0.0)]
     for name, error in errors:
+        if not math.isfinite(error) and options.dtype == "float16":
+            raise ModelError(
+                f"{model.facts.name} overflows in float16: {name} is {error}",
+                "Expected numbers below 65,504, the largest of that type",
+                "Write --dtype float32, or --dtype bfloat16",
+            )
         if not error <= limit:  # also where it is NaN
             raise ModelError(
                 f"an identity fails in {model.facts.name}: {name} is {error:.3g}",

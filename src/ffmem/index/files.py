@@ -13,9 +13,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ffmem.errors import StoreError
+from ffmem.errors import FfmemError, StoreError
+from ffmem.foreign import explained, no_room
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PLACES = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
+"""What a path may be, that nothing can be written there."""
 _MAX_HEADER_BYTES = 100_000_000
 """The limit of the safetensors format itself."""
 
@@ -27,11 +30,13 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         if "full" in str(error) or "disk I/O" in str(error):
-            raise _disk_full(path) from error
+            raise no_room(str(path)) from error
         raise
     except OSError as error:
+        if error.errno in _PLACES:
+            raise _no_place(path, error) from error
         if error.errno in _DISK_FULL:
-            raise _disk_full(path) from error
+            raise no_room(str(path)) from error
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             raise StoreError(
                 f"{path} cannot be written: {error.strerror}",
@@ -41,12 +46,10 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def _disk_full(path: Path) -> StoreError:
-    return StoreError(
-        f"no space left while writing {path}",
-        "Expected room on this disk (or under this user's quota)",
-        "Free some space and run the same command again: what is finished is kept",
-    )
+def _no_place(path: Path, error: OSError) -> FfmemError:
+    found = explained(error, str(path))
+    assert found is not None  # each of these numbers is known there
+    return found
 
 
 def atomic_write(path: Path, data: bytes | memoryview) -> None:

@@ -13,7 +13,7 @@ from ffmem.errors import InputError
 from ffmem.index.machine import processor_of
 from ffmem.index.store import FORMAT, StorePaths
 from ffmem.index.worker import hashes_of, indexed_cells
-from ffmem.models.base import Projection
+from ffmem.models.base import Origin, Projection
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 from ffmem.version import __version__
@@ -110,6 +110,7 @@ def describe(
         "format": FORMAT,
         "identity": identity,
         "model": asdict(model.facts) | {"layers": model.cells.to_json()},
+        **_beside(model.origin),
         **({} if cells.is_whole else {"cells_kept": cells.kept_to_json()}),
         "projection": decide_projection(model, options),
         "layer_projections": [
@@ -124,6 +125,12 @@ def describe(
             "why": why,
         },
     }
+
+
+def _beside(origin: Origin) -> dict[str, Any]:
+    """What of the model's folder no analysis asks, where there is such a thing."""
+    told = {"unused_tensors": dict(origin.unused), "files_not_read": list(origin.not_read)}
+    return {"model_files": told} if origin.unused or origin.not_read else {}
 
 
 def _same_bytes(options: IndexOptions, machines: Sequence[str]) -> tuple[bool, str]:

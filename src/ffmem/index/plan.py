@@ -122,6 +122,8 @@ def plan_index(
             revision=revision,
             quantize=options.quantize,
             proved=False,
+            trust_remote_code=run.trust_remote_code,
+            architecture=options.architecture,
         )
         loaded.weights_hash()
         model_s = start_s + time.monotonic() - begin
@@ -262,6 +264,7 @@ def _probe_speed(model: Transformer, request: Request, run: RunOptions, folder: 
         run_id="plan",
         job_hash="plan",
         checkpoint_s=float("inf"),
+        trust_remote_code=run.trust_remote_code,
     )
     n_layers = len(indexed_cells(model, options).layers)
     # as many scans as can be asked for: a small corpus is scanned again and again

@@ -81,6 +81,8 @@ class TextSource:
     """Most own tokens of one input."""
     base: "TextBase | None" = None
     """A finished text that these corpora continue."""
+    check_tokens: Callable[[int], None] | None = None
+    """Refuses the largest id of a sentence for which the model has no row; None where each token has one."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,8 @@ def _add_documents(
         counts.n_undecodable_bytes, counts.n_lines = split.n_undecodable_bytes, split.n_lines
         for sentence in split.sentences:
             own = next(tokenized)
+            if source.check_tokens is not None and len(own.token_ids):
+                source.check_tokens(int(max(own.token_ids)))
             if options.long_sentences == "refuse" and not fixed:
                 _check_length(split.document, len(own.token_ids), source.max_tokens)
             for piece in _pieces(sentence, own, source.max_tokens, fixed, counts):

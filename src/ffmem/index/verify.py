@@ -294,6 +294,7 @@ def load_indexed_model(index: Index, source: str | None = None, device: str = "c
         device=device,
         revision=identity["model"]["revision"],
         quantize=options.quantize,
+        architecture=options.architecture,
     )
     if loaded.weights_hash() != identity["model"]["weights_sha256"]:
         raise InputError(

@@ -95,6 +95,8 @@ class IndexJob:
     """Hashes of the model that is meant, as in an index's identity: see `check`."""
     batching: Batching | None = None
     """How this model must be run, as its proof has found."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the model may be run."""
 
     def start(self, slot: int, files: Files | None = None) -> "IndexWorker":
         """A worker that goes on from the state file of this slot, if there is one."""
@@ -108,6 +110,8 @@ class IndexJob:
                 revision=self.revision,
                 quantize=options.quantize,
                 proved=self.batching is None,
+                trust_remote_code=self.trust_remote_code,
+                architecture=options.architecture,
             )
             if self.batching is not None:
                 model.adopt(self.batching)
@@ -308,11 +312,12 @@ def make_accumulator(shape: Shape, device: str) -> Accumulator:
 
 
 def hashes_of(model: Transformer) -> dict[str, str]:
-    """What tells a model from others: its weights, its config, its tokenizer."""
+    """What tells a model from others: its weights, its config, its tokenizer; an adapter and code where it has them."""
     return {
         "weights_sha256": model.weights_hash(),
         "config_sha256": model.config_hash(),
         "tokenizer_sha256": model.tokenizer_hash(),
+        **model.origin.identity,
     }
 
 

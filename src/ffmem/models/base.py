@@ -1,7 +1,7 @@
 """What a family states about itself, as data, and what is known of a loaded model."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ffmem.ids import LayerCells
@@ -165,3 +165,15 @@ class ModelFacts:
     projections: tuple[Projection, ...]
     """Those that this model has."""
     dtype: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a model's folder brought beside the weights that it was loaded from."""
+
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """What else tells it from other models: an adapter that was merged, code that was run."""
+    unused: Mapping[str, int] = field(default_factory=dict)
+    """Tensors of its files that no analysis asks, counted by the part that they belong to: poolers, heads."""
+    not_read: tuple[str, ...] = ()
+    """Further files with weights: copies of what was read, or of other frameworks."""

@@ -11,26 +11,33 @@ from ffmem.errors import FfmemError, InputError
 
 ACCEPTED = "Expected a Hugging Face id, a folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm"
 
-_SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
-"""Config and tokenizer. Nothing that is unpickled (.bin, .pt), and nothing that is code."""
+_SMALL_FILES = ("*.json", "*.model", "*.txt", "*.jinja", "*.spm")
+"""Config and tokenizer; nothing that is code."""
 _WEIGHTS = "model.safetensors"
 _SHARDS = "model-*-of-*.safetensors"
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+_PICKLED = "pytorch_model.bin"
+_PICKLED_SHARDS = "pytorch_model-*-of-*.bin"
+_ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
+_TOKENIZERS = (
+    *("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json", "vocab.json"),
+    *("vocab.txt", "source.spm"),
+)
 
 
-def from_hub(model: str, revision: str | None = None) -> Path:
+def from_hub(model: str, revision: str | None = None, *, code: bool = False) -> Path:
     """The folder with a hub model's files: those that are needed, downloaded unless they are in the hub's own cache.
 
     Args:
         model: its id, or id@revision.
         revision: branch, tag or commit.
+        code: whether its Python files are needed, too.
 
     Raises:
-        InputError: it is not to be had, or holds no model that can be loaded.
+        InputError: it cannot be found, or holds no model that can be loaded.
     """
     model, revision = _split(model, revision)
     try:
-        files = _needed(_listing(model, revision), model)
+        files = _needed(_listing(model, revision), model, code)
         return Path(huggingface_hub.snapshot_download(model, revision=revision, allow_patterns=files))
     except FfmemError:
         raise
@@ -69,33 +76,69 @@ def _listing(model: str, revision: str | None) -> list[str]:
             raise error from None
 
 
-def _needed(files: list[str], model: str) -> list[str]:
+def _needed(files: list[str], model: str, code: bool) -> list[str]:
     """The files to download: of the weights, one form; no subfolders, which hold other forms (onnx/, original/)."""
+    adapters = [file for file in files if file.endswith("/adapter_config.json")]
+    if adapters:
+        raise InputError(
+            f"the hub repository {model} brings adapters in folders below it: {', '.join(adapters[:3])}",
+            "Expected to be told which is meant, or none",
+            f"Download what is meant, hf download {model} --local-dir FOLDER, and give FOLDER, or the folder "
+            "of the adapter in it",
+        )
+    small = [file for file in files if "/" not in file and any(fnmatch(file, pattern) for pattern in _SMALL_FILES)]
+    small += [file for file in files if code and file.endswith(".py")]
+    if "adapter_config.json" in files:
+        small += [file for file in files if file in _ADAPTERS]
+        if not any(_is_weights(file) for file in files):
+            return small  # its model is elsewhere
     if "config.json" not in files:
         raise InputError(
             f"the hub repository {model} holds no config.json",
             "Expected a model as save_pretrained writes it",
             "Take another repository of this model; a .gguf file: download it, and give its path",
         )
-    weights = [_WEIGHTS] if _WEIGHTS in files else [file for file in files if fnmatch(file, _SHARDS)]
-    if not weights:
-        pickled = [file for file in files if file.endswith((".bin", ".pt", ".h5", ".msgpack"))]
-        raise InputError(
-            f"the hub model {model} has no weights in safetensors (it has {', '.join(pickled[:2]) or 'none at all'})",
-            f"Expected {_WEIGHTS}: other files can run code when they are read, or are of other libraries",
-            'If you trust it, convert it once, then index that folder: python -c "import transformers as t; '
-            f"[c.from_pretrained('{model}').save_pretrained('FOLDER') for c in (t.AutoModelForCausalLM, "
-            't.AutoTokenizer)]"',
-        )
+    weights = _weights(files, model)
     if not set(_TOKENIZERS) & set(files):
         raise InputError(
             f"the hub model {model} has no tokenizer",
             "Expected a tokenizer.json beside its weights",
             "Save its model and the tokenizer it was trained with into one folder with save_pretrained, and give that",
         )
-    small = [f for f in files if "/" not in f and any(fnmatch(f, pattern) for pattern in _SMALL_FILES)]
-    index = f"{_WEIGHTS}.index.json" if weights != [_WEIGHTS] else None
-    return weights + [file for file in small if file == index or not file.endswith(".index.json")]
+    return weights + [file for file in small if not file.endswith(".index.json")]
+
+
+def _is_weights(file: str) -> bool:
+    return file in (_WEIGHTS, _PICKLED) or fnmatch(file, _SHARDS) or fnmatch(file, _PICKLED_SHARDS)
+
+
+def _weights(files: list[str], model: str) -> list[str]:
+    """The files of one form of the weights, with their index; safetensors if there are any."""
+    index = f"{_WEIGHTS}.index.json"
+    shards = [file for file in files if fnmatch(file, _SHARDS)]
+    if _WEIGHTS in files and shards and index in files:
+        raise InputError(
+            f"the hub model {model} has two sets of weights: {_WEIGHTS}, and {len(shards)} parts",
+            "Expected one",
+            f"Download the one that is meant, hf download {model} --exclude PATTERN --local-dir FOLDER, and "
+            "give FOLDER",
+        )
+    if _WEIGHTS in files:
+        return [_WEIGHTS]
+    if shards:
+        return [*shards, *(file for file in files if file == index)]
+    if _PICKLED in files:
+        return [_PICKLED]
+    pickled = [file for file in files if fnmatch(file, _PICKLED_SHARDS)]
+    if pickled:
+        return [*pickled, *(file for file in files if file == f"{_PICKLED}.index.json")]
+    others = [file for file in files if file.endswith((".bin", ".pt", ".pth", ".h5", ".msgpack"))]
+    raise InputError(
+        f"the hub model {model} has no weights in safetensors or .bin (it has "
+        f"{', '.join(others[:2]) or 'none at all'})",
+        f"Expected {_WEIGHTS} or {_PICKLED}: other files are of other libraries",
+        "Take a repository of this model in the form of transformers; a .gguf file: download it, and give its path",
+    )
 
 
 def _is_of_the_hub(error: Exception) -> bool:

@@ -1,5 +1,6 @@
 """The one table of architectures, and the one way to load a model."""
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
@@ -7,12 +8,18 @@ from typing import Any, get_args
 import torch
 import transformers
 
-from ffmem.errors import InputError, ModelError
-from ffmem.models.base import Family
+from ffmem.errors import FfmemError, InputError, ModelError
+from ffmem.foreign import foreign_errors, is_out_of_memory
+from ffmem.models.accounting import check_read, check_taken, check_tied, check_types, drop_poolers
+from ffmem.models.adapters import adapter_config, base_of, identity_of, merged
+from ffmem.models.base import Family, Origin
+from ffmem.models.brought import ADAPTER, Brought, take_apart
 from ffmem.models.proof import prove_on_samples
 from ffmem.models.quiet import quiet
 from ffmem.models.sources import model_name, resolve
+from ffmem.models.tokenizers import TOKENIZER_FILES, check_vocabulary, read_tokenizer
 from ffmem.models.transformer import Transformer
+from ffmem.models.weight_files import check_same, find_weights, has_weights
 from ffmem.models.weights import packing, take_packed_weights
 from ffmem.options import Dtype, Quantize
 
@@ -34,54 +41,151 @@ def load_model(
     device: str = "cpu",
     revision: str | None = None,
     quantize: Quantize = "no",
+    trust_remote_code: bool = False,
+    architecture: str | None = None,
     proved: bool = True,
 ) -> Transformer:
     """A model seen as layers of keys and values, in eval mode, without gradients.
 
     Args:
-        model: a Hugging Face id or folder, a ``.gguf`` file, ``fairseq:FOLDER``, ``smollm2`` or ``minilm``.
+        model: a Hugging Face id or folder, a ``.gguf`` file, ``fairseq:FOLDER``, ``smollm2`` or ``minilm``; or the folder of
+            an adapter of peft, which names its model.
         dtype: number type of its weights. Weights stored as float32 stay memory-mapped, so that processes share them.
         device: where it is to be: "cpu", "cuda", ...
         revision: of a hub model.
         quantize: pack plain weights into 8 or 4 bits. Keys and values are then what the packed weights stand for.
+        trust_remote_code: run Python code that comes with the model, where its config asks for that.
+        architecture: the class of transformers to load it with, whatever its config says.
         proved: hold it to its own plain call on a few sentences (see proof.py) before it is given out; False where the caller
             does so on sentences of its own, or has the proof of the same model.
 
     Raises:
-        InputError: it is not to be had, or its architecture is not known; the message lists those that are.
+        InputError: it cannot be found, its architecture is not known (the message lists those that are), or something beside
+            its weights changes what it computes and is not understood.
         ModelError: its files lack weights, or have shapes that its family cannot have, or the proof fails.
     """
     for name, value, choices in (("dtype", dtype, get_args(Dtype)), ("quantize", quantize, get_args(Quantize))):
         if value not in choices:
             raise InputError(f"{name} is {value!r}", f"Expected one of: {', '.join(choices)}", f"Use {choices[0]}")
-    folder = resolve(str(model), revision)
-    with quiet():
-        config = _read(transformers.AutoConfig, folder, "config.json")
-        architecture, family = _family_of(config, str(model))
-        packed = packing(config, str(model), quantize, device)
-        tokenizer = _read(transformers.AutoTokenizer, folder, "the tokenizer")
-        if not getattr(tokenizer, "is_fast", False):
-            raise InputError(
-                f"the tokenizer of {model} is a slow one, without a tokenizer.json",
-                "Expected a fast tokenizer: byte offsets come from it",
-                "Save it once with AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained(FOLDER)",
-            )
-        # settings for a batch of its author's, which would cut sentences, and which a call may or may not reset
-        tokenizer.backend_tokenizer.no_truncation()
-        tokenizer.backend_tokenizer.no_padding()
-        module = _read_weights(family.architectures[architecture], folder, dtype, packed)
+    if architecture is not None and architecture not in _BY_ARCHITECTURE:
+        raise InputError(
+            f"--architecture is {architecture!r}",
+            f"Expected one of: {', '.join(sorted(_BY_ARCHITECTURE))}",
+            "Leave --architecture out, or write one of these",
+        )
+    with foreign_errors(str(model)):
+        brought = find_parts(str(model), revision, trust_remote_code=trust_remote_code, architecture=architecture)
+        loaded = _load(model_name(str(model)), brought, dtype, device, quantize)
+        if proved:
+            prove_on_samples(loaded)
+        return loaded
+
+
+def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quantize) -> Transformer:
+    """The model of some parts."""
+    folder = brought.folder
+    with quiet(), brought.as_transformers_reads_it() as view:
+        config = _read(transformers.AutoConfig, view, folder, "config.json", brought.has_code)
+        architecture, family = _family_of(config, str(folder))
+        _check_direction(config, family, folder)
+        packed = packing(config, str(folder), quantize, device)
+        if packed and brought.adapter:
+            raise _adapter_on_packed(brought.adapter, quantize)
+        if not packed:
+            check_types(folder, brought.weights)
+        tokenizer = read_tokenizer(view, brought.tokenizer, trust_remote_code=brought.has_code)
+        module, unused = _read_weights(family.architectures[architecture], view, brought, dtype, packed)
     if hasattr(config, "_experts_implementation"):
         # the loop that `MixtureLayer` repeats, so that a watch changes no bit
         module.set_experts_implementation("eager")
     if packed:  # it is where it is to be, and transformers would refuse to move it
         take_packed_weights(module, getattr(torch, dtype))
-    else:
+    identity = brought.identity()
+    if brought.adapter:
+        adapter = adapter_config(brought.adapter)
+        identity |= identity_of(brought.adapter, adapter)
+        module = merged(module, brought.adapter, adapter)
+    if not packed:
         module = module.to(device)
     module = module.eval().requires_grad_(False)
-    loaded = Transformer(model_name(str(model)), family, module, tokenizer)
-    if proved:
-        prove_on_samples(loaded)
+    loaded = Transformer(name, family, module, tokenizer)
+    loaded.origin = Origin(identity, unused, brought.weights.not_read)
+    check_vocabulary(loaded)
     return loaded
+
+
+def find_parts(
+    model: str, revision: str | None, *, trust_remote_code: bool = False, architecture: str | None = None
+) -> Brought:
+    """The parts of a model, whose adapter may lie beside it or name it.
+
+    Raises:
+        InputError: see `load_model`.
+    """
+    folder = resolve(model, revision, code=trust_remote_code)
+    if not (folder / ADAPTER).is_file():
+        return take_apart(folder, trust_remote_code=trust_remote_code, architecture=architecture)
+    config = adapter_config(folder)
+    whole = has_weights(folder)
+    name, base_revision = (str(folder), None) if whole else base_of(folder, config)
+    if whole:
+        _check_unmerged(folder, str(config.get("base_model_name_or_path") or ""))
+    base = folder if name == str(folder) else resolve(name, base_revision, code=trust_remote_code)
+    if base != folder and (base / ADAPTER).is_file():
+        raise InputError(
+            f"the adapter in {folder} belongs to {name}, which has an adapter itself",
+            "Expected a model without an adapter below it",
+            f"Merge that one first with peft, save the whole model, and write its folder into {folder / ADAPTER}",
+        )
+    brought = take_apart(base, trust_remote_code=trust_remote_code, architecture=architecture)
+    own_tokenizer = base != folder and any((folder / file).is_file() for file in TOKENIZER_FILES)
+    return replace(brought, adapter=folder, tokenizer=folder if own_tokenizer else base)
+
+
+def _check_unmerged(folder: Path, named: str) -> None:
+    """A folder with weights and an adapter may hold the merged model: not if its weights are those of the adapter's model."""
+    base = Path(named)
+    if not named or not base.is_dir() or base.resolve() == folder.resolve() or not has_weights(base):
+        return
+    try:
+        check_same(folder, find_weights(folder), find_weights(base))
+    except InputError as error:
+        raise InputError(
+            f"{folder} holds an adapter, and holds other weights than {base}, the model that the adapter belongs to",
+            "Expected that model's weights, or no adapter: perhaps it is merged into these already",
+            f"If it is merged: move {ADAPTER} to another folder; if not: give the adapter in a folder of its own",
+        ) from error
+
+
+def _adapter_on_packed(adapter: Path, quantize: Quantize) -> InputError:
+    return InputError(
+        f"the adapter in {adapter} cannot be merged into weights of 8 or 4 bits",
+        "Expected plain weights to merge it into",
+        "Leave --quantize out"
+        if quantize != "no"
+        else f"Write the folder or id of the unquantised model into base_model_name_or_path of {adapter / ADAPTER}",
+    )
+
+
+def _check_direction(config: Any, family: Family, folder: Path) -> None:
+    """Encoders that are to be decoders, and decoders that do not know how to begin."""
+    if getattr(config, "is_encoder_decoder", False) and not isinstance(
+        getattr(config, "decoder_start_token_id", None), int
+    ):
+        raise InputError(
+            f"the config of {folder} has no decoder_start_token_id",
+            "Expected the token that the decoder begins with; in T5 and Marian it is that of the padding",
+            f'Write "decoder_start_token_id": {config.pad_token_id or 0} into its config.json, if that is '
+            "what it was trained with",
+        )
+    for name in ("is_decoder", "add_cross_attention"):
+        if not family.causal and not getattr(config, "is_encoder_decoder", False) and getattr(config, name, False):
+            raise InputError(
+                f"{name} is true in the config of {folder}: this encoder is one half of another model",
+                f"Expected an encoder that sees a whole sentence, as {family.name} does",
+                f'Take the encoder that it was made from; if it is one after all: write "{name}": false into '
+                "its config.json",
+            )
 
 
 def _family_of(config: Any, model: str) -> tuple[str, Family]:
@@ -96,42 +200,54 @@ def _family_of(config: Any, model: str) -> tuple[str, Family]:
     )
 
 
-def _read(auto_class: Any, folder: Path, what: str) -> Any:
+def _read(auto_class: Any, view: Path, folder: Path, what: str, code: bool) -> Any:
     try:
-        return auto_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return auto_class.from_pretrained(view, local_files_only=True, trust_remote_code=code)
     except Exception as error:  # whatever the library meets in damaged files: it raises a dozen types of its own
         raise InputError(
-            f"{what} of {folder} cannot be read: {_first_line(error)}",
+            f"{what} of {folder} cannot be read: {_first_line(error, view)}",
             "Expected the files that save_pretrained writes",
             "Save model and tokenizer into that folder, or download it again",
         ) from error
 
 
-def _read_weights(auto_class: str, folder: Path, dtype: Dtype, packed: dict[str, Any]) -> Any:
+def _read_weights(
+    auto_class: str, view: Path, brought: Brought, dtype: Dtype, packed: dict[str, Any]
+) -> tuple[Any, dict[str, int]]:
+    """The model, and how many tensors of its files are not used, part by part."""
+    folder = brought.folder
+    code = {"trust_remote_code": True} if brought.has_code else {}
     try:
         module, report = getattr(transformers, auto_class).from_pretrained(
-            folder,
+            view,
             dtype=getattr(torch, dtype),
             local_files_only=True,
             output_loading_info=True,
             use_safetensors=True,
+            **code,
             **packed,
         )
+    except (MemoryError, FfmemError):
+        raise
     except Exception as error:  # as above
+        if is_out_of_memory(error):
+            raise
         raise ModelError(
-            f"the weights in {folder} cannot be read: {_first_line(error)}",
+            f"the weights in {folder} cannot be read: {_first_line(error, view)}",
             "Expected whole .safetensors files that fit config.json",
-            "Download or save the model again; a model with .bin files only: load it once and save_pretrained it",
-        ) from error
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
-    if missing or report.get("mismatched_keys"):
-        raise ModelError(
-            f"the files in {folder} lack weights: {', '.join(missing[:3]) or report['mismatched_keys']}",
-            "Expected every weight; random ones would give memories of nothing",
             "Download or save the model again",
-        )
-    return module
+        ) from error
+    unused = check_taken(folder, report, tied=bool(getattr(module.config, "tie_word_embeddings", False)))
+    drop_poolers(module, report["missing_keys"])
+    check_tied(folder, module, brought.weights)
+    if not packed:
+        check_read(folder, module, brought.weights)
+    return module, unused
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _first_line(error: Exception, view: Path) -> str:
+    return (
+        (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        .replace(f"{view}/", "")
+        .replace(str(view), "it")
+    )

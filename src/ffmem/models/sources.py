@@ -37,16 +37,17 @@ def model_name(model: str) -> str:
     return Path(model).absolute().name if Path(model).exists() else model
 
 
-def resolve(model: str, revision: str | None = None) -> Path:
+def resolve(model: str, revision: str | None = None, *, code: bool = False) -> Path:
     """The folder with a model's files, downloaded or converted first if need be.
 
     Args:
         model: a Hugging Face id (or id@revision) or folder, a ``.gguf`` file, or the name of a model that comes in a
             Python package: ``reference`` (ffmem's own), ``smollm2``, ``minilm``; or ``fairseq:FOLDER``.
         revision: branch, tag or commit of a hub model.
+        code: whether the Python files of a hub model are needed, too.
 
     Raises:
-        InputError: it is not to be had; the message says what to do.
+        InputError: it cannot be found; the message says what to do.
     """
     if model in BUILT_IN:
         file = _built_in_file(model)
@@ -59,7 +60,7 @@ def resolve(model: str, revision: str | None = None) -> Path:
             raise InputError(f"the file {model} does not exist", ACCEPTED, "Check the path")
         return from_gguf(path)
     if path.is_dir():
-        if not (path / "config.json").is_file():
+        if not any((path / name).is_file() for name in ("config.json", "adapter_config.json")):
             raise InputError(
                 f"the folder {model} holds no config.json",
                 "Expected a model as save_pretrained writes it",
@@ -68,7 +69,7 @@ def resolve(model: str, revision: str | None = None) -> Path:
         return path
     if path.is_file():
         raise InputError(f"the file {model} is no .gguf file", ACCEPTED, "Give the folder that it lies in")
-    return from_hub(model, revision)
+    return from_hub(model, revision, code=code)
 
 
 def _built_in_file(model: str) -> Path:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
 from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
-from ffmem.models.base import Batching, Family, Layout, ModelFacts, Projection
+from ffmem.models.base import Batching, Family, Layout, ModelFacts, Origin, Projection
 from ffmem.models.feed_forward import FeedForward, MixtureLayer, at, read_layer
 from ffmem.models.frame import Frame, frame_of
 from ffmem.models.run_state import RunState
@@ -69,6 +69,10 @@ class Transformer:
 
     def __init__(self, name: str, family: Family, module: Any, tokenizer: Any) -> None:
         self.family, self.module, self.tokenizer = family, module, tokenizer
+        self.origin = Origin()
+        """What its folder brought beside these weights; `load_model` fills it in."""
+        self.n_embedded: int | None = None
+        """Rows of the embedding, where the tokenizer has tokens beyond them; None: where each token has one."""
         layouts = family.layout(module.config)
         self._layouts = layouts if isinstance(layouts, tuple) else (layouts,)
         self._backbones = [at(module, layout.backbone) for layout in self._layouts]
@@ -419,11 +423,21 @@ class Transformer:
     def _frame(self) -> Frame:
         return frame_of(self.tokenizer)
 
-    @property
-    def n_embeddings(self) -> int:
-        """Token ids that the model has a vector for: those from 0 up to this one, not included."""
-        weight = getattr(self.module.get_input_embeddings(), "weight", None)
-        return int(self.module.config.vocab_size if weight is None else weight.shape[0])
+    def check_tokens(self, largest: int) -> None:
+        """Refuse a text whose largest id has no row in the embedding.
+
+        Raises:
+            InputError: it has none; the message names the token and both sizes.
+        """
+        if self.n_embedded is not None and largest >= self.n_embedded:
+            raise InputError(
+                f"the token {self.tokenizer.convert_ids_to_tokens(largest)!r} of the text has the id "
+                f"{largest:,}, and the embedding of "
+                f"{self.facts.name} {self.n_embedded:,} rows (its tokenizer knows {len(self.tokenizer):,} tokens)",
+                "Expected a row for each token of the text",
+                "Leave that token out of the text, or resize the embedding to the tokenizer, train it, and "
+                "save the model again",
+            )
 
     @property
     def pad_id(self) -> int:

@@ -88,6 +88,11 @@ class Unembedding:
             return int(self._module.config.vocab_size)
         return self._weight.shape[0]
 
+    @property
+    def rows(self) -> Float[Tensor, "d_vocab d_embedding"] | None:
+        """The unembedding itself, or the embedding where there is none, a row a token; None for an adaptive softmax."""
+        return None if self._layout.log_probabilities else self._weight
+
     @cached_property
     def _weight(self) -> Float[Tensor, "d_vocab d_embedding"]:
         head = self._module.get_output_embeddings()

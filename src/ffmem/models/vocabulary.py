@@ -7,6 +7,8 @@ from typing import Any
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _METASPACE = "▁"
+UNREACHABLE = "\ue000"
+"""Before tokens that no text is split into: those of the other language alone. It is for private use, and replaced in texts."""
 
 
 @cache
@@ -43,11 +45,11 @@ def token_bytes(tokenizer: Any, d_vocab: int = 0) -> list[bytes]:
     byte_level, metaspace = is_byte_level(tokenizer), bool(_decoder_types(tokenizer) & {"Metaspace", "Replace"})
     strings = tokenizer.convert_ids_to_tokens(list(range(size)))
     return [
-        added[number].encode()
+        added[number].removeprefix(UNREACHABLE).encode()
         if number in added
         else f"<id {number}>".encode()
         if string is None
-        else _bytes_of(string, byte_level, metaspace)
+        else _bytes_of(string.removeprefix(UNREACHABLE), byte_level, metaspace)
         for number, string in enumerate(strings)
     ]
 

@@ -81,6 +81,7 @@ class Study:
             device=self.index_options.device,
             revision=None if self._source else identity["revision"],
             quantize=self.index_options.quantize,
+            architecture=self.index_options.architecture,
         )
         check_model(self.index, model)
         return model
