@@ -1,17 +1,14 @@
 """Commands that ask all cells of an index at once."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 import ffmem
 from ffmem import queries, render
 from ffmem.cli.app import Json, app, show
+from ffmem.cli.options import Threads, load_of_index
 from ffmem.errors import InputError
-
-if TYPE_CHECKING:
-    from ffmem.index.reader import Index
-    from ffmem.models.transformer import Transformer
 
 
 @app.command
@@ -66,6 +63,7 @@ def promotes(
     suppressed: bool = False,
     layer: str | None = None,
     model: str | None = None,
+    threads: Threads = 1,
     limit: int = 20,
     json: Json = False,
 ) -> None:
@@ -89,7 +87,9 @@ def promotes(
         Print one JSON document.
     """
     index = ffmem.open_index(folder)
-    found = queries.promotes(index, token, suppressed=suppressed, layer=layer, limit=limit, model=_load(index, model))
+    found = queries.promotes(
+        index, token, suppressed=suppressed, layer=layer, limit=limit, model=load_of_index(index, model, threads)
+    )
     show(found.to_json() if json else render.promoting(found))
 
 
@@ -168,6 +168,7 @@ def similar(
     *,
     by: queries.Likeness = "triggers",
     model: str | None = None,
+    threads: Threads = 1,
     limit: int = 20,
     json: Json = False,
 ) -> None:
@@ -189,7 +190,7 @@ def similar(
         Print one JSON document.
     """
     index = ffmem.open_index(folder)
-    found = queries.similar(index, cell_id, by=by, limit=limit, model=_load(index, model))
+    found = queries.similar(index, cell_id, by=by, limit=limit, model=load_of_index(index, model, threads))
     show(found.to_json() if json else render.similar(found))
 
 
@@ -223,11 +224,3 @@ def diff(
     """
     found = queries.diff(ffmem.open_index(left), ffmem.open_index(right), by=by, layer=layer, limit=limit)
     show(found.to_json() if json else render.diff(found))
-
-
-def _load(index: "Index", model: str | None) -> "Transformer | None":
-    if model is None:
-        return None
-    from ffmem.index.verify import load_indexed_model
-
-    return load_indexed_model(index, model)

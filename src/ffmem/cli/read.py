@@ -5,6 +5,7 @@ import sys
 import ffmem
 from ffmem import queries, render
 from ffmem.cli.app import Json, app, show
+from ffmem.options import check_threads
 
 
 @app.command
@@ -72,6 +73,7 @@ def verify(
     *,
     files_only: bool = False,
     model: str | None = None,
+    threads: int | None = None,
     batches: int = 3,
     seed: int = 0,
     json: Json = False,
@@ -86,6 +88,8 @@ def verify(
         Leave the model out.
     model
         Where the model is now, if not where it was.
+    threads
+        Threads of the model, by default as many as each worker of the build had: with others, numbers agree to rounding only.
     batches
         Batches of sentences to run again.
     seed
@@ -95,9 +99,19 @@ def verify(
     """
     from ffmem.index.verify import verify_index
 
+    if threads is not None:
+        check_threads(threads)
     opened = ffmem.open_index(folder)
     say = None if json else render.say("checking")
-    found = verify_index(opened, with_model=not files_only, model=model, n_batches=batches, seed=seed, progress=say)
+    found = verify_index(
+        opened,
+        with_model=not files_only,
+        model=model,
+        n_batches=batches,
+        seed=seed,
+        threads=threads,
+        progress=say,
+    )
     show(found.to_json() if json else render.verification(found))
     if found.problems:
         sys.exit(1)

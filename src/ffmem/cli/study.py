@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import ffmem
 from ffmem import render
 from ffmem.cli.app import FLAT, Json, app, show
+from ffmem.cli.options import Threads
 from ffmem.errors import InputError
-from ffmem.options import IndexOptions
+from ffmem.options import IndexOptions, check_threads
 from ffmem.study.findings import Findings, findings
 from ffmem.study.headlines import headlines, shapes
 from ffmem.study.options import FULL, StudyOptions
@@ -25,6 +26,7 @@ def reproduce(
     options: Annotated[StudyOptions, FLAT] = StudyOptions(),  # noqa: B008 (frozen)
     full: bool = False,
     model: str | None = None,
+    threads: Threads = 1,
     max_tokens: int | None = None,
     quiet: bool = False,
     json: Json = False,
@@ -56,6 +58,7 @@ def reproduce(
 
     for package in ("altair", "vl_convert", "jinja2"):
         extra_module(package, "report", "the page cannot be written")
+    check_threads(threads)
     if full:
         options = replace(options, **FULL)  # type: ignore[arg-type]
     index = ffmem.open_index(source) if corpus is None else _built(source, [corpus, *more], out, max_tokens, quiet)
@@ -63,7 +66,7 @@ def reproduce(
     from ffmem.study.run import reproduce as run
 
     with render.study_progress(quiet) as listen:
-        results = run(index, options, model=model, progress=listen)
+        results = run(index, options, model=model, threads=threads, progress=listen)
     page = write_report(results, index)
     found = findings(results, index)
     show(_as_json([found]) | {"page": str(page)} if json else render.study(found, page))

@@ -54,11 +54,11 @@ from ffmem.index.worker import (
     hashes_of,
     indexed_cells,
     promoted_path,
-    torch_threads_kept,
 )
 from ffmem.models.fairseq import PREFIX as FAIRSEQ
 from ffmem.models.registry import load_model
 from ffmem.models.sources import BUILT_IN
+from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions, parse_shards
 
@@ -112,8 +112,7 @@ def build_index(
     )
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder), torch_threads_kept():
-        torch.set_num_threads(request.options.threads)
+    with locked(folder), torch_threads(request.options.threads):
         Build(StorePaths(folder), request, run or RunOptions(), progress or (lambda _: None)).finish()
     return open_index(folder)
 

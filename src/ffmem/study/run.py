@@ -4,6 +4,7 @@ import time
 
 from ffmem.corpus.registry import open_corpus
 from ffmem.index.reader import Index
+from ffmem.models.threads import torch_threads
 from ffmem.study.experiments import Listener, Stage, Study, experiments
 from ffmem.study.options import StudyOptions
 from ffmem.study.results import FOLDER, Results
@@ -17,6 +18,7 @@ def reproduce(
     options: StudyOptions = StudyOptions(),  # noqa: B008 (frozen)
     *,
     model: str | None = None,
+    threads: int = 1,
     progress: Listener = lambda _: None,
 ) -> Results:
     """Every experiment of Geva et al. 2021 on the model of an index.
@@ -25,6 +27,7 @@ def reproduce(
         index: a finished index.
         options: what is sampled, and from which held-out text.
         model: where the model is, if not where the index had it from.
+        threads: processors for the model; with more than 1, numbers agree to rounding only.
         progress: called as the study goes on.
 
     Returns:
@@ -39,6 +42,11 @@ def reproduce(
         products with the vocabulary a layer.
     """
     index.check_whole("a study of the paper's experiments")
+    with torch_threads(threads):
+        return _run(index, options, model, progress)
+
+
+def _run(index: Index, options: StudyOptions, model: str | None, progress: Listener) -> Results:
     corpus = None if options.held_out is None else open_corpus(options.held_out)
     if corpus is not None:
         corpus.settle(index.folder / FOLDER, None)
