@@ -5,18 +5,29 @@ import json
 import math
 import re
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token, convert
 
 from ffmem.version import __version__
+
+_WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
+
+
+def _read(type_: Any, tokens: Sequence[Token]) -> Any:
+    """An argument's value: as cyclopts has it, which would round 1.5 where a whole number is meant."""
+    if type_ in (int, int | None) and any(not _WHOLE.fullmatch(token.value) for token in tokens):
+        raise ValueError(f'Expected a whole number, not "{tokens[0].value}".')
+    return convert(type_, tokens)
+
 
 app = App(
     name="ffmem",
     help="Read a Transformer's feed-forward layers as key-value memories.",
     version=__version__,
     help_format="plaintext",
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), converter=_read),
     suppress_keyboard_interrupt=False,  # main() has a word to say
 )
 
