@@ -1,7 +1,7 @@
 """What the commands with a model share: each option is defined here, once, and a model is loaded here."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -11,6 +11,13 @@ from ffmem.options import Dtype, check_threads
 if TYPE_CHECKING:
     from ffmem.index.reader import Index
     from ffmem.models.transformer import Transformer
+
+
+def check(_: Any, threads: int | None) -> None:
+    """Refuse what is no number of threads, before anything is read."""
+    if threads is not None:
+        check_threads(threads)
+
 
 ModelName = Annotated[
     str,
@@ -23,7 +30,8 @@ Threads = Annotated[
     int,
     Parameter(
         help="Threads of the model. More than 1 help a large model on a machine with nothing else to do, and slow a small one "
-        "down where other programs run; they change numbers by rounding."
+        "down where other programs run; they change numbers by rounding.",
+        validator=check,
     ),
 ]
 """What every command says of `--threads`."""
@@ -41,9 +49,6 @@ class ModelOptions:
     """Where the model runs."""
     threads: Threads = 1
 
-    def __post_init__(self) -> None:
-        check_threads(self.threads)
-
     def load(self, model: str) -> "Transformer":
         """The model, and this process set up for it."""
         from ffmem.index.identity import check_device
@@ -56,7 +61,6 @@ class ModelOptions:
 
 def load_of_index(index: "Index", model: str | None, threads: int) -> "Transformer | None":
     """The model of an index, and this process set up for it; None if no model was named."""
-    check_threads(threads)
     if model is None:
         return None
     from ffmem.index.verify import load_indexed_model

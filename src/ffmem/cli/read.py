@@ -1,11 +1,14 @@
 """Commands that read an index."""
 
 import sys
+from typing import Annotated
+
+from cyclopts import Parameter
 
 import ffmem
 from ffmem import queries, render
 from ffmem.cli.app import Json, app, show
-from ffmem.options import check_threads
+from ffmem.cli.options import check
 
 
 @app.command
@@ -73,7 +76,7 @@ def verify(
     *,
     files_only: bool = False,
     model: str | None = None,
-    threads: int | None = None,
+    threads: Annotated[int | None, Parameter(validator=check)] = None,
     batches: int = 3,
     seed: int = 0,
     json: Json = False,
@@ -99,8 +102,6 @@ def verify(
     """
     from ffmem.index.verify import verify_index
 
-    if threads is not None:
-        check_threads(threads)
     opened = ffmem.open_index(folder)
     say = None if json else render.say("checking")
     found = verify_index(

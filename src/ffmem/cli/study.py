@@ -9,7 +9,7 @@ from ffmem import render
 from ffmem.cli.app import FLAT, Json, app, show
 from ffmem.cli.options import Threads
 from ffmem.errors import InputError
-from ffmem.options import IndexOptions, check_threads
+from ffmem.options import IndexOptions
 from ffmem.study.findings import Findings, findings
 from ffmem.study.headlines import headlines, shapes
 from ffmem.study.options import FULL, StudyOptions
@@ -58,7 +58,6 @@ def reproduce(
 
     for package in ("altair", "vl_convert", "jinja2"):
         extra_module(package, "report", "the page cannot be written")
-    check_threads(threads)
     if full:
         options = replace(options, **FULL)  # type: ignore[arg-type]
     index = ffmem.open_index(source) if corpus is None else _built(source, [corpus, *more], out, max_tokens, quiet)
