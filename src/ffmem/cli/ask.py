@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 import ffmem
 from ffmem import queries, render
-from ffmem.cli.app import Json, app, show
+from ffmem.cli.app import Count, Json, Seconds, Share, app, show
 from ffmem.cli.options import Threads, load_of_index
 from ffmem.errors import InputError
 
@@ -20,8 +20,8 @@ def search(
     regex: bool = False,
     raw: bool = False,
     cells: bool = False,
-    limit: int = 20,
-    time_limit: float = 10.0,
+    limit: Count = 20,
+    time_limit: Seconds = 10.0,
     json: Json = False,
 ) -> None:
     """Find sentences by their text, held-out ones too, and how many cells each of them triggers.
@@ -64,7 +64,7 @@ def promotes(
     layer: str | None = None,
     model: str | None = None,
     threads: Threads = 1,
-    limit: int = 20,
+    limit: Count = 20,
     json: Json = False,
 ) -> None:
     """Find the cells whose values promote a token most, by its rank among the tokens stored for each cell.
@@ -103,12 +103,12 @@ def find(
     next_token: Annotated[str | None, Parameter(name="--next")] = None,
     promotes: str | None = None,
     layer: str | None = None,
-    min_active: float | None = None,
-    max_active: float | None = None,
+    min_active: Share = None,
+    max_active: Share = None,
     sort: queries.FindSort = "auto",
-    limit: int = 20,
-    triggers: int = 3,
-    time_limit: float = 10.0,
+    limit: Count = 20,
+    triggers: Count = 3,
+    time_limit: Seconds = 10.0,
     json: Json = False,
 ) -> None:
     """Find cells by what triggers them and what they promote. Every condition must hold, on one and the same trigger.
@@ -169,7 +169,7 @@ def similar(
     by: queries.Likeness = "triggers",
     model: str | None = None,
     threads: Threads = 1,
-    limit: int = 20,
+    limit: Count = 20,
     json: Json = False,
 ) -> None:
     """Find the cells nearest to a cell.
@@ -202,7 +202,7 @@ def diff(
     *,
     by: queries.Change = "triggers",
     layer: str | None = None,
-    limit: int = 20,
+    limit: Count = 20,
     json: Json = False,
 ) -> None:
     """Find the cells that differ most between two indexes: one model over two corpora, or two checkpoints.

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import ffmem
 from ffmem import render
 from ffmem.attention.options import AttentionOptions
-from ffmem.cli.app import FLAT, Json, app, show
+from ffmem.cli.app import FLAT, Count, Json, app, show
 from ffmem.cli.options import ModelName, ModelOptions
 from ffmem.errors import InputError
 
@@ -76,7 +76,7 @@ def patch(
     by: str = "uniform",
     target: str | None = None,
     at: int = -1,
-    limit: int = 10,
+    limit: Count = 10,
     quiet: bool = False,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
@@ -128,7 +128,7 @@ def map_(
     target: str | None = None,
     index: str | None = None,
     by: str = "norm",
-    limit: int = 3,
+    limit: Count = 3,
     bias: str = "inside",
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import ffmem
 from ffmem import render
-from ffmem.cli.app import FLAT, Json, app, show
+from ffmem.cli.app import FLAT, Count, Json, app, show
 from ffmem.cli.options import ModelName, ModelOptions
 from ffmem.errors import InputError
 
@@ -18,7 +18,7 @@ def explain(
     target: str | None = None,
     against: str | None = None,
     index: str | None = None,
-    limit: int = 20,
+    limit: Count = 20,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:

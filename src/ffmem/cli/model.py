@@ -4,7 +4,7 @@ from typing import Annotated
 
 import ffmem
 from ffmem import render
-from ffmem.cli.app import FLAT, Json, app, show
+from ffmem.cli.app import FLAT, Count, Json, app, show
 from ffmem.cli.options import ModelName, ModelOptions
 from ffmem.errors import InputError
 
@@ -18,7 +18,7 @@ def activate(
     index: str | None = None,
     by: str = "norm",
     layer: str | None = None,
-    limit: int = 5,
+    limit: Count = 5,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 import ffmem
 from ffmem import queries, render
-from ffmem.cli.app import Json, app, show
+from ffmem.cli.app import Count, Json, Some, app, show
 from ffmem.cli.options import check
 
 
@@ -28,7 +28,7 @@ def info(folder: str, /, *, json: Json = False) -> None:
 
 
 @app.command
-def cell(folder: str, cell_id: str, /, *, json: Json = False, triggers: int = 10) -> None:
+def cell(folder: str, cell_id: str, /, *, json: Json = False, triggers: Count = 10) -> None:
     """Show a cell: its trigger examples, its statistics, the tokens its value promotes and suppresses.
 
     Parameters
@@ -48,7 +48,7 @@ def cell(folder: str, cell_id: str, /, *, json: Json = False, triggers: int = 10
 
 @app.command
 def cells(
-    folder: str, /, *, layer: str | None = None, sort: queries.SortKey = "index", limit: int = 20, json: Json = False
+    folder: str, /, *, layer: str | None = None, sort: queries.SortKey = "index", limit: Count = 20, json: Json = False
 ) -> None:
     """Show a table of cells by a statistic.
 
@@ -77,8 +77,8 @@ def verify(
     files_only: bool = False,
     model: str | None = None,
     threads: Annotated[int | None, Parameter(validator=check)] = None,
-    batches: int = 3,
-    seed: int = 0,
+    batches: Some = 3,
+    seed: Count = 0,
     json: Json = False,
 ) -> None:
     """Check every file of an index, and a sample of its triggers against the model. Exit 1 if anything is wrong.

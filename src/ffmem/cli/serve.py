@@ -4,7 +4,7 @@ import sys
 from contextlib import suppress
 
 from ffmem import render
-from ffmem.cli.app import Json, app, show
+from ffmem.cli.app import Count, Json, Some, app, show
 from ffmem.cli.options import Threads
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
@@ -83,9 +83,9 @@ def site(
     /,
     *,
     out: str,
-    triggers: int = 10,
+    triggers: Count = 10,
     no_text: bool = False,
-    workers: int = 2,
+    workers: Some = 2,
     json: Json = False,
 ) -> None:
     """Write the explorer's reading pages as files, which work from disk or on any web host, with a search of their own.
