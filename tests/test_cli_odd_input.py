@@ -11,9 +11,10 @@ from cyclopts import CycloptsError
 from ffmem import Index, InputError
 from ffmem.cli import app, reference
 
+REFERENCE = reference()
 EVERY_WHOLE_NUMBER = [
     (command, option)
-    for command, text in re.findall(r"^##+ ffmem ([\w -]+)\n(.*?)(?=^##|\Z)", reference(), re.MULTILINE | re.DOTALL)
+    for command, text in re.findall(r"^##+ ffmem ([\w -]+)\n(.*?)(?=^##|\Z)", REFERENCE, re.MULTILINE | re.DOTALL)
     for option in re.findall(r"^\* `(--[a-z-]+) INT`", text, re.MULTILINE)
 ]
 ARGUMENTS = {
@@ -32,7 +33,7 @@ ARGUMENTS |= {"attention": 2, "activate": 2, "index": 2, "align": 2, "reproduce-
 
 def _typed(command: str) -> list[str]:
     name = command.split()[-1]
-    needs_out = re.search(rf"^ffmem {command} --out ", reference(), re.MULTILINE)
+    needs_out = re.search(rf"^ffmem {command} --out ", REFERENCE, re.MULTILINE)
     return [*command.split(), *["x"] * ARGUMENTS.get(name, 1), *(["--out", "x"] if needs_out else [])]
 
 
