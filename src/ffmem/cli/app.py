@@ -57,6 +57,8 @@ FLAT = Parameter(name="*")
 
 def show(value: Any) -> None:
     """Print text as it is, anything else as one JSON document."""
+    if sys.stdout is None:  # `>&-`
+        raise InputError("standard output is closed", "Expected somewhere to print the answer", "Leave >&- out")
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode still gets its answer
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.stdout.write(value if isinstance(value, str) else as_json(value, ascii_only=not _speaks_unicode()))
