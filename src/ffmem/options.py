@@ -19,6 +19,8 @@ LongSentences = Literal["window", "refuse"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 ExecutorChoice = Literal["local", "ray"]
 Quantize = Literal["no", "8bit", "4bit"]
+MAX_THREADS = 1024
+"""Far more, and the process dies when its threads are begun."""
 ProjectionChoice = Literal["auto", "raw", "final-norm", "folded", "adaptive"]
 
 
@@ -91,13 +93,13 @@ class IndexOptions:
         for name, low in (
             ("top", 1),
             ("promoted", 1),
-            ("threads", 1),
             ("batch_tokens", 1),
             ("shard_tokens", 1),
             ("skip_first", 0),
             ("seed", 0),
         ):
             _check_at_least(name, getattr(self, name), low)
+        check_threads(self.threads)
         for name, low in (("max_sentences", 1), ("max_tokens", 1), ("max_length", 2)):
             if getattr(self, name) is not None:
                 _check_at_least(name, getattr(self, name), low)
@@ -223,6 +225,21 @@ def parse_shards(shards: str | None) -> frozenset[int]:
 def format_shards(shards: Iterable[int]) -> str | None:
     """What `parse_shards` reads: ascending; None for no shards."""
     return ",".join(map(str, sorted(shards))) or None
+
+
+def check_threads(threads: int) -> None:
+    """Refuse what is no number of threads, or more than torch can begin.
+
+    Raises:
+        InputError: it is not a whole number from 1 to `MAX_THREADS`.
+    """
+    _check_at_least("threads", threads, 1)
+    if threads > MAX_THREADS:
+        raise InputError(
+            f"--threads is {threads}",
+            f"Expected at most {MAX_THREADS}, and no more than there are processors to gain from it",
+            "Write --threads 1",
+        )
 
 
 def _flag(name: str) -> str:

@@ -121,7 +121,7 @@ def test_a_failed_export_leaves_nothing(
         ("attach '/tmp/x.db'", "is of the kind ATTACH"),
         ("set memory_limit = '1TB'", "is of the kind"),
         ("select 1; select 2", "there are 2 statements"),
-        ("", "there are 0 statements"),
+        ("", "there is no statement"),
         ("selec 1", "(?s)the statement failed: Parser Error.*Expected SQL over cells, triggers"),
         ("select nothing from cells", "Binder Error"),
         ("select * from read_csv('/etc/passwd')", "the statement failed"),

@@ -1,11 +1,11 @@
 """The command that reads word alignments from attention."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import ffmem
 from ffmem import render
-from ffmem.cli.app import Json, app, show
+from ffmem.cli.app import FLAT, Json, app, show
+from ffmem.cli.options import ModelOptions
 from ffmem.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def align(
     more_words: str | None = None,
     out: str | None = None,
     pick: str | None = None,
-    revision: str | None = None,
-    dtype: str = "float32",
-    device: str = "cpu",
+    options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     quiet: bool = False,
     json: Json = False,
 ) -> None:
@@ -71,12 +69,6 @@ def align(
         Folder for the numbers (alignment.json) and for one layer's or head's links (links.talp, words counted from 0).
     pick
         Whose links, as L1:AWI:norms or L1.H2:AWO:weights. By default, the layer with the highest mean norm, by AWI and norms.
-    revision
-        Revision of a hub model.
-    dtype
-        Number type of the model's weights.
-    device
-        Where the model runs.
     quiet
         Print no progress.
     json
@@ -106,10 +98,8 @@ def align(
         require("there are no gold links, and no aligner to take their place")
     from ffmem.alignment.experiment import align as run
     from ffmem.alignment.output import write_study
-    from ffmem.index.identity import check_device
 
-    check_device(device)
-    loaded = ffmem.load_model(model, dtype=dtype, device=device, revision=revision)  # type: ignore[arg-type]
+    loaded = options.load(model)
     with render.steps(quiet) as listen:
         study, links = run(
             loaded, pairs, right, more=more, systems=systems, left_out=left_out, pick=pick, listen=listen

@@ -12,7 +12,7 @@ from ffmem.annotations.agreement import measure_agreement
 from ffmem.annotations.protocol import ADJUDICATED
 from ffmem.annotations.rows import ADJUDICATION
 from ffmem.annotations.summary import summarize
-from ffmem.cli.app import Json, app, show
+from ffmem.cli.app import Count, Json, app, show
 from ffmem.queries.names import places
 
 annotate = App(
@@ -34,7 +34,7 @@ def draw(
     per_layer: int = batches.N_CELLS,
     triggers: int = batches.N_TRIGGERS,
     sign: int = 1,
-    seed: int = 0,
+    seed: Count = 0,
     json: Json = False,
 ) -> None:
     """Draw random cells of each layer, and write a blind sheet for each annotator: it tells neither cell nor layer.

@@ -3,30 +3,62 @@
 import io
 import json
 import math
+import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token, convert
+from cyclopts.validators import Number
 
+from ffmem.errors import InputError
 from ffmem.version import __version__
+
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+_WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
+
+
+def _read(type_: Any, tokens: Sequence[Token]) -> Any:
+    """An argument's value: as cyclopts has it, which would round 1.5 where a whole number is meant."""
+    for token in tokens:
+        if _NO_TEXT.search(token.value) and not os.path.lexists(token.value):  # a file may have any name
+            raise InputError(
+                f"an argument has bytes that are not UTF-8: {token.value[:100]!r}",
+                "Expected text in UTF-8, or the name of a file that is there",
+                "Set the terminal to UTF-8 (LANG=C.UTF-8), or convert the text: iconv -f LATIN1 -t UTF-8",
+            )
+    if type_ in (int, int | None) and any(not _WHOLE.fullmatch(token.value) for token in tokens):
+        raise ValueError(f'Expected a whole number, not "{tokens[0].value}".')
+    return convert(type_, tokens)
+
 
 app = App(
     name="ffmem",
     help="Read a Transformer's feed-forward layers as key-value memories.",
     version=__version__,
     help_format="plaintext",
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), converter=_read),
     suppress_keyboard_interrupt=False,  # main() has a word to say
 )
 
 Json = Annotated[bool, Parameter(name="--json")]
+Count = Annotated[int, Parameter(validator=Number(gte=0))]
+"""How many there are to be: 0 is a number of them, and -1 is not."""
+Some = Annotated[int, Parameter(validator=Number(gte=1))]
+"""How many there are to be, at least one."""
+Share = Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))]
+"""A part of all."""
+Seconds = Annotated[float, Parameter(validator=Number(gt=0, lte=1_000_000))]
+"""A time to wait."""
 FLAT = Parameter(name="*")
 """The fields of an options class become options of the command."""
 
 
 def show(value: Any) -> None:
     """Print text as it is, anything else as one JSON document."""
+    if sys.stdout is None:  # `>&-`
+        raise InputError("standard output is closed", "Expected somewhere to print the answer", "Leave >&- out")
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode still gets its answer
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.stdout.write(value if isinstance(value, str) else as_json(value, ascii_only=not _speaks_unicode()))

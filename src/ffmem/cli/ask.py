@@ -1,17 +1,14 @@
 """Commands that ask all cells of an index at once."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 import ffmem
 from ffmem import queries, render
-from ffmem.cli.app import Json, app, show
+from ffmem.cli.app import Count, Json, Seconds, Share, app, show
+from ffmem.cli.options import Threads, load_of_index
 from ffmem.errors import InputError
-
-if TYPE_CHECKING:
-    from ffmem.index.reader import Index
-    from ffmem.models.transformer import Transformer
 
 
 @app.command
@@ -24,8 +21,8 @@ def search(
     raw: bool = False,
     literal: bool = False,
     cells: bool = False,
-    limit: int = 20,
-    time_limit: float = 10.0,
+    limit: Count = 20,
+    time_limit: Seconds = 10.0,
     json: Json = False,
 ) -> None:
     """Find sentences by their text, held-out ones too, and how many cells each of them triggers.
@@ -72,7 +69,8 @@ def promotes(
     suppressed: bool = False,
     layer: str | None = None,
     model: str | None = None,
-    limit: int = 20,
+    threads: Threads = 1,
+    limit: Count = 20,
     json: Json = False,
 ) -> None:
     """Find the cells whose values promote a token most, by its rank among the tokens stored for each cell.
@@ -95,7 +93,9 @@ def promotes(
         Print one JSON document.
     """
     index = ffmem.open_index(folder)
-    found = queries.promotes(index, token, suppressed=suppressed, layer=layer, limit=limit, model=_load(index, model))
+    found = queries.promotes(
+        index, token, suppressed=suppressed, layer=layer, limit=limit, model=load_of_index(index, model, threads)
+    )
     show(found.to_json() if json else render.promoting(found))
 
 
@@ -109,12 +109,12 @@ def find(
     next_token: Annotated[str | None, Parameter(name="--next")] = None,
     promotes: str | None = None,
     layer: str | None = None,
-    min_active: float | None = None,
-    max_active: float | None = None,
+    min_active: Share = None,
+    max_active: Share = None,
     sort: queries.FindSort = "auto",
-    limit: int = 20,
-    triggers: int = 3,
-    time_limit: float = 10.0,
+    limit: Count = 20,
+    triggers: Count = 3,
+    time_limit: Seconds = 10.0,
     json: Json = False,
 ) -> None:
     """Find cells by what triggers them and what they promote. Every condition must hold, on one and the same trigger.
@@ -174,7 +174,8 @@ def similar(
     *,
     by: queries.Likeness = "triggers",
     model: str | None = None,
-    limit: int = 20,
+    threads: Threads = 1,
+    limit: Count = 20,
     json: Json = False,
 ) -> None:
     """Find the cells nearest to a cell.
@@ -195,7 +196,7 @@ def similar(
         Print one JSON document.
     """
     index = ffmem.open_index(folder)
-    found = queries.similar(index, cell_id, by=by, limit=limit, model=_load(index, model))
+    found = queries.similar(index, cell_id, by=by, limit=limit, model=load_of_index(index, model, threads))
     show(found.to_json() if json else render.similar(found))
 
 
@@ -207,7 +208,7 @@ def diff(
     *,
     by: queries.Change = "triggers",
     layer: str | None = None,
-    limit: int = 20,
+    limit: Count = 20,
     json: Json = False,
 ) -> None:
     """Find the cells that differ most between two indexes: one model over two corpora, or two checkpoints.
@@ -229,11 +230,3 @@ def diff(
     """
     found = queries.diff(ffmem.open_index(left), ffmem.open_index(right), by=by, layer=layer, limit=limit)
     show(found.to_json() if json else render.diff(found))
-
-
-def _load(index: "Index", model: str | None) -> "Transformer | None":
-    if model is None:
-        return None
-    from ffmem.index.verify import load_indexed_model
-
-    return load_indexed_model(index, model)

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import ffmem
 from ffmem import render
 from ffmem.attention.options import AttentionOptions
-from ffmem.cli.app import FLAT, Json, app, show
+from ffmem.cli.app import FLAT, Count, Json, app, show
+from ffmem.cli.options import ModelName, ModelOptions
 from ffmem.errors import InputError
 
 
 @app.command
 def attention(
-    model: str,
+    model: ModelName,
     text: str,
     /,
     *,
@@ -22,17 +23,13 @@ def attention(
     at: int = -1,
     bias: str = "inside",
     html: Path | None = None,
-    revision: str | None = None,
-    dtype: str = "float32",
-    device: str = "cpu",
+    options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
     """Attention weights beside the norms of what is added: alpha, ‖f(x)‖, ‖alpha f(x)‖ and, over heads, ‖sum of alpha f(x)‖.
 
     Parameters
     ----------
-    model
-        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
     text
         Words in quotes.
     target
@@ -47,12 +44,6 @@ def attention(
         Where the bias of W_V goes: inside f, or constant, with b_O.
     html
         Write all maps as one page into this file.
-    revision
-        Revision of a hub model.
-    dtype
-        Number type of the model's weights.
-    device
-        Where the model runs.
     json
         Print one JSON document, with all maps.
     """
@@ -63,7 +54,7 @@ def attention(
         raise InputError(
             f"--head is {head}, and no layer is named", "Expected a head of one layer", "Add for example --layer L0"
         )
-    loaded = _load(model, dtype, device, revision)
+    loaded = options.load(model)
     found = attention_maps(
         loaded,
         text,
@@ -78,26 +69,22 @@ def attention(
 
 @app.command
 def patch(
-    model: str,
+    model: ModelName,
     text: str,
     /,
     *heads: str,
     by: str = "uniform",
     target: str | None = None,
     at: int = -1,
-    limit: int = 10,
+    limit: Count = 10,
     quiet: bool = False,
-    revision: str | None = None,
-    dtype: str = "float32",
-    device: str = "cpu",
+    options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
     """What a prediction owes to where heads look: other weights in the place of their own, one at a time or together.
 
     Parameters
     ----------
-    model
-        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
     text
         Words in quotes.
     heads
@@ -112,12 +99,6 @@ def patch(
         Heads to show.
     quiet
         Print no progress.
-    revision
-        Revision of a hub model.
-    dtype
-        Number type of the model's weights.
-    device
-        Where the model runs.
     json
         Print one JSON document.
     """
@@ -126,7 +107,7 @@ def patch(
     from ffmem.attention.patches import patch_attention, patch_sweep
 
     _one_of("by", by, ("uniform", "norms"))
-    loaded = _load(model, dtype, device, revision)
+    loaded = options.load(model)
     named: dict[str, Any] = {"patch": by, "target": target, "at": at}
     if heads:
         effect = patch_attention(loaded, text, heads, **named)
@@ -139,7 +120,7 @@ def patch(
 
 @app.command(name="map")
 def map_(
-    model: str,
+    model: ModelName,
     text: str,
     /,
     *,
@@ -147,19 +128,15 @@ def map_(
     target: str | None = None,
     index: str | None = None,
     by: str = "norm",
-    limit: int = 3,
+    limit: Count = 3,
     bias: str = "inside",
-    revision: str | None = None,
-    dtype: str = "float32",
-    device: str = "cpu",
+    options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
     """Attention and memories in one map: what each token and each cell added to one position, and which token fired which cell.
 
     Parameters
     ----------
-    model
-        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
     text
         Words in quotes.
     at
@@ -174,12 +151,6 @@ def map_(
         Cells of each layer.
     bias
         Where the bias of W_V goes: inside f, or constant, with b_O.
-    revision
-        Revision of a hub model.
-    dtype
-        Number type of the model's weights.
-    device
-        Where the model runs.
     json
         Print one JSON document.
     """
@@ -188,7 +159,7 @@ def map_(
     _one_of("by", by, ("norm", "logit"))
     _one_of("bias", bias, ("inside", "constant"))
     opened = None if index is None else ffmem.open_index(index)
-    loaded = _load(model, dtype, device, revision)
+    loaded = options.load(model)
     found = one_map(
         loaded,
         text,
@@ -204,26 +175,22 @@ def map_(
 
 @app.command
 def reproduce_attention(
-    model: str,
+    model: ModelName,
     corpus: str,
     /,
     *,
     out: Path,
-    options: Annotated[AttentionOptions, FLAT] = AttentionOptions(),  # noqa: B008 (frozen)
+    study: Annotated[AttentionOptions, FLAT] = AttentionOptions(),  # noqa: B008 (frozen)
     field: str = "text",
     encoding: str = "utf-8",
     quiet: bool = False,
-    revision: str | None = None,
-    dtype: str = "float32",
-    device: str = "cpu",
+    options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
     """Run the experiments of Kobayashi et al. 2020 on a model and a corpus, and write one page about them.
 
     Parameters
     ----------
-    model
-        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
     corpus
         topics, python-docs, a file, ..., as for `ffmem index`.
     out
@@ -234,12 +201,6 @@ def reproduce_attention(
         Of files of text, as for `ffmem index`.
     quiet
         Print no progress.
-    revision
-        Revision of a hub model.
-    dtype
-        Number type of the model's weights.
-    device
-        Where the model runs.
     json
         Print the numbers as one JSON document.
     """
@@ -253,9 +214,9 @@ def reproduce_attention(
 
     opened = open_corpus(corpus, field, encoding)
     opened.settle(out, None)
-    loaded = _load(model, dtype, device, revision)
+    loaded = options.load(model)
     with render.steps(quiet) as listen:
-        found = run(loaded, opened, options, listen)
+        found = run(loaded, opened, study, listen)
     page = write_attention_report(found, out)
     if json:
         show(found.to_json() | {"page": str(page)})
@@ -268,10 +229,3 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise InputError(
             f"--{name} is {value!r}", f"Expected one of: {', '.join(choices)}", f"Write --{name} {choices[0]}"
         )
-
-
-def _load(model: str, dtype: str, device: str, revision: str | None) -> Any:
-    from ffmem.index.identity import check_device
-
-    check_device(device)
-    return ffmem.load_model(model, dtype=dtype, device=device, revision=revision)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from cyclopts import Parameter
 
 from ffmem import queries, render
 from ffmem.cli.app import FLAT, Json, app, show
+from ffmem.cli.options import ModelName
 from ffmem.options import IndexOptions, RunOptions
 
 FLAT_BOTH_WAYS = Parameter(name="*", negative=None)
@@ -14,7 +15,7 @@ FLAT_BOTH_WAYS = Parameter(name="*", negative=None)
 
 @app.command
 def index(
-    model: str,
+    model: ModelName,
     corpus: Annotated[str, Parameter(allow_leading_hyphen=True)],  # "-" is standard input
     /,
     *more: str,
@@ -34,8 +35,6 @@ def index(
 
     Parameters
     ----------
-    model
-        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
     corpus
         topics, python-docs, a .txt, .jsonl or .parquet file, a pattern of files, hf:NAME, or - for standard input.
     more

@@ -1,32 +1,31 @@
 """Commands that take one prediction apart."""
 
+from typing import Annotated
+
 import ffmem
 from ffmem import render
-from ffmem.cli.app import Json, app, show
+from ffmem.cli.app import FLAT, Count, Json, app, show
+from ffmem.cli.options import ModelName, ModelOptions
 from ffmem.errors import InputError
 
 
 @app.command
 def explain(
-    model: str,
+    model: ModelName,
     text: str,
     /,
     *,
     target: str | None = None,
     against: str | None = None,
     index: str | None = None,
-    limit: int = 20,
-    revision: str | None = None,
-    dtype: str = "float32",
-    device: str = "cpu",
+    limit: Count = 20,
+    options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
     """The prediction after a text as an exact sum: what the embedding, attention, every cell and every bias add to its score.
 
     Parameters
     ----------
-    model
-        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
     text
         Words in quotes.
     target
@@ -37,28 +36,20 @@ def explain(
         An index of this model: shows what each cell is known for.
     limit
         Cells.
-    revision
-        Revision of a hub model.
-    dtype
-        Number type of the model's weights.
-    device
-        Where the model runs.
     json
         Print one JSON document.
     """
     from ffmem.analyses.explain import explain as take_apart
-    from ffmem.index.identity import check_device
 
     opened = None if index is None else ffmem.open_index(index)
-    check_device(device)
-    loaded = ffmem.load_model(model, dtype=dtype, device=device, revision=revision)  # type: ignore[arg-type]
+    loaded = options.load(model)
     found = take_apart(loaded, text, target=target, against=against, index=opened, limit=limit)
     show(found.to_json() if json else render.explanation(found))
 
 
 @app.command
 def intervene(
-    model: str,
+    model: ModelName,
     text: str,
     change: str,
     /,
@@ -66,17 +57,13 @@ def intervene(
     where: str = "all",
     new: int = 20,
     limit: int = 10,
-    revision: str | None = None,
-    dtype: str = "float32",
-    device: str = "cpu",
+    options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
     """What becomes of a prediction when cells have other coefficients: probabilities of the next token, and a continuation.
 
     Parameters
     ----------
-    model
-        A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm.
     text
         Words in quotes.
     change
@@ -89,12 +76,6 @@ def intervene(
         Tokens to write on.
     limit
         Tokens to show from before and from after.
-    revision
-        Revision of a hub model.
-    dtype
-        Number type of the model's weights.
-    device
-        Where the model runs.
     json
         Print one JSON document.
     """
@@ -102,15 +83,13 @@ def intervene(
 
     from ffmem.analyses.intervene import Where, parse_change
     from ffmem.analyses.intervene import intervene as run
-    from ffmem.index.identity import check_device
 
     if where not in get_args(Where):
         raise InputError(f"--where is {where!r}", f"Expected one of: {', '.join(get_args(Where))}", "Write --where all")
     for name, value, low in (("new", new, 0), ("limit", limit, 1)):
         if value < low:
             raise InputError(f"--{name} is {value}", f"Expected {low} or more", f"Write --{name} {low}")
-    check_device(device)
-    loaded = ffmem.load_model(model, dtype=dtype, device=device, revision=revision)  # type: ignore[arg-type]
+    loaded = options.load(model)
     changes = [parse_change(loaded, one) for one in (change, *more)]
     found = run(loaded, text, changes, where=where, n_new=new, limit=limit)  # type: ignore[arg-type]
     show(found.to_json() if json else render.intervention(found))

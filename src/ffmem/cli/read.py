@@ -1,10 +1,14 @@
 """Commands that read an index."""
 
 import sys
+from typing import Annotated
+
+from cyclopts import Parameter
 
 import ffmem
 from ffmem import queries, render
-from ffmem.cli.app import Json, app, show
+from ffmem.cli.app import Count, Json, Some, app, show
+from ffmem.cli.options import check
 
 
 @app.command
@@ -24,7 +28,7 @@ def info(folder: str, /, *, json: Json = False) -> None:
 
 
 @app.command
-def cell(folder: str, cell_id: str, /, *, json: Json = False, triggers: int = 10) -> None:
+def cell(folder: str, cell_id: str, /, *, json: Json = False, triggers: Count = 10) -> None:
     """Show a cell: its trigger examples, its statistics, the tokens its value promotes and suppresses.
 
     Parameters
@@ -44,7 +48,7 @@ def cell(folder: str, cell_id: str, /, *, json: Json = False, triggers: int = 10
 
 @app.command
 def cells(
-    folder: str, /, *, layer: str | None = None, sort: queries.SortKey = "index", limit: int = 20, json: Json = False
+    folder: str, /, *, layer: str | None = None, sort: queries.SortKey = "index", limit: Count = 20, json: Json = False
 ) -> None:
     """Show a table of cells by a statistic.
 
@@ -72,8 +76,9 @@ def verify(
     *,
     files_only: bool = False,
     model: str | None = None,
-    batches: int = 3,
-    seed: int = 0,
+    threads: Annotated[int | None, Parameter(validator=check)] = None,
+    batches: Some = 3,
+    seed: Count = 0,
     json: Json = False,
 ) -> None:
     """Check every file of an index, and a sample of its triggers against the model. Exit 1 if anything is wrong.
@@ -86,6 +91,8 @@ def verify(
         Leave the model out.
     model
         Where the model is now, if not where it was.
+    threads
+        Threads of the model, by default as many as each worker of the build had: with others, numbers agree to rounding only.
     batches
         Batches of sentences to run again.
     seed
@@ -97,7 +104,15 @@ def verify(
 
     opened = ffmem.open_index(folder)
     say = None if json else render.say("checking")
-    found = verify_index(opened, with_model=not files_only, model=model, n_batches=batches, seed=seed, progress=say)
+    found = verify_index(
+        opened,
+        with_model=not files_only,
+        model=model,
+        n_batches=batches,
+        seed=seed,
+        threads=threads,
+        progress=say,
+    )
     show(found.to_json() if json else render.verification(found))
     if found.problems:
         sys.exit(1)

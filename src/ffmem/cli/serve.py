@@ -4,7 +4,8 @@ import sys
 from contextlib import suppress
 
 from ffmem import render
-from ffmem.cli.app import Json, app, show
+from ffmem.cli.app import Count, Json, Some, app, show
+from ffmem.cli.options import Threads
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
 
@@ -16,6 +17,7 @@ def serve(
     *compare: str,
     model: str | None = None,
     no_model: bool = False,
+    threads: Threads = 1,
     results: str | None = None,
     read_only: bool = False,
     host: str = "127.0.0.1",
@@ -56,7 +58,13 @@ def serve(
     if not 0 <= port <= 65535:
         raise InputError(f"--port is {port}", "Expected 0 to 65535", "Write --port 8765")
     explorer = open_explorer(
-        folder, others=compare, model=model, with_model=not no_model, results=results, read_only=read_only
+        folder,
+        others=compare,
+        model=model,
+        with_model=not no_model,
+        threads=threads,
+        results=results,
+        read_only=read_only,
     )
     hosts = (*LOOPBACK, host, *([allow_host] if allow_host else []))
 
@@ -75,9 +83,9 @@ def site(
     /,
     *,
     out: str,
-    triggers: int = 10,
+    triggers: Count = 10,
     no_text: bool = False,
-    workers: int = 2,
+    workers: Some = 2,
     json: Json = False,
 ) -> None:
     """Write the explorer's reading pages as files, which work from disk or on any web host, with a search of their own.

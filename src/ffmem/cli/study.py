@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import ffmem
 from ffmem import render
 from ffmem.cli.app import FLAT, Json, app, show
+from ffmem.cli.options import Threads
 from ffmem.errors import InputError
 from ffmem.options import IndexOptions
 from ffmem.study.findings import Findings, findings
@@ -25,6 +26,7 @@ def reproduce(
     options: Annotated[StudyOptions, FLAT] = StudyOptions(),  # noqa: B008 (frozen)
     full: bool = False,
     model: str | None = None,
+    threads: Threads = 1,
     max_tokens: int | None = None,
     encoding: str = "utf-8",
     quiet: bool = False,
@@ -67,7 +69,7 @@ def reproduce(
     from ffmem.study.run import reproduce as run
 
     with render.study_progress(quiet) as listen:
-        results = run(index, options, model=model, encoding=encoding, progress=listen)
+        results = run(index, options, model=model, threads=threads, encoding=encoding, progress=listen)
     page = write_report(results, index)
     found = findings(results, index)
     show(_as_json([found]) | {"page": str(page)} if json else render.study(found, page))

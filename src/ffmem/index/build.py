@@ -55,12 +55,12 @@ from ffmem.index.worker import (
     hashes_of,
     indexed_cells,
     promoted_path,
-    torch_threads_kept,
 )
 from ffmem.models.base import Batching
 from ffmem.models.fairseq import PREFIX as FAIRSEQ
 from ffmem.models.registry import load_model
 from ffmem.models.sources import BUILT_IN
+from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions, parse_shards
 
@@ -115,8 +115,7 @@ def build_index(
         base=None if extend is None else open_index(extend),
     )
     paths = StorePaths(folder)
-    with locked_untouched(paths) as before, torch_threads_kept():
-        torch.set_num_threads(request.options.threads)
+    with locked_untouched(paths) as before, torch_threads(request.options.threads):
         Build(paths, request, run or RunOptions(), progress or (lambda _: None), before).finish()
     return open_index(folder)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.registry import open_corpus
@@ -30,8 +29,9 @@ from ffmem.index.process_executor import ProcessExecutor
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, free_disk, free_memory, layers_bytes, state_bytes
 from ffmem.index.text_writer import TextCounts, write_text
-from ffmem.index.worker import IndexJob, ProjectLayer, ScanShard, accumulator_shape, indexed_cells, torch_threads_kept
+from ffmem.index.worker import IndexJob, ProjectLayer, ScanShard, accumulator_shape, indexed_cells
 from ffmem.models.registry import load_model
+from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
 
@@ -113,8 +113,7 @@ def plan_index(
     request = Request(str(model), revision, tuple(open_corpus(str(name), field, encoding) for name in names), options)
     check_device(options.device)
     start_s, begin = time.process_time(), time.monotonic()  # what this process has done so far, a build's will too
-    with torch_threads_kept(), tempfile.TemporaryDirectory(prefix="ffmem-plan-") as folder:
-        torch.set_num_threads(options.threads)
+    with torch_threads(options.threads), tempfile.TemporaryDirectory(prefix="ffmem-plan-") as folder:
         loaded = load_model(
             request.model,
             dtype=options.dtype,

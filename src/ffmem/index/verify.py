@@ -65,6 +65,7 @@ def verify_index(
     model: str | None = None,
     n_batches: int = 3,
     seed: int = 0,
+    threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Verification:
     """Check an index against its manifest and against the model it was built from.
@@ -77,6 +78,8 @@ def verify_index(
             kind of processor the coefficients are the same bits; elsewhere they agree to rounding. Besides, some sentences
             are run alone, by the model's own plain call on what its tokenizer's own call gives: there they agree to rounding.
         seed: which batches.
+        threads: processors for the model, by default as many as each worker of the build had: with others, coefficients agree
+            to rounding only.
         progress: called with what is checked next.
 
     Raises:
@@ -109,7 +112,7 @@ def verify_index(
     }
     if with_model and not problems:
         say("triggers, with the model")
-        checked, wrong = _against_model(index, model, n_batches, seed)
+        checked, wrong = _against_model(index, model, n_batches, seed, threads)
         problems += wrong
     return Verification(n_files=len(index.manifest["files"]), n_arrays=n_arrays, problems=tuple(problems), **checked)
 
@@ -197,22 +200,22 @@ def _wrong_text(index: Index) -> Iterator[str]:
         yield error.got
 
 
-def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -> tuple[dict[str, Any], list[str]]:
+def _against_model(
+    index: Index, model: str | None, n_batches: int, seed: int, threads: int | None
+) -> tuple[dict[str, Any], list[str]]:
     """Recompute whole batches: each stored trigger in them, and that no better trigger was left out."""
     # torch takes seconds to import, and checking files does not need it
-    import torch
-
     from ffmem.index.batches import plan_shards
     from ffmem.index.certificate import TOLERANCE, certify, sentences_of
     from ffmem.index.machine import processor
     from ffmem.index.shard_text import ShardText, read_tokens
     from ffmem.index.store import StorePaths
-    from ffmem.index.worker import torch_threads_kept
     from ffmem.models.plain_call import plain_coefficients, plain_input
+    from ffmem.models.threads import torch_threads
 
     options = IndexOptions(**index.manifest["identity"]["options"])
-    with torch_threads_kept():
-        torch.set_num_threads(options.threads)
+    threads = options.threads if threads is None else threads
+    with torch_threads(threads):
         loaded = load_indexed_model(index, model, options.device)
         folder = StorePaths(index.folder).index
         # first, so that the model runs below as it must be run
@@ -240,7 +243,8 @@ def _against_model(index: Index, model: str | None, n_batches: int, seed: int) -
                 layers = [m[given.own_slice].cpu().numpy() for m in plain_coefficients(loaded, given)]
                 alone.check(sentence_id, _stored(index, layers), text.first_competing(sentence_id))
     promise = index.manifest["same_bytes"]
-    if promise["holds"] and promise["processor"] == processor() and not tally.same_bytes:
+    like_the_build = promise["processor"] == processor() and threads == options.threads
+    if promise["holds"] and like_the_build and not tally.same_bytes:
         tally.problems.append(
             "recomputed coefficients differ in their last bits, although this processor and one thread built the index: "
             "another torch, or a damaged file"

@@ -1,7 +1,6 @@
 """One pass of a model over shards of an index's text: the job that executors run."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib.util import find_spec
@@ -28,6 +27,7 @@ from ffmem.index.statistics import sums_too_large
 from ffmem.models.base import Batching, Projection
 from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
+from ffmem.models.threads import set_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, format_shards, parse_shards
 from ffmem.selection import select
@@ -372,17 +372,7 @@ class Routes:
 
 def prepare_device(options: IndexOptions) -> None:
     """Set up torch for a pass over many batches, for this process."""
-    torch.set_num_threads(options.threads)
+    set_threads(options.threads)
     if torch.device(options.device).type == "cuda":
         # cuDNN makes a plan for each new shape of a batch, 70 ms of the host; hardly two batches of text have one shape.
         torch.backends.cuda.enable_cudnn_sdp(False)
-
-
-@contextmanager
-def torch_threads_kept() -> Iterator[None]:
-    """Put torch's number of threads back afterwards."""
-    n_threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)

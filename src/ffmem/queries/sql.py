@@ -166,6 +166,10 @@ def _checked(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
     import duckdb
 
     statements = connection.extract_statements(sql)
+    if not statements:
+        raise InputError(
+            "there is no statement", "Expected one", f"Write for example: select * from cells. {_LIST_VIEWS}"
+        )
     if len(statements) != 1:
         raise InputError(f"there are {len(statements)} statements", "Expected one", "Give them one after the other")
     kind = statements[0].type

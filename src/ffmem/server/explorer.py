@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffmem.errors import FfmemError, InputError
 from ffmem.index.reader import Index, open_index
+from ffmem.options import check_threads
 from ffmem.server.room import ModelRoom
 from ffmem.study.findings import Findings, findings
 from ffmem.study.results import FOLDER, open_results
@@ -109,6 +110,7 @@ def open_explorer(
     others: Sequence[str | Path] = (),
     model: str | None = None,
     with_model: bool = True,
+    threads: int = 1,
     results: str | Path | None = None,
     read_only: bool = False,
 ) -> Explorer:
@@ -119,12 +121,15 @@ def open_explorer(
         others: folders of further indexes.
         model: where the model is, if not where it was when the index was built.
         with_model: False: never load one.
+        threads: processors for the model.
         results: the folder of a study, if the index has several.
         read_only: let nobody annotate.
 
     Raises:
         StoreError: no index there, or damaged.
+        InputError: no number of threads.
     """
+    check_threads(threads)
     index = open_index(folder)
     identity = index.manifest["identity"]
 
@@ -133,7 +138,7 @@ def open_explorer(
 
         return load_indexed_model(index, model)
 
-    room = ModelRoom(identity["model"]["name"], load if with_model else None)
+    room = ModelRoom(identity["model"]["name"], load if with_model else None, threads)
     return Explorer(
         index, [open_index(one) for one in others], room, None if results is None else Path(results), read_only
     )

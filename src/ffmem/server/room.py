@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
+def _set_threads(threads: int) -> None:
+    """In the model's own thread: torch keeps a number for each, and takes all processors in one that was never told."""
+    from ffmem.models.threads import set_threads
+
+    set_threads(threads)
+
+
 class Busy(Exception):  # noqa: N818 (it says what to do, and is no error of ours)
     """Too many questions wait for the model: come back later."""
 
@@ -40,11 +47,12 @@ class ModelRoom:
     Args:
         name: what the model is called.
         load: loads and checks it; None if the explorer was started without one.
+        threads: processors for it.
     """
 
-    def __init__(self, name: str, load: "Callable[[], Transformer] | None") -> None:
+    def __init__(self, name: str, load: "Callable[[], Transformer] | None", threads: int = 1) -> None:
         self._name = name
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model", initializer=_set_threads, initargs=(threads,))
         self._n_waiting = 0
         self._loaded: Future[Transformer] | None = None if load is None else self._thread.submit(load)
 

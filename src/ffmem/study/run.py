@@ -4,6 +4,7 @@ import time
 
 from ffmem.corpus.registry import open_corpus
 from ffmem.index.reader import Index
+from ffmem.models.threads import torch_threads
 from ffmem.study.experiments import Listener, Stage, Study, experiments
 from ffmem.study.options import StudyOptions
 from ffmem.study.results import FOLDER, Results
@@ -18,6 +19,7 @@ def reproduce(
     *,
     model: str | None = None,
     encoding: str = "utf-8",
+    threads: int = 1,
     progress: Listener = lambda _: None,
 ) -> Results:
     """Every experiment of Geva et al. 2021 on the model of an index.
@@ -27,6 +29,7 @@ def reproduce(
         options: what is sampled, and from which held-out text.
         model: where the model is, if not where the index had it from.
         encoding: of files of held-out text that the options name.
+        threads: processors for the model; with more than 1, numbers agree to rounding only.
         progress: called as the study goes on.
 
     Returns:
@@ -41,6 +44,11 @@ def reproduce(
         products with the vocabulary a layer.
     """
     index.check_whole("a study of the paper's experiments")
+    with torch_threads(threads):
+        return _run(index, options, model, encoding, progress)
+
+
+def _run(index: Index, options: StudyOptions, model: str | None, encoding: str, progress: Listener) -> Results:
     corpus = None if options.held_out is None else open_corpus(options.held_out, encoding=encoding)
     if corpus is not None:
         corpus.settle(index.folder / FOLDER, None)
