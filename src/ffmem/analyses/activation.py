@@ -12,6 +12,7 @@ from torch import Tensor
 from ffmem.cell import mark
 from ffmem.errors import InputError
 from ffmem.ids import CellId
+from ffmem.index.certificate import adopt_proof
 from ffmem.index.identity import longest_input
 from ffmem.index.reader import Index
 from ffmem.index.store import NO_TOKEN
@@ -152,7 +153,7 @@ def activate(
 
 
 def check_model(index: Index, model: Transformer) -> None:
-    """Refuse an index of another model."""
+    """Refuse an index of another model; let this one run as the index's proof says."""
     if index.manifest["identity"]["model"]["weights_sha256"] != model.weights_hash():
         raise InputError(
             f"{model.facts.name} has other weights than the model that {index.folder} was built from",
@@ -160,6 +161,7 @@ def check_model(index: Index, model: Transformer) -> None:
             f"Give that model: {index.manifest['identity']['model']['source']}",
         )
     index.check_layers(model.cells)
+    adopt_proof(model, index.manifest)
 
 
 def check_length(text: str, n_tokens: int, limit: int) -> None:

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 import ffmem
 from ffmem import queries, render
 from ffmem.cli.app import Count, Json, Seconds, Share, app, show
-from ffmem.cli.options import Threads, load_of_index
+from ffmem.cli.options import Threads, TrustCode, load_of_index
 from ffmem.errors import InputError
 
 
@@ -70,6 +70,7 @@ def promotes(
     layer: str | None = None,
     model: str | None = None,
     threads: Threads = 1,
+    trust_remote_code: TrustCode = False,
     limit: Count = 20,
     json: Json = False,
 ) -> None:
@@ -93,9 +94,8 @@ def promotes(
         Print one JSON document.
     """
     index = ffmem.open_index(folder)
-    found = queries.promotes(
-        index, token, suppressed=suppressed, layer=layer, limit=limit, model=load_of_index(index, model, threads)
-    )
+    loaded = load_of_index(index, model, threads, trust_remote_code)
+    found = queries.promotes(index, token, suppressed=suppressed, layer=layer, limit=limit, model=loaded)
     show(found.to_json() if json else render.promoting(found))
 
 
@@ -175,6 +175,7 @@ def similar(
     by: queries.Likeness = "triggers",
     model: str | None = None,
     threads: Threads = 1,
+    trust_remote_code: TrustCode = False,
     limit: Count = 20,
     json: Json = False,
 ) -> None:
@@ -196,7 +197,9 @@ def similar(
         Print one JSON document.
     """
     index = ffmem.open_index(folder)
-    found = queries.similar(index, cell_id, by=by, limit=limit, model=load_of_index(index, model, threads))
+    found = queries.similar(
+        index, cell_id, by=by, limit=limit, model=load_of_index(index, model, threads, trust_remote_code)
+    )
     show(found.to_json() if json else render.similar(found))
 
 

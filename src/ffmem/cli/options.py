@@ -35,6 +35,10 @@ Threads = Annotated[
     ),
 ]
 """What every command says of `--threads`."""
+TrustCode = Annotated[
+    bool, Parameter(help="Run Python code that comes with the model, where its config asks for that.", negative="")
+]
+"""What every command says of `--trust-remote-code`."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class ModelOptions:
     device: str = "cpu"
     """Where the model runs."""
     threads: Threads = 1
+    trust_remote_code: TrustCode = False
+    architecture: str | None = None
+    """The class of transformers to load it with, whatever its config says."""
 
     def load(self, model: str) -> "Transformer":
         """The model, and this process set up for it."""
@@ -56,10 +63,17 @@ class ModelOptions:
 
         set_threads(self.threads)
         check_device(self.device)
-        return ffmem.load_model(model, dtype=self.dtype, device=self.device, revision=self.revision)
+        return ffmem.load_model(
+            model,
+            dtype=self.dtype,
+            device=self.device,
+            revision=self.revision,
+            trust_remote_code=self.trust_remote_code,
+            architecture=self.architecture,
+        )
 
 
-def load_of_index(index: "Index", model: str | None, threads: int) -> "Transformer | None":
+def load_of_index(index: "Index", model: str | None, threads: int, trust_remote_code: bool) -> "Transformer | None":
     """The model of an index, and this process set up for it; None if no model was named."""
     if model is None:
         return None
@@ -67,4 +81,4 @@ def load_of_index(index: "Index", model: str | None, threads: int) -> "Transform
     from ffmem.models.threads import set_threads
 
     set_threads(threads)
-    return load_indexed_model(index, model)
+    return load_indexed_model(index, model, trust_remote_code=trust_remote_code)

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 import ffmem
 from ffmem import queries, render
 from ffmem.cli.app import Count, Json, Some, app, show
-from ffmem.cli.options import check
+from ffmem.cli.options import TrustCode, check
 
 
 @app.command
@@ -77,6 +77,7 @@ def verify(
     files_only: bool = False,
     model: str | None = None,
     threads: Annotated[int | None, Parameter(validator=check)] = None,
+    trust_remote_code: TrustCode = False,
     batches: Some = 3,
     seed: Count = 0,
     json: Json = False,
@@ -111,6 +112,7 @@ def verify(
         n_batches=batches,
         seed=seed,
         threads=threads,
+        trust_remote_code=trust_remote_code,
         progress=say,
     )
     show(found.to_json() if json else render.verification(found))

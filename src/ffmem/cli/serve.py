@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from ffmem import render
 from ffmem.cli.app import Count, Json, Some, app, show
-from ffmem.cli.options import Threads
+from ffmem.cli.options import Threads, TrustCode
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
 
@@ -18,6 +18,7 @@ def serve(
     model: str | None = None,
     no_model: bool = False,
     threads: Threads = 1,
+    trust_remote_code: TrustCode = False,
     results: str | None = None,
     read_only: bool = False,
     host: str = "127.0.0.1",
@@ -63,6 +64,7 @@ def serve(
         model=model,
         with_model=not no_model,
         threads=threads,
+        trust_remote_code=trust_remote_code,
         results=results,
         read_only=read_only,
     )

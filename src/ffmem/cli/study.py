@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import ffmem
 from ffmem import render
 from ffmem.cli.app import FLAT, Json, app, show
-from ffmem.cli.options import Threads
+from ffmem.cli.options import Threads, TrustCode
 from ffmem.errors import InputError
-from ffmem.options import IndexOptions
+from ffmem.options import IndexOptions, RunOptions
 from ffmem.study.findings import Findings, findings
 from ffmem.study.headlines import headlines, shapes
 from ffmem.study.options import FULL, StudyOptions
@@ -27,6 +27,7 @@ def reproduce(
     full: bool = False,
     model: str | None = None,
     threads: Threads = 1,
+    trust_remote_code: TrustCode = False,
     max_tokens: int | None = None,
     encoding: str = "utf-8",
     quiet: bool = False,
@@ -64,19 +65,33 @@ def reproduce(
     if full:
         options = replace(options, **FULL)  # type: ignore[arg-type]
     corpora = [] if corpus is None else [corpus, *more]
-    index = _built(source, corpora, out, max_tokens, encoding, quiet) if corpora else ffmem.open_index(source)
+    built = IndexOptions(max_tokens=max_tokens), RunOptions(trust_remote_code=trust_remote_code)
+    index = _built(source, corpora, out, built, encoding, quiet) if corpora else ffmem.open_index(source)
     from ffmem.report import write_report
     from ffmem.study.run import reproduce as run
 
     with render.study_progress(quiet) as listen:
-        results = run(index, options, model=model, threads=threads, encoding=encoding, progress=listen)
+        results = run(
+            index,
+            options,
+            model=model,
+            threads=threads,
+            trust_remote_code=trust_remote_code,
+            encoding=encoding,
+            progress=listen,
+        )
     page = write_report(results, index)
     found = findings(results, index)
     show(_as_json([found]) | {"page": str(page)} if json else render.study(found, page))
 
 
 def _built(
-    model: str, corpora: list[str], out: str | None, max_tokens: int | None, encoding: str, quiet: bool
+    model: str,
+    corpora: list[str],
+    out: str | None,
+    options: tuple[IndexOptions, RunOptions],
+    encoding: str,
+    quiet: bool,
 ) -> ffmem.Index:
     from ffmem.index.build import build_index
 
@@ -87,8 +102,7 @@ def _built(
             f"Write: ffmem reproduce {model} {' '.join(corpora)} --out runs/study",
         )
     with render.progress(quiet) as listen:
-        options = IndexOptions(max_tokens=max_tokens)
-        return build_index(model, corpora, out, options=options, encoding=encoding, progress=listen)
+        return build_index(model, corpora, out, options=options[0], run=options[1], encoding=encoding, progress=listen)
 
 
 @app.command

@@ -135,12 +135,3 @@ class ShardText:
             for run in batch.runs
             for row in range(run.start, run.stop)
         ]
-
-    def first_not_finite(self, batch: Batch, layer: int, index: int) -> tuple[int, int] | None:
-        """(sentence id, position) of the first coefficient of a cell that is NaN or infinite in this batch."""
-        for sentence_id, layers in zip(batch.sentence_ids, self.coefficients(batch), strict=True):
-            skip = self.first_competing(sentence_id)
-            bad = ~np.isfinite(layers[layer][skip:, index])
-            if bad.any():
-                return sentence_id, int(bad.argmax()) + skip
-        return None

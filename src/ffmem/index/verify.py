@@ -66,6 +66,7 @@ def verify_index(
     n_batches: int = 3,
     seed: int = 0,
     threads: int | None = None,
+    trust_remote_code: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Verification:
     """Check an index against its manifest and against the model it was built from.
@@ -80,6 +81,7 @@ def verify_index(
         seed: which batches.
         threads: processors for the model, by default as many as each worker of the build had: with others, coefficients agree
             to rounding only.
+        trust_remote_code: run Python code that comes with the model, where its config asks for that.
         progress: called with what is checked next.
 
     Raises:
@@ -112,7 +114,7 @@ def verify_index(
     }
     if with_model and not problems:
         say("triggers, with the model")
-        checked, wrong = _against_model(index, model, n_batches, seed, threads)
+        checked, wrong = _against_model(index, model, n_batches, seed, threads, trust_remote_code)
         problems += wrong
     return Verification(n_files=len(index.manifest["files"]), n_arrays=n_arrays, problems=tuple(problems), **checked)
 
@@ -201,7 +203,7 @@ def _wrong_text(index: Index) -> Iterator[str]:
 
 
 def _against_model(
-    index: Index, model: str | None, n_batches: int, seed: int, threads: int | None
+    index: Index, model: str | None, n_batches: int, seed: int, threads: int | None, trust_remote_code: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """Recompute whole batches: each stored trigger in them, and that no better trigger was left out."""
     # torch takes seconds to import, and checking files does not need it
@@ -216,7 +218,7 @@ def _against_model(
     options = IndexOptions(**index.manifest["identity"]["options"])
     threads = options.threads if threads is None else threads
     with torch_threads(threads):
-        loaded = load_indexed_model(index, model, options.device)
+        loaded = load_indexed_model(index, model, options.device, trust_remote_code=trust_remote_code)
         folder = StorePaths(index.folder).index
         # first, so that the model runs below as it must be run
         cut = index.manifest["counts"]["n_windows"] > 0
@@ -276,28 +278,34 @@ def _stored(index: Index, layers: list[np.ndarray]) -> list[np.ndarray]:
     return [layers[index.cells.whole_place(i)][:, one.whole_rows] for i, one in enumerate(index.cells.layers)]
 
 
-def load_indexed_model(index: Index, source: str | None = None, device: str = "cpu") -> "Transformer":
+def load_indexed_model(
+    index: Index, source: str | None = None, device: str = "cpu", *, trust_remote_code: bool = False
+) -> "Transformer":
     """The model that an index was built from.
 
     Args:
         index: an opened index.
         source: where the model is now, if not where it was.
         device: where to put it.
+        trust_remote_code: run Python code that comes with the model, where its config asks for that.
 
     Raises:
-        InputError: the model is not to be had, or has other weights.
+        InputError: the model cannot be found, or has other weights.
     """
+    from ffmem.index.certificate import adopt_proof
     from ffmem.models.registry import load_model
 
     identity = index.manifest["identity"]
+    revision = None if source else identity["model"]["revision"]
     source = source or str(identity["model"]["source"])
     options = IndexOptions(**identity["options"])
     loaded = load_model(
         source,
         dtype=options.dtype,
         device=device,
-        revision=identity["model"]["revision"],
+        revision=revision,
         quantize=options.quantize,
+        trust_remote_code=trust_remote_code,
         architecture=options.architecture,
     )
     if loaded.weights_hash() != identity["model"]["weights_sha256"]:
@@ -307,6 +315,7 @@ def load_indexed_model(index: Index, source: str | None = None, device: str = "c
             "Say where that model is: --model FOLDER",
         )
     index.check_layers(loaded.cells)
+    adopt_proof(loaded, index.manifest)
     return loaded
 
 

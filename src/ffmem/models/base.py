@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ffmem.ids import LayerCells
 
@@ -109,6 +109,11 @@ class Batching:
     rows: Rows = "padded"
     fresh: bool = False
     """Whether the model changes with what it is given, so that it is put back before each pass."""
+
+    def stricter(self, other: "Batching") -> "Batching":
+        """What is right where both are."""
+        rows: Rows = max(self.rows, other.rows, key=get_args(Rows).index)
+        return Batching(self.causal and other.causal, rows, self.fresh or other.fresh)
 
 
 def max_positions(config: Any) -> int:

@@ -111,6 +111,7 @@ def open_explorer(
     model: str | None = None,
     with_model: bool = True,
     threads: int = 1,
+    trust_remote_code: bool = False,
     results: str | Path | None = None,
     read_only: bool = False,
 ) -> Explorer:
@@ -122,6 +123,7 @@ def open_explorer(
         model: where the model is, if not where it was when the index was built.
         with_model: False: never load one.
         threads: processors for the model.
+        trust_remote_code: run Python code that comes with the model, where its config asks for that.
         results: the folder of a study, if the index has several.
         read_only: let nobody annotate.
 
@@ -136,7 +138,7 @@ def open_explorer(
     def load() -> "Transformer":
         from ffmem.index.verify import load_indexed_model
 
-        return load_indexed_model(index, model)
+        return load_indexed_model(index, model, trust_remote_code=trust_remote_code)
 
     room = ModelRoom(identity["model"]["name"], load if with_model else None, threads)
     return Explorer(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ffmem.analyses.accounting import count_parameters
-from ffmem.analyses.activation import check_model
 from ffmem.analyses.agreeing import makeup
 from ffmem.analyses.agreement import measure_agreement
 from ffmem.analyses.elimination import cases, elimination
@@ -25,6 +24,7 @@ from ffmem.index.reader import Index
 from ffmem.index.request import Request, text_source
 from ffmem.index.text import TextReader
 from ffmem.index.text_writer import write_text
+from ffmem.index.verify import load_indexed_model
 from ffmem.models.base import Projection
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
@@ -60,31 +60,28 @@ class Study:
         options: what is sampled.
         held_out: a corpus instead of the index's own held-out documents, ready to be read.
         model: where the model is, if not where the index had it from.
+        trust_remote_code: run Python code that comes with it, where its config asks for that.
     """
 
     def __init__(
-        self, index: Index, options: StudyOptions, held_out: Corpus | None = None, model: str | None = None
+        self,
+        index: Index,
+        options: StudyOptions,
+        held_out: Corpus | None = None,
+        model: str | None = None,
+        *,
+        trust_remote_code: bool = False,
     ) -> None:
         self.index, self.options = index, options
         self.results = results_of(index, options, None if held_out is None else held_out.identity())
-        self._corpus, self._source = held_out, model
-        identity = index.manifest["identity"]
-        self.index_options = IndexOptions(**identity["options"])
+        self._corpus, self._source, self._trust = held_out, model, trust_remote_code
+        self.index_options = IndexOptions(**index.manifest["identity"]["options"])
 
     @cached_property
     def model(self) -> Transformer:
         """The model of the index, loaded when the first experiment asks for it."""
-        identity = self.index.manifest["identity"]["model"]
-        model = load_model(
-            self._source or identity["source"],
-            dtype=self.index_options.dtype,
-            device=self.index_options.device,
-            revision=None if self._source else identity["revision"],
-            quantize=self.index_options.quantize,
-            architecture=self.index_options.architecture,
-        )
-        check_model(self.index, model)
-        return model
+        device = self.index_options.device
+        return load_indexed_model(self.index, self._source, device, trust_remote_code=self._trust)
 
     @cached_property
     def prefixes(self) -> Prefixes:

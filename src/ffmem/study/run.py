@@ -20,6 +20,7 @@ def reproduce(
     model: str | None = None,
     encoding: str = "utf-8",
     threads: int = 1,
+    trust_remote_code: bool = False,
     progress: Listener = lambda _: None,
 ) -> Results:
     """Every experiment of Geva et al. 2021 on the model of an index.
@@ -30,6 +31,7 @@ def reproduce(
         model: where the model is, if not where the index had it from.
         encoding: of files of held-out text that the options name.
         threads: processors for the model; with more than 1, numbers agree to rounding only.
+        trust_remote_code: run Python code that comes with the model, where its config asks for that.
         progress: called as the study goes on.
 
     Returns:
@@ -44,15 +46,15 @@ def reproduce(
         products with the vocabulary a layer.
     """
     index.check_whole("a study of the paper's experiments")
-    with torch_threads(threads):
-        return _run(index, options, model, encoding, progress)
-
-
-def _run(index: Index, options: StudyOptions, model: str | None, encoding: str, progress: Listener) -> Results:
     corpus = None if options.held_out is None else open_corpus(options.held_out, encoding=encoding)
     if corpus is not None:
         corpus.settle(index.folder / FOLDER, None)
-    study = Study(index, options, corpus, model)
+    study = Study(index, options, corpus, model, trust_remote_code=trust_remote_code)
+    with torch_threads(threads):
+        return _run(study, progress)
+
+
+def _run(study: Study, progress: Listener) -> Results:
     if study.predicts:
         study.prefixes  # noqa: B018 (that there is held-out text is not found out after the first experiments)
     costs = study.results.load(COSTS) if COSTS in study.results else {}
