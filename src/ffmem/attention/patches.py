@@ -137,10 +137,17 @@ def patch_sweep(
         on_layer: called with the sub-layers that are done, and how many there are.
 
     Raises:
-        InputError: a model without a prediction, a text of one token, a position that is not there.
+        InputError: a model without a prediction, or whose rows of a batch change each other; a text of one token; a position
+            that is not there.
 
     Cost: for each sub-layer one forward pass of heads + 1 rows.
     """
+    if model.batching.rows == "alone":
+        raise InputError(
+            f"the rows of a batch of {model.facts.name} change each other, and a sweep runs a copy of the text for each head",
+            "Expected a model whose rows do not, as its proof has measured",
+            "Patch one head at a time: patch_attention(model, text, heads)",
+        )
     read, allowed, own = _before(model, text, patch, target, at, bos)
     by_layer: list[PatchEffect] = []
     by_head: list[PatchEffect] = []
