@@ -32,6 +32,7 @@ from ffmem.index.request import Request
 from ffmem.index.shard_text import ShardText, read_tokens
 from ffmem.index.states import load_state
 from ffmem.index.store import StorePaths
+from ffmem.index.untouched import Untouched
 from ffmem.index.worker import IndexJob, IndexWorker, accumulator_shape, make_accumulator, prepare_device
 from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
@@ -317,7 +318,9 @@ def main() -> None:
         paths = StorePaths(Path(scratch) / "index")
         paths.work.mkdir(parents=True)
         request = Request("reference", None, (open_corpus("topics"),), options)
-        counts = Build(paths, request, RunOptions(), lambda _: None)._write_text(load_model("reference"))
+        counts = Build(paths, request, RunOptions(), lambda _: None, Untouched(paths))._write_text(
+            load_model("reference")
+        )
         for shape in shapes:
             model = random_model(shape, arguments.device, getattr(torch, options.dtype))
             json.dump({"bench": "gpu", "shape": shape, **run(model, paths, options, counts)}, sys.stdout)

@@ -34,6 +34,7 @@ from ffmem.index.request import Request
 from ffmem.index.shard_text import ShardText, read_tokens
 from ffmem.index.store import StorePaths
 from ffmem.index.topk import unpack
+from ffmem.index.untouched import Untouched
 from ffmem.index.worker import IndexJob, IndexWorker, accumulator_shape, promoted_path
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
@@ -138,7 +139,13 @@ def main() -> None:
         model = load_model(source)
         paths = StorePaths(Path(scratch) / "index")
         paths.work.mkdir(parents=True)
-        build = Build(paths, Request(source, None, (open_corpus(arguments.text),), options), RunOptions(), _silent)
+        build = Build(
+            paths,
+            Request(source, None, (open_corpus(arguments.text),), options),
+            RunOptions(),
+            _silent,
+            Untouched(paths),
+        )
         counts = build._write_text(model)
         result = {"bench": "index", "model": arguments.model, **run(model, paths, options, counts)}
         result |= bench_promoted(model, options)

@@ -217,6 +217,7 @@ def measure_text(corpus: str, max_tokens: int) -> dict[str, float]:
     from ffmem.index.build import Build
     from ffmem.index.request import Request, text_source
     from ffmem.index.store import StorePaths
+    from ffmem.index.untouched import Untouched
     from ffmem.models.registry import load_model
 
     options = IndexOptions(max_tokens=max_tokens, holdout=0)
@@ -224,7 +225,7 @@ def measure_text(corpus: str, max_tokens: int) -> dict[str, float]:
         paths = StorePaths(Path(folder))
         paths.work.mkdir()
         request = Request("smollm2", None, (open_corpus(corpus),), options)
-        build = Build(paths, request, RunOptions(), lambda _: None)
+        build = Build(paths, request, RunOptions(), lambda _: None, Untouched(paths))
         model = load_model("smollm2")
         begin, cpu = time.perf_counter(), time.process_time()
         counts: dict[str, Any] = build._write_text(model)

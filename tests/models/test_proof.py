@@ -238,3 +238,11 @@ def test_plain_hooks_see_what_the_watch_sees(tiny_folder: Folder) -> None:
         for found, expected in zip(plain_coefficients(model, given), seen, strict=True):
             assert difference(found, expected) < 1e-5
         assert isinstance(model.layer(0), DenseLayer) or variant == "mixtral"
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("variant", ["mixtral", "qwen3_moe", "llama", "bert"])
+def test_half_precision_runs_and_tells_causal_from_not(variant: str, dtype: str, tiny_folder: Folder) -> None:
+    """Routing weights of experts may be float32 beside it; and rounding must not be taken for a look to the right."""
+    model = load_model(tiny_folder(variant), dtype=dtype)  # type: ignore[arg-type]
+    assert model.batching == Batching(variant != "bert")

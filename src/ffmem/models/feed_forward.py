@@ -169,10 +169,11 @@ class MixtureLayer:
         block: list[Tensor] = []
 
         def begin(n_positions: int, like: Tensor) -> None:
-            block[:] = [like.new_zeros(n_positions, self.cells.n_cells)]
+            # routing weights may be float32 where the model is not, and coefficients with them
+            block[:] = [like.new_zeros(n_positions, self.cells.n_cells, dtype=torch.float32)]
 
         def fill(expert: int, positions: Tensor, coefficients: Tensor) -> None:
-            block[0][positions, expert * d_ff : (expert + 1) * d_ff] = coefficients
+            block[0][positions, expert * d_ff : (expert + 1) * d_ff] = coefficients.float()
 
         return self._replace_forward(begin, fill, lambda: on_coefficients(block[0]))
 
@@ -186,10 +187,10 @@ class MixtureLayer:
         block: list[Tensor] = []
 
         def begin(n_positions: int, like: Tensor) -> None:
-            block[:] = [like.new_zeros(n_positions, self.cells.n_cells)]
+            block[:] = [like.new_zeros(n_positions, self.cells.n_cells, dtype=torch.float32)]
 
         def fill(expert: int, positions: Tensor, coefficients: Tensor) -> None:
-            block[0][positions, expert * d_ff : (expert + 1) * d_ff] = coefficients
+            block[0][positions, expert * d_ff : (expert + 1) * d_ff] = coefficients.float()
 
         def end() -> Tensor | None:
             changed = change(block[0])
@@ -197,7 +198,7 @@ class MixtureLayer:
                 return None
             difference = changed - block[0]
             cells = difference.any(0).nonzero().squeeze(1)
-            return difference[:, cells] @ self.values()[cells]
+            return difference[:, cells] @ self.values()[cells].to(difference.dtype)
 
         return self._replace_forward(begin, fill, end)
 
