@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,13 +62,14 @@ def test_torch_is_told_before_the_model_is_loaded(
 ) -> None:
     said = []
 
-    def read(*_: object) -> Path:
+    def read(*_: object, **__: object) -> Path:
         said.append(torch.get_num_threads())
         raise _Loaded
 
     (tmp_path / "pairs").write_text("der Fuchs ||| the fox\n")
     (tmp_path / "gold").write_text("1-1 2-2\n")
-    places = {"MODEL": tiny_folder("gpt2"), "INDEX": index_of("gpt2").folder, "CORPUS": corpus, "OUT": tmp_path / "out"}
+    shutil.copytree(index_of("gpt2").folder, tmp_path / "index")  # a study leaves results there
+    places = {"MODEL": tiny_folder("gpt2"), "INDEX": tmp_path / "index", "CORPUS": corpus, "OUT": tmp_path / "out"}
     places |= {"PAIRS": tmp_path / "pairs", "GOLD": tmp_path / "gold"}
     typed = [name, *(str(places.get(word, word)) for word in COMMANDS[name])]
     monkeypatch.setattr(registry, "resolve", read)

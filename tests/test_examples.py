@@ -163,6 +163,7 @@ OF_OTHERS = {
     "docs/how-to/cluster.md": {"--num-gpus", "--gpus-per-node"},  # ray, sbatch
     "docs/how-to/index-your-own.md": {"--no-deps"},
     "docs/performance.md": {"--files", "--layers", "--published-sentences", "--rounds", "--states"},  # benchmarks
+    "src/ffmem/models/hub.py": {"--exclude", "--local-dir"},  # hf
     "src/ffmem/models/sources.py": {"--no-deps"},
     "src/ffmem/notebook.py": {"--share"},  # a variable of CSS
 }

@@ -4,7 +4,6 @@ import random
 
 SHORT = {
     "controls": "".join(map(chr, range(1, 32))) + " del \x7f c1 \x80\x9b31m\x9f end. Next one.",
-    "nul": "before\0after. \0",
     "escapes": "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b[2J\x1b[H gone. \x1bP1;2|x\x1b\\ \x9b2J",
     "bidi": "abc \u202edesrever\u202c \u2066isolate\u2069 \u200f\u061c שלום עולם. مرحبا بالعالم.",
     "zero-width": "zero\u200bwidth\u200d\u200c\ufeff joiner\u2060. " + "\u200b" * 200,

@@ -292,13 +292,17 @@ class PlainModel:
     def coefficients(self, text: str, bos: str) -> list[np.ndarray]:
         """Of each layer, (own tokens, cells), of a text alone, in a model that has read nothing before."""
         module = copy.deepcopy(self._module)
-        caught: list[torch.Tensor] = []
+        caught: dict[str, list[torch.Tensor]] = {}
         names = [
             name for name, _ in module.named_modules() if name.endswith(f".{self._end}") and "attention" not in name
         ]
         for name in names:
             module.get_submodule(name).register_forward_pre_hook(
-                lambda _, inputs: caught.append(inputs[0].detach().reshape(-1, inputs[0].shape[-1]).clone())
+                lambda _, inputs, name=name: caught.setdefault(
+                    name, []
+                ).append(  # in pieces, if its config asks for that
+                    inputs[0].detach().reshape(-1, inputs[0].shape[-1]).clone()
+                )
             )
         given = self.tokenizer(text, return_tensors="pt", add_special_tokens=bos == "auto")
         if not given.get("token_type_ids", torch.zeros(1)).any():
@@ -308,14 +312,15 @@ class PlainModel:
             given["decoder_input_ids"] = torch.cat((start, given["input_ids"]), 1)
         with torch.no_grad():
             module(**given)
-        assert len(caught) == len(names), "a layer ran in pieces"
         own = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
         mask = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=bos == "auto").special_tokens_mask
         first = (
             0 if bos != "auto" or not mask or not self._adds() else self._n_before(given["input_ids"][0].tolist(), own)
         )
         shift = [first + (self._start is not None and "decoder" in name) for name in names]
-        return [m[s : s + len(own)].numpy() for m, s in zip(caught, shift, strict=True)]
+        return [
+            m[s : s + len(own)].numpy() for m, s in zip((torch.cat(caught[name]) for name in names), shift, strict=True)
+        ]
 
     def _adds(self) -> bool:
         return bool(self.tokenizer.backend_tokenizer.num_special_tokens_to_add(False))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from ffmem import InputError, ModelError, load_model
 from ffmem.attention.inputs import run
@@ -371,7 +372,8 @@ def test_watching_leaves_no_trace(model: Transformer) -> None:
         part.config._attn_implementation for part in model.module.modules() if hasattr(part, "config")
     ]
     hooks = [m for m in model.module.modules() if m._forward_pre_hooks or m._forward_hooks]
-    assert hooks == []
+    # where a tokenizer has tokens beyond the embedding, that refuses them
+    assert not [module for module in hooks if not isinstance(module, nn.Embedding)]
     with model.watch_attention(lambda *_: None, model.attention_layers[:1]):
         assert relative_error(model.forward(ids, mask), before) < TOLERANCE
 

@@ -48,7 +48,7 @@ class TestStandardInput:
     def test_a_stopped_build_goes_on_without_it(
         self, index: Callable[..., Index], corpus: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
     ):
-        def stop(*_: object) -> None:
+        def stop(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
         pipe(corpus.read_bytes())

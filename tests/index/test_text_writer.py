@@ -129,6 +129,6 @@ def test_each_corpus_is_counted_once(tmp_path: Path):
     (tmp_path / "text").mkdir()
     tokenizer = byte_level()
     corpora = [open_corpus(str(tmp_path / name)) for name in ("a.txt", "b.txt")]
-    source = TextSource(corpora, tokenizer, byte_lengths(tokenizer).tolist(), [], 100)
+    source = TextSource(corpora, tokenizer, token_bytes(tokenizer), [], 100)
     counts = write_text(tmp_path / "text", source, IndexOptions(holdout=0))
     assert (counts.n_documents, counts.n_undecodable_bytes, counts.n_lines) == (1, 1, 3)

@@ -164,7 +164,7 @@ class FiveWorkers:
     def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
         workers = [job.start(slot) for slot in range(5)] if tasks else []
         for number, task in enumerate(tasks):
-            workers[number % 5].do(task, lambda n_tokens, text="": None)
+            workers[number % 5].do(task, lambda n_tokens, text="", n_values=0: None)
             listen(Event("task", number % 5, task=task.task_id))
         for worker in workers:
             worker.save()

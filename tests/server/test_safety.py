@@ -121,7 +121,7 @@ HOSTILE = (
     "<script>alert(1)</script> and <img src=x onerror=alert(1)> stand here.\n\n"
     '"><svg onload=alert(1)> closes an attribute\' onmouseover=alert(1) x=".\n\n'
     "{{ 7 * 7 }} {% raw %} ${7*7} </title></textarea></script><script>alert(2)</script>.\n\n"
-    "<!-- <a href=javascript:alert(1)>link</a> --> &lt;b&gt; &amp; \u202e right to left \u2028 new line \x00 nothing.\n\n"
+    "<!-- <a href=javascript:alert(1)>link</a> --> &lt;b&gt; &amp; \u202e right to left \u2028 new line \x01 nothing.\n\n"
 )
 
 

@@ -1,6 +1,7 @@
 """Data sets of the Hugging Face hub, streamed."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cached_property
 from typing import Any
 
@@ -79,7 +80,10 @@ class HubDataset(Rows):
     def _rows(self) -> Any:
         """The rows of the split; those of CSV files as the strings that they are, since a guess makes 7.0 of 007."""
         rows = self._builder.as_streaming_dataset(split=self._split)
-        first = next(iter(rows), None) if _format_of(self._builder) == "csv" else None
+        if _format_of(self._builder) != "csv":
+            return rows
+        with closing(iter(rows)) as begun:  # which holds its file open
+            first = next(begun, None)
         if first is None:
             return rows
         features = self._library.Features({name: self._library.Value("string") for name in first})

@@ -163,6 +163,7 @@ class IndexWorker:
 
     def __init__(self, job: IndexJob, slot: int, model: Transformer, files: Files | None = None) -> None:
         self._job, self.model = job, model
+        model.forget_token_check()  # the text was looked through when it was written
         self._files = files or FolderFiles(job.folder)
         self._state_name = state_path(job.folder, job.run_id, slot).name
         self._accumulator = make_accumulator(accumulator_shape(model, job.options), job.options.device)

@@ -109,7 +109,8 @@ def _inputs(model: Transformer, sentences: Sequence[Sentence], bos: Bos) -> list
     found = []
     for one in sentences:
         given = plain_input(model, one.text, bos, one.token_ids, one.is_piece)
-        if given is not None:
+        # a text with a token that the embedding has no row for is refused where it is read
+        if given is not None and max(given.token_ids) < (model.n_embedded or 2**32):
             found.append(given)
     return found
 

@@ -244,4 +244,4 @@ def check_vocabulary(model: Transformer) -> None:
         def check(_: Any, arguments: tuple[Any, ...]) -> None:
             model.check_tokens(int(arguments[0].max()))
 
-        embedding.register_forward_pre_hook(check)
+        model.forget_token_check = embedding.register_forward_pre_hook(check).remove

@@ -73,6 +73,8 @@ class Transformer:
         """What its folder brought beside these weights; `load_model` fills it in."""
         self.n_embedded: int | None = None
         """Rows of the embedding, where the tokenizer has tokens beyond them; None: where each token has one."""
+        self.forget_token_check: Callable[[], None] = lambda: None
+        """Ends the look at each input for such tokens: for who has looked already, since it makes a GPU's host wait."""
         layouts = family.layout(module.config)
         self._layouts = layouts if isinstance(layouts, tuple) else (layouts,)
         self._backbones = [at(module, layout.backbone) for layout in self._layouts]
