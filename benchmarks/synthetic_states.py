@@ -103,7 +103,7 @@ class TurnedState(states.SavedState):
         shift = self.turned.get(self._path, 0)
         if shift:
             room = self.room(place) if room is None else room
-            found = self._turned(place, room, shift % self._shape.layers[place].n_cells)
+            found = self._turned(place, room, shift % self.shape.layers[place].n_cells)
         else:
             found = super().layer(place, room)
         self.reads.append((sum(array.nbytes for array in found.values()), clocks() - begin))
@@ -112,7 +112,7 @@ class TurnedState(states.SavedState):
     def _turned(self, place: int, room: np.ndarray, shift: int) -> dict[str, np.ndarray]:
         """Keys are the first array of a layer: for each sign, its last lists are read to the front."""
         begin, end = self._span(place)
-        n_signs, n_cells, row = self._shape.n_signs, self._shape.layers[place].n_cells, 8 * self._shape.top
+        n_signs, n_cells, row = self.shape.n_signs, self.shape.layers[place].n_cells, 8 * self.shape.top
         pieces = []
         for sign in range(n_signs):
             first = sign * n_cells * row

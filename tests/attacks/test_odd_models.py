@@ -135,6 +135,6 @@ def test_a_coincidence_of_lengths_is_no_proof_of_spans(tmp_path: Path) -> None:
 def test_tokens_beyond_the_embedding_are_refused_by_name(tmp_path: Path) -> None:
     case = OddCase("llama", (), OddTokenizer("bytes", added=True), LINES, 40, too_few_rows=2)
     with pytest.raises(
-        FfmemError, match=r"the token '(river|fox )' of the text has the id \d+, and the embedding of model 350 rows"
+        FfmemError, match=r"the token .(river|fox ). of the text .*the embedding of model 350 rows"
     ):
         build(case, tmp_path)

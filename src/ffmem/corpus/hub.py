@@ -1,5 +1,7 @@
 """Data sets of the Hugging Face hub, streamed."""
 
+import gc
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from functools import cached_property
@@ -82,8 +84,14 @@ class HubDataset(Rows):
         rows = self._builder.as_streaming_dataset(split=self._split)
         if _format_of(self._builder) != "csv":
             return rows
-        with closing(iter(rows)) as begun:  # which holds its file open
-            first = next(begun, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ResourceWarning
+            )  # the library leaves a file open whose rows are not all read
+            with closing(iter(rows)) as begun:
+                first = next(begun, None)
+            del begun
+            gc.collect()
         if first is None:
             return rows
         features = self._library.Features({name: self._library.Value("string") for name in first})
