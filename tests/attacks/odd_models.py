@@ -132,11 +132,13 @@ class OddTokenizer:
     trim: bool = True
     has_pad: bool = True
     added: bool = False
+    drops: bool = False
+    """Whether what a vocabulary of letters does not have is left out, instead of being the unknown token."""
 
     def make(self) -> PreTrainedTokenizerFast:
         """Train it; a moment."""
         backend = self._backend()
-        if self.normalizer:
+        if self.normalizer and not self.drops:
             backend.normalizer = NORMALIZERS[self.normalizer]
         if self.template:
             ids = [(name, backend.token_to_id(name)) for name in SPECIAL[:2]]
@@ -185,6 +187,8 @@ class OddTokenizer:
             words = {name: number for number, name in enumerate((*special, *LETTERS[self.kind]))}
             backend = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
             backend.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+            if self.drops:
+                backend.normalizer = normalizers.Replace(Regex(f"[^{LETTERS[self.kind]}]"), "")
             return backend
         backend.train_from_iterator(text, trainer)
         return backend
@@ -258,7 +262,13 @@ def tokenizers() -> st.SearchStrategy[OddTokenizer]:
         trim=st.booleans(),
         has_pad=st.booleans(),
         added=st.booleans(),
+        drops=st.booleans(),
     )
+
+
+def _with_neighbours(lines: list[str]) -> list[str]:
+    """The lines, and beside each a longer one: sentences of nearly the same length share a padded batch."""
+    return [line for one in lines for line in (one, f"{one} 9")]
 
 
 @st.composite
@@ -269,7 +279,7 @@ def cases(draw: st.DrawFn) -> OddCase:
         variant=variant,
         changes=tuple(draw(st.lists(st.sampled_from([*OWN.get(variant, ()), *ANY]), max_size=2))),
         tokenizer=draw(tokenizers()),
-        lines=tuple(draw(st.lists(_LINES, min_size=3, max_size=9))),
+        lines=tuple(_with_neighbours(draw(st.lists(_LINES, min_size=3, max_size=7)))),
         batch_tokens=draw(st.sampled_from([8, 40, 150, 4000])),
         bos=draw(st.sampled_from(["auto", "auto", "no"])),
         skip_first=draw(st.sampled_from([0, 0, 1])),

@@ -105,12 +105,22 @@ def test_odd_folders_for_an_hour(tmp_path_factory: pytest.TempPathFactory) -> No
 
 
 BYTES = OddTokenizer("bytes")
-LINES = ("the fox river the fox river the fox naïve 日本", "the", "fox river", "river the the 9 ACGT ee", "ee ee ee ee")
+LINES = (
+    *("the fox river the fox river the fox naïve 日本", "the fox river the fox river the fox naïve 日本 9"),
+    *("the", "fox river", "river the the 9 ACGT ee", "river the the 9 ACGT ee fox", "ee ee ee ee"),
+)
+PROTEINS = ("ACDEFGHIKLMN", "GHIKLMNPQRSTV", "PQRACDEFGHIK", "WYWYWYWYWYW", "WYA")
 PLAIN = [
     OddCase("llama", ({"is_causal": False},), BYTES, LINES, 40),
     OddCase("gpt2", ({"is_causal": False},), BYTES, LINES, 150),
-    OddCase("bert", (), OddTokenizer("amino acids", template="<s> $A </s>"), ("ACDEF", "GHIKLMN", "PQR", "WY"), 40),
-    OddCase("llama", (), OddTokenizer("bases", template="<s> $A </s>"), ("ACGT", "ACGTACGTAC", "AAC", "T"), 40),
+    OddCase("bert", (), OddTokenizer("amino acids", template="<s> $A </s>", drops=True), PROTEINS, 40),
+    OddCase(
+        "llama",
+        (),
+        OddTokenizer("bases", template="<s> $A </s>", drops=True),
+        ("ACGTACGTACGT", "ACGTACGTACA", "T"),
+        150,
+    ),
     OddCase("mistral", ({"sliding_window": 3},), BYTES, LINES, 40),
     OddCase("roberta", ({"pad_token_id": 20},), BYTES, LINES, 150),
     OddCase("opt", (), OddTokenizer("bytes", normalizer="NFKC", prefix_space=True), (*LINES, "ﬁn"), 150),
@@ -134,7 +144,5 @@ def test_a_coincidence_of_lengths_is_no_proof_of_spans(tmp_path: Path) -> None:
 
 def test_tokens_beyond_the_embedding_are_refused_by_name(tmp_path: Path) -> None:
     case = OddCase("llama", (), OddTokenizer("bytes", added=True), LINES, 40, too_few_rows=2)
-    with pytest.raises(
-        FfmemError, match=r"the token .(river|fox ). of the text .*the embedding of model 350 rows"
-    ):
+    with pytest.raises(FfmemError, match=r"the token .(river|fox ). of the text .*the embedding of model 350 rows"):
         build(case, tmp_path)

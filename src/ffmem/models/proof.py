@@ -30,10 +30,10 @@ from ffmem.options import Bos
 TOLERANCE = {"float32": 5e-5, "float16": 2e-2, "bfloat16": 1e-1}
 """Largest difference that counts as rounding, as a share of a layer's largest coefficient in the sentence."""
 _N_SENTENCES = 4
-_LONGEST = 24
+_LONGEST = 20
 """Tokens of a sentence of a model whose passes are not for free: see `_work`."""
 _LONGEST_OF_ALL = 4096
-_WORK = 24 * 135e6
+_WORK = 20 * 135e6
 """Tokens times parameters of the longest sentence, where it is longer than `_LONGEST`."""
 _CELLS = 2048
 """Cells of a layer that are compared: a wrong input of a layer shows in all of them."""
@@ -155,8 +155,8 @@ class _Trial:
         plain = [self._plain(one) for one in self._inputs]
         self._check_finite(plain)
         fresh = bool(self._state.changed())
-        self._again(plain[-1])
-        causal = self._causal()
+        self._again(plain[0])
+        causal = self._causal(plain[-1])
         self._state.restore()
         self._model.adopt(Batching(causal, "alone", fresh))
         self._alone(plain)
@@ -213,15 +213,15 @@ class _Trial:
                         else "Write --dtype float32: half precision cannot hold this model's numbers",
                     )
 
-    def _again(self, last: Sequence[Tensor]) -> None:
+    def _again(self, before: Sequence[Tensor]) -> None:
         """The same sentence, from the same state, has the same coefficients."""
-        error = self._errors["again"] = self._error(self._plain(self._inputs[-1]), last)
+        error = self._errors["again"] = self._error(self._plain(self._inputs[0]), before)
         if not error <= self._limit:
             raise self._fails(
                 "the same sentence run twice", error, "the model draws random numbers, or keeps what it has read"
             )
 
-    def _causal(self) -> bool:
+    def _causal(self, longest: Sequence[Tensor]) -> bool:
         """Whether a position has the coefficients that it has without what is on its right.
 
         Neither other tokens there, nor none, nor as many as the longest input has may change it.
@@ -230,7 +230,7 @@ class _Trial:
         n = len(whole.own)
         if n < 2:
             return self._model.family.causal
-        expected = self._plain(whole)
+        expected = longest if whole is self._inputs[-1] else self._plain(whole)
         self._errors["future"] = self._error(
             [layer[: n // 2] for layer in self._plain(self._with_another_end(whole))],
             [layer[: n // 2] for layer in expected],
