@@ -293,14 +293,18 @@ class PlainModel:
     def __init__(self, folder: Path, variant: str) -> None:
         config = transformers.AutoConfig.from_pretrained(folder)
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        self._module = getattr(transformers, config.architectures[0]).from_pretrained(folder).eval()
+        config.return_dict = True  # how a call answers, not what it computes
+        self._module = getattr(transformers, config.architectures[0]).from_pretrained(folder, config=config).eval()
         self._end, self._start = (
             VALUE_MATRICES[variant],
             config.decoder_start_token_id if variant in ("t5", "marian") else None,
         )
 
-    def coefficients(self, text: str, bos: str) -> list[np.ndarray]:
-        """Of each layer, (own tokens, cells), of a text alone, in a model that has read nothing before."""
+    def coefficients(self, text: str, bos: str, piece: list[int] | None = None) -> list[np.ndarray]:
+        """Of each layer, (own tokens, cells), of a text alone, in a model that has read nothing before.
+
+        A piece of a longer text has the tokens that it has there, in the place of its own.
+        """
         module = copy.deepcopy(self._module)
         caught: dict[str, list[torch.Tensor]] = {}
         names = [
@@ -317,20 +321,20 @@ class PlainModel:
         given = self.tokenizer(text, return_tensors="pt", add_special_tokens=bos == "auto")
         if not given.get("token_type_ids", torch.zeros(1)).any():
             given.pop("token_type_ids", None)
+        own = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+        whole = given["input_ids"][0].tolist()
+        first = self._n_before(whole, own) if bos == "auto" and self._adds() else 0
+        if piece is not None and piece != own:
+            whole, own = [*whole[:first], *piece, *whole[first + len(own) :]], piece
+            given = {"input_ids": torch.tensor([whole]), "attention_mask": torch.ones(1, len(whole), dtype=torch.long)}
         if self._start is not None:
             start = torch.tensor([[self._start]])
             given["decoder_input_ids"] = torch.cat((start, given["input_ids"]), 1)
         with torch.no_grad():
             module(**given)
-        own = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
-        mask = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=bos == "auto").special_tokens_mask
-        first = (
-            0 if bos != "auto" or not mask or not self._adds() else self._n_before(given["input_ids"][0].tolist(), own)
-        )
         shift = [first + (self._start is not None and "decoder" in name) for name in names]
-        return [
-            m[s : s + len(own)].numpy() for m, s in zip((torch.cat(caught[name]) for name in names), shift, strict=True)
-        ]
+        found = (torch.cat(caught[name]) for name in names)
+        return [m[s : s + len(own)].numpy() for m, s in zip(found, shift, strict=True)]
 
     def _adds(self) -> bool:
         return bool(self.tokenizer.backend_tokenizer.num_special_tokens_to_add(False))
