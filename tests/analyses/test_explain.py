@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ffmem
-from ffmem import Index, InputError
+from ffmem import Index, InputError, ModelError
 from ffmem.analyses.explain import Explanation, explain
 from ffmem.models import gemma2
 from ffmem.models.tracing import trace
@@ -235,3 +235,11 @@ def test_what_cannot_be_explained_is_refused(tiny_folder: Callable[[str], Path])
         explain(ffmem.load_model(tiny_folder("bert")), TEXT)
     with pytest.raises(InputError, match="not a causal language model"):
         explain(ffmem.load_model(tiny_folder("t5")), TEXT)
+
+
+def test_parts_that_are_not_those_of_the_models_own_score_are_refused(tiny_folder: Callable[[str], Path]) -> None:
+    """A head that does more than its family says, such as one that divides its logits."""
+    model = ffmem.load_model(tiny_folder("llama"))
+    model.module.lm_head.register_forward_hook(lambda _, __, logits: logits / 8)
+    with pytest.raises(ModelError, match=r"the parts of a prediction of llama miss the model's own score by"):
+        explain(model, "the quick brown")

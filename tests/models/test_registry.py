@@ -378,3 +378,38 @@ def test_a_device_that_is_not_there(device: str, tiny_folder: Folder, corpus: Pa
     assert raised.value.got.startswith(f"--device is {device!r}, which cannot be used here: ")
     assert raised.value.expected == "Expected cpu (torch sees no GPU on this machine)"
     assert raised.value.mend == "Write --device cpu"
+
+
+# What is run, and what is named
+
+
+def test_a_model_type_that_is_another_architectures_is_refused(tiny_folder: Folder, tmp_path: Path) -> None:
+    """transformers chooses a class by the model type, ffmem a family by the name: Gemma's norms are not Llama's."""
+    copy = Path(shutil.copytree(tiny_folder("llama"), tmp_path / "copy"))
+    change_config(copy, model_type="gemma")
+    with pytest.raises(InputError, match=r"names the architecture LlamaForCausalLM.*'gemma' as GemmaForCausalLM"):
+        load_model(copy)
+
+
+def test_layer_types_that_make_it_another_model_are_refused(tiny_folder: Folder, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_folder("mistral"), tmp_path / "copy"))
+    change_config(copy, layer_types=["full_attention", "sliding_attention", "full_attention"], sliding_window=2)
+    with pytest.raises(InputError, match=r"names the architecture MistralForCausalLM.*as MinistralForCausalLM"):
+        load_model(copy)
+
+
+def test_an_architecture_that_is_asked_for_is_the_class_that_runs(tiny_folder: Folder, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_folder("llama"), tmp_path / "copy"))
+    change_config(copy, model_type="gemma", architectures=["GemmaForCausalLM"])
+    model = load_model(copy, architecture="LlamaForCausalLM")
+    assert type(model.module).__name__ == "LlamaForCausalLM"
+    whole = load_model(tiny_folder("llama"))
+    ids = torch.tensor([[5, 6, 7, 8]])
+    assert torch.equal(model.logits(ids), whole.logits(ids))
+
+
+def test_a_roberta_without_an_id_for_padding_is_refused(tiny_folder: Folder, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_folder("roberta"), tmp_path / "copy"))
+    change_config(copy, pad_token_id=None)
+    with pytest.raises(InputError, match="no pad_token_id"):
+        load_model(copy)

@@ -117,6 +117,8 @@ def read_link_file(
         raise _points_beyond(path, beyond[0], pairs, reading)
     if beyond:
         _check_no_better_reading(path, found, beyond, pairs, reading)
+    if beyond and len(beyond) == len(found.links):
+        raise _points_beyond(path, beyond[0], pairs, reading)  # nothing would be left
     sure: list[set[Link]] = [set() for _ in pairs]
     possible: list[set[Link]] = [set() for _ in pairs]
     for one in found.links:
@@ -183,6 +185,18 @@ def _check_text(path: str | Path, text: WrittenPair, pair: Pair, reading: _Readi
             f"{len(sides[0])} and {len(sides[1])}",
             "Expected the words of the text, pair by pair",
             "Give the text that was aligned, cut into words as it was then",
+        )
+    same = [
+        one == other
+        for side, others in zip(_folded(own), _folded(sides), strict=True)
+        for one, other in zip(side, others, strict=True)
+    ]
+    if 2 * sum(same) < len(same):  # some may be written otherwise, such as &apos; for '
+        raise InputError(
+            f"{path}, line {text.line}: {len(same) - sum(same)} of its {len(same)} words are not those of pair "
+            f"{text.pair + 1:,}",
+            "Expected the words of the text, pair by pair",
+            "Give the text that was aligned",
         )
 
 

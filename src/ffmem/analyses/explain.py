@@ -4,13 +4,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ffmem.analyses.activation import ActiveCell, check_length, check_model, describe
 from ffmem.analyses.one_token import one_token
 from ffmem.analyses.refinement import own_projections
 from ffmem.analyses.values import first_of_largest, rank_of
-from ffmem.errors import InputError
+from ffmem.errors import InputError, ModelError
 from ffmem.index.identity import longest_input
 from ffmem.index.reader import Index
 from ffmem.models.tracing import trace
@@ -116,8 +117,9 @@ def explain(
 
     Raises:
         InputError: not such a model, not one token, or a text that is empty or too long.
+        ModelError: the parts do not add up to the model's own score.
 
-    Cost: one forward pass, and the states of its layers.
+    Cost: two forward passes, and the states of its layers.
     """
     _check_kind(model)
     if index is not None:
@@ -130,7 +132,7 @@ def explain(
     with torch.inference_mode():
         states = [_last(one) for one in trace(model, ids)]
         final = states[-1].layer_output
-        logits = model.project(final, own_projections(model, "raw").states).float()[None]
+        logits = model_logits(model, ids)
         token = int(first_of_largest(logits)[0]) if target is None else one_token(model, target)
         other = None if against is None else one_token(model, against)
         score, capped = _score(model, final, token, other)
@@ -141,6 +143,8 @@ def explain(
         total += score.constant + score.normalisers
         whole = score.whole(final)
         own_score = float(logits[0, token]) - (0.0 if other is None else float(logits[0, other]))
+        error = max(abs(total - whole), abs(capped - own_score))
+        check_sum(model, error, float(logits.abs().max()))
         return Explanation(
             text=text,
             target=display(vocabulary[token]),
@@ -154,8 +158,34 @@ def explain(
             layers=layers,
             constant=score.constant,
             normalisers=score.normalisers,
-            error=max(abs(total - whole), abs(capped - own_score)),
+            error=error,
             cells=_largest(model, index, states, score, limit),
+        )
+
+
+SUM_TOLERANCE = {"float32": 1e-3, "float16": 5e-2, "bfloat16": 3e-1}
+"""Largest error of a sum of parts before it is refused, as a share of the largest score: rounding, with a wide margin."""
+
+
+def model_logits(model: Transformer, ids: Int[Tensor, "one positions"]) -> Float[Tensor, "one d_vocab"]:
+    """The model's own scores at the last position, by its own call."""
+    logits = model.logits(ids)
+    assert logits is not None  # `_check_kind` made sure that it has a head
+    return logits[:, -1].float()
+
+
+def check_sum(model: Transformer, error: float, scale: float) -> None:
+    """Refuse parts that are not those of the model's own score.
+
+    Raises:
+        ModelError: they miss it by more than rounding.
+    """
+    limit = SUM_TOLERANCE[model.facts.dtype] * max(scale, 1.0)
+    if not error <= limit:
+        raise ModelError(
+            f"the parts of a prediction of {model.facts.name} miss the model's own score by {error:.2g}",
+            f"Expected at most {limit:.1g}, the rounding of {model.facts.dtype}",
+            "Its final norm or its head is of another kind than that of its family: see docs/how-to/add-a-family.md",
         )
 
 

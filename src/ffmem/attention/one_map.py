@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ffmem.analyses.activation import ActiveCell, check_model, describe
+from ffmem.analyses.explain import check_sum
 from ffmem.analyses.one_token import one_token
 from ffmem.attention.fired import Brought, fired_by, into_keys, memory_logits
 from ffmem.attention.inputs import AttentionToken, read_text
@@ -281,6 +282,7 @@ def _assemble(
             parts += [memory.addition.logit for memory in one.memories]
         total = sum(part for part in parts if part is not None)
         error = max(abs(total - whole), abs(model.unembedding.capped(whole) - own))
+        check_sum(model, error, float(logits.abs().max()))
     return OneMap(
         model=model.facts.name,
         text=text,

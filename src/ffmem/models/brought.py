@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import transformers
+
 from ffmem.errors import InputError
 from ffmem.models.converted import hash_of
 from ffmem.models.weight_files import WeightFiles, find_weights
@@ -108,6 +110,9 @@ def take_apart(folder: Path, *, trust_remote_code: bool = False, architecture: s
     code = _code(folder, config, trust_remote_code, architecture)
     if architecture is not None:
         config["architectures"] = [architecture]
+        named = getattr(transformers, architecture, None)
+        if named is not None:  # its own kind of config, since that is what transformers chooses a class by
+            config["model_type"] = named.config_class.model_type
     _check_quantisation(folder, config)
     _check_settings(folder, config)
     _check_loose_adapters(folder)

@@ -31,6 +31,9 @@ _FILES = (
 
 FAMILIES: tuple[Family, ...] = tuple(import_module(f"ffmem.models.{name}").FAMILY for name in _FILES)
 
+_LOADED_AS = {"BertForPreTraining": "BertForMaskedLM"}
+"""Architectures that are loaded with one of their heads alone."""
+
 _BY_ARCHITECTURE = {architecture: family for family in FAMILIES for architecture in family.architectures}
 
 
@@ -95,6 +98,8 @@ def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quan
             check_types(folder, brought.weights)
         tokenizer = read_tokenizer(view, brought.tokenizer, trust_remote_code=brought.has_code)
         module, unused = _read_weights(family.architectures[architecture], view, brought, dtype, packed)
+        if not brought.has_code:  # a class of its own is what was trusted
+            _check_class(module, config, architecture, folder)
     if hasattr(config, "_experts_implementation"):
         # the loop that `MixtureLayer` repeats, so that a watch changes no bit
         module.set_experts_implementation("eager")
@@ -165,6 +170,19 @@ def _adapter_on_packed(adapter: Path, quantize: Quantize) -> InputError:
         if quantize != "no"
         else f"Write the folder or id of the unquantised model into base_model_name_or_path of {adapter / ADAPTER}",
     )
+
+
+def _check_class(module: Any, config: Any, architecture: str, folder: Path) -> None:
+    """Refuse a model of another class than its config names: transformers chooses by the model type, the family by the name."""
+    expected = _LOADED_AS.get(architecture, architecture)
+    found = type(module).__name__
+    if found != expected:
+        raise InputError(
+            f"the config of {folder} names the architecture {architecture}, and transformers runs its model type "
+            f"{config.model_type!r} as {found}",
+            f"Expected both to be of one kind: {expected} is read by other rules than {found} may need",
+            f'Write the model type of {expected} into its config.json, or "architectures": ["{found}"] if that is what it is',
+        )
 
 
 def _check_direction(config: Any, family: Family, folder: Path) -> None:

@@ -7,12 +7,23 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ffmem.errors import InputError
 from ffmem.models.base import AttentionLayout, Family, Layout, max_positions
 
 
 def _head_transform(model: Any, state: Tensor) -> Tensor:
     hidden: Tensor = model.lm_head.layer_norm(nn.functional.gelu(model.lm_head.dense(state)))
     return hidden
+
+
+def _max_length(config: Any) -> int:
+    if config.pad_token_id is None:
+        raise InputError(
+            "the config of this RoBERTa has no pad_token_id, from which its positions are counted",
+            "Expected the id of the token for padding",
+            'Write it into its config.json: "pad_token_id": 1 in models of RoBERTa\'s own vocabulary',
+        )
+    return max_positions(config) - int(config.pad_token_id) - 1
 
 
 def _layout(config: Any) -> Layout:
@@ -43,5 +54,5 @@ FAMILY = Family(
     activation="hidden_act",
     causal=False,
     # the first token stands at the padding's id plus one: of 514 positions 512 are for tokens
-    max_length=lambda config: max_positions(config) - config.pad_token_id - 1,
+    max_length=_max_length,
 )
