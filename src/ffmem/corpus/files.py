@@ -176,10 +176,9 @@ def _finite(digits: str) -> float:
 
 
 def _short_integer(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise _UnheldError(
-            f"a whole number of {len(digits):,} digits", f"Put it into a string: at most {MAX_DIGITS} are read"
-        )
+    n = len(digits.removeprefix("-"))
+    if n > MAX_DIGITS:
+        raise _UnheldError(f"a whole number of {n:,} digits", f"Put it into a string: at most {MAX_DIGITS} are read")
     return int(digits)
 
 
