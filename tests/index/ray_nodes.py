@@ -30,6 +30,8 @@ class Nodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
+        # a cluster's address is noted there, and on a machine where Ray has never run nothing has made the folder
+        (Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray").mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # names of sockets must be short
         head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": self._folder, "env_vars": ENVIRONMENT}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
