@@ -251,7 +251,7 @@ class _Trial:
     def _future_limit(self) -> float:
         """Inputs of one length give the same bits, but in an expert, whose products have other rows where routes differ."""
         has_experts = any(cells.n_experts for cells in self._model.facts.layers)
-        return self._limit if has_experts else self._limit / 20
+        return self._limit if has_experts else self._limit / 5
 
     def _with_another_end(self, whole: PlainInput) -> PlainInput:
         """The same text with other tokens in its second half, where the sentences have others."""
