@@ -140,7 +140,12 @@ def test_a_coincidence_of_lengths_is_no_proof_of_spans(tmp_path: Path) -> None:
     )
     index = build(case, tmp_path)
     assert index.text.sentence(0).token_strings()[-2:] == ("c", "d")
-    check(index, case, PlainModel(tmp_path / "model", "gpt2"))
+    row, plain = index.text.sentence(0), PlainModel(tmp_path / "model", "gpt2")
+    own = plain.tokenizer(row.text, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
+    assert (
+        list(zip(row.token_starts.tolist(), row.token_ends.tolist(), strict=True)) == own
+    )  # ASCII: characters are bytes
+    check(index, case, plain)
 
 
 def test_tokens_beyond_the_embedding_are_refused_by_name(tmp_path: Path) -> None:
