@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 import ffmem
-from ffmem.attention.inputs import as_batch, read_text, run
-from ffmem.attention.maps import attention_maps
-from ffmem.attention.norms import gram, norms_of, summed_norms, transformed
+from ffmem.analyses.attention.inputs import as_batch, read_text, run
+from ffmem.analyses.attention.maps import attention_maps
+from ffmem.analyses.attention.norms import gram, norms_of, summed_norms, transformed
 from ffmem.models.attention import AttentionLayer, AttentionStates
 
 Norms = tuple[torch.Tensor, torch.Tensor]

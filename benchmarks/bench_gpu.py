@@ -24,20 +24,20 @@ from typing import Any
 import torch
 
 from ffmem.corpus.registry import open_corpus
-from ffmem.index.accumulator import Accumulator, LayerAccumulator
-from ffmem.index.batches import plan_shards
 from ffmem.index.build import Build
-from ffmem.index.files import map_arrays
 from ffmem.index.request import Request
-from ffmem.index.shard_text import ShardText, read_tokens
-from ffmem.index.states import load_state
-from ffmem.index.store import StorePaths
+from ffmem.index.scan.batches import plan_shards
+from ffmem.index.scan.shard_text import ShardText, read_tokens
+from ffmem.index.scan.worker import IndexJob, IndexWorker, accumulator_shape, make_accumulator, prepare_device
+from ffmem.index.state.accumulator import Accumulator, LayerAccumulator
+from ffmem.index.state.states import load_state
 from ffmem.index.untouched import Untouched
-from ffmem.index.worker import IndexJob, IndexWorker, accumulator_shape, make_accumulator, prepare_device
 from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
+from ffmem.store.arrays import StorePaths
+from ffmem.store.files import map_arrays
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "opt-125m": ("OPT", {"hidden_size": 768, "ffn_dim": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}),

@@ -22,31 +22,31 @@ from pathlib import Path
 import torch
 
 from ffmem.corpus.registry import open_corpus
-from ffmem.index.accumulator import LayerAccumulator
-from ffmem.index.batches import Batch, plan_shards
 from ffmem.index.build import Build
-from ffmem.index.files import map_arrays
 from ffmem.index.finish import write_index
 from ffmem.index.identity import decide_projection
 from ffmem.index.progress import Progress
-from ffmem.index.promoted import promoted_tokens
 from ffmem.index.request import Request
-from ffmem.index.shard_text import ShardText, read_tokens
-from ffmem.index.store import StorePaths
-from ffmem.index.topk import unpack
+from ffmem.index.scan.batches import Batch, plan_shards
+from ffmem.index.scan.promoted import promoted_tokens
+from ffmem.index.scan.shard_text import ShardText, read_tokens
+from ffmem.index.scan.worker import IndexJob, IndexWorker, accumulator_shape, promoted_path
+from ffmem.index.state.accumulator import LayerAccumulator
+from ffmem.index.state.topk import unpack
 from ffmem.index.untouched import Untouched
-from ffmem.index.worker import IndexJob, IndexWorker, accumulator_shape, promoted_path
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import linear_scores
 from ffmem.options import IndexOptions, RunOptions
+from ffmem.store.arrays import StorePaths
+from ffmem.store.files import map_arrays
 
 
 def gpt2_small(folder: Path) -> Path:
     """Random weights in the shape of GPT-2 small, with SmolLM2's tokenizer."""
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-    from ffmem.models.sources import resolve
+    from ffmem.models.loading.sources import resolve
 
     GPT2LMHeadModel(GPT2Config()).save_pretrained(folder)
     AutoTokenizer.from_pretrained(resolve("smollm2")).save_pretrained(folder)

@@ -46,8 +46,8 @@ def batches_of(model: str, folder: Path, order: str) -> list[tuple[Any, Any, Any
     import torch
 
     import ffmem
-    from ffmem.index.batches import plan_shards
-    from ffmem.index.shard_text import ShardText, read_tokens
+    from ffmem.index.scan.batches import plan_shards
+    from ffmem.index.scan.shard_text import ShardText, read_tokens
     from ffmem.models.registry import load_model
 
     plain, opened = load_model(model), ffmem.open_index(folder)
@@ -90,7 +90,7 @@ def rival(model: str, index: Path, out: Path, order: str) -> None:
     from transformer_lens.model_bridge import TransformerBridge
 
     import ffmem
-    from ffmem.models.sources import resolve
+    from ffmem.models.loading.sources import resolve
 
     torch.set_num_threads(os.cpu_count() or 1)
     opened = ffmem.open_index(index)
@@ -132,7 +132,7 @@ def rival(model: str, index: Path, out: Path, order: str) -> None:
 def same(index_folder: Path, found: Path) -> bool:
     """Whether all lists agree."""
     import ffmem
-    from ffmem.index.store import NO_TOKEN
+    from ffmem.store.arrays import NO_TOKEN
 
     index, theirs = ffmem.open_index(index_folder), np.load(found)
     starts = np.asarray(index.text.sentence_start)

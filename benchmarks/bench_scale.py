@@ -34,17 +34,18 @@ from safetensors.numpy import save
 sys.path.insert(0, str(Path(__file__).parent))
 from synthetic_states import JOB, TurnedState, clocks, link_states, shape_of, write_files
 
-from ffmem.index import finish, states, tree
-from ffmem.index.files import atomic_write, map_arrays, sha256_of
+from ffmem.index import finish
 from ffmem.index.finish import write_index
-from ffmem.index.layers import Shape
 from ffmem.index.progress import Progress
 from ffmem.index.resources import layers_bytes, state_bytes
-from ffmem.index.states import Account
-from ffmem.index.store import StorePaths
-from ffmem.index.topk import merge
-from ffmem.index.tree import merge_states
-from ffmem.index.worker import promoted_path
+from ffmem.index.scan.worker import promoted_path
+from ffmem.index.state import states, tree
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.states import Account
+from ffmem.index.state.topk import merge
+from ffmem.index.state.tree import merge_states
+from ffmem.store.arrays import StorePaths
+from ffmem.store.files import atomic_write, map_arrays, sha256_of
 
 
 class Parts:

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from ffmem.ids import LayerCells
-from ffmem.index.layers import Shape
 from ffmem.index.resources import layers_bytes, state_bytes
-from ffmem.index.topk import TOKEN_LIMIT
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.topk import TOKEN_LIMIT
 from ffmem.options import IndexOptions, RunOptions
 
 H100_BF16 = 989e12
@@ -216,9 +216,9 @@ def measure_text(corpus: str, max_tokens: int) -> dict[str, float]:
     from ffmem.corpus.registry import open_corpus
     from ffmem.index.build import Build
     from ffmem.index.request import Request, text_source
-    from ffmem.index.store import StorePaths
     from ffmem.index.untouched import Untouched
     from ffmem.models.registry import load_model
+    from ffmem.store.arrays import StorePaths
 
     options = IndexOptions(max_tokens=max_tokens, holdout=0)
     with tempfile.TemporaryDirectory() as folder:

@@ -21,9 +21,9 @@ import ffmem
 from ffmem.corpus.documents import Corpus, Document
 from ffmem.ids import LayerCells
 from ffmem.index.finish import write_manifest
-from ffmem.index.store import FORMAT, StorePaths, layer_path
-from ffmem.index.text_writer import TextCounts, TextSource, write_text
+from ffmem.index.text.writer import TextCounts, TextSource, write_text
 from ffmem.options import IndexOptions
+from ffmem.store.arrays import FORMAT, StorePaths, layer_path
 
 N_WORDS = 20_000
 _SYLLABLES = (

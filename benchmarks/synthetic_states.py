@@ -16,11 +16,10 @@ from typing import ClassVar
 import numpy as np
 
 from ffmem.ids import LayerCells
-from ffmem.index import states
-from ffmem.index.executors import state_path
-from ffmem.index.layers import Shape
-from ffmem.index.states import save_state
-from ffmem.index.topk import TOKEN_LIMIT
+from ffmem.index.state import states
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.states import save_state, state_path
+from ffmem.index.state.topk import TOKEN_LIMIT
 
 JOB = "simulated"
 TAIL = 0.2

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ffmem import open_index
 from ffmem.render import comparison
-from ffmem.study.findings import Findings, findings
-from ffmem.study.results import Results, open_results
-from ffmem.study.run import COSTS
+from ffmem.studies.geva2021.findings import Findings, findings
+from ffmem.studies.geva2021.run import COSTS
+from ffmem.studies.results import Results, open_results
 
 PAGE = Path(__file__).with_name("reproduction.md")
 

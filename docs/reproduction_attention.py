@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ffmem.analyses.intervals import Estimate
-from ffmem.attention.experiments import AttentionFindings
-from ffmem.attention_page import headlines, shapes
+from ffmem.studies.kobayashi2020.experiments import AttentionFindings
+from ffmem.studies.kobayashi2020.page import headlines, shapes
 
 PAGE = Path(__file__).with_name("reproduction-attention.md")
 

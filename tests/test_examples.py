@@ -41,7 +41,7 @@ INSTEAD = {
     },
     "docs/how-to/reproduce-the-paper.md": {
         '"runs/demo"': '"runs/tiny"',
-        "reproduce(index)": f"reproduce(index, __import__('ffmem.study.options').study.options.StudyOptions(**{SMALL_STUDY}))",
+        "reproduce(index)": f"reproduce(index, reproduce.__defaults__[0].__class__(**{SMALL_STUDY}))",
     },
 }
 """What a test has in the place of what takes long: workers that are processes, a model of half a gigabyte, a whole study. On
@@ -115,7 +115,7 @@ def test_the_examples_in_python_run(page: str, desk: Path, monkeypatch: pytest.M
 
 
 def test_an_example_with_a_wrong_name_would_fail(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = "import ffmem\nfrom ffmem import figures\nfigures.agreement(0)\n"
+    wrong = "import ffmem\nfrom ffmem.studies import charts\ncharts.agreement(0)\n"
     monkeypatch.setitem(PAGES, "wrong.md", f"```python\n{wrong}```\n")
     with pytest.raises(AttributeError, match="agreement"):
         test_the_examples_in_python_run("wrong.md", desk, monkeypatch)
@@ -163,8 +163,8 @@ OF_OTHERS = {
     "docs/how-to/cluster.md": {"--num-gpus", "--gpus-per-node"},  # ray, sbatch
     "docs/how-to/index-your-own.md": {"--no-deps"},
     "docs/performance.md": {"--files", "--layers", "--published-sentences", "--rounds", "--states"},  # benchmarks
-    "src/ffmem/models/hub.py": {"--exclude", "--local-dir"},  # hf
-    "src/ffmem/models/sources.py": {"--no-deps"},
+    "src/ffmem/models/loading/hub.py": {"--exclude", "--local-dir"},  # hf
+    "src/ffmem/models/loading/sources.py": {"--no-deps"},
     "src/ffmem/notebook.py": {"--share"},  # a variable of CSS
 }
 """Options of other programs that our texts name."""

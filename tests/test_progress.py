@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from ffmem import IndexOptions, RunOptions, build_index, open_index, render
-from ffmem.index.batches import Shard
-from ffmem.index.executors import Event, Report
 from ffmem.index.progress import Meter, Progress
-from ffmem.index.runlog import RunLog
-from ffmem.index.worker import IndexWorker, ScanShard
+from ffmem.index.run.executors import Event, Report
+from ffmem.index.run.runlog import RunLog
+from ffmem.index.scan.batches import Shard
+from ffmem.index.scan.worker import IndexWorker, ScanShard
 from ffmem.render.progress import json_lines
 from tests.test_cli import ffmem
 

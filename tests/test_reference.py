@@ -12,7 +12,7 @@ import torch
 import ffmem
 from ffmem import IndexOptions, RunOptions, queries
 from ffmem.corpus.registry import open_corpus
-from ffmem.index.text_writer import is_held_out
+from ffmem.index.text.writer import is_held_out
 from ffmem.index.verify import verify_index
 from ffmem.models.transformer import Transformer
 from tests.test_reference_model import piece

@@ -28,8 +28,8 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from ffmem.index.text_writer import is_held_out
-from ffmem.models.wikilm import WikiLMConfig, WikiLMForCausalLM
+from ffmem.index.text.writer import is_held_out
+from ffmem.models.families.wikilm import WikiLMConfig, WikiLMForCausalLM
 from ffmem.options import IndexOptions
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]

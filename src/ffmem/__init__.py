@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 from ffmem.cell import Cell
 from ffmem.errors import FfmemError, InputError, ModelError, StoreError
 from ffmem.ids import CellId
-from ffmem.index.reader import Index, open_index
 from ffmem.options import IndexOptions, RunOptions
+from ffmem.store.reader import Index, open_index
 from ffmem.version import __version__
 
 if TYPE_CHECKING:

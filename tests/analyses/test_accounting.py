@@ -8,8 +8,9 @@ import torch
 
 import ffmem
 from ffmem.analyses.accounting import count_parameters
+from ffmem.models.families.wikilm import FAMILY
 from ffmem.models.transformer import Transformer
-from ffmem.models.wikilm import FAMILY, WikiLMConfig, WikiLMForCausalLM
+from ffmem.models.wikilm import WikiLMConfig, WikiLMForCausalLM
 
 FAMILIES = ["gpt2", "llama", "opt", "gptj", "gemma2", "mixtral", "bert", "t5", "bloom", "wikilm"]
 

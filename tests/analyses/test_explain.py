@@ -11,10 +11,11 @@ import torch
 import ffmem
 from ffmem import Index, InputError, ModelError
 from ffmem.analyses.explain import Explanation, explain
-from ffmem.models import gemma2
+from ffmem.models.families import gemma2
+from ffmem.models.families.wikilm import FAMILY
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
-from ffmem.models.wikilm import FAMILY, WikiLMConfig, WikiLMForCausalLM
+from ffmem.models.wikilm import WikiLMConfig, WikiLMForCausalLM
 
 TEXT = "The silver river of the winter village"
 FAMILIES = [

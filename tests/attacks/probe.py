@@ -18,8 +18,8 @@ from typing import Any
 import ffmem
 from ffmem import FfmemError, queries, render
 from ffmem.cli.app import as_json
-from ffmem.index.reader import Index
 from ffmem.index.verify import verify_index
+from ffmem.store.reader import Index
 from tests.attacks.mutations import mutate
 
 TIME_LIMIT_S = 30

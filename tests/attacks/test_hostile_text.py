@@ -150,7 +150,7 @@ def build_long(name: str, text: str, model: Path, folder: Path) -> tuple[float, 
     (folder / "long.txt").write_text(text)
     code = (
         "import sys, resource, pathlib, json; from dataclasses import asdict; import ffmem; "
-        "from ffmem.corpus.registry import open_corpus; from ffmem.index.text_writer import TextSource, write_text; "
+        "from ffmem.corpus.registry import open_corpus; from ffmem.index.text.writer import TextSource, write_text; "
         "from tokenizers import Tokenizer; "
         "t = Tokenizer.from_file(sys.argv[1] + '/tokenizer.json'); "
         "v = [t.id_to_token(i) for i in range(t.get_vocab_size())]; out = pathlib.Path(sys.argv[3]); out.mkdir(); "

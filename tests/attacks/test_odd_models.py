@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 
 import ffmem
 from ffmem import FfmemError, Index, IndexOptions
-from ffmem.index.store import NO_TOKEN
+from ffmem.store.arrays import NO_TOKEN
 from tests.attacks.odd_models import OddCase, OddTokenizer, PlainModel, cases
 from tests.conftest import IN_PROCESS
 

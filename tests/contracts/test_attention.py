@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from ffmem import InputError, ModelError, load_model
-from ffmem.attention.inputs import run
-from ffmem.attention.maps import AttentionMaps, attention_maps
-from ffmem.attention.norms import gram, norms_of, own_parts, summed_norms
-from ffmem.attention.one_map import one_map
-from ffmem.attention.split import split_values
+from ffmem.analyses.attention.inputs import run
+from ffmem.analyses.attention.maps import AttentionMaps, attention_maps
+from ffmem.analyses.attention.norms import gram, norms_of, own_parts, summed_norms
+from ffmem.analyses.attention.one_map import one_map
+from ffmem.analyses.attention.split import split_values
 from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.identities import relative_error
 from ffmem.models.transformer import Transformer
@@ -34,7 +34,7 @@ Seen = list[tuple[AttentionLayer, AttentionStates]]
 
 def seen_of(model: Transformer, text: str = TEXT) -> Seen:
     """All states, by themselves, of one text."""
-    from ffmem.attention.inputs import as_batch, read_text
+    from ffmem.analyses.attention.inputs import as_batch, read_text
 
     found: Seen = []
     run(model, *as_batch(model, read_text(model, text)), lambda layer, states: found.append((layer, states)))
@@ -278,7 +278,7 @@ def test_11_a_single_token(model: Transformer) -> None:
 
 def in_order_of(model: Transformer, text: str) -> Seen:
     order = {layer.name: number for number, layer in enumerate(model.attention_layers)}
-    from ffmem.attention.inputs import as_batch, read_text
+    from ffmem.analyses.attention.inputs import as_batch, read_text
 
     found: Seen = []
     run(model, *as_batch(model, read_text(model, text, bos="no")), lambda layer, states: found.append((layer, states)))

@@ -9,7 +9,7 @@ import pytest
 
 from ffmem.corpus.documents import Document
 from ffmem.corpus.registry import open_corpus
-from ffmem.index.text_writer import is_held_out
+from ffmem.index.text.writer import is_held_out
 from ffmem.options import IndexOptions
 from tests.test_reference_model import RECIPE, piece
 

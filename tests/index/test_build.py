@@ -14,9 +14,9 @@ import torch
 import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
 from ffmem.index.build import adopt_states
-from ffmem.index.histogram import histogram_edges
-from ffmem.index.store import NO_TOKEN, locked
-from ffmem.index.worker import IndexJob
+from ffmem.index.scan.worker import IndexJob
+from ffmem.store.arrays import NO_TOKEN, locked
+from ffmem.store.histogram import histogram_edges
 from tests.conftest import FAMILIES
 
 IN_PROCESS = RunOptions(workers=0)
@@ -247,7 +247,8 @@ def test_nan_in_a_model_is_an_error_that_says_where(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from ffmem.index import build, worker
+    from ffmem.index import build
+    from ffmem.index.scan import worker
 
     def broken(*args: object, **kwargs: object) -> object:
         model = ffmem.load_model(*args, **kwargs)
@@ -267,8 +268,8 @@ def test_nan_in_a_model_is_an_error_that_says_where(
 
 def test_overlapping_states_of_a_worker_that_outlived_its_parent_count_once(tmp_path: Path) -> None:
     from ffmem.ids import LayerCells
-    from ffmem.index.accumulator import LayerAccumulator
-    from ffmem.index.layers import Shape
+    from ffmem.index.state.accumulator import LayerAccumulator
+    from ffmem.index.state.layers import Shape
 
     def state(name: str, shards: set[int], job: str = "job") -> None:
         accumulator = LayerAccumulator(Shape((LayerCells(0, 4),), 1, 2, "1"))

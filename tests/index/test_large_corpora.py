@@ -11,7 +11,7 @@ import zstandard
 
 from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.registry import open_corpus
-from ffmem.index.text_writer import TextSource, write_text
+from ffmem.index.text.writer import TextSource, write_text
 from ffmem.options import IndexOptions
 from tests.corpus.tiny_tokenizers import byte_level, token_bytes
 

@@ -11,10 +11,10 @@ import pytest
 
 from ffmem import Index, IndexOptions, InputError, RunOptions
 from ffmem.index import resources
-from ffmem.index.accumulator import LayerAccumulator
-from ffmem.index.layers import Shape
 from ffmem.index.plan import plan_index
 from ffmem.index.resources import check_room, layers_bytes, state_bytes
+from ffmem.index.state.accumulator import LayerAccumulator
+from ffmem.index.state.layers import Shape
 from tests.conftest import write_corpus
 
 

@@ -14,8 +14,8 @@ import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
-from ffmem.index.store import LAYER_ARRAYS
 from ffmem.index.verify import verify_index
+from ffmem.store.arrays import LAYER_ARRAYS
 from tests.conftest import D_FF, IN_PROCESS, N_LAYERS, write_corpus
 
 SOME = {

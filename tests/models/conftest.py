@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ffmem.models.converted import cache_folder
+from ffmem.models.loading.converted import cache_folder
 
 
 @pytest.fixture

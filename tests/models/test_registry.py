@@ -17,7 +17,8 @@ from transformers import ByT5Tokenizer
 from ffmem import IndexOptions, InputError, ModelError, RunOptions, build_index, load_model
 from ffmem.index.certificate import TOLERANCE
 from ffmem.index.verify import verify_index
-from ffmem.models.registry import _FILES, FAMILIES
+from ffmem.models import families
+from ffmem.models.registry import FAMILIES
 from ffmem.options import Dtype
 from tests.conftest import D_FF, D_MODEL, VARIANTS
 
@@ -49,7 +50,9 @@ def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], obj
 def test_each_architecture_has_one_family() -> None:
     names = [name for family in FAMILIES for name in family.architectures]
     assert len(names) == len(set(names))
-    assert {family.name for family in FAMILIES} == set(_FILES)
+    assert {family.name for family in FAMILIES} == {
+        path.stem for path in Path(families.__file__).parent.glob("[a-z]*.py")
+    }
 
 
 def test_each_architecture_is_tried_on_a_tiny_model(tiny_folder: Folder) -> None:

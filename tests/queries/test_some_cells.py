@@ -11,10 +11,9 @@ import ffmem
 from ffmem import Index, InputError
 from ffmem.analyses.activation import activate
 from ffmem.analyses.agreement import measure_agreement
+from ffmem.analyses.attention.one_map import one_map
 from ffmem.analyses.explain import explain
 from ffmem.analyses.token_coefficients import token_coefficients
-from ffmem.attention.one_map import one_map
-from ffmem.index.store import NO_TOKEN
 from ffmem.models.transformer import Transformer
 from ffmem.queries.diff import diff
 from ffmem.queries.export import export
@@ -28,7 +27,8 @@ from ffmem.queries.similar import similar
 from ffmem.queries.sql import query
 from ffmem.queries.table import cells, info
 from ffmem.render import info as shown_info
-from ffmem.study.run import reproduce
+from ffmem.store.arrays import NO_TOKEN
+from ffmem.studies.geva2021.run import reproduce
 
 SOME = {"gpt2": "L2,L0.5-9,L0.11", "mixtral": "L1:10%,L2.0-3", "llama": "L0.3-20,L2:50%"}
 FAMILIES = tuple(SOME)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from ffmem import Index, InputError, StoreError, open_index, queries
-from ffmem.index.store import NO_TOKEN, total_of
 from ffmem.queries.relations import RELATIONS
 from ffmem.render import views_page
+from ffmem.store.arrays import NO_TOKEN, total_of
 
 pytest.importorskip("duckdb", reason="the extra sql is not installed")
 pq = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")

@@ -328,7 +328,7 @@ def test_an_index_without_a_full_text_table_says_so(index_of: Callable[[str], In
     import shutil
     import sqlite3
 
-    from ffmem.index.text import TextReader
+    from ffmem.store.text import TextReader
 
     shutil.copytree(index_of("gpt2").folder / "index", tmp_path / "index")
     with sqlite3.connect(tmp_path / "index" / "text.sqlite") as text:

@@ -15,11 +15,11 @@ import ffmem
 from ffmem import Index
 from ffmem.corpus.documents import Document
 from ffmem.corpus.tokens import TokenizedSentence, Window
-from ffmem.index.text import TextReader
-from ffmem.index.text_spool import TextSpool, sentence_key
+from ffmem.index.text.text_spool import TextSpool, sentence_key
 from ffmem.queries import search
 from ffmem.queries.search import matching_sentences, read_sentences
 from ffmem.queries.wanted import is_word, literal, parse_words
+from ffmem.store.text import TextReader
 
 SCRIPTS = (
     'the Fox, runs e.g. C++ 1,000 snake_case it\'s 50% a\\b [x] "q" naïve Ünïcode ẞtraße ǅ İi ſ',

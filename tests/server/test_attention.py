@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 
 import ffmem
 from ffmem import Index
-from ffmem.attention.maps import attention_maps
-from ffmem.attention.one_map import one_map
-from ffmem.attention.patches import patch_attention
+from ffmem.analyses.attention.maps import attention_maps
+from ffmem.analyses.attention.one_map import one_map
+from ffmem.analyses.attention.patches import patch_attention
 from ffmem.server.app import make_app
 from ffmem.server.explorer import open_explorer
 from ffmem.server.limits import MAX_ATTENTION_TOKENS

@@ -14,10 +14,10 @@ from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.index.certificate import adopt_proof
 from ffmem.index.identity import longest_input
-from ffmem.index.reader import Index
-from ffmem.index.store import NO_TOKEN
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos, IndexOptions
+from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.reader import Index
 
 Strength = Literal["norm", "coefficient", "share"]
 """How cells of different layers are compared: "norm": |coefficient| x length of the value, which is what the cell adds

@@ -13,12 +13,12 @@ from ffmem.analyses.refinement import own_projections
 from ffmem.analyses.values import first_of_largest, rank_of
 from ffmem.errors import InputError, ModelError
 from ffmem.index.identity import longest_input
-from ffmem.index.reader import Index
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import LayerTrace, Transformer
 from ffmem.models.unembedding import LinearScore, Quantity
 from ffmem.models.vocabulary import display
 from ffmem.options import Bos, IndexOptions
+from ffmem.store.reader import Index
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from ffmem.analyses.refinement import own_projections
 from ffmem.analyses.values import first_of_largest, rank_of
 from ffmem.errors import InputError
 from ffmem.index.identity import longest_input
-from ffmem.index.reader import Index
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display
 from ffmem.options import Bos, IndexOptions
+from ffmem.store.reader import Index
 
 _POSITIONS = 64
 """States that are read over the vocabulary at a time."""

@@ -18,11 +18,11 @@ from ffmem.analyses.intervals import Estimate, mean
 from ffmem.analyses.prefixes import passes
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
-from ffmem.index.store import NO_TOKEN
-from ffmem.index.text import SentenceRow
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
+from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.reader import Index
+from ffmem.store.text import SentenceRow
 
 Edit = Literal["first", "last", "random", "first word", "last word", "random word", "shuffled"]
 EDITS: tuple[Edit, ...] = get_args(Edit)

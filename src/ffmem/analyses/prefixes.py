@@ -9,10 +9,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ffmem.errors import InputError
-from ffmem.index.reader import Index
-from ffmem.index.text import TextReader
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
+from ffmem.store.reader import Index
+from ffmem.store.text import TextReader
 
 BATCH_TOKENS = 1024
 """Most positions of a batch; a longer sentence goes alone."""

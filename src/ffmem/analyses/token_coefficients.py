@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
 from ffmem.models.transformer import Transformer
+from ffmem.store.reader import Index
 
 _BATCH_TOKENS = 2048
 """Most tokens of one forward pass, padding included."""

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.index.reader import Index
-from ffmem.index.store import NO_TOKEN
 from ffmem.models.base import Projection
 from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import Scores
+from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.reader import Index
 
 _BLOCK = 2**23
 """Scores that are held at a time."""

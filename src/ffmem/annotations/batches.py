@@ -12,9 +12,9 @@ import numpy as np
 from ffmem.annotations.protocol import MIN_TRIGGERS, ShownCell, ShownTrigger, check_name
 from ffmem.cell import mark
 from ffmem.errors import InputError, StoreError
-from ffmem.index.files import disk_errors, parse_json, write_json
-from ffmem.index.reader import Index
-from ffmem.index.store import NO_TOKEN
+from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.files import disk_errors, parse_json, write_json
+from ffmem.store.reader import Index
 
 N_CELLS = 10
 """Cells of a layer, as in the paper."""

@@ -8,7 +8,7 @@ from typing import Any
 from ffmem.annotations.batches import Batch
 from ffmem.annotations.protocol import ADJUDICATED, CLASSES, CellAnnotation, Pattern
 from ffmem.errors import InputError, StoreError
-from ffmem.index.files import parse_json
+from ffmem.store.files import parse_json
 
 MAX_PATTERNS = 50
 """Of a cell."""

@@ -20,8 +20,8 @@ from ffmem.annotations.batches import Batch, annotations_folder
 from ffmem.annotations.drafts import Draft, as_text, counted, draft_from, from_text
 from ffmem.annotations.protocol import ADJUDICATED, check_name
 from ffmem.errors import InputError, StoreError
-from ffmem.index.files import disk_errors
-from ffmem.index.reader import Index
+from ffmem.store.files import disk_errors
+from ffmem.store.reader import Index
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS revisions (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ffmem.errors import InputError
-from ffmem.index.files import parse_json
+from ffmem.store.files import parse_json
 
 SHEET = ("cell", "row", "number", "text", "class", "patterns", "batch", "annotator")
 """Columns of what an annotator fills in; a cell is a number there."""

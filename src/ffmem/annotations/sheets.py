@@ -17,7 +17,7 @@ from ffmem.annotations.protocol import (
 )
 from ffmem.annotations.rows import Row, Values, numbers_of, read_rows
 from ffmem.errors import InputError
-from ffmem.index.reader import Index
+from ffmem.store.reader import Index
 
 N_PATTERN_ROWS = 8
 """Rows for patterns that a sheet has ready for each cell; an annotator may add more."""

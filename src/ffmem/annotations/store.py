@@ -12,8 +12,8 @@ from ffmem.annotations.rows import EXPORT, SHEET, Values, to_csv, to_json
 from ffmem.annotations.sheets import blank_rows, export_rows, read_filled
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.files import atomic_write, disk_errors
-from ffmem.index.reader import Index
+from ffmem.store.files import atomic_write, disk_errors
+from ffmem.store.reader import Index
 
 
 @dataclass(frozen=True)

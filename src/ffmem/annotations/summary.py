@@ -11,7 +11,7 @@ from ffmem.annotations.protocol import ADJUDICATED, LABELS, CellAnnotation, Labe
 from ffmem.annotations.store import Invalid, invalid_patterns
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
+from ffmem.store.reader import Index
 
 
 @dataclass(frozen=True)

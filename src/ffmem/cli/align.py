@@ -9,7 +9,7 @@ from ffmem.cli.options import ModelOptions
 from ffmem.errors import InputError
 
 if TYPE_CHECKING:
-    from ffmem.alignment.links import LeftOut, Links
+    from ffmem.analyses.alignment.links import LeftOut, Links
 
 
 @app.command
@@ -74,14 +74,14 @@ def align(
     json
         Print one JSON document.
     """
-    from ffmem.alignment.aligner import require
-    from ffmem.alignment.pairs import read_pairs
+    from ffmem.analyses.alignment.aligner import require
+    from ffmem.analyses.alignment.pairs import read_pairs
 
     pairs = read_pairs(source, target, cut=words)  # type: ignore[arg-type]
     left_out: list[LeftOut] = []
 
     def links_of(path: str, base_option: str, first: int | None, turned: bool) -> "list[Links]":
-        from ffmem.alignment.links import read_link_file
+        from ffmem.analyses.alignment.links import read_link_file
 
         file = read_link_file(
             path, pairs, base=first, inverse=turned, drop_bad_links=drop_bad_links, base_option=base_option
@@ -96,8 +96,8 @@ def align(
     more = [] if more_source is None else read_pairs(more_source, more_target, cut=more_words or words)  # type: ignore[arg-type]
     if right is None:
         require("there are no gold links, and no aligner to take their place")
-    from ffmem.alignment.experiment import align as run
-    from ffmem.alignment.output import write_study
+    from ffmem.studies.alignment.experiment import align as run
+    from ffmem.studies.alignment.output import write_study
 
     loaded = options.load(model)
     with render.steps(quiet) as listen:

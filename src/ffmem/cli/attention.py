@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import ffmem
 from ffmem import render
-from ffmem.attention.options import AttentionOptions
+from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.cli.app import FLAT, Count, Json, app, show
 from ffmem.cli.options import ModelName, ModelOptions
 from ffmem.errors import InputError
@@ -47,7 +47,7 @@ def attention(
     json
         Print one JSON document, with all maps.
     """
-    from ffmem.attention.maps import attention_maps
+    from ffmem.analyses.attention.maps import attention_maps
 
     _one_of("bias", bias, ("inside", "constant"))
     if head is not None and layer is None:
@@ -104,7 +104,7 @@ def patch(
     """
     from dataclasses import asdict
 
-    from ffmem.attention.patches import patch_attention, patch_sweep
+    from ffmem.analyses.attention.patches import patch_attention, patch_sweep
 
     _one_of("by", by, ("uniform", "norms"))
     loaded = options.load(model)
@@ -154,7 +154,7 @@ def map_(
     json
         Print one JSON document.
     """
-    from ffmem.attention.one_map import one_map
+    from ffmem.analyses.attention.one_map import one_map
 
     _one_of("by", by, ("norm", "logit"))
     _one_of("bias", bias, ("inside", "constant"))
@@ -204,13 +204,13 @@ def reproduce_attention(
     json
         Print the numbers as one JSON document.
     """
-    from ffmem.attention.experiments import reproduce_attention as run
     from ffmem.corpus.registry import open_corpus
     from ffmem.extras import extra_module
+    from ffmem.studies.kobayashi2020.experiments import reproduce_attention as run
 
     for package in ("altair", "vl_convert", "jinja2"):
         extra_module(package, "report", "the page cannot be written")
-    from ffmem.attention_page import headlines, shapes, write_attention_report
+    from ffmem.studies.kobayashi2020.page import headlines, shapes, write_attention_report
 
     opened = open_corpus(corpus, field, encoding)
     opened.settle(out, None)

@@ -9,8 +9,8 @@ import ffmem
 from ffmem.options import Dtype, check_threads
 
 if TYPE_CHECKING:
-    from ffmem.index.reader import Index
     from ffmem.models.transformer import Transformer
+    from ffmem.store.reader import Index
 
 
 def check(_: Any, threads: int | None) -> None:

@@ -10,10 +10,10 @@ from ffmem.cli.app import FLAT, Json, app, show
 from ffmem.cli.options import Threads, TrustCode
 from ffmem.errors import InputError
 from ffmem.options import IndexOptions, RunOptions
-from ffmem.study.findings import Findings, findings
-from ffmem.study.headlines import headlines, shapes
-from ffmem.study.options import FULL, StudyOptions
-from ffmem.study.results import open_results
+from ffmem.studies.geva2021.findings import Findings, findings
+from ffmem.studies.geva2021.headlines import headlines, shapes
+from ffmem.studies.geva2021.options import FULL, StudyOptions
+from ffmem.studies.results import open_results
 
 
 @app.command
@@ -67,8 +67,8 @@ def reproduce(
     corpora = [] if corpus is None else [corpus, *more]
     built = IndexOptions(max_tokens=max_tokens), RunOptions(trust_remote_code=trust_remote_code)
     index = _built(source, corpora, out, built, encoding, quiet) if corpora else ffmem.open_index(source)
-    from ffmem.report import write_report
-    from ffmem.study.run import reproduce as run
+    from ffmem.studies.geva2021.report import write_report
+    from ffmem.studies.geva2021.run import reproduce as run
 
     with render.study_progress(quiet) as listen:
         results = run(

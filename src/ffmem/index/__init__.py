@@ -1,1 +1,1 @@
-"""One pass over a corpus, and the store it makes."""
+"""One pass: a model over a corpus gives a store."""

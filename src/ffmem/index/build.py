@@ -15,11 +15,7 @@ import torch
 
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
-from ffmem.index.batches import Shard, plan_shards
 from ffmem.index.certificate import certify
-from ffmem.index.exclusions import split_off, told
-from ffmem.index.executors import Executor, InProcessExecutor, state_path, states_of_run
-from ffmem.index.files import disk_errors, map_arrays, write_json
 from ffmem.index.finish import write_index, write_manifest
 from ffmem.index.identity import (
     check_device,
@@ -34,20 +30,17 @@ from ffmem.index.identity import (
 )
 from ffmem.index.inherit import check_extendable, copy_promoted, states_of
 from ffmem.index.machine import device_memory, machine, n_processors
-from ffmem.index.process_executor import ProcessExecutor
 from ffmem.index.progress import Listener, Meter, Progress
-from ffmem.index.ray_cluster import RayOptions
-from ffmem.index.ray_executor import RayExecutor
-from ffmem.index.reader import Index, open_index
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, layers_bytes, state_bytes
-from ffmem.index.runlog import RunLog
-from ffmem.index.states import Account, read_account, save_state
-from ffmem.index.store import StorePaths, read_manifest
-from ffmem.index.text_writer import write_text
-from ffmem.index.tree import merge_states
-from ffmem.index.untouched import Untouched, locked_untouched
-from ffmem.index.worker import (
+from ffmem.index.run.executors import Executor, InProcessExecutor
+from ffmem.index.run.processes import ProcessExecutor
+from ffmem.index.run.ray.cluster import RayOptions
+from ffmem.index.run.ray.executor import RayExecutor
+from ffmem.index.run.runlog import RunLog
+from ffmem.index.scan.batches import Shard, plan_shards
+from ffmem.index.scan.exclusions import split_off, told
+from ffmem.index.scan.worker import (
     IndexJob,
     ProjectLayer,
     ScanShard,
@@ -56,13 +49,20 @@ from ffmem.index.worker import (
     indexed_cells,
     promoted_path,
 )
+from ffmem.index.state.states import Account, read_account, save_state, state_path, states_of_run
+from ffmem.index.state.tree import merge_states
+from ffmem.index.text.writer import write_text
+from ffmem.index.untouched import Untouched, locked_untouched
 from ffmem.models.base import Batching
-from ffmem.models.fairseq import PREFIX as FAIRSEQ
+from ffmem.models.loading.fairseq import PREFIX as FAIRSEQ
+from ffmem.models.loading.sources import BUILT_IN
 from ffmem.models.registry import load_model
-from ffmem.models.sources import BUILT_IN
 from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions, parse_shards
+from ffmem.store.arrays import StorePaths, read_manifest
+from ffmem.store.files import disk_errors, map_arrays, write_json
+from ffmem.store.reader import Index, open_index
 
 
 def build_index(

@@ -16,14 +16,14 @@ import torch
 import transformers
 
 from ffmem.errors import ModelError
-from ffmem.index.batches import Shard
-from ffmem.index.shard_text import ShardText, read_tokens
-from ffmem.index.text import TextReader
+from ffmem.index.scan.batches import Shard
+from ffmem.index.scan.shard_text import ShardText, read_tokens
 from ffmem.models.base import Batching
 from ffmem.models.identities import measure_identities
 from ffmem.models.proof import Sentence, prove
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, parse_split
+from ffmem.store.text import TextReader
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 """Largest relative error of an identity before a build is refused: rounding of the type, times a wide margin."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from ffmem.index.files import atomic_write, disk_errors, sha256_of, sync_folder, write_json
-from ffmem.index.layers import Shape
-from ffmem.index.states import merged_layers
-from ffmem.index.store import NO_TOKEN, StorePaths, layer_path
-from ffmem.index.worker import promoted_path
+from ffmem.index.scan.worker import promoted_path
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.states import merged_layers
+from ffmem.store.arrays import NO_TOKEN, StorePaths, layer_path
+from ffmem.store.files import atomic_write, disk_errors, sha256_of, sync_folder, write_json
 
 _EMPTY_LOWER_HALF = 2**32 - 1
 

@@ -11,11 +11,11 @@ import torch
 
 from ffmem.errors import InputError
 from ffmem.index.machine import processor_of
-from ffmem.index.store import FORMAT, StorePaths
-from ffmem.index.worker import hashes_of, indexed_cells
+from ffmem.index.scan.worker import hashes_of, indexed_cells
 from ffmem.models.base import Origin, Projection
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
+from ffmem.store.arrays import FORMAT, StorePaths
 from ffmem.version import __version__
 
 

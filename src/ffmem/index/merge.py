@@ -9,18 +9,17 @@ from typing import Any
 
 from ffmem.errors import InputError
 from ffmem.index.certificate import worst_of
-from ffmem.index.executors import state_path
-from ffmem.index.files import disk_errors, write_json
 from ffmem.index.finish import write_index, write_manifest
 from ffmem.index.identity import corpora_of, differences, hash_of, join_corpora, without_exclusions
 from ffmem.index.inherit import copy_promoted, n_shards, states_of
-from ffmem.index.layers import Shape
-from ffmem.index.reader import Index, open_index
-from ffmem.index.states import save_state
-from ffmem.index.store import StorePaths, locked
-from ffmem.index.text_spool import TextSpool
-from ffmem.index.text_writer import TOKEN_LIMIT, TextCounts
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.states import save_state, state_path
+from ffmem.index.text.text_spool import TextSpool
+from ffmem.index.text.writer import TOKEN_LIMIT, TextCounts
 from ffmem.options import format_shards
+from ffmem.store.arrays import StorePaths, locked
+from ffmem.store.files import disk_errors, write_json
+from ffmem.store.reader import Index, open_index
 
 
 def merge_indexes(

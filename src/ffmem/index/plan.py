@@ -17,23 +17,23 @@ import numpy as np
 from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
-from ffmem.index.batches import plan_shards
 from ffmem.index.build import make_executor
 from ffmem.index.certificate import certify
-from ffmem.index.executors import Event
-from ffmem.index.files import map_arrays
 from ffmem.index.finish import layer_arrays
 from ffmem.index.identity import check_device, decide_projection
-from ffmem.index.layers import Shape
-from ffmem.index.process_executor import ProcessExecutor
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, free_disk, free_memory, layers_bytes, state_bytes
-from ffmem.index.text_writer import TextCounts, write_text
-from ffmem.index.worker import IndexJob, ProjectLayer, ScanShard, accumulator_shape, indexed_cells
+from ffmem.index.run.executors import Event
+from ffmem.index.run.processes import ProcessExecutor
+from ffmem.index.scan.batches import plan_shards
+from ffmem.index.scan.worker import IndexJob, ProjectLayer, ScanShard, accumulator_shape, indexed_cells
+from ffmem.index.state.layers import Shape
+from ffmem.index.text.writer import TextCounts, write_text
 from ffmem.models.registry import load_model
 from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
+from ffmem.store.files import map_arrays
 
 TEXT_TOKENS = 1_000_000
 """Tokens of the corpus that the probe reads through the text stage; a corpus with fewer is counted exactly."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ffmem.index.batches import Shard
-from ffmem.index.executors import Event
-from ffmem.index.runlog import RunLog
+from ffmem.index.run.executors import Event
+from ffmem.index.run.runlog import RunLog
+from ffmem.index.scan.batches import Shard
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from ffmem.corpus.documents import Corpus
 from ffmem.index.identity import longest_input
 from ffmem.index.inherit import text_of
-from ffmem.index.reader import Index
-from ffmem.index.text_writer import TextSource
+from ffmem.index.text.writer import TextSource
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display, is_byte_level, token_bytes
 from ffmem.options import IndexOptions
+from ffmem.store.reader import Index
 
 
 @dataclass(frozen=True)

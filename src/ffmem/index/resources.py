@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from ffmem.errors import InputError
-from ffmem.index.histogram import N_BINS
-from ffmem.index.layers import Shape
-from ffmem.index.store import LAYER_ARRAYS
+from ffmem.index.state.layers import Shape
+from ffmem.store.arrays import LAYER_ARRAYS
+from ffmem.store.histogram import N_BINS
 
 _STATISTICS_BYTES = 2 * 8 + 2 * 8 + 8 + 4 + 4
 """Of a cell: exact sum and square sum, number of active positions, minimum, maximum."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from shutil import rmtree
 
 from ffmem.errors import InputError, ModelError
-from ffmem.index.files import atomic_write, disk_errors
-from ffmem.index.store import StorePaths, locked
+from ffmem.store.arrays import StorePaths, locked
+from ffmem.store.files import atomic_write, disk_errors
 
 
 class Untouched:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ffmem.errors import InputError, StoreError
-from ffmem.index.exclusions import ranges_of, split_off
-from ffmem.index.files import sha256_of
-from ffmem.index.reader import Index
-from ffmem.index.store import LAYER_ARRAYS, NO_TOKEN, StorePaths, layer_sizes
+from ffmem.index.scan.exclusions import ranges_of, split_off
 from ffmem.options import IndexOptions
+from ffmem.store.arrays import LAYER_ARRAYS, NO_TOKEN, StorePaths, layer_sizes
+from ffmem.store.files import sha256_of
+from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ffmem.index.batches import Shard
+    from ffmem.index.scan.batches import Shard
     from ffmem.models.transformer import Transformer
 
 ROUNDING = 1e-4
@@ -207,13 +207,13 @@ def _against_model(
 ) -> tuple[dict[str, Any], list[str]]:
     """Recompute whole batches: each stored trigger in them, and that no better trigger was left out."""
     # torch takes seconds to import, and checking files does not need it
-    from ffmem.index.batches import plan_shards
     from ffmem.index.certificate import TOLERANCE, certify, sentences_of
     from ffmem.index.machine import processor
-    from ffmem.index.shard_text import ShardText, read_tokens
-    from ffmem.index.store import StorePaths
+    from ffmem.index.scan.batches import plan_shards
+    from ffmem.index.scan.shard_text import ShardText, read_tokens
     from ffmem.models.plain_call import plain_coefficients, plain_input
     from ffmem.models.threads import torch_threads
+    from ffmem.store.arrays import StorePaths
 
     options = IndexOptions(**index.manifest["identity"]["options"])
     threads = options.threads if threads is None else threads

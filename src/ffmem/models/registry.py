@@ -3,6 +3,7 @@
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, get_args
 
 import torch
@@ -10,26 +11,24 @@ import transformers
 
 from ffmem.errors import FfmemError, InputError, ModelError
 from ffmem.foreign import foreign_errors, is_out_of_memory
-from ffmem.models.accounting import check_read, check_taken, check_tied, check_types, drop_poolers
-from ffmem.models.adapters import adapter_config, base_of, identity_of, merged
+from ffmem.models import families
 from ffmem.models.base import Family, Origin
-from ffmem.models.brought import ADAPTER, Brought, take_apart
+from ffmem.models.loading.accounting import check_read, check_taken, check_tied, check_types, drop_poolers
+from ffmem.models.loading.adapters import adapter_config, base_of, identity_of, merged
+from ffmem.models.loading.brought import ADAPTER, Brought, take_apart
+from ffmem.models.loading.sources import model_name, resolve
+from ffmem.models.loading.tokenizers import TOKENIZER_FILES, check_vocabulary, read_tokenizer
+from ffmem.models.loading.weight_files import check_same, find_weights, has_weights
+from ffmem.models.loading.weights import packing, take_packed_weights
 from ffmem.models.proof import prove_on_samples
 from ffmem.models.quiet import quiet
-from ffmem.models.sources import model_name, resolve
-from ffmem.models.tokenizers import TOKENIZER_FILES, check_vocabulary, read_tokenizer
 from ffmem.models.transformer import Transformer
-from ffmem.models.weight_files import check_same, find_weights, has_weights
-from ffmem.models.weights import packing, take_packed_weights
 from ffmem.options import Dtype, Quantize
 
-_FILES = (
-    *("bert", "bloom", "falcon", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "marian", "mixtral", "opt"),
-    *("phi", "qwen3_moe", "roberta", "t5", "wikilm"),
+FAMILIES: tuple[Family, ...] = tuple(
+    import_module(f"{families.__name__}.{found.name}").FAMILY for found in iter_modules(families.__path__)
 )
-"""The files of this folder that hold a FAMILY each; a new family is one file, and its name here."""
-
-FAMILIES: tuple[Family, ...] = tuple(import_module(f"ffmem.models.{name}").FAMILY for name in _FILES)
+"""Every file of the folder ``families``: a new family is one file there."""
 
 _LOADED_AS = {"BertForPreTraining": "BertForMaskedLM"}
 """Architectures that are loaded with one of their heads alone."""
@@ -214,7 +213,7 @@ def _family_of(config: Any, model: str) -> tuple[str, Family]:
     raise InputError(
         f"the architecture of {model} is not known: {found}",
         f"Expected one of: {', '.join(sorted(_BY_ARCHITECTURE))}",
-        "To add a family, see docs/how-to/add-a-family.md: it is one file and one line",
+        "To add a family, see docs/how-to/add-a-family.md: it is one file",
     )
 
 

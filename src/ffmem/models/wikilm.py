@@ -19,8 +19,6 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
 
-from ffmem.models.base import AttentionLayout, Family, Layout
-
 _FIRST_POSITION = 2
 """What the first token's position is numbered: fairseq counts from the padding's id (1) on."""
 
@@ -349,30 +347,3 @@ class WikiLMForCausalLM(WikiLMPreTrainedModel):
 
 AutoConfig.register("wikilm", WikiLMConfig, exist_ok=True)
 AutoModelForCausalLM.register(WikiLMConfig, WikiLMForCausalLM, exist_ok=True)
-
-
-def _layout(config: Any) -> Layout:
-    return Layout(
-        backbone="model",
-        layers="layers",
-        key="fc1",
-        value="fc2",
-        ff_norm="ff_norm",
-        attention=(
-            AttentionLayout(
-                module="attention", value="attention.value", output="attention.output", norm="attention_norm"
-            ),
-        ),
-        final_norm="final_norm" if config.final_norm else "",
-        log_probabilities=lambda module, states: module.log_probabilities(states),
-        direction=lambda module, word_id: module.direction(word_id),
-        normalisers=lambda module, state, word_id: module.normalisers(state, word_id),
-    )
-
-
-FAMILY = Family(
-    name="wikilm",
-    architectures={"WikiLMForCausalLM": "AutoModelForCausalLM"},
-    layout=_layout,
-    activation="activation_function",
-)

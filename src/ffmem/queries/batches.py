@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ffmem.index.reader import Index
-from ffmem.index.store import NO_TOKEN, total_of
 from ffmem.queries.relations import CELLS, DOCUMENTS, LAYERS, PROMOTED, SENTENCES, TRIGGERS, Relation
+from ffmem.store.arrays import NO_TOKEN, total_of
+from ffmem.store.reader import Index
 
 _ARROW = {
     "VARCHAR": pa.string(),

@@ -8,11 +8,11 @@ import numpy as np
 
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
-from ffmem.index.store import NO_TOKEN, LayerArrays, total_of
 from ffmem.notebook import captioned
 from ffmem.queries.names import places
 from ffmem.queries.overlap import PERSISTENCE, rank_biased_overlap, without_repeats
+from ffmem.store.arrays import NO_TOKEN, LayerArrays, total_of
+from ffmem.store.reader import Index
 
 Change = Literal["triggers", "promoted", "active", "mean"]
 _NAMES: tuple[Change, ...] = get_args(Change)

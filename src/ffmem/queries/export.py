@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
-from ffmem.index.files import disk_errors, sync_folder
-from ffmem.index.histogram import histogram_edges
-from ffmem.index.reader import Index
 from ffmem.queries.relations import CELLS, RELATIONS, Relation
+from ffmem.store.files import disk_errors, sync_folder
+from ffmem.store.histogram import histogram_edges
+from ffmem.store.reader import Index
 from ffmem.version import __version__
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import numpy as np
 from ffmem.cell import Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
 from ffmem.notebook import captioned
 from ffmem.queries.inverted import triggers_within
 from ffmem.queries.names import places, token_id
 from ffmem.queries.search import TIME_LIMIT_S, matching_sentences
+from ffmem.store.reader import Index
 
 FindSort = Literal["auto", "promotes", "triggers", "coefficient", "active", "index"]
 

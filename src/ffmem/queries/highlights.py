@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from ffmem.cell import Cell
-from ffmem.index.reader import Index
-from ffmem.index.store import NO_TOKEN
+from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.reader import Index
 
 
 @dataclass(frozen=True)

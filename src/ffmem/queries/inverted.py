@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ffmem.index.reader import Index
+from ffmem.store.reader import Index
 
 
 def triggers_within(

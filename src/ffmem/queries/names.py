@@ -4,8 +4,8 @@ import re
 
 from ffmem.errors import InputError
 from ffmem.ids import CellSpace
-from ffmem.index.reader import Index
 from ffmem.models.vocabulary import spellings
+from ffmem.store.reader import Index
 
 
 def token_id(index: Index, token: str) -> int:

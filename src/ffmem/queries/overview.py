@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ffmem.index.reader import Index
-from ffmem.index.store import NO_TOKEN
 from ffmem.notebook import Table
+from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.reader import Index
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ffmem.cell import Cell, Trigger
-from ffmem.index.reader import Index
+from ffmem.store.reader import Index
 
 N_PROMOTED = 10
 """Promoted tokens that count as what a value says."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from ffmem.cell import PromotedToken
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
 from ffmem.notebook import captioned
 from ffmem.queries.names import places, token_id
+from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
     from ffmem.models.transformer import Transformer

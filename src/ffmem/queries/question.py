@@ -6,7 +6,7 @@ from typing import Any
 
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
+from ffmem.store.reader import Index
 
 KEYS = {
     "promotes": "a token that the value promotes",

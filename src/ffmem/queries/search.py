@@ -10,12 +10,12 @@ import numpy as np
 
 from ffmem.cell import Document
 from ffmem.errors import InputError
-from ffmem.index.reader import Index, SentenceCell
-from ffmem.index.text import MARKS
 from ffmem.notebook import captioned
 from ffmem.queries.inverted import n_cells_of_sentences
 from ffmem.queries.names import storable
 from ffmem.queries.wanted import Wanted, literal, parse_words
+from ffmem.store.reader import Index, SentenceCell
+from ffmem.store.text import MARKS
 
 Syntax = Literal["words", "literal", "raw", "regex"]
 TIME_LIMIT_S = 10.0

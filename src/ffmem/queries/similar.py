@@ -8,11 +8,11 @@ import numpy as np
 
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
-from ffmem.index.store import NO_TOKEN
 from ffmem.notebook import captioned
 from ffmem.queries.inverted import triggers_within
 from ffmem.queries.overlap import rank_weights
+from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
     from ffmem.models.transformer import Transformer

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ffmem import notebook
 from ffmem.errors import FfmemError, InputError
 from ffmem.extras import extra_module
-from ffmem.index.reader import Index
 from ffmem.queries.relations import RELATIONS, Relation
+from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
     import duckdb

@@ -8,10 +8,10 @@ import numpy as np
 from ffmem.cell import Cell
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
-from ffmem.index.store import NO_TOKEN, total_of
 from ffmem.notebook import Table
 from ffmem.queries.names import places
+from ffmem.store.arrays import NO_TOKEN, total_of
+from ffmem.store.reader import Index
 
 SortKey = Literal["max", "min", "mean", "mean-square", "active", "top", "index"]
 

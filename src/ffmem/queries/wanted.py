@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ffmem.errors import InputError
-from ffmem.index.text import TOKENIZE
+from ffmem.store.text import TOKENIZE
 
 if TYPE_CHECKING:
     import regex

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from ffmem.render.terminal import one_line
 
 if TYPE_CHECKING:
-    from ffmem.alignment.experiment import AlignmentStudy, Row
-    from ffmem.alignment.extract import Measure, Reading
-    from ffmem.alignment.links import LeftOut
-    from ffmem.alignment.scoring import Score
+    from ffmem.analyses.alignment.extract import Measure, Reading
+    from ffmem.analyses.alignment.links import LeftOut
+    from ffmem.analyses.alignment.scoring import Score
     from ffmem.analyses.intervals import Estimate
+    from ffmem.studies.alignment.experiment import AlignmentStudy, Row
 
 _COLUMNS: tuple[tuple["Measure", "Reading"], ...] = (
     ("weights", "AWI"),

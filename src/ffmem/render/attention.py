@@ -8,10 +8,10 @@ from ffmem.render.explain import score_is
 from ffmem.render.terminal import one_line
 
 if TYPE_CHECKING:
-    from ffmem.attention.inputs import AttentionToken
-    from ffmem.attention.maps import AttentionMaps, LayerAttention
-    from ffmem.attention.one_map import Addition, FiredMemory, OneMap
-    from ffmem.attention.patches import PatchEffect, PatchSweep
+    from ffmem.analyses.attention.inputs import AttentionToken
+    from ffmem.analyses.attention.maps import AttentionMaps, LayerAttention
+    from ffmem.analyses.attention.one_map import Addition, FiredMemory, OneMap
+    from ffmem.analyses.attention.patches import PatchEffect, PatchSweep
 
 _N_SOURCES = 4
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ffmem.index.reader import Index
 from ffmem.queries import Highlight
 from ffmem.render.cells import trigger_line
 from ffmem.render.terminal import one_line, tokens, width
+from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
     from ffmem.index.verify import Verification
@@ -57,7 +57,7 @@ def _amount(n: int, n_all: int) -> str:
 
 
 def _speed(index: Index) -> str:
-    from ffmem.index.store import read_run
+    from ffmem.store.arrays import read_run
 
     runs = (read_run(index.folder) or {}).get("runs", [])
     if not runs:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from ffmem.study.findings import Findings
-from ffmem.study.headlines import Headline, Shape, headlines, shapes
+from ffmem.studies.geva2021.findings import Findings
+from ffmem.studies.geva2021.headlines import Headline, Shape, headlines, shapes
 
 
 def study(found: Findings, page: Path) -> str:

@@ -8,11 +8,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffmem.errors import FfmemError, InputError
-from ffmem.index.reader import Index, open_index
 from ffmem.options import check_threads
 from ffmem.server.room import ModelRoom
-from ffmem.study.findings import Findings, findings
-from ffmem.study.results import FOLDER, open_results
+from ffmem.store.reader import Index, open_index
+from ffmem.studies.geva2021.findings import Findings, findings
+from ffmem.studies.results import FOLDER, open_results
 
 if TYPE_CHECKING:
     from ffmem.models.transformer import Transformer

@@ -6,9 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from ffmem.cell import Cell, Document, Trigger
-from ffmem.index.reader import Index
-from ffmem.index.store import StorePaths
-from ffmem.index.text import DocumentRow, SentenceRow, TextReader
 from ffmem.queries.table import cells
 from ffmem.server.explorer import Explorer
 from ffmem.server.links import FolderLinks
@@ -16,6 +13,9 @@ from ffmem.server.pages import render
 from ffmem.server.views.cell import CellView, cell_view
 from ffmem.server.views.cells import CellsView
 from ffmem.site.words import Postings, add, words_of
+from ffmem.store.arrays import StorePaths
+from ffmem.store.reader import Index
+from ffmem.store.text import DocumentRow, SentenceRow, TextReader
 
 N_PROMOTED = 10
 """Promoted tokens that search knows of a cell."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from ffmem.annotations.batches import index_id
 from ffmem.errors import InputError
-from ffmem.index.files import atomic_write, disk_errors, write_json
 from ffmem.queries.table import cells
 from ffmem.server.explorer import Explorer, open_explorer
 from ffmem.server.links import FolderLinks
@@ -23,6 +22,7 @@ from ffmem.server.views.figures import figure_image, figure_table, figures_view,
 from ffmem.server.views.overview import choose_highlights, overview_view
 from ffmem.site.layer import LayerWords, SiteOptions, site_index, without_text, write_layer
 from ffmem.site.words import merge, script, scripts
+from ffmem.store.files import atomic_write, disk_errors, write_json
 from ffmem.version import __version__
 
 _MARKER = "ffmem-site.json"

@@ -14,7 +14,7 @@ from ffmem import Index
 from ffmem.analyses.patterns import measure_patterns, score_patterns
 from ffmem.analyses.patterns.semantic import assign, clusters, embed, k_means
 from ffmem.analyses.patterns.tokens import Tokens
-from ffmem.models.sources import resolve
+from ffmem.models.loading.sources import resolve
 
 
 def by_transformers(folder: Path, texts: list[str]) -> np.ndarray:

@@ -16,10 +16,10 @@ from ffmem.analyses.patterns.semantic import Meaning, clusters, topics
 from ffmem.analyses.patterns.summary import summarise
 from ffmem.analyses.patterns.tokens import Tokens
 from ffmem.errors import InputError
-from ffmem.index.reader import Index
-from ffmem.index.text import LABEL_FIELDS
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
+from ffmem.store.reader import Index
+from ffmem.store.text import LABEL_FIELDS
 
 N_RANDOM_UNITS = 400
 """Units of random prefixes by which the chance rate is told."""

@@ -12,7 +12,7 @@ from ffmem.analyses.patterns.kinds import CLASS_OF, GRAM_LENGTH, Kind, PatternCl
 from ffmem.analyses.patterns.lexical import SHAPES
 from ffmem.analyses.patterns.semantic import Meaning
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
+from ffmem.store.reader import Index
 
 FIRING = 0.01
 """A cell fires at this share of held-out prefixes, those with its largest coefficients, if they are above 0."""

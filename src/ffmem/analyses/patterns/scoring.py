@@ -16,10 +16,10 @@ from ffmem.analyses.patterns.results import FIRING, Found, KindScore, Patterns, 
 from ffmem.analyses.patterns.semantic import assign
 from ffmem.analyses.patterns.tokens import Tokens, ragged
 from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, passes, rows_of
-from ffmem.index.reader import Index
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos, IndexOptions
+from ffmem.store.reader import Index
 
 _PAIRS_AT_A_TIME = 2**22
 """Pairs of patterns and prefixes that are looked at together."""

@@ -10,8 +10,8 @@ from jaxtyping import Float, Float64, Int32, Int64
 
 from ffmem.analyses.patterns.tokens import Tokens
 from ffmem.analyses.prefixes import passes
-from ffmem.index.reader import Index
 from ffmem.models.transformer import Transformer
+from ffmem.store.reader import Index
 
 N_CLUSTERS = 100
 """Of sentences; fewer in a small corpus."""

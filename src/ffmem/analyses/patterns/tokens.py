@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from ffmem.index.reader import Index
+from ffmem.store.reader import Index
 
 BLOCK_TOKENS = 2**20
 """About how many tokens are looked at together."""

@@ -70,7 +70,7 @@ def _csv(table: Callable[[Explorer, str], bytes], request: Request, name: str) -
 @router.get("/vega.js", include_in_schema=False)
 def vega(request: Request) -> Response:
     """The script that draws charts, from the installed charting package."""
-    from ffmem.figures.charts import script
+    from ffmem.studies.charts import script
 
     text = explorer_of(request).kept("vega", script)
     headers = {"cache-control": "max-age=86400"}

@@ -13,10 +13,10 @@ from ffmem.annotations.protocol import ADJUDICATED, MIN_TRIGGERS, CellAnnotation
 from ffmem.annotations.summary import Summary, summarize
 from ffmem.cell import mark
 from ffmem.errors import InputError
-from ffmem.index.reader import Index
 from ffmem.server.explorer import Explorer
 from ffmem.server.views.annotated import batch_of, stored_of
 from ffmem.server.views.overview import labels_by_layer
+from ffmem.store.reader import Index
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffmem.errors import FfmemError, InputError
-from ffmem.index.reader import Index
 from ffmem.server.limits import MAX_ATTENTION_TOKENS
+from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
-    from ffmem.attention.maps import AttentionMaps, LayerAttention
-    from ffmem.attention.one_map import LayerOfMap, OneMap
-    from ffmem.attention.patches import PatchEffect, PatchSweep
+    from ffmem.analyses.attention.maps import AttentionMaps, LayerAttention
+    from ffmem.analyses.attention.one_map import LayerOfMap, OneMap
+    from ffmem.analyses.attention.patches import PatchEffect, PatchSweep
     from ffmem.models.transformer import Transformer
 
 _N_MEMORIES = 6
@@ -79,8 +79,8 @@ class AttentionView:
 
 def attention_view(model: "Transformer", index: Index, state: AttentionState) -> AttentionView:
     """See `AttentionView`. Runs the model: once for the maps, once for each kind of patch."""
-    from ffmem.attention.maps import attention_maps
-    from ffmem.attention.patches import patch_attention, patch_sweep
+    from ffmem.analyses.attention.maps import attention_maps
+    from ffmem.analyses.attention.patches import patch_attention, patch_sweep
 
     problems: list[tuple[str, str]] = []
     decodes = bool(model.facts.layers[0].stack)
@@ -209,8 +209,8 @@ class MapView:
 
 def map_view(model: "Transformer", index: Index, state: MapState) -> MapView:
     """See `MapView`. Runs the model once."""
-    from ffmem.attention.inputs import read_text
-    from ffmem.attention.one_map import has_scores, one_map
+    from ffmem.analyses.attention.inputs import read_text
+    from ffmem.analyses.attention.one_map import has_scores, one_map
 
     problems: list[tuple[str, str]] = []
 

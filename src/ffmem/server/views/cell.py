@@ -8,11 +8,11 @@ import numpy as np
 from ffmem.annotations.batches import index_id
 from ffmem.cell import Cell, Trigger
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
-from ffmem.index.store import NO_TOKEN
 from ffmem.queries.profile import SignProfile, profile
 from ffmem.server.explorer import Explorer
-from ffmem.study.cell_patterns import CellPattern, patterns_of
+from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.reader import Index
+from ffmem.studies.geva2021.cell_patterns import CellPattern, patterns_of
 from ffmem.version import __version__
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from ffmem.cell import Cell
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
 from ffmem.queries.diff import Change, Diff, diff
 from ffmem.queries.overlap import PERSISTENCE
 from ffmem.server.explorer import Explorer
+from ffmem.store.reader import Index
 
 CHANGES: dict[Change, str] = {
     "triggers": "triggers", "promoted": "promoted tokens", "active": "active fraction", "mean": "mean coefficient",

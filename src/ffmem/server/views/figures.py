@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from ffmem.errors import InputError
-from ffmem.report import Section, facts_of, left_out, section, tables
 from ffmem.server.explorer import Explorer
-from ffmem.study.findings import Findings
-from ffmem.study.headlines import Headline, Shape, headlines, shapes
-from ffmem.study.items import items_of
-from ffmem.study.results import as_csv
+from ffmem.studies.geva2021.findings import Findings
+from ffmem.studies.geva2021.headlines import Headline, Shape, headlines, shapes
+from ffmem.studies.geva2021.items import items_of
+from ffmem.studies.geva2021.report import Section, facts_of, left_out, section, tables
+from ffmem.studies.results import as_csv
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def figures_view(explorer: Explorer) -> FiguresView:
 
 
 def _view(found: Findings, explorer: Explorer) -> FiguresView:
-    from ffmem.figures.study import names_of
+    from ffmem.studies.geva2021.figures import names_of
 
     names = names_of(found)
     return FiguresView(
@@ -65,7 +65,7 @@ def figure_spec(explorer: Explorer, name: str) -> dict[str, Any]:
     Raises:
         InputError: there is none of that name.
     """
-    from ffmem.figures.study import FIGURES, names_of
+    from ffmem.studies.geva2021.figures import FIGURES, names_of
 
     found = explorer.study.findings
     names = names_of(found) if found else []
@@ -79,8 +79,8 @@ def figure_spec(explorer: Explorer, name: str) -> dict[str, Any]:
 
 def figure_image(explorer: Explorer, name: str) -> bytes:
     """A chart as SVG; see `figure_spec`."""
-    from ffmem.figures.charts import image
-    from ffmem.figures.study import FIGURES
+    from ffmem.studies.charts import image
+    from ffmem.studies.geva2021.figures import FIGURES
 
     figure_spec(explorer, name)
     found = explorer.study.findings
@@ -94,8 +94,8 @@ def figure_table(explorer: Explorer, name: str) -> bytes:
     Raises:
         InputError: there is none of that name.
     """
-    from ffmem.figures.charts import rows_of
-    from ffmem.figures.study import FIGURES, names_of
+    from ffmem.studies.charts import rows_of
+    from ffmem.studies.geva2021.figures import FIGURES, names_of
 
     found = explorer.study.findings
     if found is not None and name in names_of(found):

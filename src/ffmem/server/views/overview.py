@@ -7,7 +7,7 @@ from ffmem.queries.highlights import Highlight, highlights
 from ffmem.queries.overview import LayerRow, overview
 from ffmem.queries.table import info
 from ffmem.server.explorer import Explorer
-from ffmem.study.findings import Findings
+from ffmem.studies.geva2021.findings import Findings
 
 _HIGHLIGHTS = "highlights"
 LABELS = ("shallow", "shallow+semantic", "semantic", "not-covered")

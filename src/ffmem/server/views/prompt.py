@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffmem.errors import FfmemError
-from ffmem.index.reader import Index
 from ffmem.server.limits import MAX_CHANGES
+from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
     from ffmem.analyses.activation import Activation, ActiveCell

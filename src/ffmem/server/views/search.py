@@ -9,13 +9,13 @@ import numpy as np
 
 from ffmem.annotations.store import load
 from ffmem.errors import InputError
-from ffmem.index.reader import Index
 from ffmem.queries.find import Found, FoundCell, find
 from ffmem.queries.question import KEYS, Question, TokenChoice, choose_token, parse_question
 from ffmem.queries.search import SearchResult, search
 from ffmem.server.explorer import Explorer
 from ffmem.server.limits import REGEX_TIME_S
-from ffmem.study.cell_patterns import cells_with_text, kinds_of_cells
+from ffmem.store.reader import Index
+from ffmem.studies.geva2021.cell_patterns import cells_with_text, kinds_of_cells
 
 _TOKENS = ("promotes", "fires", "next")
 

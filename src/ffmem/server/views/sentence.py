@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ffmem.cell import Document
-from ffmem.index.reader import Index, SentenceCell
 from ffmem.server.explorer import Explorer
+from ffmem.store.reader import Index, SentenceCell
 
 _N_CELLS = 500
 """Most cells on the page."""

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ffmem.ids import CellId
-from ffmem.index.reader import Index
-from ffmem.index.text import SentenceRow
+from ffmem.store.reader import Index
+from ffmem.store.text import SentenceRow
 
 if TYPE_CHECKING:
     from ffmem.models.transformer import Transformer

@@ -1,0 +1,195 @@
+"""Links from an encoder-decoder's cross-attention: every layer and head, by weights and by norms, in both readings.
+
+The decoder is given the reference translation. Its row t has y_t as its input, and predicts y_(t+1): with AWO, "align with
+output", the row speaks for the word that it predicts; with AWI, "align with input", for the word that it was given (Kobayashi
+et al. 2020, section 5; Shift-Att in Chen et al. 2020).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int16, Int64
+from torch import Tensor
+
+from ffmem.analyses.alignment.maps import best_sources
+from ffmem.analyses.alignment.pairs import Pair
+from ffmem.analyses.alignment.words import NO_WORD, columns_of, merge, rows_of, text_of, word_of_tokens
+from ffmem.analyses.attention.inputs import run
+from ffmem.analyses.attention.norms import gram, norms_of, summed_norms
+from ffmem.analyses.attention.split import split_values
+from ffmem.errors import InputError
+from ffmem.models.attention import AttentionLayer, AttentionStates
+from ffmem.models.transformer import Transformer
+
+Measure = Literal["weights", "norms"]
+"""What a map is made of: "weights": alpha, and for a layer its mean over heads; "norms": ‖alpha f(x)‖, and for a layer
+‖sum of alpha f(x) over heads‖."""
+Reading = Literal["AWI", "AWO"]
+"""Whom a row of the decoder speaks for: its input, or its output."""
+WHOLE_LAYER = 0
+"""The place of a layer itself, before its heads."""
+
+
+@dataclass(frozen=True)
+class CrossMaps:
+    """The cross-attention of one pair, token by token."""
+
+    weights: Float[np.ndarray, "layers heads target source"]
+    """alpha."""
+    norms: Float[np.ndarray, "layers heads target source"]
+    """‖alpha f(x)‖."""
+    layer_norms: Float[np.ndarray, "layers target source"]
+    """‖sum of alpha f(x) over heads‖."""
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """The tokens of a pair, and the words that they are pieces of."""
+
+    source_ids: list[int]
+    """With what the tokenizer puts around a sentence."""
+    target_ids: list[int]
+    """What the decoder is given: its start token, then the sentence."""
+    source_words: Int64[np.ndarray, " source"]
+    target_words: Int64[np.ndarray, " own"]
+    """Without the start token."""
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Links of every layer and head."""
+
+    sources: dict[tuple[Measure, Reading], list[Int16[np.ndarray, "layers heads_and_one _words"]]]
+    """For each pair the source word of each target word, or `maps.NO_LINK`; the layer itself stands before its heads."""
+    mean_norms: Float[np.ndarray, "layers heads_and_one"]
+    """The mean over all cells of all maps of norms: all that is asked to choose a layer or a head without gold links."""
+
+
+def extract(
+    model: Transformer, pairs: Sequence[Pair], on_pair: Callable[[int, int], None] = lambda _done, _all: None
+) -> Extraction:
+    """Links by the largest entry of each target word's row: one for each, or none where </s> has the largest.
+
+    Args:
+        model: an encoder-decoder.
+        pairs: what is aligned.
+        on_pair: called with the pairs that are done, and how many there are.
+
+    Raises:
+        InputError: the model has no cross-attention, or a pair is longer than its context.
+
+    Cost: a forward pass for each pair, and its maps.
+    """
+    check_has_cross_attention(model)
+    sources: dict[tuple[Measure, Reading], list[np.ndarray]] = {}
+    sums, n_cells = np.zeros(()), 0
+    for number, pair in enumerate(pairs, 1):
+        tokens = tokens_of(model, pair, number)
+        maps = cross_maps(model, tokens)
+        norms = _with_layers(maps.layer_norms, maps.norms)
+        sums = sums + norms.sum((2, 3))
+        n_cells += norms.shape[2] * norms.shape[3]
+        stacks: dict[Measure, np.ndarray] = {
+            "weights": _with_layers(maps.weights.mean(1), maps.weights),
+            "norms": norms,
+        }
+        for measure, stack in stacks.items():
+            for reading, found in read_maps(stack, tokens, len(pair.source), len(pair.target)).items():
+                sources.setdefault((measure, reading), []).append(found)
+        on_pair(number, len(pairs))
+    return Extraction(sources, sums / n_cells)
+
+
+def read_maps(
+    stack: Float[np.ndarray, "*maps target source"], tokens: TokenPair, n_source: int, n_target: int
+) -> dict[Reading, Int16[np.ndarray, "*maps words"]]:
+    """The source word of each target word, in both readings of the decoder's rows."""
+    columns, own = columns_of(tokens.source_words, n_source), rows_of(tokens.target_words, n_target)
+    nothing = np.zeros((n_target, 1))
+    rows: dict[Reading, np.ndarray] = {"AWI": np.hstack((nothing, own)), "AWO": np.hstack((own, nothing))}
+    has_row = own.sum(1) > 0
+    return {
+        reading: best_sources(merge(stack, matrix, columns), tokens.source_words, has_row, n_source)
+        for reading, matrix in rows.items()
+    }
+
+
+def check_has_cross_attention(model: Transformer) -> None:
+    """Refuse a model that is no encoder-decoder."""
+    if not model.module.config.is_encoder_decoder:
+        raise InputError(
+            f"{model.facts.name} has no cross-attention: it is a {model.facts.architecture}",
+            "Expected an encoder-decoder that translates, such as a MarianMTModel",
+            "Give such a model; examples/translation_model/train.py makes a small one",
+        )
+
+
+def tokens_of(model: Transformer, pair: Pair, number: int) -> TokenPair:
+    """The tokens of a pair.
+
+    Args:
+        model: whose tokenizer and special tokens are used.
+        pair: the words.
+        number: of the pair, for messages.
+
+    Raises:
+        InputError: it is longer than the model's context, or nothing is left of a side.
+    """
+    own = [
+        model.tokenizer(text_of(side), add_special_tokens=False, return_offsets_mapping=True)
+        for side in (pair.source, pair.target)
+    ]
+    before, after = model.special_tokens("auto")
+    source_ids = [*before, *own[0].input_ids, *after]
+    limit = model.facts.max_length
+    for what, ids in (("source", own[0].input_ids), ("target", own[1].input_ids)):
+        n = len(ids) + len(before) + len(after)
+        if not ids or (limit is not None and n > limit):
+            raise InputError(
+                f"pair {number:,}: its {what} side has {n:,} tokens, with those around it",
+                f"Expected some words, and at most {limit:,} tokens, the context of {model.facts.name}"
+                if limit is not None
+                else "Expected some words",
+                "Take the pair out of every file, the gold links included",
+            )
+    words = [
+        word_of_tokens(side, part.offset_mapping) for side, part in zip((pair.source, pair.target), own, strict=True)
+    ]
+    return TokenPair(
+        source_ids=source_ids,
+        target_ids=[model.module.config.decoder_start_token_id, *own[1].input_ids],
+        source_words=np.concatenate((np.full(len(before), NO_WORD), words[0], np.full(len(after), NO_WORD))),
+        target_words=words[1],
+    )
+
+
+def _with_layers(layers: np.ndarray, heads: np.ndarray) -> np.ndarray:
+    """(layers, target, source) before (layers, heads, target, source)."""
+    return np.concatenate((layers[:, None], heads), axis=1)
+
+
+def cross_maps(model: Transformer, tokens: TokenPair) -> CrossMaps:
+    """Weights and norms of the cross-attention of one pair."""
+    device = next(model.module.parameters()).device
+    weights: list[Tensor] = []
+    norms: list[Tensor] = []
+    layer_norms: list[Tensor] = []
+
+    def keep(layer: AttentionLayer, states: AttentionStates) -> None:
+        own = states.weights[0].double()
+        products = gram(split_values(layer, states.values[0]).vectors.double())
+        weights.append(own)
+        norms.append(own * norms_of(products)[:, None])
+        layer_norms.append(summed_norms(own, products))
+
+    run(
+        model,
+        torch.tensor([tokens.source_ids], device=device),
+        torch.tensor([tokens.target_ids], device=device),
+        keep,
+        [layer for layer in model.attention_layers if layer.cross],
+    )
+    return CrossMaps(*(torch.stack(part).cpu().numpy() for part in (weights, norms, layer_norms)))

@@ -1,0 +1,393 @@
+"""Attention and memories in one map: what every source token and every cell added to one position, in one unit.
+
+The unit is the norm of what is added to the residual stream, and, where the stream is a plain sum, the share of a token's
+logit. A cell's coefficient is shared out among the source tokens that attention had brought to it: token j's share of cell p is
+z_jp / s_p of its coefficient, where s_p = k_p x + b is what goes through the activation and z_jp the part of it that came
+from j (Kobayashi et al., "Analyzing Feed-Forward Blocks in Transformers through the Lens of Attention Maps", ICLR 2024:
+integrated gradients from 0 at the activation come to exactly that where the activation of 0 is 0). Of a gated cell the gate
+is held as it is, and the shares are those of the up branch.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ffmem.analyses.activation import ActiveCell, check_model, describe
+from ffmem.analyses.attention.fired import Brought, fired_by, into_keys, memory_logits
+from ffmem.analyses.attention.inputs import AttentionToken, read_text
+from ffmem.analyses.attention.split import Bias, split_values
+from ffmem.analyses.explain import check_sum
+from ffmem.analyses.one_token import one_token
+from ffmem.errors import InputError
+from ffmem.models.attention import AttentionLayer, AttentionStates
+from ffmem.models.frozen_norm import FrozenNorm
+from ffmem.models.tracing import trace
+from ffmem.models.transformer import LayerTrace, Transformer
+from ffmem.models.unembedding import LinearScore, Quantity
+from ffmem.models.vocabulary import display
+from ffmem.options import Bos, IndexOptions
+from ffmem.store.reader import Index
+
+Unit = Literal["norm", "logit"]
+"""What cells are chosen by: the length of what they add, or their share of the target's logit."""
+
+
+@dataclass(frozen=True)
+class Addition:
+    """Something that was added to the stream at the position."""
+
+    norm: float
+    """Length of the vector."""
+    logit: float | None
+    """Its share of the target's score; None where the stream is no plain sum."""
+
+
+@dataclass(frozen=True)
+class FiredMemory:
+    """A cell at the position, and the tokens that fired it."""
+
+    cell: ActiveCell
+    """With what an index knows of it."""
+    addition: Addition
+    fired_by: tuple[float, ...]
+    """For each token up to the position, its part of the coefficient: what attention of this layer brought from it; the
+    position's own is what was in the stream there before, with its own part of attention."""
+    fired_by_constant: float
+    """The part that is of no token: biases. With it the parts add up to the coefficient."""
+
+
+@dataclass(frozen=True)
+class LayerOfMap:
+    """One layer at the position."""
+
+    layer: str
+    sources: tuple[Addition, ...]
+    """What attention added from each token up to the position."""
+    attention_bias: Addition
+    memories: tuple[FiredMemory, ...]
+    """The cells that added most, most first."""
+    other_memories: Addition
+    """All others together."""
+    value_bias: Addition
+    memory_logits: tuple[float, ...] | None
+    """For each token, the share of the target's score that all cells of this layer added because of it; with
+    ``memory_logit_constant`` they add up to the share of all cells."""
+    memory_logit_constant: float | None
+    attention: Addition
+    """All of attention together."""
+    feed_forward: Addition
+    """All of the feed-forward layer together."""
+    stream_norm: float
+    """Length of the stream behind the layer."""
+
+
+@dataclass(frozen=True)
+class OneMap:
+    """A position of a text: what was added to it, by which token and which cell."""
+
+    model: str
+    text: str
+    tokens: tuple[AttentionToken, ...]
+    """Those up to the position, special ones included; of a model that sees both sides, all."""
+    at: int
+    """The position, from 0."""
+    target: str | None
+    """The token whose score is shared out; None where there is no plain sum."""
+    score: float | None
+    """Its logit, before any soft cap; under an adaptive softmax its log-probability."""
+    quantity: Quantity | None
+    """Which of them the score is."""
+    probability: float | None
+    embedding: Addition
+    layers: tuple[LayerOfMap, ...]
+    constant: float | None
+    """What does not depend on the text: the final norm's bias seen through the unembedding, and the output bias."""
+    normalisers: float | None
+    """What the normalisers of an adaptive softmax add, which are no sum of parts; 0 for other heads."""
+    stream_error: float
+    """Of embedding plus all additions against the last layer's output: max|difference| / max|output|; where norms stand in the
+    stream ("post"), the largest of any layer."""
+    score_error: float | None
+    """Of the sum of all shares, constant and normalisers against the score, and of the score, after any soft cap, against the
+    model's own: the larger."""
+
+    def by_token(self) -> tuple[tuple[float, float], ...] | None:
+        """For each token its share of the score over all layers: by attention itself, and by the cells that it fired."""
+        if self.score is None:
+            return None
+        return tuple(
+            (
+                sum(one.sources[j].logit or 0.0 for one in self.layers),
+                sum(one.memory_logits[j] for one in self.layers if one.memory_logits),
+            )
+            for j in range(len(self.tokens))
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        found = asdict(self)
+        for layer, own in zip(found["layers"], self.layers, strict=True):
+            for memory, fired in zip(layer["memories"], own.memories, strict=True):
+                memory["cell"]["cell"] = str(fired.cell.cell)
+        return found | {"by_token": self.by_token()}
+
+
+def one_map(
+    model: Transformer,
+    text: str,
+    *,
+    at: int = -1,
+    target: str | None = None,
+    index: Index | None = None,
+    by: Unit = "norm",
+    limit: int = 5,
+    bias: Bias = "inside",
+    bos: Bos | None = None,
+) -> OneMap:
+    """What attention and memories added to one position of a text, in one unit, and which token fired which memory.
+
+    Args:
+        model: any but an encoder-decoder.
+        text: read as one input.
+        at: the position, from 0, special tokens included; negative: from the end.
+        target: the token whose score is shared out, exactly one, spaces included; by default the model's own prediction.
+        index: an index of the model, to say what cells are.
+        by: what the cells shown are chosen by.
+        limit: cells of each layer.
+        bias: where the bias of W_V goes.
+        bos: special tokens: as in the index, or "auto" without one.
+
+    Raises:
+        InputError: an encoder-decoder, a position that is not there, a target that is not one token or is given to a model
+            whose stream is no plain sum, or an index of another model.
+
+    Cost: one forward pass with explicit weights; kept: for each layer tokens x d_model numbers.
+
+    Source: norms: Kobayashi et al. 2020, 2021; shares of coefficients: 2024; cells: Geva et al. 2021, 2022.
+    """
+    _check_kind(model, target, by, limit)
+    if index is not None:
+        check_model(index, model)
+        bos = bos or IndexOptions(**index.manifest["identity"]["options"]).bos
+    read = read_text(model, text, None, bos or "auto")
+    n = len(read.tokens)
+    if not -n <= at < n:
+        raise InputError(
+            f"the position is {at}, and the text has {n} tokens",
+            f"Expected {-n} to {n - 1}",
+            "Positions count from 0; negative ones count from the end",
+        )
+    at %= n
+    n_seen = at + 1 if model.facts.causal else n
+    ids = torch.tensor([[one.token_id for one in read.tokens]], device=next(model.module.parameters()).device)
+    brought: dict[int, Brought] = {}
+
+    def keep(layer: AttentionLayer, states: AttentionStates) -> None:
+        brought[layer.place] = _bring(model, layer, states, at, n_seen, bias)
+
+    places = (torch.tensor([0], device=ids.device), torch.tensor([at], device=ids.device))
+    with torch.inference_mode(), model.watch_attention(keep):
+        states = [
+            _at_place(one) for one in trace(model, ids, None if model.facts.causal else torch.ones_like(ids), places)
+        ]
+    with torch.inference_mode():
+        return _assemble(model, index, text, read.tokens[:n_seen], at, target, states, brought, by, limit)
+
+
+def _bring(
+    model: Transformer, layer: AttentionLayer, states: AttentionStates, at: int, n_seen: int, bias: Bias
+) -> Brought:
+    split = split_values(layer, states.values[0, :n_seen], bias)
+    weights = states.weights[0, :, at, :n_seen].float()
+    parts = torch.einsum("hj,jhd->jd", weights, split.vectors).double()
+    output, stream, constant = states.output[0, at].double(), states.stream[0, at].double(), split.constant.double()
+    after = None
+    if layer.placement == "sandwich":
+        norm = model.unembedding.freeze(layer.norm_after, states.output[0, at])
+        parts, output, constant = norm.shaped(parts) * norm.scale, norm(output), norm(constant)
+    elif layer.placement == "post":
+        after = model.unembedding.freeze(layer.norm_after, states.output[0, at] + states.stream[0, at])
+    return Brought(parts, constant, stream, output, after)
+
+
+def _at_place(state: LayerTrace) -> LayerTrace:
+    return LayerTrace(**{name: tensor[0, 0] for name, tensor in vars(state).items()})
+
+
+def _check_kind(model: Transformer, target: str | None, by: str, limit: int) -> None:
+    facts = model.facts
+    if facts.layers[0].stack:
+        raise InputError(
+            f"{facts.name} is an encoder-decoder, whose decoder has two kinds of sources in every layer",
+            "Expected a model of one stack",
+            "Use attention_maps for its weights and norms, in each of its three kinds of attention",
+        )
+    if by not in ("norm", "logit"):
+        raise InputError(f"by is {by!r}", "Expected one of: norm, logit", "Use norm")
+    if limit < 0:
+        raise InputError(f"the limit is {limit}", "Expected 0 or more", "Use 5")
+    if not has_scores(model):
+        if by == "logit":
+            raise InputError(
+                f"the stream of {facts.name} is no plain sum up to its scores: no part has a share of a logit",
+                "Expected by norm",
+                "Use norm",
+            )
+        if target is not None:
+            raise InputError(
+                f"the stream of {facts.name} is no plain sum up to its scores: no part has a share of a logit",
+                "Expected no target; norms are there for any model",
+                "Leave the target out",
+            )
+
+
+def has_scores(model: Transformer) -> bool:
+    """Whether the stream of a model is a plain sum up to its scores, so that its parts have shares of a logit."""
+    return model.has_head and model.facts.causal and model.facts.norm_placement in ("pre", "sandwich")
+
+
+def _assemble(
+    model: Transformer,
+    index: Index | None,
+    text: str,
+    tokens: tuple[AttentionToken, ...],
+    at: int,
+    target: str | None,
+    states: list[LayerTrace],
+    brought: dict[int, Brought],
+    by: Unit,
+    limit: int,
+) -> OneMap:
+    score = probability = token = whole = error = None
+    own = 0.0
+    final = states[-1].layer_output
+    if has_scores(model):
+        projections = model.facts.projections
+        logits = model.project(final, "final-norm" if "final-norm" in projections else projections[0]).double()
+        token = int(logits.argmax()) if target is None else one_token(model, target)
+        score = model.linear_score(final, token)
+        probability, own = float(logits.softmax(-1)[token]), float(logits[token])
+        whole = score.whole(final)
+    layers = tuple(
+        _layer(model, index, place, states[place], brought[place], at, score, by, limit) for place in range(len(states))
+    )
+    embedding = _addition(states[0].layer_input.double(), score)
+    if score is not None and whole is not None:
+        parts = [embedding.logit, score.constant, score.normalisers]
+        for one in layers:
+            parts += [part.logit for part in (*one.sources, one.attention_bias, one.other_memories, one.value_bias)]
+            parts += [memory.addition.logit for memory in one.memories]
+        total = sum(part for part in parts if part is not None)
+        error = max(abs(total - whole), abs(model.unembedding.capped(whole) - own))
+        check_sum(model, error, float(logits.abs().max()))
+    return OneMap(
+        model=model.facts.name,
+        text=text,
+        tokens=tokens,
+        at=at,
+        target=None if token is None else display(model.vocabulary[token]),
+        score=whole,
+        quantity=None if score is None else model.unembedding.quantity,
+        probability=probability,
+        embedding=embedding,
+        layers=layers,
+        constant=None if score is None else score.constant,
+        normalisers=None if score is None else score.normalisers,
+        stream_error=_stream_error(model, states, brought),
+        score_error=error,
+    )
+
+
+def _addition(vector: Float[Tensor, "d_model"], score: LinearScore | None) -> Addition:
+    return Addition(float(vector.norm()), None if score is None else float(score.of(vector)))
+
+
+def _stream_error(model: Transformer, states: list[LayerTrace], brought: dict[int, Brought]) -> float:
+    """Of the sums that the map is made of against the states of the model."""
+    if model.facts.norm_placement in ("pre", "sandwich"):
+        summed = states[0].layer_input.double()
+        for place, state in enumerate(states):
+            summed = summed + brought[place].parts.sum(0) + brought[place].constant + state.ff_update.double()
+        return _relative(summed, states[-1].layer_output)
+    errors = []
+    for place, state in enumerate(states):
+        one = brought[place]
+        summed = one.stream + one.parts.sum(0) + one.constant
+        if one.after is not None:
+            summed = one.after(summed) + (0.0 if one.after.bias is None else one.after.bias)
+        elif model.facts.norm_placement == "shared":
+            continue  # a norm stands between this sum and r
+        errors.append(_relative(summed, state.residual))
+    return max(errors, default=0.0)
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected.double()).abs().max() / expected.double().abs().max())
+
+
+def _layer(
+    model: Transformer,
+    index: Index | None,
+    place: int,
+    state: LayerTrace,
+    brought: Brought,
+    at: int,
+    score: LinearScore | None,
+    by: Unit,
+    limit: int,
+) -> LayerOfMap:
+    coefficients = state.coefficients.double()
+    arriving = _arriving_values(model, place, state)
+    lengths = coefficients.abs() * arriving.norm(dim=1)
+    logits = None if score is None else coefficients * score.of(arriving)
+    strength = lengths if by == "norm" or logits is None else logits.abs()
+    chosen = strength.topk(min(limit, len(strength))).indices
+    chosen = chosen[strength[chosen] > 0]
+    tokens = into_keys(model, place, state, brought, at)
+    shares, constants = fired_by(model, place, state, chosen, tokens)
+    memories = tuple(
+        FiredMemory(
+            cell=describe(model, index, place, row, float(state.coefficients[row])),
+            addition=Addition(float(lengths[row]), None if logits is None else float(logits[row])),
+            fired_by=tuple(shares[number].tolist()),
+            fired_by_constant=float(constants[number]),
+        )
+        for number, row in enumerate(chosen.tolist())
+    )
+    update, bias = state.ff_update.double(), _arriving_bias(model, place, state)
+    others = update - bias - coefficients[chosen] @ arriving[chosen]
+    by_source = by_constant = None
+    if score is not None:
+        by_source, by_constant = memory_logits(model, place, state, arriving, score, tokens)
+    return LayerOfMap(
+        layer=model.facts.layers[place].name,
+        sources=tuple(_addition(part, score) for part in brought.parts),
+        attention_bias=_addition(brought.constant, score),
+        memories=memories,
+        other_memories=_addition(others, score),
+        value_bias=_addition(bias, score),
+        memory_logits=by_source,
+        memory_logit_constant=by_constant,
+        attention=_addition(brought.output, score),
+        feed_forward=_addition(update, score),
+        stream_norm=float(state.layer_output.double().norm()),
+    )
+
+
+def _behind_update(model: Transformer, place: int, state: LayerTrace) -> FrozenNorm | None:
+    path = model.layout(place).post_ff_norm
+    return model.unembedding.freeze(model.layer(place).at(path), state.ff_output) if path else None
+
+
+def _arriving_values(model: Transformer, place: int, state: LayerTrace) -> Float[Tensor, "cells d_model"]:
+    """The values as they arrive in the stream, float64."""
+    values, norm = model.values(place).double(), _behind_update(model, place, state)
+    return values if norm is None else norm.shaped(values) * norm.scale
+
+
+def _arriving_bias(model: Transformer, place: int, state: LayerTrace) -> Float[Tensor, "d_model"]:
+    bias, norm = model.value_bias(place).double(), _behind_update(model, place, state)
+    return bias if norm is None else norm(bias)

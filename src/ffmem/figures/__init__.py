@@ -1,1 +1,0 @@
-"""Results -> charts: charts.py knows the plotting library, the others what is to be seen."""

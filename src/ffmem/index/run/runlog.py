@@ -1,0 +1,87 @@
+"""The record of what may differ between builds of the same index: times, throughput, workers, resumes."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ffmem.index.run.executors import Event
+from ffmem.options import IndexOptions, RunOptions
+from ffmem.store.files import write_json
+
+_MAX_EVENTS = 1000
+"""Of one run; the last are kept."""
+_WRITE_S = 5.0
+"""Between two writings that tell nothing but tokens."""
+
+
+class RunLog:
+    """One entry for each time the build was started; each is written when its run begins, and again when it ends."""
+
+    def __init__(self, path: Path, options: IndexOptions, run: RunOptions) -> None:
+        self._path = path
+        self._earlier: list[dict[str, Any]] = json.loads(path.read_bytes())["runs"] if path.exists() else []
+        self._started = time.monotonic()
+        self._entry: dict[str, Any] = {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "finished": None,
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+            "python": platform.python_version(),
+            "device": options.device,
+            "threads": options.threads,
+            "executor": run.executor,
+            "workers": run.workers,
+            "n_restarts": 0,
+            "n_tokens": 0,
+            "tokens_per_s": None,
+            "stages_s": {},
+            "events": [],
+        }
+        self._write()
+
+    def begin(self, resumed: bool) -> None:
+        """The pass over the corpus begins."""
+        self._entry |= {"resumed": resumed}
+        self._write()
+
+    def count_tokens(self, n_tokens: int, tokens_per_s: float) -> None:
+        """These many more went through the model, at this speed so far; what is written down is some seconds old at most."""
+        self._entry["n_tokens"] += n_tokens
+        if self._entry["n_tokens"]:
+            self._entry["tokens_per_s"] = round(tokens_per_s, 1) or None
+        if n_tokens and time.monotonic() - self._written >= _WRITE_S:
+            self._write()
+
+    def note(self, event: Event) -> None:
+        """A worker began, died and was started again, or a task was given up."""
+        self._entry["n_restarts"] += event.kind == "restart"
+        told = {"s": round(time.monotonic() - self._started, 1), "kind": event.kind, "worker": event.slot}
+        told |= {name: value for name in ("where", "task", "text") if (value := getattr(event, name))}
+        self._entry["events"] = [*self._entry["events"], told][-_MAX_EVENTS:]
+        self._write()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self._entry["stages_s"][name] = round(time.monotonic() - begin, 3)
+            if name == "memories":  # a run that ends here, by an error or Ctrl-C, says how fast it was
+                self._write()
+
+    def finish(self, n_tokens: int, target: Path) -> None:
+        """The build is done: write the whole record beside the index."""
+        self._entry["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        runs = [*self._earlier, self._entry]
+        write_json(target, {"n_runs": len(runs), "n_resumes": len(runs) - 1, "n_tokens": n_tokens, "runs": runs})
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        write_json(self._path, {"runs": [*self._earlier, self._entry]})

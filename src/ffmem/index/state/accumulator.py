@@ -1,0 +1,129 @@
+"""Everything one pass over a corpus learns about every cell: trigger examples and statistics. Knows no model.
+
+An accumulator is cumulative over the shards it has seen; it is saved between shards, with the list of those it covers:
+see states.py.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ffmem.index.state.layers import AXES, FIELDS, Places, Shape, make_layer
+from ffmem.index.state.states import dump_state, load_state
+
+
+class Accumulator(ABC):
+    """Trigger lists and statistics of every cell, over the shards seen so far.
+
+    Args:
+        shape: which cells, and what is kept of them.
+    """
+
+    can_roll_back = False
+    """Whether an open shard can be forgotten."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.covered: set[int] = set()
+        """Shards this accumulator has seen whole."""
+        self.machines: set[str] = set()
+        """What computed what it has seen: see machine.machine."""
+
+    @abstractmethod
+    def observe(
+        self, layer: int, coefficients: Float[Tensor, "batch positions cells"], places: Places, group: int = 0
+    ) -> None:
+        """Count the coefficients of one layer, or expert, for one batch, and let them compete; padding is left out."""
+
+    @abstractmethod
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """(layer, row) of a cell for whose sums of the open shard there is no room, or None.
+
+        It met NaN or infinity, or its totals would be beyond `statistics.LIMIT`. A shard is closed only if there is none.
+        """
+
+    @abstractmethod
+    def layer(self, layer: int) -> dict[str, np.ndarray]:
+        """The state of one layer as plain arrays: see layers.FIELDS; of experts, one after the other."""
+
+    @abstractmethod
+    def _load_layer(self, layer: int, state: dict[str, np.ndarray]) -> None: ...
+
+    @abstractmethod
+    def _close_shard(self) -> None: ...
+
+    @abstractmethod
+    def begin_shard(self) -> None:
+        """What is observed from now on belongs to one shard."""
+
+    def roll_back(self) -> None:
+        """Forget what was observed since `begin_shard`; only if `can_roll_back`."""
+        raise NotImplementedError
+
+    def close_shard(self, shard_id: int, machine: str) -> None:
+        """Mark a shard as seen whole, and tell what computed it."""
+        self._close_shard()
+        self.covered.add(shard_id)
+        self.machines.add(machine)
+
+    def dump(self, job: str) -> bytes:
+        """The state as the bytes of a state file. ``job`` says what it is a state of: see `read_account`."""
+        layers = (self.layer(layer) for layer in range(len(self.shape.layers)))
+        return dump_state(self.shape, layers, job, self.covered, self.machines)
+
+    def load(self, state: bytes) -> None:
+        """Go on from a state that `dump` gave."""
+        account, arrays = load_state(state)
+        self.covered, self.machines = set(account.covered), set(account.machines)
+        for layer in range(len(self.shape.layers)):
+            self._load_layer(layer, {name: arrays[f"L{layer}.{name}"] for name in FIELDS})
+
+
+class LayerAccumulator(Accumulator):
+    """Keeps each layer, or expert, by itself: compiled for a CPU, as tensors elsewhere.
+
+    Cost: about n_cells x n_signs x (8 x top + 260) bytes.
+    """
+
+    def __init__(self, shape: Shape, device: torch.device | str = "cpu") -> None:
+        super().__init__(shape)
+        self._groups = [
+            [make_layer(cells.group_size, shape, device) for _ in range(cells.n_groups)] for cells in shape.layers
+        ]
+
+    def observe(
+        self, layer: int, coefficients: Float[Tensor, "batch positions cells"], places: Places, group: int = 0
+    ) -> None:
+        """See Accumulator.observe."""
+        self._groups[layer][group].observe(coefficients.float(), places)
+
+    def begin_shard(self) -> None:
+        """See Accumulator.begin_shard."""
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """See Accumulator.first_not_finite."""
+        for layer, groups in enumerate(self._groups):
+            for number, group in enumerate(groups):
+                index = group.first_not_finite()
+                if index is not None:
+                    return layer, number * self.shape.layers[layer].group_size + index
+        return None
+
+    def layer(self, layer: int) -> dict[str, np.ndarray]:
+        """See Accumulator.layer."""
+        states = [group.state() for group in self._groups[layer]]
+        return {name: np.concatenate([state[name] for state in states], axis) for name, axis in AXES.items()}
+
+    def _close_shard(self) -> None:
+        for groups in self._groups:
+            for group in groups:
+                group.close_shard()
+
+    def _load_layer(self, layer: int, state: dict[str, np.ndarray]) -> None:
+        groups = self._groups[layer]
+        parts = {name: np.split(state[name], len(groups), AXES[name]) for name in FIELDS}
+        for number, group in enumerate(groups):
+            group.load({name: parts[name][number] for name in FIELDS})

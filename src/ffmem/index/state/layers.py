@@ -1,0 +1,245 @@
+"""What a pass keeps of cells that see the same positions (a layer, or one expert of it): lists and statistics.
+
+Once compiled for a CPU, once as tensors: both give the same lists and counts from the same coefficients, and sums that
+agree to rounding. Know no model.
+"""
+
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Int32, Int64
+from torch import Tensor
+
+from ffmem.ids import LayerCells
+from ffmem.index.state.kernel import observe
+from ffmem.index.state.statistics import ExactSum, LayerStatistics, no_room
+from ffmem.index.state.topk import TopT
+from ffmem.options import PerSentence
+from ffmem.store.histogram import N_BINS
+
+AXES = {
+    "keys": 1,
+    "sum": 1,
+    "square_sum": 1,
+    "n_active": 0,
+    "minimum": 0,
+    "maximum": 0,
+    "histogram": 2,
+    "counts": 0,
+}
+"""Arrays of a state, and the axis along which those of several groups of cells are joined: see FIELDS."""
+
+FIELDS = tuple(AXES)
+"""Arrays of a state: keys (signs, cells, top) int64, best first; sum and square_sum (2, cells) int64 as in
+`ExactSum`; n_active (cells,) int64; minimum and maximum (cells,) float32; histogram (signs, bins, cells) int32; counts
+(1, 2) int64, positions and sentences seen."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of what is kept."""
+
+    layers: tuple[LayerCells, ...]
+    n_signs: int
+    """2 where the sign of a coefficient is a gauge (gated cells), else 1."""
+    top: int
+    """Triggers a cell and sign."""
+    per_sentence: PerSentence
+    """"1": only a sentence's best position competes; "all": every position."""
+
+
+@dataclass(frozen=True)
+class DevicePlaces:
+    """The same as Places, where the model is."""
+
+    lengths: Int32[Tensor, "sentences"]
+    """How many positions compete, 0 or more."""
+    tokens: Int64[Tensor, "sentences competing"]
+    """Token index of each."""
+    rows: Int64[Tensor, "2 all"]
+    """Sentence and position, from the first that competes, of every competing position; empty unless asked for."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Which positions of a batch compete, and which tokens they are."""
+
+    first_position: int
+    """The first competing position of every row."""
+    lengths: Int[np.ndarray, "sentences"]
+    """How many positions compete from there on, int64; longest first."""
+    tokens: Int[np.ndarray, "sentences competing"]
+    """Token index of each competing position, int64; rows are as long as the longest."""
+    _moved: dict[torch.device, DevicePlaces] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def on(self, device: torch.device, every_position: bool) -> DevicePlaces:
+        """These on a device; they are brought there once, and the host does not wait for it.
+
+        Args:
+            device: where.
+            every_position: whether ``rows`` are asked for.
+        """
+        if device not in self._moved:
+            lengths = np.maximum(self.lengths, 0).astype(np.int32)
+            inside = np.arange(self.tokens.shape[1]) < lengths[:, None]
+            rows = np.stack(inside.nonzero()) if every_position else np.empty((2, 0), dtype=np.int64)
+            self._moved[device] = DevicePlaces(*(to_device(array, device) for array in (lengths, self.tokens, rows)))
+        return self._moved[device]
+
+
+def to_device(array: np.ndarray, device: torch.device | str) -> Tensor:
+    """An array as a tensor on a device; the host does not wait until it is there."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class CpuLayer:
+    """The state of some cells, kept by compiled loops in one thread.
+
+    Cost: n_cells x n_signs x (8 x top + 260) bytes.
+    """
+
+    def __init__(self, n_cells: int, shape: Shape) -> None:
+        n_signs = shape.n_signs
+        self._every_position = shape.per_sentence == "all"
+        self._heaps = np.zeros((n_signs, n_cells, shape.top), dtype=np.int64)
+        self._least_bits = np.ones((n_signs, n_cells), dtype=np.int32)
+        self._histogram = np.zeros((n_signs, N_BINS, n_cells), dtype=np.int32)
+        self._minimum = np.full(n_cells, np.inf, dtype=np.float32)
+        self._maximum = np.full(n_cells, -np.inf, dtype=np.float32)
+        self._n_active = np.zeros(n_cells, dtype=np.int64)
+        self._shard_sums = np.zeros((2, n_cells), dtype=np.float64)
+        self._scratch = (np.empty((4, n_cells), dtype=np.float32), np.empty((3, n_cells), dtype=np.int32))
+        self._sums = ExactSum(n_cells), ExactSum(n_cells)
+        self._counts = np.zeros((1, 2), dtype=np.int64)
+
+    def observe(self, coefficients: Float[Tensor, "sentences positions d_ff"], places: Places) -> None:
+        """Count the coefficients of one batch, and let them compete."""
+        observe(
+            coefficients.contiguous().numpy(),
+            places.first_position,
+            places.lengths,
+            places.tokens,
+            self._heaps,
+            self._least_bits,
+            self._histogram,
+            self._minimum,
+            self._maximum,
+            self._n_active,
+            self._shard_sums,
+            self._scratch,
+            self._every_position,
+        )
+        self._counts += np.maximum(places.lengths, 0).sum(), (places.lengths > 0).sum()
+
+    def first_not_finite(self) -> int | None:
+        """Index of a cell for whose sums since the last shard was closed there is no room (NaN, infinity), or None."""
+        totals = torch.stack([one.parts for one in self._sums])
+        bad = no_room(totals, torch.from_numpy(self._shard_sums)).any(0)
+        return int(bad.nonzero()[0]) if bad.any() else None
+
+    def close_shard(self) -> None:
+        """Move the shard's sums into the exact totals. State is only ever saved between shards."""
+        for total, shard in zip(self._sums, self._shard_sums, strict=True):
+            total.add(torch.from_numpy(shard))
+        self._shard_sums[:] = 0
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See FIELDS."""
+        return {
+            "keys": np.sort(self._heaps, axis=2)[:, :, ::-1].copy(),
+            "sum": self._sums[0].parts.numpy(),
+            "square_sum": self._sums[1].parts.numpy(),
+            "n_active": self._n_active,
+            "minimum": self._minimum,
+            "maximum": self._maximum,
+            "histogram": self._histogram,
+            "counts": self._counts,
+        }
+
+    def load(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from a state."""
+        self._heaps[:] = state["keys"][:, :, ::-1]  # ascending order is a heap
+        self._least_bits[:] = np.maximum(self._heaps[:, :, 0] >> 32, 1)
+        for total, name in zip(self._sums, ("sum", "square_sum"), strict=True):
+            total.parts.copy_(torch.from_numpy(state[name]))
+        self._n_active[:], self._histogram[:] = state["n_active"], state["histogram"]
+        self._minimum[:], self._maximum[:] = state["minimum"], state["maximum"]
+        self._counts[:] = state["counts"]
+
+
+class TorchLayer:
+    """The state of some cells, kept as tensors on any device."""
+
+    def __init__(self, n_cells: int, shape: Shape, device: torch.device | str) -> None:
+        self._shape = shape
+        self._device = device
+        self._statistics = LayerStatistics(n_cells, shape.n_signs, device)
+        self._lists = [TopT(n_cells, shape.top, device) for _ in range(shape.n_signs)]
+
+    def observe(self, coefficients: Float[Tensor, "sentences positions d_ff"], places: Places) -> None:
+        """Count the coefficients of one batch, and let them compete."""
+        row = 0
+        for length, same in groupby(places.lengths.tolist()):
+            n = len(list(same))
+            if length > 0:
+                first = places.first_position
+                tokens = torch.from_numpy(places.tokens[row : row + n, :length]).to(self._device)
+                self._observe_span(coefficients[row : row + n, first : first + length], tokens)
+            row += n
+
+    def _observe_span(
+        self, values: Float[Tensor, "sentences positions d_ff"], tokens: Int[Tensor, "sentences positions"]
+    ) -> None:
+        """Sentences of equal length, without padding."""
+        maxima, minima = self._statistics.update(values)
+        for sign, lists in enumerate(self._lists):
+            if self._shape.per_sentence == "all":
+                flat = values.reshape(-1, values.shape[2])
+                lists.update(-flat if sign else flat, lambda rows, _: tokens.reshape(-1)[rows])
+            elif sign == 0:
+                lists.update(maxima, lambda rows, cells: tokens[rows, values.transpose(1, 2)[rows, cells].argmax(1)])
+            else:
+                lists.update(-minima, lambda rows, cells: tokens[rows, values.transpose(1, 2)[rows, cells].argmin(1)])
+
+    def first_not_finite(self) -> int | None:
+        """Index of a cell for whose sums since the last shard was closed there is no room (NaN, infinity), or None."""
+        return self._statistics.first_not_finite()
+
+    def close_shard(self) -> None:
+        """Move the shard's sums into the exact totals. State is only ever saved between shards."""
+        self._statistics.close_shard()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See FIELDS."""
+        statistics = self._statistics
+        return {
+            "keys": torch.stack([lists.keys() for lists in self._lists]).cpu().numpy(),
+            "sum": statistics.sum.parts.numpy(),
+            "square_sum": statistics.square_sum.parts.numpy(),
+            "n_active": statistics.n_active.numpy(),
+            "minimum": statistics.minimum.cpu().numpy(),
+            "maximum": statistics.maximum.cpu().numpy(),
+            "histogram": statistics.histogram.cpu().numpy(),
+            "counts": np.array([[statistics.n_tokens, statistics.n_sentences]]),
+        }
+
+    def load(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from a state."""
+        statistics = self._statistics
+        for lists, keys in zip(self._lists, state["keys"], strict=True):
+            lists.load(torch.from_numpy(keys).to(self._device))
+        statistics.sum.parts.copy_(torch.from_numpy(state["sum"]))
+        statistics.square_sum.parts.copy_(torch.from_numpy(state["square_sum"]))
+        for name in ("n_active", "minimum", "maximum", "histogram"):
+            getattr(statistics, name).copy_(torch.from_numpy(state[name]))
+        statistics.n_tokens, statistics.n_sentences = state["counts"][0].tolist()
+
+
+def make_layer(n_cells: int, shape: Shape, device: torch.device | str) -> CpuLayer | TorchLayer:
+    """The state of some cells for a device."""
+    return CpuLayer(n_cells, shape) if torch.device(device).type == "cpu" else TorchLayer(n_cells, shape, device)

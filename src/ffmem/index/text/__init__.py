@@ -1,0 +1,1 @@
+"""The text side of a store, as it is written."""

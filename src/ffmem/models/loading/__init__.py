@@ -1,0 +1,1 @@
+"""From what a user types to a loaded module and tokenizer: sources, formats, adapters, checks of files."""

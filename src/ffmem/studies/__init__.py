@@ -1,0 +1,1 @@
+"""Experiments on a model: run, kept, held against controls, told."""

@@ -1,0 +1,326 @@
+"""The experiments of Kobayashi et al. 2020 (section 4) and 2021 on a model and a corpus, as statistics that stream.
+
+What differs from the official code: a category that a text lacks is left out of that category's averages (there it counted
+as 0, or made them NaN); a causal query has no sources on its right, so pairs are those that it may look at; no pair is kept.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+
+from ffmem.analyses.attention.inputs import run
+from ffmem.analyses.attention.mixing import MixingVariant, mixing_ratios
+from ffmem.analyses.attention.options import AttentionOptions
+from ffmem.analyses.attention.split import split_values
+from ffmem.analyses.correlation import spearman
+from ffmem.analyses.intervals import Estimate, mean
+from ffmem.corpus.documents import Corpus
+from ffmem.errors import InputError
+from ffmem.models.attention import AttentionLayer, AttentionStates
+from ffmem.models.transformer import Transformer
+from ffmem.models.vocabulary import display
+from ffmem.studies.kobayashi2020.streams import Dispersion, RankCorrelation, jackknife
+
+FIRST, POINTS, OTHER = "first token", "periods and commas", "other"
+"""Categories of tokens beside the special ones, which go by their own names."""
+_N_BLOCKS = 10
+Listener = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class AttentionFindings:
+    """What came out. Layers are attention sub-layers, those over the text itself."""
+
+    model: str
+    corpus: str
+    options: dict[str, Any]
+    causal: bool
+    n_texts: int
+    n_tokens: int
+    """Of the texts, special ones included."""
+    n_counted: int
+    """Tokens of the corpus that frequencies come from."""
+    layers: tuple[str, ...]
+    n_heads: int
+    categories: tuple[str, ...]
+    variation: list[list[float]]
+    """Layers x heads: standard deviation / mean of ‖f(x)‖ over tokens."""
+    extremes: list[list[tuple[float, float]]]
+    """Layers x heads: smallest and largest ‖f(x)‖, as shares of the mean."""
+    stream_variation: list[float]
+    """Layers: the same of what was in the stream."""
+    weight_shares: list[list[Estimate]]
+    """Layers x categories: how much weight the sources of a category get from a query, mean over queries, heads, and texts
+    that have the category."""
+    norm_shares: list[list[Estimate]]
+    """The same of ‖alpha f(x)‖, as a share of that of all sources."""
+    weight_less_norm: list[Estimate]
+    """Categories: the mean over layers of weight share less norm share."""
+    transformed_norms: list[list[float]]
+    """Layers x categories: mean ‖f(x)‖, as a share of that of all tokens of the layer."""
+    correlations: list[Estimate]
+    """Categories: Spearman's correlation of alpha and ‖f(x)‖ over all pairs of all heads and layers."""
+    frequency_norm: Estimate
+    """Spearman's correlation of a token's frequency rank (1: most frequent) and its mean ‖f(x)‖ over heads and layers."""
+    frequency_weight: Estimate
+    """The same with the mean weight that the token gets."""
+    mixing: dict[MixingVariant, list[Estimate]]
+    """For each variant the mean mixing ratio of each layer."""
+    mixing_extremes: dict[MixingVariant, tuple[float, float]]
+    """Smallest and largest ratio of any token in any layer."""
+    frequency_mixing: dict[MixingVariant, Estimate]
+    """Spearman's correlation of frequency rank and a token's mean ratio over layers."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    ids: list[list[int]]
+    """With their special tokens."""
+    documents: Int64[np.ndarray, " texts"]
+    counts: Int64[np.ndarray, " d_vocab"]
+
+
+def reproduce_attention(
+    model: Transformer,
+    corpus: Corpus,
+    options: AttentionOptions = AttentionOptions(),  # noqa: B008 (frozen)
+    progress: Listener = lambda _what, _done, _total: None,
+) -> AttentionFindings:
+    """Dispersion, categories, rank correlations, frequency and mixing ratios of a model's attention over a corpus.
+
+    Args:
+        model: of one stack; of an encoder-decoder its encoder and decoder read the same text, and both are told.
+        corpus: what texts are drawn from.
+        options: how many, and how long.
+        progress: called with what is being done, how much of it is done, and how much there is.
+
+    Raises:
+        InputError: the corpus has too little text.
+
+    Cost: a forward pass with explicit weights for each text, heads x d_model x length numbers a layer, and a fixed 32 MB of
+        counts for each category; never a list of pairs.
+
+    Source: Kobayashi et al. 2020, section 4 (experiments and categories); 2021, section 4 (mixing ratios).
+    """
+    texts = _draw(model, corpus, options, progress)
+    gathered = _Gathered(model, texts, options)
+    for number, ids in enumerate(texts.ids):
+        gathered.read(number, ids)
+        progress("texts", number + 1, len(texts.ids))
+    return gathered.findings(corpus.name)
+
+
+def _draw(model: Transformer, corpus: Corpus, options: AttentionOptions, progress: Listener) -> _Texts:
+    """Texts of consecutive tokens, each of one document; and how often each token is in the corpus."""
+    before, after = model.special_tokens(options.bos)
+    limit = min(options.length, model.facts.max_length or options.length)
+    size = limit - len(before) - len(after)
+    if size < 2:
+        raise InputError(
+            f"texts of {limit} tokens have {size} of their own, beside the special ones",
+            "Expected two or more, so that there is something to attend to",
+            f"Write --length {len(before) + len(after) + 16}",
+        )
+    counts = np.zeros(model.facts.d_vocab, np.int64)
+    pieces: list[tuple[int, list[int]]] = []
+    n_counted = 0
+    for number, document in enumerate(corpus):
+        ids = model.tokenizer.backend_tokenizer.encode(document.text, add_special_tokens=False).ids
+        counts += np.bincount(ids, minlength=len(counts))[: len(counts)] if ids else 0
+        n_counted += len(ids)
+        pieces += [(number, ids[start : start + size]) for start in range(0, len(ids), size)]
+        progress("counting tokens", min(n_counted, options.count_tokens), options.count_tokens)
+        if n_counted >= options.count_tokens:
+            break
+    whole = [piece for piece in pieces if len(piece[1]) == size] or [piece for piece in pieces if len(piece[1]) > 1]
+    if len(whole) < 2:
+        raise InputError(
+            f"the corpus {corpus.name} has {n_counted:,} tokens: {len(whole)} texts of two tokens or more",
+            "Expected two texts or more",
+            "Give more text",
+        )
+    rng = np.random.default_rng(options.seed)
+    chosen = sorted(rng.permutation(len(whole))[: options.texts].tolist())
+    return _Texts(
+        ids=[[*before, *whole[one][1], *after] for one in chosen],
+        documents=np.array([whole[one][0] for one in chosen]),
+        counts=counts,
+    )
+
+
+class _Gathered:
+    """The statistics, as texts are read."""
+
+    def __init__(self, model: Transformer, texts: _Texts, options: AttentionOptions) -> None:
+        self._model, self._texts, self._options = model, texts, options
+        self._layers = [layer for layer in model.attention_layers if not layer.cross]
+        self._place = {layer.name: number for number, layer in enumerate(self._layers)}
+        self._heads = self._layers[0].n_heads
+        before, after = model.special_tokens(options.bos)
+        self._n_before, self._n_after = len(before), len(after)
+        special = [display(model.vocabulary[one]) for one in (*before, *after)]
+        first = [] if before else [FIRST]
+        self.categories = (*dict.fromkeys((*special, *first)), POINTS, OTHER)
+        n_texts, n_layers, n_categories = len(texts.ids), len(self._layers), len(self.categories)
+        shape = (n_texts, n_layers, n_categories)
+        self._weights, self._norms, self._vectors = (np.full(shape, np.nan) for _ in range(3))
+        self._norms_of_f = Dispersion(n_layers * self._heads)
+        self._norms_of_x = Dispersion(n_layers)
+        self._pairs = RankCorrelation(n_categories, min(_N_BLOCKS, n_texts))
+        self._mixing: dict[MixingVariant, np.ndarray] = {}
+        self._mixing_extremes: dict[MixingVariant, tuple[float, float]] = {}
+        self._tokens: dict[str, list[np.ndarray]] = {}
+
+    def _block(self, number: int) -> int:
+        return number * len(self._pairs.counts) // len(self._texts.ids)
+
+    def _category(self, ids: Sequence[int]) -> Int64[np.ndarray, " tokens"]:
+        points = self.categories.index(POINTS)
+        own = [
+            points if self._model.vocabulary[one].strip().strip("▁Ġ".encode()) in (b".", b",") else points + 1
+            for one in ids
+        ]
+        names = [display(self._model.vocabulary[one]) for one in ids]
+        for place in (*range(self._n_before), *range(len(ids) - self._n_after, len(ids))):
+            own[place] = self.categories.index(names[place])
+        if not self._n_before:
+            own[0] = self.categories.index(FIRST)
+        return np.array(own)
+
+    def read(self, number: int, ids: list[int]) -> None:
+        """One text."""
+        category = self._category(ids)
+        own = slice(self._n_before, len(ids) - self._n_after)
+        sums: dict[str, np.ndarray] = {}
+
+        def add(name: str, values: np.ndarray) -> None:
+            sums[name] = sums.get(name, 0.0) + values[own].astype(np.float64)
+
+        def on_states(layer: AttentionLayer, states: AttentionStates) -> None:
+            self._layer(number, layer, states, category, add)
+
+        batch = torch.tensor([ids], device=next(self._model.module.parameters()).device)
+        run(self._model, batch, batch if self._layers[-1].stack else None, on_states, self._layers)
+        n_layers = len(self._layers)
+        rank = _frequency_ranks(self._texts.counts)[np.array(ids[own])]
+        for name, values in (("rank", rank * n_layers), *sums.items()):
+            self._tokens.setdefault(name, []).append((values / n_layers).astype(np.float32))
+
+    def _layer(
+        self,
+        number: int,
+        layer: AttentionLayer,
+        states: AttentionStates,
+        category: Int64[np.ndarray, " tokens"],
+        add: Callable[[str, np.ndarray], None],
+    ) -> None:
+        place, weights = self._place[layer.name], states.weights[0].float()
+        split = split_values(layer, states.values[0])
+        norms = split.vectors.norm(dim=-1).T.contiguous()  # (heads, keys)
+        causal = self._model.facts.causal or layer.stack == "dec"
+        self._pairs.add(self._block(number), weights, norms, torch.from_numpy(category).to(weights.device), causal)
+        n = weights.shape[-1]
+        received = weights.sum(1)  # of each source from all queries, (heads, keys)
+        plain, given, lengths = (one.double().cpu().numpy() for one in (norms, received / n, norms.mean(0)))
+        for head in range(self._heads):
+            self._norms_of_f.add(place * self._heads + head, plain[head])
+        self._norms_of_x.add(place, states.stream[0].float().norm(dim=-1).cpu().numpy())
+        added = given * plain
+        for one in range(len(self.categories)):
+            of = category == one
+            if of.any():
+                self._weights[number, place, one] = given[:, of].sum(1).mean()
+                self._norms[number, place, one] = added[:, of].sum(1).mean() / added.sum(1).mean()
+                self._vectors[number, place, one] = lengths[of].mean() / lengths.mean()
+        seen_by = torch.arange(n, 0, -1) if causal else torch.full((n,), n)
+        add("norm", lengths)
+        add("weight", (received.mean(0).cpu() / seen_by).numpy())
+        for variant, ratios in mixing_ratios(self._model, layer, states, split).items():
+            kept = self._mixing.setdefault(variant, np.full((len(self._texts.ids), len(self._layers)), np.nan))
+            kept[number, place] = ratios.mean()
+            low, high = self._mixing_extremes.get(variant, (np.inf, -np.inf))
+            self._mixing_extremes[variant] = (min(low, float(ratios.min())), max(high, float(ratios.max())))
+            add(variant, ratios)
+
+    def findings(self, corpus: str) -> AttentionFindings:
+        """What has come together."""
+        n_layers, n_heads = len(self._layers), self._heads
+        shape = (n_layers, n_heads)
+        of_f = self._norms_of_f
+        extremes = np.stack((of_f.low / of_f.mean, of_f.high / of_f.mean), axis=-1).reshape(*shape, 2)
+        categories = range(len(self.categories))
+        return AttentionFindings(
+            model=self._model.facts.name,
+            corpus=corpus,
+            options=asdict(self._options),
+            causal=self._model.facts.causal,
+            n_texts=len(self._texts.ids),
+            n_tokens=sum(map(len, self._texts.ids)),
+            n_counted=int(self._texts.counts.sum()),
+            layers=tuple(layer.name for layer in self._layers),
+            n_heads=n_heads,
+            categories=self.categories,
+            variation=of_f.variation.reshape(shape).tolist(),
+            extremes=[[(low, high) for low, high in row] for row in extremes.tolist()],
+            stream_variation=self._norms_of_x.variation.tolist(),
+            weight_shares=[
+                [self._mean(self._weights[:, layer, one]) for one in categories] for layer in range(n_layers)
+            ],
+            norm_shares=[[self._mean(self._norms[:, layer, one]) for one in categories] for layer in range(n_layers)],
+            weight_less_norm=[
+                self._mean((self._weights[:, :, one] - self._norms[:, :, one]).mean(1)) for one in categories
+            ],
+            transformed_norms=np.nanmean(self._vectors, axis=0).tolist(),
+            correlations=[self._correlation(one) for one in categories],
+            frequency_norm=self._by_frequency("norm"),
+            frequency_weight=self._by_frequency("weight"),
+            mixing={
+                variant: [self._mean(kept[:, layer]) for layer in range(n_layers)]
+                for variant, kept in self._mixing.items()
+            },
+            mixing_extremes=self._mixing_extremes,
+            frequency_mixing={variant: self._by_frequency(variant) for variant in self._mixing},
+        )
+
+    def _mean(self, values: Float[np.ndarray, " texts"]) -> Estimate:
+        """Over the texts that have a value; those of one document are drawn together."""
+        there = ~np.isnan(values)
+        return mean(values[there], self._texts.documents[there], seed=self._options.seed)
+
+    def _correlation(self, category: int) -> Estimate:
+        value = self._pairs.of(category)
+        blocks = range(len(self._pairs.counts))
+        low, high = jackknife(value, [self._pairs.of(category, without=block) for block in blocks])
+        return Estimate(value, low, high, self._pairs.n_pairs(category))
+
+    def _by_frequency(self, name: str) -> Estimate:
+        ranks, values = self._tokens["rank"], self._tokens[name]
+        value = spearman(np.concatenate(ranks), np.concatenate(values))
+        blocks = np.array([self._block(number) for number in range(len(ranks))])
+        without = [
+            spearman(
+                *(
+                    np.concatenate([one for one, of in zip(parts, blocks, strict=True) if of != block])
+                    for parts in (ranks, values)
+                )
+            )
+            for block in range(len(self._pairs.counts))
+        ]
+        return Estimate(value, *jackknife(value, without), sum(map(len, ranks)))
+
+
+def _frequency_ranks(counts: Int64[np.ndarray, " d_vocab"]) -> Float[np.ndarray, " d_vocab"]:
+    """1 for the most frequent token, and so on; tokens that are not in the corpus come last, all with one rank."""
+    order = np.argsort(-counts, kind="stable")
+    ranks = np.empty(len(counts))
+    ranks[order] = np.arange(1, len(counts) + 1)
+    ranks[counts == 0] = (counts > 0).sum() + 1
+    return ranks

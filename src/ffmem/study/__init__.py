@@ -1,1 +1,0 @@
-"""The experiments of Geva et al. 2021 on any model: run, kept, drawn, told."""

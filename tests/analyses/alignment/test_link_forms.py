@@ -1,0 +1,311 @@
+"""One set of links, written in every form that is around, is read the same; what is no such form is refused by line."""
+
+import gzip
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ffmem.analyses.alignment.links import LeftOut, Links, read_link_file, read_links
+from ffmem.analyses.alignment.pairs import Pair, read_pairs
+from ffmem.errors import InputError
+
+WORDS = ("das", "ist", "gut", "a\u00a0b", "1-1", "({", "S", "#", "日本", "x|y", "NULL", "7", "[x]")
+"""Some that look like links or marks, and one with white space that parts nothing."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Text, and its links."""
+
+    pairs: list[Pair]
+    links: list[Links]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    sides = st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(tuple)
+    pairs, links = [], []
+    for _ in range(draw(st.integers(1, 4))):
+        pair = Pair(draw(sides), draw(sides))
+        every = [(i, j) for i in range(len(pair.source)) for j in range(len(pair.target))]
+        possible = draw(st.frozensets(st.sampled_from(every), max_size=6))
+        sure = draw(st.frozensets(st.sampled_from(sorted(possible)), max_size=6)) if possible else frozenset()
+        pairs.append(pair)
+        links.append(Links(sure, possible))
+    return Case(pairs, links)
+
+
+Draw = Callable[..., str]
+
+
+def links_by_line(case: Case, base: int, inverse: bool, draw: Draw, sure_only: bool) -> list[str]:
+    """The links of each pair, in any order, each with any mark and score that says the same."""
+    scores = ("", ":0.93", "/0.9", "|0.8", "-0.5", "-1.0", ":1", "|1e-05", "/-2.3", "-.5", ":0")
+    lines = []
+    for one in case.links:
+        written = []
+        for link in sorted(one.possible):
+            i, j = (number + base for number in (link[::-1] if inverse else link))
+            text = (
+                draw(f"{i}-{j}", f"{i}-{j}S")
+                if sure_only or link in one.sure
+                else draw(f"{i}p{j}", f"{i}?{j}", f"{i}-{j}P")
+            )
+            written.append(text + draw(*scores))
+        order = sorted(written, key=lambda text: draw(*map(str, range(9))) + text)
+        lines.append(draw("", " ", "\t") + draw(" ", "\t", "  ", " \t").join(order) + draw("", " ", "\t", " \t "))
+    return lines
+
+
+def as_lines(case: Case, base: int, inverse: bool, draw: Draw, sure_only: bool) -> str:
+    lines = links_by_line(case, base, inverse, draw, sure_only)
+    dress = draw("plain", "numbers", "score", "texts", "texts and score")
+    first = int(draw("0", "1", "17"))
+    for number, (line, pair) in enumerate(zip(lines, case.pairs, strict=True)):
+        sides = [" ".join(side) for side in (pair.source, pair.target)[:: -1 if inverse else 1]]
+        lines[number] = {
+            "plain": line,
+            "numbers": f"{number + first}\t{line}",
+            "score": f"{line} ||| -12.5",
+            "texts": f"{sides[0]} ||| {sides[1]} ||| {line}",
+            "texts and score": f"{sides[0]} ||| {sides[1]} ||| {line}|||-1e2",
+        }[dress]
+    if draw("", "comment"):
+        lines.insert(int(draw("0", "1")), "# made by hand")
+    end = draw("\n", "\r\n", "\r")
+    surplus = draw("", end, end + end) if dress != "numbers" else ""
+    # without an end, a last line that is empty would be no line
+    return end.join(lines) + (end + surplus if surplus or not lines[-1].strip() else draw("", end))
+
+
+def as_rows(case: Case, base: int, inverse: bool, draw: Draw, sure_only: bool) -> str:
+    rows = []
+    for number, one in enumerate(case.links, 1):
+        for link in sorted(one.possible):
+            i, j = (word + base for word in (link[::-1] if inverse else link))
+            sure = sure_only or link in one.sure
+            mark = draw("", " S", "\tS") if sure else draw(" P", "\tP")
+            rows.append(
+                draw(f"{number}", f"{number:04}") + f"{draw(' ', chr(9))}{i} {j}{mark}{draw('', ' 0.25', ' 1')}"
+            )
+    rows = sorted(rows, key=lambda row: draw(*map(str, range(9))) + row)
+    return "".join(row + draw("\n", "\r\n", " \n", "\n\n") for row in rows)
+
+
+def as_giza(case: Case, inverse: bool, draw: Draw) -> str:
+    """All links sure; the first side has the positions of the second, from 1."""
+    blocks = []
+    for number, (pair, one) in enumerate(zip(case.pairs, case.links, strict=True), 1):
+        first, second = (pair.source, pair.target)[:: -1 if inverse else 1]
+        links = {link[::-1] if inverse else link for link in one.possible}
+        linked = [[j + 1 for k, j in sorted(links) if k == i] for i in range(len(first))]
+        free = [j + 1 for j in range(len(second)) if j not in {j for _, j in links}]
+        shown = " ".join(
+            f"{word} ({{ {''.join(f'{j} ' for j in places)}}})"
+            for word, places in zip(("NULL", *first), (free, *linked), strict=True)
+        )
+        head = (
+            f"# Sentence pair ({number}) source length {len(first)} target length {len(second)} alignment score : 1e-9"
+        )
+        blocks.append(f"{head}\n{' '.join(second)} \n{shown} \n")
+    return draw("", "\ufeff") + "".join(sorted(blocks, key=lambda block: draw(*map(str, range(9))) + block))
+
+
+def read(text: str, case: Case, base: int | None, inverse: bool) -> list[Links]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "links"
+        path.write_bytes(text.encode())
+        return read_links(path, case.pairs, base=base, inverse=inverse)
+
+
+@settings(max_examples=150)
+@given(cases(), st.sampled_from([0, 1]), st.booleans(), st.booleans(), st.integers(0, 2**32))
+def test_every_form_says_the_same(case: Case, base: int, inverse: bool, sure_only: bool, seed: int) -> None:
+    dice = random.Random(seed)  # a draw of hypothesis for each blank would take seconds
+
+    def draw(*choices: str) -> str:
+        return dice.choice(choices)
+
+    expected = [Links(one.possible, one.possible) for one in case.links] if sure_only else case.links
+    assert read(as_lines(case, base, inverse, draw, sure_only), case, base, inverse) == expected
+    rows = as_rows(case, base, inverse, draw, sure_only)
+    if rows:
+        assert read(rows, case, base, inverse) == expected
+    whole = [Links(one.possible, one.possible) for one in case.links]
+    assert read(as_giza(case, inverse, draw), case, draw("", "1") == "1" or None, inverse) == whole
+
+
+PAIRS = [Pair(("das", "ist", "gut"), ("that", "is", "good")), Pair(("nein",), ("no", "way"))]
+GIZA = """# Sentence pair (1) source length 3 target length 3 alignment score : 0.1
+that is good
+NULL ({ }) das ({ 1 }) ist ({ 2 }) gut ({ 3 })
+# Sentence pair (2) source length 1 target length 2 alignment score : 0.1
+no way
+NULL ({ 2 }) nein ({ 1 })
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "gold"
+    path.write_bytes(text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["0-", "-1-0", "0--1", "0.0-1", "0\u00a00", "0-0\u00a01-1", "0\u20110", "٣-٣", "²-1", "0-0-1", "0-0-5", "0-0--0.5",
+     "0-0:2.5", "0-0:nan", "0-0:inf", "0-0:", "0-0/x", "0-1s", "0P1", "0p1S", "0p1P", "0-1SP", "0:0", "0/0", "0,0", "0=0",
+     "0-1=0-2", "0-0;1-1", "0 0", "0-0 S", "0-0 # so", "S", "9999999999-0", f"{'9' * 5000}-0", "das", "0-0 ||| x",
+     "0-0 ||| -1 ||| -2",
+     "a ||| b ||| c ||| d ||| e", "0x0-1"],
+)  # fmt: skip
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_is_no_link_is_refused_by_line(link: str, number: int, tmp_path: Path) -> None:
+    lines = ["0-0", "0-1"]
+    lines[number - 1] = link
+    with pytest.raises(InputError, match=f"gold, line {number}: "):
+        read_links(written(tmp_path, "\n".join(lines) + "\n"), PAIRS, base=0)
+
+
+@pytest.mark.parametrize(
+    "row", ["1 0 0 Q", "1 0", "1 0 0 S P", "1 0 0 0.5 S", "3 0 0", "0 0 0", "1 -1 0", "1-1", "1 0 0 S 0.5 0.5"]
+)
+def test_what_is_no_row_is_refused_by_line(row: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gold, line 2: .*from 1 to 2"):
+        read_links(written(tmp_path, f"1 0 0 S 0.9\n{row}\n"), PAIRS, base=0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("(2)", "(1)", "line 4: it is about pair 1, and so is line 1"),
+        ("(2)", "(3)", "line 4: it is about pair 3.*numbered from 1 to 2"),
+        ("(2)", "(x)", "line 4: .*is not as GIZA"),
+        ("source length 3", "source length 4", "line 1: .*as many words as the head says"),
+        ("no way\n", "", "line 4: .*is not as GIZA"),
+        ("no way", "no way out", "line 4: .*as many words as the head says"),
+        ("ist ({ 2 })", "ist ({ 2 }", "line 3: 'ist"),
+        ("ist ({ 2 })", "ist ({ 4 })", "line 3: .*points beyond the 3 source and 3 target words of pair 1"),
+        ("NULL ({ 2 }) nein", "nein", "line 6: .*NULL"),
+        (GIZA[GIZA.index("# Sentence pair (2)") :], "", "has 1 pairs, and the text 2: pair 2 is not there"),
+    ],
+)
+def test_a_damaged_file_of_giza_is_refused(old: str, new: str, message: str, tmp_path: Path) -> None:
+    assert [sorted(one.sure) for one in read_links(written(tmp_path, GIZA), PAIRS, base=None)] == [
+        [(0, 0), (1, 1), (2, 2)],
+        [(0, 0)],
+    ]
+    assert old in GIZA
+    with pytest.raises(InputError, match=message):
+        read_links(written(tmp_path, GIZA.replace(old, new)), PAIRS, base=1)
+
+
+def test_a_file_with_its_own_text_must_have_this_text(tmp_path: Path) -> None:
+    turned = [Pair(pair.target, pair.source) for pair in PAIRS]
+    with pytest.raises(InputError, match=r"line 3: its first side has the words of the target.*Add --inverse"):
+        read_links(written(tmp_path, GIZA), turned, base=1)
+    assert read_links(written(tmp_path, GIZA), turned, base=1, inverse=True)[1].sure == {(0, 0)}
+    with pytest.raises(InputError, match=r"its first side has the words of the source.*Leave --inverse out"):
+        read_links(written(tmp_path, GIZA), PAIRS, base=1, inverse=True)
+    with pytest.raises(InputError, match=r"--base is 0, and .*gold is a file of GIZA.*Leave --base out"):
+        read_links(written(tmp_path, GIZA), PAIRS, base=0)
+    with pytest.raises(InputError, match="line 2: it has 2 and 2 words, and pair 2 has 1 and 2"):
+        read_links(
+            written(tmp_path, "Das ist gut ||| that is good ||| 0-0\nnein nein ||| no way ||| 0-0\n"), PAIRS, base=0
+        )
+
+
+def test_numbers_of_lines_must_go_up_by_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"line 2: '3\\t0-0' does not begin with the number of the line"):
+        read_links(written(tmp_path, "1\t0-0\n3\t0-0\n"), PAIRS, base=0)
+    with pytest.raises(InputError, match="line 2: '0-0' does not begin with the number"):
+        read_links(written(tmp_path, "1\t0-0\n0-0\n"), PAIRS, base=0)
+
+
+@pytest.mark.parametrize("text", ['{"alignment": [[0, 0]]}\n{}\n', "[(0, 0)]\n[]\n", "[[0, 0]]\n[]\n"])
+def test_json_and_python_are_refused_with_what_to_write(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gold, line 1: it begins with .*Write each link as i-j"):
+        read_links(written(tmp_path, text), PAIRS, base=0)
+
+
+def test_a_wrong_line_is_told_before_a_wrong_number_of_lines(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="gold, line 1: 'das' is no link"):
+        read_links(written(tmp_path, "das ist gut\nnein\nja\n"), PAIRS, base=0)
+    with pytest.raises(InputError, match="gold has 3 lines, the text has 2"):
+        read_links(written(tmp_path, "0-0\n\n0-0\n"), PAIRS, base=0)
+    with pytest.raises(InputError, match="gold has 1 lines, the text has 2"):
+        read_links(written(tmp_path, "0-0\n"), PAIRS, base=0)
+
+
+@pytest.mark.parametrize("base", [0, 1])
+def test_links_beyond_the_words_are_refused_or_counted(base: int, tmp_path: Path) -> None:
+    good, bad = f"{base}-{base} {base}p{base + 2}", f"{base + 3}-{base}"
+    path = written(tmp_path, f"{good} {bad}\n{base}-{base + 1}\t{base}-{base + 7}\n")
+    with pytest.raises(InputError, match=f"gold, line 1: '{bad}' points beyond the 3 .*--drop-bad-links leaves such"):
+        read_link_file(path, PAIRS, base=base)
+    file = read_link_file(path, PAIRS, base=base, drop_bad_links=True)
+    assert [sorted(one.sure) for one in file.links] == [[(0, 0)], [(0, 1)]]
+    assert [sorted(one.possible) for one in file.links] == [[(0, 0), (0, 2)], [(0, 1)]]
+    assert file.left_out == LeftOut("gold", 2, 5, 1, bad)
+    assert read_link_file(written(tmp_path, f"{good}\n\n"), PAIRS, base=base, drop_bad_links=True).left_out is None
+
+
+@pytest.mark.parametrize(
+    ("text", "base", "inverse", "told"),
+    [
+        ("1-1 3-3\n1-2\n", 0, False, "--base 1, without --inverse, 0 would"),
+        ("0-0 2-2\n0-1\n", 1, False, "--base 0, without --inverse, 0 would"),
+        ("0-0\n1-0\n", 0, False, "--base 0, with --inverse, 0 would"),
+        ("0-0\n0-1\n", 0, True, "--base 0, without --inverse, 0 would"),
+    ],
+)
+def test_links_are_not_left_out_where_they_were_only_misread(
+    text: str, base: int, inverse: bool, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=told):
+        read_link_file(written(tmp_path, text), PAIRS, base=base, inverse=inverse, drop_bad_links=True)
+
+
+def test_without_a_base_the_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gold is given without --base.*Write --base 1 or --base 0"):
+        read_links(written(tmp_path, "1-1\n\n"), PAIRS, base=None)
+    with pytest.raises(InputError, match=r"gold is given without --base.*line 2 has '0-0'.*Write --base 0"):
+        read_links(written(tmp_path, "1-1\n0-0\n"), PAIRS, base=None)
+
+
+ODD = "\u00a0\u0085\v\f\x1c\x1d\x1e\x1f\u1680\u2003\u2028\u2029\u202f\u3000\ufeff"
+"""White space of one standard or another, which parts neither words nor lines here."""
+ODD_WORDS = st.lists(st.text(st.sampled_from(f"aé日{ODD}"), min_size=1, max_size=3), min_size=1, max_size=4)
+
+
+@given(st.lists(ODD_WORDS, min_size=1, max_size=4), st.sampled_from(["\n", "\r\n", "\r"]), st.integers(0, 2**32))
+def test_only_blanks_and_tabs_part_words_and_only_line_ends_lines(lines: list[list[str]], end: str, seed: int) -> None:
+    """Against what was written: no reader of the standard library is asked."""
+    dice = random.Random(seed)
+    blanks = (" ", "\t", "  ", " \t ")
+    text = end.join(dice.choice(("", *blanks)) + dice.choice(blanks).join(words) for words in lines)
+    with tempfile.TemporaryDirectory() as folder:
+        plain, packed = Path(folder) / "text", Path(folder) / "text.gz"
+        plain.write_bytes(b"\xef\xbb\xbf" + text.encode())
+        packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + (text + end).encode()))
+        assert read_pairs(plain, packed) == [Pair(tuple(words), tuple(words)) for words in lines]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-le"])
+def test_other_encodings_are_refused(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes("das ist\ngut\n".encode(encoding))
+    with pytest.raises(InputError, match=r"text(, line 1)?(:| is) .*UTF-(16|32).*iconv -f UTF-(16|32)"):
+        read_pairs(path, path)
+
+
+def test_marks_are_cut_off_words_with_what_combines_with_them(tmp_path: Path) -> None:
+    path = written(tmp_path, "हिन्दी, cafe\u0301! 10\u00a0000\u00a0€\n")
+    assert read_pairs(path, path, cut="marks")[0].source == ("हिन्दी", ",", "cafe\u0301", "!", "10", "000", "€")
+    assert read_pairs(path, path)[0].source == ("हिन्दी,", "cafe\u0301!", "10\u00a0000\u00a0€")

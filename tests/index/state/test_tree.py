@@ -1,0 +1,287 @@
+"""Merging states: in groups, in any order, stopped anywhere; against one state over everything."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from ffmem import IndexOptions, RunOptions, StoreError
+from ffmem.ids import LayerCells
+from ffmem.index import build
+from ffmem.index.build import adopt_states, build_index
+from ffmem.index.progress import Progress
+from ffmem.index.run.executors import Event, Job, Listener, Task
+from ffmem.index.scan.worker import IndexJob
+from ffmem.index.state import tree
+from ffmem.index.state.accumulator import LayerAccumulator
+from ffmem.index.state.kernel import merge_lists
+from ffmem.index.state.layers import FIELDS, Places, Shape
+from ffmem.index.state.states import Account, merged_layers, read_account, save_state
+from ffmem.index.state.topk import merge
+from ffmem.index.state.tree import merge_states
+from tests.index.run.test_kills import contents
+
+SHAPE = Shape((LayerCells(0, 7), LayerCells(1, 3, n_experts=2)), 2, 4, "1")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_the_compiled_merge_of_lists_is_that_of_tensors(data: st.DataObject) -> None:
+    top, n_lists = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 5))
+    ours, theirs = np.zeros((2, n_lists, top), dtype=np.int64)
+    for row in range(n_lists):
+        keys = data.draw(st.lists(st.integers(1, 60), unique=True, max_size=2 * top))
+        n_ours = data.draw(st.integers(max(0, len(keys) - top), min(top, len(keys))))
+        for target, part in ((ours, keys[:n_ours]), (theirs, keys[n_ours:])):
+            target[row, : len(part)] = sorted(part, reverse=True)
+    expected = merge(torch.from_numpy(ours), torch.from_numpy(theirs)).numpy()
+    before = theirs.copy()
+    merge_lists(ours, theirs)
+    assert np.array_equal(ours, expected) and np.array_equal(theirs, before)
+
+
+def shard(number: int) -> Iterator[tuple[int, int, torch.Tensor, Places]]:
+    """Coefficients of the two groups of layers of a shard: few values, so that there are ties."""
+    rng = np.random.default_rng(number)
+    places = Places(0, np.array([3, 2]), 5 * number + np.array([[0, 1, 2], [3, 4, 0]]))
+    for layer, group, n_cells in ((0, 0, 7), (1, 0, 3), (1, 1, 3)):
+        values = np.round(rng.normal(size=(2, 3, n_cells)) * 3) / 3
+        yield layer, group, torch.from_numpy(values.astype(np.float32)), places
+
+
+def accumulated(shards: list[int], machine: str = "m") -> LayerAccumulator:
+    accumulator = LayerAccumulator(SHAPE)
+    for number in shards:
+        for layer, group, coefficients, places in shard(number):
+            accumulator.observe(layer, coefficients, places, group)
+        accumulator.close_shard(number, machine)
+    return accumulator
+
+
+def write(folder: Path, parts: list[list[int]]) -> dict[Path, Account]:
+    """A state for each part, and what it says of itself."""
+    for slot, shards in enumerate(parts):
+        (folder / f"state-r-{slot}.safetensors").write_bytes(accumulated(shards, f"m{slot % 2}").dump("job"))
+    return accounts(folder)
+
+
+def accounts(folder: Path) -> dict[Path, Account]:
+    found = {path: read_account(path, "job") for path in sorted(folder.glob("state-*"))}
+    return {path: account for path, account in found.items() if account is not None}
+
+
+def assert_holds(paths: list[Path], shards: list[int]) -> None:
+    whole = accumulated(shards)
+    for place, layer in enumerate(merged_layers(paths, SHAPE)):
+        for name in FIELDS:
+            assert np.array_equal(layer[name], whole.layer(place)[name]), (place, name)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_grouping_gives_the_bits_of_one_state(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("tree")
+    shards = data.draw(st.permutations(range(data.draw(st.integers(1, 24)))))
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(1, len(shards) - 1)))))
+    parts = [list(part) for part in np.split(np.array(shards), cuts) if len(part)]
+    states = write(folder, [[int(number) for number in part] for part in parts])
+    in_order = dict(data.draw(st.permutations(sorted(states.items()))))
+    fan_in, said = data.draw(st.integers(2, 6)), []
+    merged = merge_states(in_order, SHAPE, "job", said.append, fan_in)
+    assert len(merged) == min(len(states), fan_in) and merged == accounts(folder)
+    assert bool(said) == (len(states) > fan_in)
+    assert frozenset().union(*(account.covered for account in merged.values())) == frozenset(shards)
+    assert frozenset().union(*(account.machines for account in merged.values())) == {
+        f"m{slot % 2}" for slot in range(len(parts))
+    }
+    assert_holds(list(merged), shards)
+
+
+def test_no_more_is_read_than_must_be(tmp_path: Path) -> None:
+    """One state too many costs a group of two, not one of all."""
+    states, said = write(tmp_path, [[number] for number in range(17)]), []
+    assert len(merge_states(states, SHAPE, "job", said.append)) == 16
+    assert said == ["merging 2 of 17 states (group 1 of 1)"]
+
+
+@pytest.mark.parametrize("moment", ["before it is written", "before anything is deleted", "between deletions"])
+@pytest.mark.parametrize("n_done", [0, 2])
+def test_a_merge_that_was_stopped_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, n_done: int
+) -> None:
+    states = write(tmp_path, [[number, number + 9] for number in range(9)])
+
+    class Stopped(BaseException):
+        pass
+
+    saved, unlinked = [], []
+
+    def save(path: Path, *rest: object) -> None:
+        if moment == "before it is written" and len(saved) == n_done:
+            raise Stopped
+        save_state(path, *rest)  # type: ignore[arg-type]
+        saved.append(path)
+
+    def unlink(path: Path, **named: bool) -> None:
+        if path.name.startswith("state-"):
+            if len(saved) == n_done + 1 and (moment == "before anything is deleted" or len(unlinked) % 3 == 1):
+                raise Stopped
+            unlinked.append(path)
+        os.unlink(path)
+
+    monkeypatch.setattr(tree, "save_state", save)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(Stopped):
+        merge_states(states, SHAPE, "job", lambda _: None, 3)
+    monkeypatch.undo()
+    left = accounts(tmp_path)
+    n_overlapping = sum(len(account.covered) for account in left.values()) - 18
+    assert n_overlapping == {"before it is written": 0, "before anything is deleted": 6, "between deletions": 4}[moment]
+    job = IndexJob(tmp_path, "m", None, IndexOptions(), "raw", "next", "job", 1.0)
+    assert adopt_states(tmp_path, job, frozenset(range(18))) == (set(range(18)), 0)
+    adopted = accounts(tmp_path)
+    assert sorted(number for account in adopted.values() for number in account.covered) == list(range(18))
+    assert len(adopted) == 9 - 2 * (n_done + (moment != "before it is written"))
+    assert_holds(list(merge_states(adopted, SHAPE, "job", lambda _: None, 3)), list(range(18)))
+
+
+class FiveWorkers:
+    """Does tasks in this process, each worker in its turn, so that there are five states."""
+
+    n_workers = 5
+
+    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
+        workers = [job.start(slot) for slot in range(5)] if tasks else []
+        for number, task in enumerate(tasks):
+            workers[number % 5].do(task, lambda n_tokens, text="", n_values=0: None)
+            listen(Event("task", number % 5, task=task.task_id))
+        for worker in workers:
+            worker.save()
+        return frozenset()
+
+    def close(self) -> None: ...
+
+
+def in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds have five workers, whose states are merged two by two."""
+    monkeypatch.setattr(build, "make_executor", lambda *_: FiveWorkers())
+    monkeypatch.setattr(build, "merge_states", lambda *rest: merge_states(*rest, 2))  # type: ignore[arg-type]
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, {root!r})
+from tests.index.state.test_tree import in_pairs
+import ffmem.cli
+
+unlink = Path.unlink
+
+def die(path, **named):
+    if path.name.startswith("state-"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    unlink(path, **named)
+
+in_pairs(pytest.MonkeyPatch())
+Path.unlink = die
+ffmem.cli.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
+def test_a_build_killed_between_a_merged_state_and_its_inputs(
+    tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = IndexOptions(top=9, shard_tokens=200)
+    whole = build_index(tiny_folder("llama"), corpus, tmp_path / "whole", options=options, run=RunOptions(workers=0))
+    script = tmp_path / "killed.py"
+    script.write_text(_KILLED.format(root=str(Path(__file__).parents[2])))
+    command = [sys.executable, script, "index", tiny_folder("llama"), corpus, "--out", tmp_path / "killed"]
+    command += ["--top", 9, "--shard-tokens", 200, "--quiet"]
+    killed = subprocess.run(list(map(str, command)), stderr=subprocess.PIPE, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    covered = [covered_by(path) for path in (tmp_path / "killed" / "work").glob("state-*")]
+    assert any(first < second for first in covered for second in covered)  # a merged state beside what went in
+    in_pairs(monkeypatch)
+    again = build_index(tiny_folder("llama"), corpus, tmp_path / "killed", options=options)
+    assert contents(again.folder) == contents(whole.folder)
+
+
+def covered_by(path: Path) -> frozenset[int]:
+    with safe_open(path, framework="np") as file:
+        return frozenset(json.loads(file.metadata()["covered"]))
+
+
+def test_a_build_says_which_groups_it_merges(
+    tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_pairs(monkeypatch)
+    told: list[Progress] = []
+    options = IndexOptions(top=4, shard_tokens=200)
+    build_index(tiny_folder("gpt2"), corpus, tmp_path / "i", options=options, progress=told.append)
+    assert [now.message for now in told if now.stage == "files" and now.message] == [
+        "merging 2 of 5 states (group 1 of 3)",
+        "merging 2 of 4 states (group 2 of 3)",
+        "merging 2 of 3 states (group 3 of 3)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda data: b"\x00" * 30, "Expecting value"),
+        (lambda data: b"\x02" + b"\x00" * 7 + b"[]", "sizes"),
+        (lambda data: b"\xff" * 30, "it has no header"),
+        (lambda data: data[:-1], "it ends too early"),
+        (lambda data: data[:50], "it has no header"),
+        (lambda data: b"", "Expecting value"),
+    ],
+)
+def test_a_damaged_state_says_which_file(tmp_path: Path, harm: Callable[[bytes], bytes], why: str) -> None:
+    write(tmp_path, [[0], [1]])
+    path = tmp_path / "state-r-1.safetensors"
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(StoreError, match=rf"state file .*state-r-1\.safetensors cannot be read: .*{why}.*Delete"):
+        list(merged_layers(sorted(tmp_path.iterdir()), SHAPE))
+
+
+def test_a_state_of_other_sizes_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, [[0]])
+    other = Shape(SHAPE.layers, SHAPE.n_signs, SHAPE.top + 1, "1")
+    with pytest.raises(StoreError, match="it holds arrays of other sizes"):
+        list(merged_layers(sorted(tmp_path.iterdir()), other))
+
+
+def test_a_state_that_is_not_written_whole_is_not_there(tmp_path: Path) -> None:
+    def layers() -> Iterator[dict[str, np.ndarray]]:
+        yield accumulated([0]).layer(0)
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        save_state(tmp_path / "state-r-0.safetensors", SHAPE, layers(), "job", {0})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_state_and_a_dumped_one_are_the_same_bytes(tmp_path: Path) -> None:
+    accumulator = accumulated([3, 1])
+    layers = (accumulator.layer(place) for place in range(2))
+    save_state(tmp_path / "s", SHAPE, layers, "job", accumulator.covered, accumulator.machines)
+    assert (tmp_path / "s").read_bytes() == accumulator.dump("job")
+    again = LayerAccumulator(SHAPE)
+    again.load(accumulator.dump("job"))
+    assert again.dump("job") == accumulator.dump("job")
