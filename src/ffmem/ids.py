@@ -36,6 +36,19 @@ class CellId:
     stack: str = ""
     """"enc" or "dec" in an encoder-decoder, else empty."""
 
+    @classmethod
+    def parse(cls, text: str) -> "CellId":
+        """The cell that ``text`` names, of whatever model.
+
+        Raises:
+            ValueError: the text is no cell id.
+        """
+        match = _CELL_ID.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is not a cell id")
+        expert = None if match[3] is None else int(match[3])
+        return cls(int(match[2]), int(match[4]), expert, (match[1] or "").lower())
+
     def __str__(self) -> str:
         expert = "" if self.expert is None else f".e{self.expert}"
         return f"{_layer_name(self.stack, self.layer)}{expert}.{self.index}"
@@ -243,14 +256,11 @@ class CellSpace:
             InputError: the text is no cell id, or no cell that is there; the message gives the range.
         """
         valid = f"a cell id from {self._example(last=False)} to {self._example(last=True)}"
-        match = _CELL_ID.fullmatch(text.strip())
-        if match is None:
+        try:
+            cell = CellId.parse(text)
+        except ValueError as error:
             example = self._example(last=False)
-            raise InputError(
-                f"{text!r} is not a cell id", f"Expected {valid}", f"Write layer and index as in {example}"
-            )
-        expert = None if match[3] is None else int(match[3])
-        cell = CellId(int(match[2]), int(match[4]), expert, (match[1] or "").lower())
+            raise InputError(str(error), f"Expected {valid}", f"Write layer and index as in {example}") from error
         if cell not in self:
             raise self._missing(cell)
         return cell

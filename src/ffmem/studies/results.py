@@ -1,4 +1,4 @@
-"""Where results lie: a folder beside an index, named by what decided them; one file for each experiment."""
+"""Where results lie: a folder named by what decided them, beside an index; one file for each experiment; typed, there and back."""
 
 import csv
 import hashlib
@@ -6,29 +6,27 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
+import cattrs
 import numpy as np
+from safetensors.numpy import save
 
 from ffmem.errors import InputError, StoreError
 from ffmem.ids import CellId
 from ffmem.store.files import atomic_write, map_arrays, parse_json, write_json
-from ffmem.store.reader import Index
 from ffmem.version import __version__
 
 FOLDER = "results"
-_HEADER = "study.json"
+HEADER = "study.json"
+COSTS = "costs"
+"""Seconds that each experiment took: kept apart, since they are no result."""
+_FIRST_STUDY = "geva2021"
+"""What a header is of that does not name its study, as older ones do not."""
 _KEY_LENGTH = 12
-
-
-class Options(Protocol):
-    """What decides what a study finds."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values, in the order of definition."""
-        ...
+Result = TypeVar("Result")
 
 
 class Results:
@@ -36,32 +34,33 @@ class Results:
 
     Args:
         folder: their folder, with its ``study.json``.
-        header: what stands there: version, index, options, held-out text, key.
+        header: what stands there: version, what was studied, options, key.
     """
 
     def __init__(self, folder: Path, header: dict[str, Any]) -> None:
         self.folder, self.header = folder, header
         self.key: str = header["key"]
+        self.study: str = header.get("study", _FIRST_STUDY)
 
     def __contains__(self, name: str) -> bool:
         return (self.folder / f"{name}.json").is_file()
 
-    def load(self, name: str) -> Any:
-        """A result as plain JSON values; None stands for what could not be estimated.
+    def load(self, name: str, result: type[Result]) -> Result:
+        """A result as it was saved; NaN stands for what could not be estimated.
 
         Raises:
             StoreError: it is damaged, or of another study.
         """
         path = self.folder / f"{name}.json"
         try:
-            found = parse_json(path.read_bytes())
-            if found["key"] != self.key:
-                raise ValueError(f"it is of the study {found['key']}")
-            return found["result"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            read = parse_json(path.read_bytes())
+            if read["key"] != self.key:
+                raise ValueError(f"it is of the study {read['key']}")
+            return _READ.structure(read["result"], result)
+        except (OSError, ValueError, KeyError, TypeError, cattrs.BaseValidationError) as error:
             raise StoreError(
-                f"{path} is damaged: {error}",
-                "Expected a file as `ffmem reproduce` wrote it",
+                f"{path} is damaged: {_why(error)}",
+                "Expected a file as `ffmem study` wrote it",
                 "Delete it and run the same command again: the experiment is done once more",
             ) from error
 
@@ -75,38 +74,78 @@ class Results:
 
     def save_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Keep arrays."""
-        from safetensors.numpy import save
-
         ready = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
         ready = {key: value.astype(np.uint8) if value.dtype == bool else value for key, value in ready.items()}
         atomic_write(self.folder / f"{name}.safetensors", save(ready))
 
 
-def results_of(index: Index, options: Options, held_out: dict[str, Any] | None = None) -> Results:
+@dataclass(frozen=True)
+class Findings:
+    """What a study found so far, read back."""
+
+    header: dict[str, Any]
+    """What was studied, and the options: see `Results`."""
+    folder: Path
+    values: Mapping[str, Any]
+    """Results by the name of their experiment; what this subject cannot be asked is not there."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that each experiment took."""
+
+    def get(self, name: str, result: type[Result]) -> Result:
+        """The result of an experiment that is there."""
+        value = self.values[name]
+        assert isinstance(value, result), (name, type(value))
+        return value
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return str(self._subject["model"]["name"])
+
+    @property
+    def corpus(self) -> str:
+        """Name of the corpus."""
+        return str(self._subject["corpus"]["name"])
+
+    @property
+    def subject(self) -> str:
+        """What was studied, in a few words."""
+        return f"{self.model} on {self.corpus}"
+
+    @property
+    def _subject(self) -> dict[str, Any]:
+        """The identity of model and corpus."""
+        subject: dict[str, Any] = self.header["index"]
+        return subject
+
+
+def begin_results(folder: Path, header: dict[str, Any], decides: dict[str, Any] | None = None) -> Results:
     """Where the results of a study lie, or are to lie.
 
     Args:
-        index: what is studied.
-        options: how.
-        held_out: identity of the held-out corpus; None for the index's own held-out documents.
+        folder: in which they get a folder of their own.
+        header: what was studied (``index``: the identity of model and corpus) and the ``options``.
+        decides: what tells it from others, if that is not the header: the same thing may have several names.
     """
-    header = {
-        "ffmem": __version__,
-        "index": index.manifest["identity"],
-        "options": options.to_json(),
-        "held_out": held_out,
-    }
-    # an index is what its files hold; a held-out text is what its identity says, wherever it lies
-    decides = header | {"index": index.manifest["files"], "options": options.to_json() | {"held_out": None}}
+    header = {"ffmem": __version__, **header}
+    decides = {"ffmem": __version__, **(decides or header)}
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:_KEY_LENGTH]
-    folder = index.folder / FOLDER / key
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / _HEADER, header | {"key": key})
-    return Results(folder, header | {"key": key})
+    own = folder / key
+    own.mkdir(parents=True, exist_ok=True)
+    write_json(own / HEADER, header | {"key": key})
+    return Results(own, header | {"key": key})
+
+
+def results_in(folder: str | Path) -> list[Path]:
+    """The folders of results that a folder is, or has beside it."""
+    folder = Path(folder)
+    if (folder / HEADER).is_file():
+        return [folder]
+    return sorted(path.parent for path in [*folder.glob(f"*/{HEADER}"), *folder.glob(f"{FOLDER}/*/{HEADER}")])
 
 
 def open_results(folder: str | Path) -> Results:
-    """The results that lie in a folder, or the only ones of an index.
+    """The results that lie in a folder, or the only ones beside an index.
 
     Args:
         folder: of an index, or of results.
@@ -115,30 +154,28 @@ def open_results(folder: str | Path) -> Results:
         InputError: there are none, or several.
         StoreError: they are damaged.
     """
-    folder = Path(folder)
-    beside = sorted(path.parent for path in folder.glob(f"{FOLDER}/*/{_HEADER}"))
-    found = [folder] if (folder / _HEADER).is_file() else beside
-    if len(found) != 1:
-        several = ", ".join(map(str, found))
+    there = results_in(folder)
+    if len(there) != 1:
+        several = ", ".join(map(str, there))
         raise InputError(
-            f"{folder} has {f'{len(found)} studies: {several}' if found else 'no results of a study'}",
+            f"{folder} has {f'{len(there)} studies: {several}' if there else 'no results of a study'}",
             "Expected an index with the results of one study, or the folder of results",
-            f"Name one of them, for example {found[0]}" if found else f"Make them: ffmem reproduce {folder}",
+            f"Name one of them, for example {there[0]}" if there else f"Make them: ffmem reproduce {folder}",
         )
     try:
-        return Results(found[0], parse_json((found[0] / _HEADER).read_bytes()))
+        return Results(there[0], parse_json((there[0] / HEADER).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{found[0] / _HEADER} is damaged: {error}",
-            "Expected a file as `ffmem reproduce` wrote it",
-            "Run `ffmem reproduce` again: it writes it anew",
+            f"{there[0] / HEADER} is damaged: {error}",
+            "Expected a file as `ffmem study` wrote it",
+            "Run the same `ffmem study` command again: it writes it anew",
         ) from error
 
 
 def plain(value: Any) -> Any:
     """As JSON has it: NaN and infinity become None."""
     if is_dataclass(value) and not isinstance(value, type | CellId):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, dict):
         return {str(name): plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -148,6 +185,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value) if isinstance(value, CellId) else value
+
+
+_READ = cattrs.Converter(forbid_extra_keys=False)
+_READ.register_structure_hook(CellId, lambda value, _: CellId.parse(value))
+_READ.register_structure_hook(float, lambda value, _: math.nan if value is None else float(value))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, cattrs.BaseValidationError):
+        return "; ".join(cattrs.transform_error(error)[:3])
+    return str(error)
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -1,0 +1,50 @@
+"""A report as one HTML page that needs nothing but itself, with each of its charts and tables as files beside it."""
+
+import json
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ffmem.store.files import atomic_write
+from ffmem.studies import charts
+from ffmem.studies.report import Report
+from ffmem.studies.results import as_csv
+from ffmem.version import __version__
+
+N_SHOWN = 12
+"""Rows of a table on a page; the file beside it has all."""
+
+
+def write_page(report: Report, folder: Path) -> Path:
+    """Write ``report.html`` into a folder, with ``figures/`` beside it: CSV, SVG and PNG of charts, CSV of tables and numbers.
+
+    Returns:
+        the page. It needs no network, and no other file.
+    """
+    beside = folder / "figures"
+    beside.mkdir(parents=True, exist_ok=True)
+    for name, chart in report.charts.items():
+        atomic_write(beside / f"{name}.csv", as_csv(charts.csv_rows(chart)))
+        for form in ("svg", "png"):
+            atomic_write(beside / f"{name}.{form}", charts.image(chart, form))
+    for name, table in report.tables.items():
+        atomic_write(beside / f"{name}.csv", as_csv(table.rows))
+    numbers = [{"item": name} | number.__dict__ for name, number in report.numbers]
+    atomic_write(beside / "numbers.csv", as_csv(numbers))
+    page = folder / "report.html"
+    atomic_write(page, html_of(report).encode())
+    return page
+
+
+def html_of(report: Report) -> str:
+    """The page."""
+    environment = Environment(loader=PackageLoader("ffmem.studies"), autoescape=True, undefined=StrictUndefined)
+    specs = {name: charts.spec(chart) for name, chart in report.charts.items()}
+    return environment.get_template("report.html").render(
+        report=report,
+        n_shown=N_SHOWN,
+        version=__version__,
+        script=Markup(charts.script().replace("</script", "<\\/script")),
+        specs=Markup(json.dumps(specs, sort_keys=True).replace("<", "\\u003c")),
+    )
