@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import ffmem
 from ffmem import render
-from ffmem.cli.app import FLAT, Json, app, show
+from ffmem.cli.app import FLAT, Json, show
 from ffmem.cli.options import Threads, TrustCode
 from ffmem.errors import InputError
 from ffmem.options import IndexOptions, RunOptions
@@ -16,7 +16,6 @@ from ffmem.studies.geva2021.options import FULL, StudyOptions
 from ffmem.studies.results import open_results
 
 
-@app.command
 def reproduce(
     source: str,
     corpus: str | None = None,
@@ -105,7 +104,6 @@ def _built(
         return build_index(model, corpora, out, options=options[0], run=options[1], encoding=encoding, progress=listen)
 
 
-@app.command
 def compare(first: str, /, *more: str, markdown: bool = False, json: Json = False) -> None:
     """The paper's numbers and those of one or more studies, side by side.
 
