@@ -3,13 +3,12 @@
 from dataclasses import replace
 from typing import Annotated
 
-from ffmem.studies.kobayashi2020.study import STUDY as KOBAYASHI2020
-
 from ffmem import render
 from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.cli.app import FLAT, Json, show
 from ffmem.cli.studying import StudyRun, run_named
 from ffmem.studies.geva2021.options import FULL, StudyOptions
+from ffmem.studies.kobayashi2020.study import STUDY as KOBAYASHI2020
 from ffmem.studies.markdown import claims_table, numbers_table
 from ffmem.studies.markdown import markdown as as_markdown
 from ffmem.studies.report import report_of
