@@ -1,4 +1,4 @@
-"""Where results lie: a folder named by what decided them, beside an index; one file for each experiment; typed, there and back."""
+"""Where results lie: a folder named by what decided them, beside an index; a file for each experiment; typed, there and back."""
 
 import csv
 import hashlib
@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from safetensors.numpy import save
 from ffmem.errors import InputError, StoreError
 from ffmem.ids import CellId
 from ffmem.store.files import atomic_write, map_arrays, parse_json, write_json
+from ffmem.store.reader import Index, open_index
 from ffmem.version import __version__
 
 FOLDER = "results"
@@ -96,6 +98,15 @@ class Findings:
         value = self.values[name]
         assert isinstance(value, result), (name, type(value))
         return value
+
+    @cached_property
+    def index(self) -> Index:
+        """The index that was studied: the results lie beside it.
+
+        Raises:
+            StoreError: there is none.
+        """
+        return open_index(self.folder.resolve().parents[1])
 
     @property
     def model(self) -> str:

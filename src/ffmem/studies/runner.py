@@ -7,13 +7,15 @@ from ffmem.studies.results import COSTS, HEADER, Findings, Results
 from ffmem.studies.study import Experiment, Stage, StageListener, Study, Subject, study_named
 
 
-def run_study(study: Study[Any], subject: Subject, options: Any, progress: StageListener = lambda _: None) -> Results:
+def run_study(
+    study: Study[Any], subject: Subject, options: Any = None, progress: StageListener = lambda _: None
+) -> Results:
     """Every experiment of a study that its subject can be asked.
 
     Args:
         study: which.
         subject: what is studied.
-        options: of this study: an instance of `Study.options`.
+        options: of this study: an instance of `Study.options`; by default what those are by default.
         progress: called as the study goes on.
 
     Returns:
@@ -22,18 +24,21 @@ def run_study(study: Study[Any], subject: Subject, options: Any, progress: Stage
     Raises:
         InputError: the subject lacks something that the study needs.
     """
-    shared = study.begin(subject, options, progress)
+    shared = study.begin(subject, study.options() if options is None else options, progress)
     results: Results = shared.results
     costs = results.load(COSTS, dict[str, float]) if COSTS in results else {}
     for experiment in _experiments(study, shared):
         if experiment.name in results:
             progress(Stage(experiment.name, 1, 1))
-            continue
-        begin = time.monotonic()
-        progress(Stage(experiment.name, 0, 0))
-        results.save(experiment.name, experiment.run(shared, progress))
-        costs[experiment.name] = round(time.monotonic() - begin, 1)
-        results.save(COSTS, costs)
+        else:
+            begin = time.monotonic()
+            progress(Stage(experiment.name, 0, 0))
+            results.save(experiment.name, experiment.run(shared, progress))
+            costs[experiment.name] = round(time.monotonic() - begin, 1)
+            results.save(COSTS, costs)
+        if experiment.parts:
+            for path in results.folder.glob(f"{experiment.parts}*"):
+                path.unlink()
     return results
 
 

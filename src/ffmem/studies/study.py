@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import ffmem.studies
 from ffmem.corpus.documents import Corpus
 from ffmem.errors import InputError
+from ffmem.index.verify import load_indexed_model
 from ffmem.models.transformer import Transformer
 from ffmem.store.reader import Index
 from ffmem.studies.exhibit import Exhibit
@@ -55,6 +56,11 @@ class Subject:
     texts: Sequence[str] = ()
     """The names of the corpora, for a study that reads files of its own kind."""
 
+    @classmethod
+    def of_index(cls, index: Index, *corpora: Corpus) -> "Subject":
+        """The model that an index was made of."""
+        return cls(lambda: load_indexed_model(index), index.folder, index, corpora)
+
 
 class Context(Protocol):
     """What the experiments of a study share: made by `Study.begin`, and handed to each of them."""
@@ -78,6 +84,8 @@ class Experiment(Generic[Shared]):
     """A frozen dataclass: it goes to disk and comes back as the same."""
     run: Callable[[Shared, StageListener], Any]
     """Gives the result. It may keep parts of its own in the results, so that a run that was stopped goes on."""
+    parts: str = ""
+    """What the names of such files begin with: they are deleted when the result is there."""
 
 
 @dataclass(frozen=True)

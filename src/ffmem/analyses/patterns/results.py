@@ -64,7 +64,7 @@ class Control:
 class ChanceRate:
     """In how many units of random prefixes a pattern is claimed."""
 
-    kind: Kind | Literal["any"]
+    kind: Literal[Kind, "any"]
     before: Estimate
     """By the paper's rule alone: enough of them share something."""
     after: Estimate

@@ -1,0 +1,166 @@
+"""The experiments of Geva, Schuster, Berant and Levy (EMNLP 2021), on the model of an index."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, prefixes_of_text
+from ffmem.corpus.documents import Corpus
+from ffmem.corpus.registry import open_corpus
+from ffmem.errors import InputError
+from ffmem.index.request import Request, text_source
+from ffmem.index.text.writer import write_text
+from ffmem.models.base import Projection
+from ffmem.models.transformer import Transformer
+from ffmem.options import IndexOptions
+from ffmem.store.reader import Index
+from ffmem.store.text import TextReader
+from ffmem.studies.geva2021.options import StudyOptions
+from ffmem.studies.results import FOLDER, Findings, Results, begin_results
+from ffmem.studies.study import StageListener, Study, Subject
+
+_HELD_OUT_SENTENCES = 50_000
+"""Most sentences that are read of another corpus."""
+_VALUE_PROJECTIONS: tuple[Projection, ...] = ("raw", "folded", "adaptive", "final-norm")
+
+
+class Geva2021:
+    """What the experiments share: the index, its model, its held-out text.
+
+    Args:
+        index: a finished index.
+        options: what is sampled.
+        subject: where the model comes from.
+        held_out: a corpus instead of the index's own held-out documents, ready to be read.
+    """
+
+    def __init__(self, index: Index, options: StudyOptions, subject: Subject, held_out: Corpus | None = None) -> None:
+        self.index, self.options = index, options
+        self.index_options = IndexOptions(**index.manifest["identity"]["options"])
+        self._subject, self._corpus = subject, held_out
+        self.results = _results(index, options, held_out)
+
+    @cached_property
+    def model(self) -> Transformer:
+        """The model of the index, loaded when the first experiment asks for it."""
+        return self._subject.model()
+
+    @cached_property
+    def prefixes(self) -> Prefixes:
+        """The random prefixes of held-out text."""
+        n, seed = self.options.prefixes, self.options.seed
+        if self._corpus is None:
+            return held_out_prefixes(self.index, n, seed=seed)
+        text = self._held_out_text(self._corpus)
+        return prefixes_of_text(text, 0, text.n_all_sentences, n, seed=seed)
+
+    def _held_out_text(self, corpus: Corpus) -> TextReader:
+        """The text of another corpus, in the model's tokens, cut as the index was."""
+        folder: Path = self.results.folder / "held-out"
+        if not (folder / "tokenizer.json").exists():
+            folder.mkdir(exist_ok=True)
+            options = replace(self.index_options, holdout=0.0, max_tokens=None, max_sentences=_HELD_OUT_SENTENCES)
+            write_text(folder, text_source(self.model, Request("", None, (corpus,), options)), options)
+        return TextReader(folder)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the model predicts the next token of a text, which all but the patterns and the accounting need."""
+        return _predicts(self.index)
+
+    @property
+    def value_projections(self) -> tuple[Projection, ...]:
+        """Those that values are read by; the index's own first."""
+        own: Projection = self.index.manifest["projection"]
+        all_there_are = self.index.manifest["model"]["projections"]
+        return (own, *(one for one in _VALUE_PROJECTIONS if one in all_there_are and one != own))
+
+
+def _predicts(index: Index) -> bool:
+    facts = index.manifest["model"]
+    return bool(facts["causal"]) and not any(layer["stack"] for layer in facts["layers"])
+
+
+def _results(index: Index, options: StudyOptions, held_out: Corpus | None) -> Results:
+    """An index is what its files hold; a held-out text is what its identity says, wherever it lies."""
+    identity = None if held_out is None else held_out.identity()
+    chosen = options.to_json()
+    return begin_results(
+        index.folder / FOLDER,
+        {"study": STUDY.name, "index": index.manifest["identity"], "options": chosen, "held_out": identity},
+        {"index": index.manifest["files"], "options": chosen | {"held_out": None}, "held_out": identity},
+    )
+
+
+def _begin(subject: Subject, options: StudyOptions, _: StageListener) -> Geva2021:
+    if subject.index is None:
+        raise InputError(
+            "the study geva2021 is given no index",
+            "Expected an index of the model's cells, for their triggers",
+            "Make one: ffmem index MODEL CORPUS --out FOLDER",
+        )
+    if len(subject.corpora) > 1:
+        raise InputError(
+            f"the study geva2021 is given {len(subject.corpora)} corpora",
+            "Expected one at most, for held-out text",
+            "Give one of them",
+        )
+    subject.index.check_whole("a study of the paper's experiments")
+    held_out = subject.corpora[0] if subject.corpora else None
+    if held_out is None and options.held_out is not None:
+        held_out = open_corpus(options.held_out)
+    if held_out is not None:
+        held_out.settle(subject.index.folder / FOLDER, None)
+    shared = Geva2021(subject.index, options, subject, held_out)
+    if shared.predicts:
+        shared.prefixes  # noqa: B018 (that there is no held-out text is found out before the first experiments)
+    return shared
+
+
+def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
+    index, held_out = findings.index, findings.header["held_out"]
+    counts, facts, identity = index.manifest["counts"], index.manifest["model"], findings.header["index"]
+    yield "model", f"{findings.model}, weights {identity['model']['weights_sha256'][:12]}"
+    gated = ", gated" if facts["gated"] else ""
+    yield "cells", f"{index.n_cells:,}: {index.cells.describe()}; {facts['activation']}{gated}"
+    read_by = ", ".join(projections(findings)) or index.manifest["projection"]
+    yield "vocabulary", f"{facts['d_vocab']:,} tokens; values read by the projection {read_by}"
+    yield "indexed", f"{counts['n_sentences']:,} sentences, {counts['n_tokens']:,} tokens of {findings.corpus}"
+    n, documents = counts["n_sentences_held_out"], counts["n_documents_held_out"]
+    kept_back = f"{n:,} sentences of {documents:,} documents that the index does not hold"
+    yield "held out", held_out["name"] if held_out else kept_back
+    yield "seed", str(findings.header["options"]["seed"])
+
+
+def projections(findings: Findings) -> list[str]:
+    """By which values were read, the index's own first."""
+    own = findings.index.manifest["projection"]
+    names = [name.removeprefix("agreement-") for name in findings.values if name.startswith("agreement-")]
+    return sorted(names, key=lambda one: (one != own, one))
+
+
+def _left_out(findings: Findings) -> Iterator[str]:
+    if not _predicts(findings.index):
+        yield (
+            f"{findings.model} does not predict the next token of a text, so the experiments on values, changed triggers and "
+            "predictions do not apply to it."
+        )
+
+
+STUDY: Study[Geva2021] = Study(
+    name="geva2021",
+    kicker="Feed-forward layers as key-value memories",
+    paper="Geva, Schuster, Berant and Levy, EMNLP 2021",
+    intro=(
+        "The experiments of Geva, Schuster, Berant and Levy (EMNLP 2021) on this model and this text, beside the paper's "
+        "numbers. The paper's model has 16 layers of 4,096 ReLU cells and was trained on 100 million words of WikiText-103; "
+        "where this one differs in size, text or vocabulary, equal numbers are not to be expected: what can be compared are "
+        "shapes."
+    ),
+    note="In brackets: 95 % intervals. ~ marks numbers read off the paper's figures; - stands where it gives none.",
+    options=StudyOptions,
+    begin=_begin,
+    facts=_facts,
+    left_out=_left_out,
+)
