@@ -18,7 +18,7 @@ from ffmem.index.verify import load_indexed_model
 from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
-from ffmem.store.paths import StorePaths
+from ffmem.store.arrays import StorePaths
 from ffmem.store.reader import Index, open_index
 from ffmem.studies.page import write_page
 from ffmem.studies.report import Report, report_of
@@ -45,7 +45,7 @@ class StudyRun:
     """Of files of text that are read, as for `ffmem index`."""
     quiet: bool = False
     """Print no progress."""
-    loading: Annotated[ModelOptions, FLAT] = ModelOptions()
+    loading: Annotated[ModelOptions, FLAT] = ModelOptions()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Named:
             return load(self.source, self.run.loading)
         trusted = self.run.loading.trust_remote_code
         return load_indexed_model(
-            self.index, self.run.model, self.index.manifest.options.device, trust_remote_code=trusted
+            self.index, self.run.model, IndexOptions(**self.index.manifest["identity"]["options"]).device, trust_remote_code=trusted
         )
 
     @property
@@ -144,6 +144,7 @@ def run_named(study: Study[Any], source: str, texts: Sequence[str], options: Any
         index=named.index,
         corpora=[open_corpus(text, run.field, run.encoding) for text in read],
         texts=read,
+        encoding=run.encoding,
     )
     with render.study_progress(run.quiet) as listen, torch_threads(run.loading.threads):
         results = run_study(study, subject, options, listen)

@@ -55,6 +55,8 @@ class Subject:
     corpora: Sequence[Corpus] = ()
     texts: Sequence[str] = ()
     """The names of the corpora, for a study that reads files of its own kind."""
+    encoding: str = "utf-8"
+    """Of files of text that options name."""
 
     @classmethod
     def of_index(cls, index: Index, *corpora: Corpus) -> "Subject":

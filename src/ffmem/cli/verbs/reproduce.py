@@ -8,7 +8,6 @@ from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.cli.app import FLAT, Json, show
 from ffmem.cli.studying import StudyRun, run_named
 from ffmem.studies.geva2021.options import FULL, StudyOptions
-from ffmem.studies.kobayashi2020.study import STUDY as KOBAYASHI2020
 from ffmem.studies.markdown import claims_table, numbers_table
 from ffmem.studies.markdown import markdown as as_markdown
 from ffmem.studies.report import report_of
@@ -62,7 +61,7 @@ def reproduce_attention(
     json
         Print the numbers as one JSON document.
     """
-    report, page = run_named(KOBAYASHI2020, model, corpus, study, run)
+    report, page = run_named(study_named("kobayashi2020"), model, corpus, study, run)
     show(report.to_json() | {"page": str(page)} if json else render.study(report, page))
 
 
