@@ -1,5 +1,6 @@
 """Commands about attention: weights beside norms, other weights in their place, and one map with the memories."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -206,22 +207,27 @@ def reproduce_attention(
     """
     from ffmem.corpus.registry import open_corpus
     from ffmem.extras import extra_module
-    from ffmem.studies.kobayashi2020.experiments import reproduce_attention as run
 
     for package in ("altair", "vl_convert", "jinja2"):
         extra_module(package, "report", "the page cannot be written")
-    from ffmem.studies.kobayashi2020.page import headlines, shapes, write_attention_report
+    from ffmem.studies.kobayashi2020.findings import EXPERIMENT, AttentionFindings
+    from ffmem.studies.kobayashi2020.study import STUDY, write_results
+    from ffmem.studies.markdown import claims_table, numbers_table
+    from ffmem.studies.page import write_page
+    from ffmem.studies.report import report_of
+    from ffmem.studies.runner import run_study
+    from ffmem.studies.study import Subject
 
-    opened = open_corpus(corpus, field, encoding)
-    opened.settle(out, None)
-    loaded = options.load(model)
+    subject = Subject(lambda: options.load(model), out, corpora=(open_corpus(corpus, field, encoding),))
     with render.steps(quiet) as listen:
-        found = run(loaded, opened, study, listen)
-    page = write_attention_report(found, out)
+        results = run_study(STUDY, subject, study, lambda stage: listen(stage.experiment, stage.done, stage.total))
+    found, report = results.load(EXPERIMENT, AttentionFindings), report_of(results)
+    write_results(found, out)
+    page = write_page(report, out)
     if json:
-        show(found.to_json() | {"page": str(page)})
+        show(asdict(found) | {"page": str(page)})
     else:
-        show(render.attention_study(list(headlines(found)), list(shapes(found)), page))
+        show(render.attention_study(numbers_table([report]), claims_table([report], why=True), page))
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -13,16 +13,11 @@ def study(found: Findings, page: Path) -> str:
     return f"{comparison([found])}\n\nThe page: {page}"
 
 
-def attention_study(numbers: Sequence[Headline], claims: Sequence[Shape], page: Path) -> str:
+def attention_study(
+    numbers: Sequence[tuple[str, ...]], claims: Sequence[tuple[str, ...]], page: Path
+) -> str:
     """What a study of attention found, what the papers' claims came to, and where its page is."""
-    tables = (
-        (("", "quantity", "paper", "here"), [(one.item, one.quantity, one.paper, one.text()) for one in numbers]),
-        (
-            ("", "what the papers saw", "here", "because"),
-            [(one.item, one.claim, "yes" if one.holds else "not shown", one.why) for one in claims],
-        ),
-    )
-    return "\n\n".join(_plain(head, rows) for head, rows in tables) + f"\n\nThe page: {page}"
+    return "\n\n".join(_plain(head, rows) for head, *rows in (numbers, claims)) + f"\n\nThe page: {page}"
 
 
 def comparison(studies: Sequence[Findings], *, markdown: bool = False) -> str:
