@@ -74,7 +74,10 @@ class Named:
             return load(self.source, self.run.loading)
         trusted = self.run.loading.trust_remote_code
         return load_indexed_model(
-            self.index, self.run.model, IndexOptions(**self.index.manifest["identity"]["options"]).device, trust_remote_code=trusted
+            self.index,
+            self.run.model,
+            IndexOptions(**self.index.manifest["identity"]["options"]).device,
+            trust_remote_code=trusted,
         )
 
     @property

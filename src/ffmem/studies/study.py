@@ -103,6 +103,11 @@ class Chapter(Generic[Shared]):
     exhibits: tuple[Exhibit[Findings], ...]
 
 
+def no_experiments(_: Any) -> tuple[()]:
+    """Of a chapter whose exhibits show what another chapter measures."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Study(Generic[Shared]):
     """The experiments of a paper."""
