@@ -168,7 +168,8 @@ def _chapters(study: str) -> tuple[Any, ...]:
 
 def study_names() -> list[str]:
     """Every study that there is."""
-    return sorted(found.name for found in iter_modules(ffmem.studies.__path__) if found.ispkg)
+    folders = (Path(path) for path in ffmem.studies.__path__)
+    return sorted(file.parent.name for folder in folders for file in folder.glob("*/study.py"))
 
 
 @cache
