@@ -13,9 +13,7 @@ def study(found: Findings, page: Path) -> str:
     return f"{comparison([found])}\n\nThe page: {page}"
 
 
-def attention_study(
-    numbers: Sequence[tuple[str, ...]], claims: Sequence[tuple[str, ...]], page: Path
-) -> str:
+def attention_study(numbers: Sequence[tuple[str, ...]], claims: Sequence[tuple[str, ...]], page: Path) -> str:
     """What a study of attention found, what the papers' claims came to, and where its page is."""
     return "\n\n".join(_plain(head, rows) for head, *rows in (numbers, claims)) + f"\n\nThe page: {page}"
 

@@ -20,7 +20,9 @@ from ffmem.studies.verdicts import every, exceeds, falls_below, is_greater
 _PAPER_CORRELATIONS = {"[CLS]": "~ -0.34", "[SEP]": "~ -0.69", POINTS: "~ -0.25", OTHER: "~ -0.06"}
 
 
-def _by_category(values: Callable[[AttentionFindings], list[Estimate]], findings: Findings) -> list[tuple[str, Estimate]]:
+def _by_category(
+    values: Callable[[AttentionFindings], list[Estimate]], findings: Findings
+) -> list[tuple[str, Estimate]]:
     found = attention_of(findings)
     return list(zip(found.categories, values(found), strict=True))
 
@@ -38,7 +40,6 @@ def _claimed(findings: Findings) -> list[str]:
     """The categories that the paper speaks of, as far as the texts have them."""
     found, there = attention_of(findings), dict(_correlations(findings))
     return [name for name in (*found.special, POINTS) if name in there]
-
 
 
 def _share_reading(findings: Findings) -> str:

@@ -71,9 +71,7 @@ class AttentionFindings:
     @property
     def sample(self) -> str:
         """How much was read, in words."""
-        return (
-            f"{self.n_texts:,} texts, {self.n_tokens:,} tokens, {len(self.layers)} layers x {self.n_heads} heads"
-        )
+        return f"{self.n_texts:,} texts, {self.n_tokens:,} tokens, {len(self.layers)} layers x {self.n_heads} heads"
 
     def rows(self, layer: int, series: str, value: Estimate | float) -> list[Row]:
         """The row of a chart over layers: none for what there was nothing to estimate from."""

@@ -48,7 +48,9 @@ def _charts(findings: Findings) -> Iterator[Chart]:
         | {"value": float(np.mean(heads)), "low": min(heads), "high": max(heads), "n": len(heads)}
         for layer, heads in enumerate(found.variation)
     ]
-    rows += [row for layer, one in enumerate(found.stream_variation) for row in found.rows(layer, "‖x‖, the stream", one)]
+    rows += [
+        row for layer, one in enumerate(found.stream_variation) for row in found.rows(layer, "‖x‖, the stream", one)
+    ]
     yield Chart(
         "variation",
         "How much ‖f(x)‖ varies over tokens: coefficient of variation, mean and range over heads; and that of the stream.",
