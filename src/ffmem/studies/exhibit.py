@@ -63,7 +63,8 @@ class Chart:
     form: Literal["lines", "boxes", "shares", "bars", "points", "scatter"]
     rows: Sequence[Row]
     """lines: layer, name, series, value, low, high[, n]. boxes: layer, name, q5, q25, q50, q75, q95. shares: as lines, stacked.
-    bars: category, value, low, high, n. points: middle, from, to, series, value, low, high, n. scatter: middle, name, series, value, low, high, n."""
+    bars: category, value, low, high, n. points: middle, from, to, series, value, low, high, n.
+    scatter: middle, name, series, value, low, high, n."""
     y_title: str
     x_title: str = "layer"
     percent: bool = True

@@ -1,4 +1,4 @@
-"""Where results lie: a folder named by what decided them, beside an index; one file for each experiment; typed, there and back."""
+"""Where results lie: a folder named by what decided them; in it a file for each experiment, typed, there and back."""
 
 import csv
 import hashlib

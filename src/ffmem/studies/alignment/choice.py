@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ffmem.analyses.alignment.extract import READINGS
+from ffmem.analyses.alignment.extract import READINGS, Reading
 from ffmem.analyses.intervals import Estimate
 from ffmem.studies.alignment.findings import Correlation, Row, is_there, place_name, study_in
 from ffmem.studies.alignment.gains import COLUMNS, best, mean_rate, rate, sample_of
@@ -15,20 +15,25 @@ from ffmem.studies.verdicts import Verdict, falls_below, in_order, is_greater
 _PAPER_LAYER = ("-", "83.0 %", "-", "25.0 %")
 _PAPER_HEAD = ("-", "87.1 %", "-", "35.5 %")
 """Means over 5 seeds that the official notebook prints, of `gains.COLUMNS`."""
-_PAPER_SPEARMAN = {"AWO": "0.56", "AWI": "-0.44"}
-_PAPER_PEARSON = {"AWO": "0.55", "AWI": "-0.52"}
+_PAPER_SPEARMAN: dict[Reading, str] = {"AWO": "0.56", "AWI": "-0.44"}
+_PAPER_PEARSON: dict[Reading, str] = {"AWO": "0.55", "AWI": "-0.52"}
 
 
-def _correlations(findings: Findings) -> dict[str, Correlation]:
+_SIGNS: tuple[tuple[Reading, int, str], ...] = (("AWI", -1, "fewer"), ("AWO", 1, "more"))
+"""What the paper saw: the sign of the correlation with each reading, and what it says of errors."""
+
+
+def _correlations(findings: Findings) -> dict[Reading, Correlation]:
     return {one.reading: one for one in study_in(findings).correlations}
 
 
 def _reading(findings: Findings) -> str:
     study = study_in(findings)
     told = ", ".join(f"{reading} {one.spearman:.2f}" for reading, one in _correlations(findings).items())
+    given, predicted = (best(study.layers("norms", reading)).name for reading in READINGS)
     return (
-        f"The highest mean norm has the layer {place_name(study.layer, None)} and the head {place_name(*study.head)}; the best layer "
-        f"by norms is {best(study.layers('norms', 'AWI')).name} with AWI and {best(study.layers('norms', 'AWO')).name} with AWO. "
+        f"The layer with the highest mean norm is {place_name(study.layer, None)}, the head {place_name(*study.head)}; the "
+        f"best layer by norms is {given} with AWI and {predicted} with AWO. "
         f"Spearman's correlation of error rate and mean norm over heads: {told}."
     )
 
@@ -75,7 +80,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         f"error rate by norms {rate(head)}, mean of heads {100 * mean_rate(heads):.1f} %, best head {rate(best(heads))}",
     )
     correlations = _correlations(findings)
-    for reading, sign, word in (("AWI", -1, "fewer"), ("AWO", 1, "more")):
+    for reading, sign, word in _SIGNS:
         one = correlations[reading]
         yield Claim(
             f"heads with a higher mean norm make {word} errors, read with {reading}",
@@ -112,10 +117,11 @@ CHAPTER = Chapter(
             name="5, choice",
             title="Can the layer be chosen by its norm?",
             question="Without gold links: is the layer or head that contributes most the one that aligns?",
-            definition="""The mean norm of a layer or head is the mean over all target and source tokens of all pairs of its norms. The
-                layer and the head with the highest are chosen; over heads, the mean norm is correlated with the error rate by norms.""",
-            conclude="""Heads of one model are few, and those of one layer have similar norms: a correlation over them has no interval,
-                and can follow from which layers align.""",
+            definition="""The mean norm of a layer or head is the mean over all target and source tokens of all pairs
+                of its norms. The layer and the head with the highest are chosen; over heads, the mean norm is
+                correlated with the error rate by norms.""",
+            conclude="""Heads of one model are few, and those of one layer have similar norms: a correlation over them
+                has no interval, and can follow from which layers align.""",
             applies=is_there,
             reading=_reading,
             sample=sample_of,

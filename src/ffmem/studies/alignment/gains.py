@@ -32,7 +32,10 @@ def right(study: AlignmentStudy) -> str:
     """What counts as right, in words."""
     if study.against == "gold":
         return "against gold links"
-    return "against silver links, those of eflomal, which learned from the same text: an error rate says how far two machines differ"
+    return (
+        "against silver links, those of eflomal, which learned from the same text: an error rate says how far two machines "
+        "differ"
+    )
 
 
 def best(rows: list[Row]) -> Row:
@@ -126,12 +129,13 @@ CHAPTER = Chapter(
             name="5, norms",
             title="Do norms find links better than weights?",
             question="Is the largest ‖alpha f(x)‖ of a target word more often its translation than the largest alpha?",
-            definition="""Each target word is linked to the source word with the largest entry of its row, or to none where </s> has
-                the largest. Weights: alpha, and of a layer their mean over heads; norms: ‖alpha f(x)‖, and of a layer ‖the sum over
-                heads‖. A row of the decoder speaks for the word that it was given (AWI) or for the one that it predicts (AWO). AER is
-                1 - (links that are sure + links that are possible) / (links + sure links).""",
-            conclude="""Intervals draw pairs anew, the same for both measures; they say nothing of other models, or of another
-                training of this one.""",
+            definition="""Each target word is linked to the source word with the largest entry of its row, or to none
+                where </s> has the largest. Weights: alpha, and of a layer their mean over heads; norms: ‖alpha f(x)‖,
+                and of a layer ‖the sum over heads‖. A row of the decoder speaks for the word that it was given (AWI)
+                or for the one that it predicts (AWO). AER is 1 - (links that are sure + links that are possible) /
+                (links + sure links).""",
+            conclude="""Intervals draw pairs anew, the same for both measures; they say nothing of other models, or of
+                another training of this one.""",
             applies=is_there,
             reading=_reading,
             sample=sample_of,

@@ -21,8 +21,8 @@ def _bests(findings: Findings) -> tuple[Row, Row]:
 def _reading(findings: Findings) -> str:
     given, predicted = _bests(findings)
     return (
-        f"By norms, the layer that best links the word it was given (AWI) errs in {rate(given)}, the one that best links the word "
-        f"it predicts (AWO) in {rate(predicted)}."
+        f"By norms, the layer that best links the word it was given (AWI) errs in {rate(given)}, the one that best links "
+        f"the word it predicts (AWO) in {rate(predicted)}."
     )
 
 
@@ -95,9 +95,10 @@ CHAPTER = Chapter(
             order=5.2,
             name="5, layers",
             title="Which layer aligns, and with which word?",
-            question="Where in the decoder are the links, and do its rows speak for the word that it was given or the one it predicts?",
-            definition="""The error rate of every layer, all heads together, and of every head by itself, by weights and norms and with
-                both readings.""",
+            question="""Where in the decoder are the links, and do its rows speak for the word that it was given or
+                the one it predicts?""",
+            definition="""The error rate of every layer, all heads together, and of every head by itself, by weights
+                and norms and with both readings.""",
             conclude="Where links are in this model; the paper's decoder has six layers.",
             applies=is_there,
             reading=_reading,

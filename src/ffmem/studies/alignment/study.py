@@ -40,10 +40,10 @@ STUDY: Study[Context] = Study(
     kicker="Attention is not only a weight",
     paper="Kobayashi, Kuribayashi, Yokoi and Inui (EMNLP 2020, section 5)",
     intro=(
-        "The experiment of Kobayashi, Kuribayashi, Yokoi and Inui (EMNLP 2020, section 5) on this model: word alignments from the "
-        "cross-attention of a translation model, by weights and by norms, beside the paper's numbers. Theirs are means over five "
-        "German-English Transformers of 6 + 6 layers trained on Europarl; where this model or this text differs, equal numbers are "
-        "not to be expected: what can be compared are shapes."
+        "The experiment of Kobayashi, Kuribayashi, Yokoi and Inui (EMNLP 2020, section 5) on this model: word alignments from "
+        "the cross-attention of a translation model, by weights and by norms, beside the paper's numbers: means over "
+        "five German-English Transformers of 6 + 6 layers trained on Europarl. Where this model or this text differs, equal "
+        "numbers are not to be expected: what can be compared are shapes."
     ),
     note="In brackets: 95 % intervals, by drawing pairs anew. The paper's numbers are those that its official notebook prints.",
     options=AlignmentOptions,

@@ -47,8 +47,9 @@ CHAPTER = Chapter(
             name="5, systems",
             title="How well do others align these pairs?",
             question="What do aligners that learn from pairs of sentences alone come to, on the same pairs?",
-            definition="""eflomal and fast_align, as sil-thot has written them anew, where they are installed; and whatever links were
-                given. One direction: at most one link for each target word; symmetrised: both directions, by grow-diag-final-and.""",
+            definition="""eflomal and fast_align, as sil-thot has written them anew, where they are installed; and
+                whatever links were given. One direction: at most one link for each target word; symmetrised: both
+                directions, by grow-diag-final-and.""",
             conclude="The aligners learn from the very pairs that they are scored on, which attention does not.",
             applies=lambda findings: is_there(findings) and bool(study_in(findings).others),
             reading=_reading,
