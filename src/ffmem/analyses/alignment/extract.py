@@ -5,7 +5,7 @@ output", the row speaks for the word that it predicts; with AWI, "align with inp
 et al. 2020, section 5; Shift-Att in Chen et al. 2020).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +29,8 @@ Measure = Literal["weights", "norms"]
 ‖sum of alpha f(x) over heads‖."""
 Reading = Literal["AWI", "AWO"]
 """Whom a row of the decoder speaks for: its input, or its output."""
+MEASURES: tuple[Measure, ...] = ("weights", "norms")
+READINGS: tuple[Reading, ...] = ("AWI", "AWO")
 WHOLE_LAYER = 0
 """The place of a layer itself, before its heads."""
 
@@ -64,12 +66,51 @@ class Extraction:
 
     sources: dict[tuple[Measure, Reading], list[Int16[np.ndarray, "layers heads_and_one _words"]]]
     """For each pair the source word of each target word, or `maps.NO_LINK`; the layer itself stands before its heads."""
-    mean_norms: Float[np.ndarray, "layers heads_and_one"]
-    """The mean over all cells of all maps of norms: all that is asked to choose a layer or a head without gold links."""
+    norm_sums: Float[np.ndarray, "*layers_heads_and_one"]
+    """The sum over all cells of all maps of norms."""
+    n_cells: int
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs that were read."""
+        return len(next(iter(self.sources.values()), []))
+
+    @property
+    def mean_norms(self) -> Float[np.ndarray, "layers heads_and_one"]:
+        """The mean over all cells: all that is asked to choose a layer or a head without gold links."""
+        means: np.ndarray = self.norm_sums / self.n_cells
+        return means
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it, to be kept; see `from_arrays`."""
+        links = {"/".join(which): np.concatenate(parts, axis=2) for which, parts in self.sources.items()}
+        n_words = [part.shape[2] for part in next(iter(self.sources.values()))]
+        return {
+            **links,
+            "n_words": np.array(n_words),
+            "norm_sums": self.norm_sums,
+            "n_cells": np.array([self.n_cells]),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Extraction":
+        """What `arrays` gave."""
+        ends = np.cumsum(arrays["n_words"])[:-1]
+        sources: dict[tuple[Measure, Reading], list[np.ndarray]] = {
+            (measure, reading): np.split(np.array(arrays[f"{measure}/{reading}"]), ends, axis=2)
+            for measure in MEASURES
+            for reading in READINGS
+        }
+        return cls(sources, np.array(arrays["norm_sums"]), int(arrays["n_cells"][0]))
 
 
 def extract(
-    model: Transformer, pairs: Sequence[Pair], on_pair: Callable[[int, int], None] = lambda _done, _all: None
+    model: Transformer,
+    pairs: Sequence[Pair],
+    on_pair: Callable[[int, int], None] = lambda _done, _all: None,
+    *,
+    begun: Extraction | None = None,
+    keep: Callable[[Extraction], None] = lambda _: None,
 ) -> Extraction:
     """Links by the largest entry of each target word's row: one for each, or none where </s> has the largest.
 
@@ -77,6 +118,8 @@ def extract(
         model: an encoder-decoder.
         pairs: what is aligned.
         on_pair: called with the pairs that are done, and how many there are.
+        begun: of the first pairs, to go on from.
+        keep: called after each pair with what there is so far; its lists grow later.
 
     Raises:
         InputError: the model has no cross-attention, or a pair is longer than its context.
@@ -84,23 +127,27 @@ def extract(
     Cost: a forward pass for each pair, and its maps.
     """
     check_has_cross_attention(model)
-    sources: dict[tuple[Measure, Reading], list[np.ndarray]] = {}
-    sums, n_cells = np.zeros(()), 0
-    for number, pair in enumerate(pairs, 1):
-        tokens = tokens_of(model, pair, number)
-        maps = cross_maps(model, tokens)
-        norms = _with_layers(maps.layer_norms, maps.norms)
-        sums = sums + norms.sum((2, 3))
-        n_cells += norms.shape[2] * norms.shape[3]
-        stacks: dict[Measure, np.ndarray] = {
-            "weights": _with_layers(maps.weights.mean(1), maps.weights),
-            "norms": norms,
-        }
-        for measure, stack in stacks.items():
-            for reading, found in read_maps(stack, tokens, len(pair.source), len(pair.target)).items():
-                sources.setdefault((measure, reading), []).append(found)
+    so_far = begun or Extraction({}, np.zeros(()), 0)
+    for number, pair in enumerate(pairs[so_far.n_pairs :], so_far.n_pairs + 1):
+        so_far = _with_pair(so_far, model, pair, number)
+        keep(so_far)
         on_pair(number, len(pairs))
-    return Extraction(sources, sums / n_cells)
+    return so_far
+
+
+def _with_pair(so_far: Extraction, model: Transformer, pair: Pair, number: int) -> Extraction:
+    tokens = tokens_of(model, pair, number)
+    maps = cross_maps(model, tokens)
+    norms = _with_layers(maps.layer_norms, maps.norms)
+    stacks: dict[Measure, np.ndarray] = {
+        "weights": _with_layers(maps.weights.mean(1), maps.weights),
+        "norms": norms,
+    }
+    for measure, stack in stacks.items():
+        for reading, found in read_maps(stack, tokens, len(pair.source), len(pair.target)).items():
+            so_far.sources.setdefault((measure, reading), []).append(found)
+    n_cells = norms.shape[2] * norms.shape[3]
+    return Extraction(so_far.sources, so_far.norm_sums + norms.sum((2, 3)), so_far.n_cells + n_cells)
 
 
 def read_maps(

@@ -142,10 +142,11 @@ CHAPTER = Chapter(
             name="4.2",
             title="Weight against norm, by category of tokens",
             question="Do special tokens and punctuation add as much as their weight says?",
-            definition="""For each text and head: the sum over tokens of a category of alpha (of ‖alpha f(x)‖), mean over queries;
-                norms as a share of those of all tokens. Mean over heads, then over the texts that have the category.""",
-            conclude="""Where a category's weight is far above its norm, attention to it is near to doing nothing. A norm has no
-                direction: vectors that cancel one another count in full.""",
+            definition="""For each text and head: the sum over tokens of a category of alpha (of ‖alpha f(x)‖), mean
+                over queries; norms as a share of those of all tokens. Mean over heads, then over the texts that have
+                the category.""",
+            conclude="""Where a category's weight is far above its norm, attention to it is near to doing nothing. A
+                norm has no direction: vectors that cancel one another count in full.""",
             applies=is_there,
             reading=_share_reading,
             sample=sample_of,
@@ -158,8 +159,8 @@ CHAPTER = Chapter(
             name="4.2",
             title="Do large weights meet short vectors?",
             question="Is a large weight taken back by a short f(x)?",
-            definition="""Spearman's rank correlation of alpha^h_ij and ‖f^h(x_j)‖ over all pairs, heads and layers, by the category
-                of the source. Both are counted into bins 9 % wide; no pair is kept.""",
+            definition="""Spearman's rank correlation of alpha^h_ij and ‖f^h(x_j)‖ over all pairs, heads and layers,
+                by the category of the source. Both are counted into bins 9 % wide; no pair is kept.""",
             conclude="Pairs of one text are not independent: the interval leaves out a tenth of the texts at a time.",
             applies=is_there,
             reading=_pair_reading,

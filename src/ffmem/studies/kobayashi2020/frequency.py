@@ -43,8 +43,9 @@ CHAPTER = Chapter(
             name="4.3",
             title="Are frequent words discounted?",
             question="Do rare words weigh more, and is it weights or norms that say so?",
-            definition="""For each token its mean ‖f(x)‖ over heads and layers, and the mean weight that it gets from the queries that
-                may look at it, against the rank of its frequency in this corpus (1: most frequent). Special tokens are left out.""",
+            definition="""For each token its mean ‖f(x)‖ over heads and layers, and the mean weight that it gets from
+                the queries that may look at it, against the rank of its frequency in this corpus (1: most frequent).
+                Special tokens are left out.""",
             conclude="A correlation over tokens of running text: frequent words count as often as they come.",
             applies=is_there,
             reading=_reading,

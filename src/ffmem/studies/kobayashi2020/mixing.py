@@ -79,10 +79,10 @@ CHAPTER = Chapter(
             name="2021",
             title="How much is mixed?",
             question="How much of what a position carries on comes from other positions?",
-            definition="""‖what others bring‖ / (‖what others bring‖ + ‖what is its own‖), biases left out; W: by weights; N: by norms;
-                Res: its own is also what was in the stream; Ln: behind the norm of the sum.""",
-            conclude="""The papers' ratio for models with the norm behind the sum; where the norm stands before, Ln has no
-                meaning.""",
+            definition="""‖what others bring‖ / (‖what others bring‖ + ‖what is its own‖), biases left out; W: by
+                weights; N: by norms; Res: its own is also what was in the stream; Ln: behind the norm of the sum.""",
+            conclude="""The papers' ratio for models with the norm behind the sum; where the norm stands before, Ln
+                has no meaning.""",
             applies=is_there,
             reading=_reading,
             sample=sample_of,

@@ -70,7 +70,8 @@ CHAPTER = Chapter(
             name="4.1",
             title="Does the norm of f(x) vary?",
             question="If all vectors f(x) of a head were of one length, weights would tell all.",
-            definition="For each head the standard deviation of ‖f(x_j)‖ over all tokens of all texts, divided by its mean.",
+            definition="""For each head the standard deviation of ‖f(x_j)‖ over all tokens of all texts, divided by
+                its mean.""",
             conclude="That weights and norms of what is added can differ; not yet where they do.",
             applies=is_there,
             reading=_reading,
