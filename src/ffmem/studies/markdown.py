@@ -1,6 +1,7 @@
 """Reports side by side as tables of text: Markdown for documents, and rows for a terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ffmem.studies.report import Report
 
@@ -34,7 +35,7 @@ def costs_table(reports: Sequence[Report]) -> list[Cells]:
     return [("experiment", *(f"{report.title}, s" for report in reports)), *_aligned(columns), ("all", *totals)]
 
 
-def _aligned(columns: Sequence[dict[Cells, str]]) -> list[Cells]:
+def _aligned(columns: Sequence[Mapping[Any, str]]) -> list[Cells]:
     keys = list(dict.fromkeys(key for column in columns for key in column))
     return [(*key, *(column.get(key, "-") for column in columns)) for key in keys]
 

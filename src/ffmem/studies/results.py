@@ -1,4 +1,4 @@
-"""Where results lie: a folder named by what decided them, beside an index; a file for each experiment; typed, there and back."""
+"""Where results lie: a folder named by what decided them, beside an index; a typed file for each experiment."""
 
 import csv
 import hashlib
