@@ -16,6 +16,7 @@ from ffmem.analyses.patterns.semantic import Meaning, clusters, topics
 from ffmem.analyses.patterns.summary import summarise
 from ffmem.analyses.patterns.tokens import Tokens
 from ffmem.errors import InputError
+from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.store.reader import Index
 from ffmem.store.text import LABEL_FIELDS
@@ -126,8 +127,6 @@ def _meaning(
                 f"Expected one of these fields in the metadata of every document: {', '.join(LABEL_FIELDS)}",
                 "Give semantic='cluster' for clusters of sentences",
             )
-    from ffmem.models.registry import load_model  # brings transformers, for whoever only reads results
-
     wanted = np.unique(np.concatenate([tokens.sentence_of(one.ends[one.counted]) for one in triggers]))
     return clusters(index, tokens, wanted, encoder or load_model("minilm"), seed=seed, on_sentences=on_sentences)
 

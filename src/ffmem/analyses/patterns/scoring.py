@@ -16,6 +16,7 @@ from ffmem.analyses.patterns.results import FIRING, Found, KindScore, Patterns, 
 from ffmem.analyses.patterns.semantic import assign
 from ffmem.analyses.patterns.tokens import Tokens, ragged
 from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, passes, rows_of
+from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos, IndexOptions
 from ffmem.store.reader import Index
@@ -61,8 +62,6 @@ def score_patterns(
     tokens, meaning = Tokens.of(index), patterns.meaning
     sentences = prefixes.sentence_ids[prefixes.sentence]
     if meaning is not None and meaning.kind == "cluster":
-        from ffmem.models.registry import load_model  # brings transformers, for whoever only reads results
-
         meaning = assign(index, meaning, sentences, encoder or load_model("minilm"))
     features = Features(tokens, Shapes.of_vocabulary(index.text.vocabulary), meaning)
     ends = tokens.start[sentences] + prefixes.position

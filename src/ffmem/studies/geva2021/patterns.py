@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 
 from ffmem.analyses.intervals import Estimate
 from ffmem.analyses.patterns.kinds import Kind
-from ffmem.analyses.patterns.measure import measure_patterns
 from ffmem.analyses.patterns.results import ChanceRate, Control, KindScore, Label, LayerPatterns, Patterns, Scores
-from ffmem.analyses.patterns.scoring import score_patterns
 from ffmem.errors import InputError
 from ffmem.models.transformer import Transformer
 from ffmem.store.files import atomic_write
@@ -45,6 +43,10 @@ class PatternsResult:
 
 
 def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
+    # with them comes all that loads models and builds an index: seconds, for whoever only reads results
+    from ffmem.analyses.patterns.measure import measure_patterns
+    from ffmem.analyses.patterns.scoring import score_patterns
+
     index, options = study.index, study.options
     begin = Stage("patterns", 0, 2 * index.n_layers)
     encoder, why_not = _encoder(index)
