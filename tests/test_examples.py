@@ -33,7 +33,7 @@ TRANSLATION = {
     "alignment.talp": "1-1 2-2 3-3\n1-1 2-2 3-3\n",
 }
 INSTEAD = {
-    "README.md": {'"runs/from-python", ': '"runs/from-python", run=ffmem.RunOptions(workers=0), '},
+    "docs/concepts.md": {'"runs/from-python", ': '"runs/from-python", run=ffmem.RunOptions(workers=0), '},
     "docs/reference/python.md": {
         '"smollm2"': '"models/smollm2"',
         '"python-docs"': '"notes.txt"',

@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+
+import pytest
 
 import ffmem
 
@@ -38,3 +41,13 @@ def test_reading_an_index_needs_no_torch() -> None:
     heavy = {"torch", "transformers", "altair", "tokenizers", "jaxtyping"}
     assert not heavy & loaded_after("import ffmem, ffmem.cli, ffmem.queries; ffmem.open_index")
     assert "torch" in loaded_after("import ffmem; ffmem.build_index")  # the test can fail
+
+
+@pytest.mark.parametrize("typed", ["--help", "cell INDEX L0.0", "find INDEX --fires-on the", "promotes INDEX the"])
+def test_a_command_that_reads_loads_no_model_library(typed: str, index_of: Callable[[str], ffmem.Index]) -> None:
+    words = typed.replace("INDEX", str(index_of("gpt2").folder)).split()
+    code = f"import sys, ffmem.cli\nsys.argv = ['ffmem', *{words}]\nsys.stdout = open('/dev/null', 'w')\n"
+    code += "try:\n    ffmem.cli.main()\nfinally:\n    sys.stdout = sys.__stdout__"
+    loaded = loaded_after(code)
+    assert not {"torch", "transformers", "altair"} & loaded
+    assert "ffmem.store.reader" in loaded

@@ -1,4 +1,4 @@
-"""Arguments -> queries -> text. No arithmetic; heavy modules are imported by the commands that need them."""
+"""Arguments -> queries -> text. No arithmetic; a verb's module, and what it needs, is imported when the verb is called."""
 
 import re
 import sys
@@ -6,30 +6,15 @@ import traceback
 
 from cyclopts import CycloptsError
 
-# the order of these is the order of the commands in the reference
 from ffmem import render
-
-from ffmem.cli import build, read, ask, tables, model, explain, attention, align, study, annotate, serve  # isort: skip
 from ffmem.cli.app import app
+from ffmem.cli.verbs import register
 from ffmem.errors import FfmemError, InputError
 from ffmem.foreign import bug, explained
 
-__all__ = [
-    "align",
-    "annotate",
-    "app",
-    "ask",
-    "attention",
-    "build",
-    "explain",
-    "main",
-    "model",
-    "read",
-    "reference",
-    "serve",
-    "study",
-    "tables",
-]
+__all__ = ["app", "main", "reference"]
+
+register(app)
 
 
 def main() -> None:

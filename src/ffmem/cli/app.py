@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import App, Parameter, Token, convert
 from cyclopts.validators import Number
@@ -28,6 +28,14 @@ def _read(type_: Any, tokens: Sequence[Token]) -> Any:
                 "Expected text in UTF-8, or the name of a file that is there",
                 "Set the terminal to UTF-8 (LANG=C.UTF-8), or convert the text: iconv -f LATIN1 -t UTF-8",
             )
+    choices = next((get_args(one) for one in (type_, *get_args(type_)) if get_origin(one) is Literal), ())
+    for token in tokens:
+        if choices and token.value not in choices:
+            raise InputError(
+                f"{token.keyword} is {token.value!r}",
+                f"Expected one of: {', '.join(map(str, choices))}",
+                f"Write {token.keyword} {choices[0]}",
+            )
     if type_ in (int, int | None) and any(not _WHOLE.fullmatch(token.value) for token in tokens):
         raise ValueError(f'Expected a whole number, not "{tokens[0].value}".')
     return convert(type_, tokens)
@@ -39,7 +47,7 @@ app = App(
     version=__version__,
     help_format="plaintext",
     default_parameter=Parameter(negative=(), converter=_read),
-    suppress_keyboard_interrupt=False,  # main() has a word to say
+    suppress_keyboard_interrupt=False,  # main() says how to go on
 )
 
 Json = Annotated[bool, Parameter(name="--json")]

@@ -1,11 +1,10 @@
-"""What the commands with a model share: each option is defined here, once, and a model is loaded here."""
+"""What the verbs with a model share: each option is defined here, once."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-import ffmem
 from ffmem.options import Dtype, check_threads
 
 if TYPE_CHECKING:
@@ -25,7 +24,9 @@ ModelName = Annotated[
         help="A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm."
     ),
 ]
-"""What every command says of the model that it is given."""
+"""What every verb says of the model that it is given."""
+Revision = Annotated[str | None, Parameter(help="Revision of a hub model.")]
+"""What every verb says of `--revision`."""
 Threads = Annotated[
     int,
     Parameter(
@@ -34,19 +35,32 @@ Threads = Annotated[
         validator=check,
     ),
 ]
-"""What every command says of `--threads`."""
+"""What every verb says of `--threads`."""
 TrustCode = Annotated[
     bool, Parameter(help="Run Python code that comes with the model, where its config asks for that.", negative="")
 ]
-"""What every command says of `--trust-remote-code`."""
+"""What every verb says of `--trust-remote-code`."""
+
+
+@dataclass(frozen=True)
+class IndexModelOptions:
+    """Options of every verb that loads the model of an index; all others stand in the index."""
+
+    threads: Threads = 1
+    trust_remote_code: TrustCode = False
+
+    def load(self, index: "Index", model: str) -> "Transformer":
+        """The model of an index, from where it is now, and this process set up for it."""
+        from ffmem.cli.loading import load_indexed  # needs torch, which `ffmem promotes` without --model does not
+
+        return load_indexed(index, model, self)
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Options of every command that is given a model."""
+    """Options of every verb that is given a model."""
 
-    revision: str | None = None
-    """Revision of a hub model."""
+    revision: Revision = None
     dtype: Dtype = "float32"
     """Number type of the model's weights."""
     device: str = "cpu"
@@ -58,27 +72,6 @@ class ModelOptions:
 
     def load(self, model: str) -> "Transformer":
         """The model, and this process set up for it."""
-        from ffmem.index.identity import check_device
-        from ffmem.models.threads import set_threads
+        from ffmem.cli.loading import load  # as above
 
-        set_threads(self.threads)
-        check_device(self.device)
-        return ffmem.load_model(
-            model,
-            dtype=self.dtype,
-            device=self.device,
-            revision=self.revision,
-            trust_remote_code=self.trust_remote_code,
-            architecture=self.architecture,
-        )
-
-
-def load_of_index(index: "Index", model: str | None, threads: int, trust_remote_code: bool) -> "Transformer | None":
-    """The model of an index, and this process set up for it; None if no model was named."""
-    if model is None:
-        return None
-    from ffmem.index.verify import load_indexed_model
-    from ffmem.models.threads import set_threads
-
-    set_threads(threads)
-    return load_indexed_model(index, model, trust_remote_code=trust_remote_code)
+        return load(model, self)

@@ -28,29 +28,29 @@ _BATCH = 2**17
 """Rows of a batch for SQL, about: DuckDB reads some 16 batches ahead."""
 
 
-def schema(relation: Relation, *, encoded: bool) -> pa.Schema:
-    """Names and types of a table's columns.
-
-    Args:
-        relation: which table.
-        encoded: strings that repeat, in tables of cells, are numbers into a dictionary; else all are plain strings.
-    """
-    return pa.schema(
-        pa.field(
-            column.name,
-            _ENCODED if encoded and relation.by_layer and column.type == "VARCHAR" else _ARROW[column.type],
-            metadata={"meaning": column.meaning},
-        )
-        for column in relation.columns
-    )
-
-
 class Batches:
     """Reads tables of an index, a batch at a time."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
         self._text = index.text
+
+    @staticmethod
+    def schema(relation: Relation, *, encoded: bool) -> pa.Schema:
+        """Names and types of a table's columns.
+
+        Args:
+            relation: which table.
+            encoded: strings that repeat, in tables of cells, are numbers into a dictionary; else all are plain strings.
+        """
+        return pa.schema(
+            pa.field(
+                column.name,
+                _ENCODED if encoded and relation.by_layer and column.type == "VARCHAR" else _ARROW[column.type],
+                metadata={"meaning": column.meaning},
+            )
+            for column in relation.columns
+        )
 
     def read(self, relation: Relation, *, encoded: bool, whole_groups: bool = False) -> Iterator[pa.RecordBatch]:
         """The batches of a table, in the order of its keys.
@@ -62,7 +62,7 @@ class Batches:
 
         Cost: memory for one batch.
         """
-        wanted = schema(relation, encoded=encoded)
+        wanted = self.schema(relation, encoded=encoded)
         for columns in self._columns(relation, whole_groups):
             arrays = [pa.array(columns[field.name]) for field in wanted]
             yield pa.record_batch(

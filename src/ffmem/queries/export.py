@@ -85,10 +85,8 @@ def _write_table(batches: "Batches", relation: Relation, folder: Path, about: di
     """Returns the number of rows."""
     import pyarrow.parquet as pq
 
-    from ffmem.queries.batches import schema
-
     n_rows = 0
-    wanted = schema(relation, encoded=False).with_metadata(about)
+    wanted = batches.schema(relation, encoded=False).with_metadata(about)
     # opened by us: pyarrow's own files lose the number of an error, and so whether the disk is full
     with (folder / f"{relation.name}.parquet").open("wb") as file:
         with pq.ParquetWriter(file, wanted, compression="zstd") as writer:

@@ -105,13 +105,11 @@ class _View:
     """A table that DuckDB may read any number of times, each time from its beginning."""
 
     def __init__(self, batches: "Batches", relation: Relation) -> None:
-        from ffmem.queries.batches import schema
-
         self.relation = relation
         self.error: FfmemError | None = None
         """What went wrong while reading; DuckDB itself only passes on the text."""
         self._batches = batches
-        self._schema = schema(relation, encoded=True)
+        self._schema = batches.schema(relation, encoded=True)
 
     def __arrow_c_schema__(self) -> object:
         return self._schema.__arrow_c_schema__()

@@ -11,7 +11,7 @@ from ffmem.render.explain import explanation, intervention
 from ffmem.render.index import info, summary, verification
 from ffmem.render.plan import plan
 from ffmem.render.progress import progress, say, steps, study_progress
-from ffmem.render.study import attention_study, comparison, study
+from ffmem.render.study import study, table
 from ffmem.render.tables import exported, query, query_csv, views, views_page
 from ffmem.render.terminal import one_line
 
@@ -21,10 +21,8 @@ __all__ = [
     "alignment",
     "annotations_summary",
     "attention",
-    "attention_study",
     "cell",
     "cells",
-    "comparison",
     "diff",
     "drawn",
     "explanation",
@@ -49,6 +47,7 @@ __all__ = [
     "study",
     "study_progress",
     "summary",
+    "table",
     "verification",
     "views",
     "views_page",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ffmem.queries import Highlight
 from ffmem.render.cells import trigger_line
 from ffmem.render.terminal import one_line, tokens, width
+from ffmem.store.arrays import read_run
 from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ def _amount(n: int, n_all: int) -> str:
 
 
 def _speed(index: Index) -> str:
-    from ffmem.store.arrays import read_run
-
     runs = (read_run(index.folder) or {}).get("runs", [])
     if not runs:
         return "not recorded"

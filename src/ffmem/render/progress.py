@@ -11,7 +11,7 @@ from ffmem.render.terminal import duration, one_line, width
 
 if TYPE_CHECKING:
     from ffmem.index.progress import Progress
-    from ffmem.studies.geva2021.experiments import Stage
+    from ffmem.studies.study import Stage
 
 _TOKENS_S = 1.0
 """Between two lines of JSON that tell nothing but tokens."""

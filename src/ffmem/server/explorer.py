@@ -11,21 +11,23 @@ from ffmem.errors import FfmemError, InputError
 from ffmem.options import check_threads
 from ffmem.server.room import ModelRoom
 from ffmem.store.reader import Index, open_index
-from ffmem.studies.geva2021.findings import Findings, findings
-from ffmem.studies.results import FOLDER, open_results
+from ffmem.studies.report import Report, report_of
+from ffmem.studies.results import Results, open_results, results_in
 
 if TYPE_CHECKING:
     from ffmem.models.transformer import Transformer
 
 Result = TypeVar("Result")
+PATTERNS_STUDY = "geva2021"
+"""The study that looks for what triggers share."""
 
 
 @dataclass(frozen=True)
-class Study:
-    """Results of `ffmem reproduce` that lie beside the index, or why there are none."""
+class Studies:
+    """Results of studies that lie beside the index, or why there are none."""
 
-    findings: Findings | None
-    folder: Path | None
+    results: tuple[Results, ...]
+    """Those of Geva et al. first, and of one study the newest first."""
     why: str
     """Empty if there are some."""
 
@@ -87,21 +89,49 @@ class Explorer:
         return bool(facts["causal"]) and not facts["layers"][0]["stack"]
 
     @property
-    def study(self) -> Study:
-        """The results beside the index; read anew when a study has added some."""
-        folder = self._results or self.index.folder
-        beside = [self._results] if self._results else sorted((folder / FOLDER).glob("*"))
-        changed = [(str(one), one.stat().st_mtime_ns) for one in beside if one.is_dir()]
-        return self.kept(f"study {changed}", lambda: self._read_study(folder, bool(changed)))
+    def studies(self) -> Studies:
+        """The results beside the index; looked for anew when a study has added some."""
+        changed = [
+            (str(folder), folder.stat().st_mtime_ns) for folder in results_in(self._results or self.index.folder)
+        ]
+        return self.kept(f"studies {changed}", lambda: self._read_studies([Path(folder) for folder, _ in changed]))
 
-    def _read_study(self, folder: Path, any_there: bool) -> Study:
-        if not any_there:
-            return Study(None, None, f"No experiments have been run on this index: ffmem reproduce {folder}")
+    def _read_studies(self, folders: list[Path]) -> Studies:
+        if not folders:
+            return Studies((), f"No experiments have been run on this index: ffmem reproduce {self.index.folder}")
         try:
-            results = open_results(folder)
-            return Study(findings(results, self.index), results.folder, "")
+            newest = sorted(folders, key=lambda folder: -folder.stat().st_mtime_ns)
+            results = sorted(map(open_results, newest), key=lambda one: (one.study != PATTERNS_STUDY, one.study))
+            return Studies(tuple(results), "")
         except FfmemError as error:
-            return Study(None, None, str(error))
+            return Studies((), str(error))
+
+    @property
+    def patterns_folder(self) -> Path | None:
+        """The results that say what triggers share; None if nobody has looked for that."""
+        return next((one.folder for one in self.studies.results if one.study == PATTERNS_STUDY), None)
+
+    def report(self, key: str = "") -> Report | None:
+        """What a study came to so far.
+
+        Args:
+            key: of its results; the first if empty.
+
+        Raises:
+            InputError: there are none with this key.
+            StoreError: they are damaged.
+        """
+        results = self.studies.results
+        chosen = [one for one in results if not key or one.key == key]
+        if key and not chosen:
+            keys = ", ".join(one.key for one in results)
+            raise InputError(
+                f"there are no results {key[:100]!r}", f"Expected one of: {keys or 'none yet'}", "See /figures"
+            )
+        if not chosen:
+            return None
+        written = max((path.stat().st_mtime_ns for path in chosen[0].folder.glob("*.json")), default=0)
+        return self.kept(f"report {chosen[0].key} {written}", lambda: report_of(chosen[0]))
 
 
 def open_explorer(

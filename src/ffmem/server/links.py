@@ -38,9 +38,9 @@ class Links:
         """The page of a sentence; None where there is none."""
         return f"/sentences/{sentence_id}"
 
-    def figure(self, name: str, form: str) -> str:
+    def figure(self, name: str, form: str, study: str = "") -> str:
         """A chart as svg, json (Vega-Lite) or csv."""
-        return f"/figures/{quote(name)}.{form}"
+        return f"/figures/{quote(name)}.{form}{_query({'study': study})}"
 
     def vega(self) -> str:
         """The script that draws charts."""
@@ -100,9 +100,9 @@ class FolderLinks(Links):
         """See `Links.asset`."""
         return f"{self._root}static/{quote(name)}"
 
-    def figure(self, name: str, form: str) -> str:
+    def figure(self, name: str, form: str, study: str = "") -> str:
         """See `Links.figure`."""
-        return f"{self._root}figures/{quote(name)}.{form}"
+        return f"{self._root}figures/{f'{study}/' if study else ''}{quote(name)}.{form}"
 
 
 def _stacked(cell: str) -> tuple[str, str, str]:

@@ -45,7 +45,8 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> str:
-    return files("ffmem.server").joinpath(f"templates/{name}").read_text("utf-8")
+    room = "ffmem.studies" if name == "exhibits.html" else "ffmem.server"
+    return files(room).joinpath(f"templates/{name}").read_text("utf-8")
 
 
 def token(text: str) -> Markup:

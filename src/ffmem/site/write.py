@@ -18,7 +18,7 @@ from ffmem.server.explorer import Explorer, open_explorer
 from ffmem.server.links import FolderLinks
 from ffmem.server.pages import render
 from ffmem.server.views.cells import CellsView
-from ffmem.server.views.figures import figure_image, figure_table, figures_view, patterns_table
+from ffmem.server.views.figures import FiguresView, figure_image, figure_table, figures_view, patterns_table
 from ffmem.server.views.overview import choose_highlights, overview_view
 from ffmem.site.layer import LayerWords, SiteOptions, site_index, without_text, write_layer
 from ffmem.site.words import merge, script, scripts
@@ -138,8 +138,8 @@ def _write_rest(explorer: Explorer, out: Path, parts: list[LayerWords], options:
             for one in overview.highlights or ()
         ))  # fmt: skip
     figures = figures_view(explorer)
-    if not options.text:
-        figures = replace(figures, sections=tuple(replace(one, extra=type(one.extra)("")) for one in figures.sections))
+    if not options.text and figures.report:
+        figures = replace(figures, report=figures.report.without_text())
     first = CellsView(None, "max", _N_FIRST, tuple(cells(index, sort="max", limit=_N_FIRST)))
     space = [
         [layer.name, layer.group_size, layer.n_experts, None if layer.kept is None else list(layer.indices)]
@@ -157,11 +157,7 @@ def _write_rest(explorer: Explorer, out: Path, parts: list[LayerWords], options:
     }
     for name in ("explorer.css", "explorer.js", "site-search.js"):
         written[f"static/{name}"] = files("ffmem.server").joinpath(f"static/{name}").read_bytes()
-    for one in figures.sections:
-        for figure in one.figures:
-            written[f"figures/{figure.name}.svg"] = figure_image(explorer, figure.name)
-            written[f"figures/{figure.name}.csv"] = figure_table(explorer, figure.name)
-    written |= _tables(explorer, figures, options)
+    written |= _of_study(explorer, figures, options)
     for kind, postings in (("t", merge(one.triggers for one in parts)), ("p", merge(one.promoted for one in parts))):
         written |= {f"search/{name}": data for name, data in scripts(kind, postings).items()}
     for place, part in enumerate(parts):
@@ -172,15 +168,14 @@ def _write_rest(explorer: Explorer, out: Path, parts: list[LayerWords], options:
     return sum(map(len, written.values()))
 
 
-def _tables(explorer: Explorer, figures: Any, options: SiteOptions) -> dict[str, bytes]:
-    """What the sections link to beside their charts."""
-    if not options.text or explorer.study.folder is None:
+def _of_study(explorer: Explorer, figures: FiguresView, options: SiteOptions) -> dict[str, bytes]:
+    """The charts and tables that the page of the study shows, and the patterns of every cell, which quote the text."""
+    report = figures.report
+    if report is None:
         return {}
-    found: dict[str, bytes] = {}
-    for name in ("strongest-values", "elimination-cases"):
-        if any(f"figures/{name}.csv" in str(one.extra) for one in figures.sections):
-            found[f"figures/{name}.csv"] = figure_table(explorer, name)
-    if any("patterns/" in str(one.extra) for one in figures.sections):
+    written = {f"figures/{name}.svg": figure_image(explorer, name) for name in report.charts}
+    written |= {f"figures/{name}.csv": figure_table(explorer, name) for name in [*report.charts, *report.tables]}
+    if options.text and explorer.patterns_folder:
         for layer in explorer.index.cells.layers:
-            found[f"patterns/{layer.name}.csv"] = patterns_table(explorer, layer.name)
-    return found
+            written[f"patterns/{layer.name}.csv"] = patterns_table(explorer, layer.name)
+    return written

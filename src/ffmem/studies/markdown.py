@@ -36,7 +36,7 @@ def costs_table(reports: Sequence[Report]) -> list[Cells]:
 
 
 def _aligned(columns: Sequence[Mapping[Any, str]]) -> list[Cells]:
-    keys = list(dict.fromkeys(key for column in columns for key in column))
+    keys: list[Cells] = list(dict.fromkeys(key for column in columns for key in column))
     return [(*key, *(column.get(key, "-") for column in columns)) for key in keys]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
-from ffmem.studies.results import Findings, Results
+from ffmem.studies.results import Findings, Results, plain
 from ffmem.studies.runner import findings_of
 from ffmem.studies.study import Study, study_named
 
@@ -44,6 +44,10 @@ class Report:
     study: str
     key: str
     """Of the results it was made from."""
+    model: str
+    corpus: str
+    options: dict[str, Any]
+    """As plain JSON values."""
     kicker: str
     paper: str
     title: str
@@ -75,6 +79,24 @@ class Report:
         """Every table, by name."""
         return {table.name: table for section in self.sections for table in section.tables}
 
+    def to_json(self) -> dict[str, Any]:
+        """The numbers and claims as plain JSON values; charts and tables by their names, since they are files of their own."""
+        return {
+            "study": self.study,
+            "key": self.key,
+            "model": self.model,
+            "corpus": self.corpus,
+            "options": self.options,
+            "facts": dict(self.facts),
+            "numbers": [{"item": name} | plain(number) for name, number in self.numbers],
+            "shapes": [
+                {"item": name, "claim": one.statement, "holds": one.verdict == "shown"} | plain(one)
+                for name, one in self.claims
+            ],
+            "figures": list(self.charts),
+            "tables": list(self.tables),
+        }
+
     def without_text(self) -> "Report":
         """The same without the tables that quote the corpus."""
         shown = tuple(
@@ -98,6 +120,9 @@ def make_report(study: Study[Any], findings: Findings) -> Report:
     return Report(
         study=study.name,
         key=findings.header["key"],
+        model=findings.model,
+        corpus=findings.corpus,
+        options=findings.header["options"],
         kicker=study.kicker,
         paper=study.paper,
         title=study.title(findings),

@@ -54,6 +54,10 @@ class Subject:
     """Where results go if there is no index for them to lie beside."""
     index: Index | None = None
     corpora: Sequence[Corpus] = ()
+    texts: Sequence[str] = ()
+    """The names of the corpora, for a study that reads files of its own kind."""
+    encoding: str = "utf-8"
+    """Of files of text that options name."""
 
 
 class Context(Protocol):
@@ -118,6 +122,11 @@ class Study(Generic[Shared]):
     """
     facts: Callable[[Findings], Iterable[tuple[str, str]]]
     """What was studied, as names and values."""
+    source_help: str = "An index; or a model, as for `ffmem index`, with a corpus."
+    """What its command says of what is studied."""
+    texts_help: str = "topics, python-docs, a file, ..., as for `ffmem index`; none if an index is given."
+    needs_index: bool = False
+    """Whether it is about the memories of an index, so that one is built of a model and a corpus."""
     left_out: Callable[[Findings], Iterable[str]] = lambda _: ()
     """What this subject cannot be asked, in words."""
     title: Callable[[Findings], str] = lambda findings: findings.subject

@@ -159,8 +159,7 @@ def annotations_view(explorer: Explorer) -> AnnotationsView:
         summary = summarize(index, stored)
     except InputError as error:
         whys[1] = str(error)
-    found = explorer.study.findings
-    return AnnotationsView(batches, agreement, whys[0], summary, whys[1], labels_by_layer(found) if found else {})
+    return AnnotationsView(batches, agreement, whys[0], summary, whys[1], labels_by_layer(explorer))
 
 
 def work_view(explorer: Explorer, batch: str, annotator: str, number: int) -> WorkView:

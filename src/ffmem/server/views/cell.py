@@ -67,7 +67,7 @@ def cell_view(explorer: Explorer, cell: CellId, n_triggers: int, whole: bool = T
         n_triggers: triggers of each sign that are given.
         whole: False: look at no others, and leave out what is counted over all of them; many times quicker.
     """
-    index, study = explorer.index, explorer.study
+    index, results = explorer.index, explorer.patterns_folder
     found = index.cell(cell, None if whole else n_triggers)
     place, row = index.cells.place(cell)
     layer = index.cells.layers[place].name
@@ -75,7 +75,7 @@ def cell_view(explorer: Explorer, cell: CellId, n_triggers: int, whole: bool = T
     return CellView(
         cell=shown,
         profiles=profile(index, found) if whole else (),
-        patterns=None if study.folder is None else patterns_of(study.folder, layer, cell),
+        patterns=None if results is None else patterns_of(results, layer, cell),
         histograms=tuple(_bars(index, found, sign) for sign in (1, -1)[: index.n_signs]),
         previous=_neighbour(index, place, row - 1),
         next=_neighbour(index, place, row + 1),

@@ -7,7 +7,6 @@ from ffmem.queries.highlights import Highlight, highlights
 from ffmem.queries.overview import LayerRow, overview
 from ffmem.queries.table import info
 from ffmem.server.explorer import Explorer
-from ffmem.studies.geva2021.findings import Findings
 
 _HIGHLIGHTS = "highlights"
 LABELS = ("shallow", "shallow+semantic", "semantic", "not-covered")
@@ -47,14 +46,14 @@ class OverviewView:
 
 def overview_view(explorer: Explorer) -> OverviewView:
     """See `OverviewView`; what does not change is computed once."""
-    study = explorer.study
-    labels = labels_by_layer(study.findings) if study.findings else {}
+    studies = explorer.studies
+    labels = labels_by_layer(explorer)
     rows = explorer.kept("overview", lambda: overview(explorer.index))
     return OverviewView(
         info=info(explorer.index),
         layers=tuple(LayerView(row, labels.get(row.layer)) for row in rows),
         n_dead=sum(row.n_dead for row in rows),
-        study={"available": study.findings is not None, "why": study.why},
+        study={"available": bool(studies.results), "why": studies.why},
         highlights=explorer.ready(_HIGHLIGHTS),
     )
 
@@ -64,7 +63,11 @@ def choose_highlights(explorer: Explorer) -> None:
     explorer.kept(_HIGHLIGHTS, lambda: tuple(highlights(explorer.index)))
 
 
-def labels_by_layer(found: Findings) -> dict[str, dict[str, float]]:
+def labels_by_layer(explorer: Explorer) -> dict[str, dict[str, float]]:
     """Share of triggers with each label, by layer; empty if no patterns were looked for."""
-    layers = found.values.get("patterns", {}).get("layers", ())
-    return {one["layer"]: {label: one["labels"][label]["value"] for label in LABELS} for one in layers}
+    report = explorer.report() if explorer.patterns_folder else None
+    chart = report.charts.get("labels") if report else None
+    labels: dict[str, dict[str, float]] = {}
+    for row in chart.rows if chart else ():
+        labels.setdefault(row["name"], {})[row["series"]] = row["value"]
+    return labels

@@ -101,7 +101,7 @@ def warm_search(explorer: Explorer) -> None:
         arrays = index.layer(place)
         for name in ("n_active", "promoted_ids", "trigger_token", "slot_by_token"):
             np.asarray(getattr(arrays, name)).max(initial=0)
-    if explorer.study.folder is not None:
+    if explorer.patterns_folder is not None:
         _kinds(explorer)
 
 
@@ -149,7 +149,7 @@ def _among(explorer: Explorer, question: Question) -> Sequence[np.ndarray] | Non
 
 
 def _patterned(explorer: Explorer, asked: str) -> Sequence[np.ndarray]:
-    folder = explorer.study.folder
+    folder = explorer.patterns_folder
     if folder is None:
         raise InputError(
             f"pattern:{asked} asks for patterns, and none have been looked for",
@@ -160,7 +160,7 @@ def _patterned(explorer: Explorer, asked: str) -> Sequence[np.ndarray]:
 
 
 def _kinds(explorer: Explorer) -> dict[str, list[np.ndarray]]:
-    folder = explorer.study.folder
+    folder = explorer.patterns_folder
     assert folder is not None
     return explorer.kept(f"kinds {folder}", lambda: kinds_of_cells(folder, explorer.index))
 

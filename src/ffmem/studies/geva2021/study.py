@@ -113,7 +113,7 @@ def _begin(subject: Subject, options: StudyOptions, _: StageListener) -> Geva202
     subject.index.check_whole("a study of the paper's experiments")
     held_out = subject.corpora[0] if subject.corpora else None
     if held_out is None and options.held_out is not None:
-        held_out = open_corpus(options.held_out)
+        held_out = open_corpus(options.held_out, encoding=subject.encoding)
     if held_out is not None:
         held_out.settle(subject.index.folder / FOLDER, None)
     shared = Geva2021(subject.index, options, subject, held_out)
@@ -165,6 +165,7 @@ STUDY: Study[Geva2021] = Study(
     note="In brackets: 95 % intervals. ~ marks numbers read off the paper's figures; - stands where it gives none.",
     options=StudyOptions,
     begin=_begin,
+    needs_index=True,
     facts=_facts,
     left_out=_left_out,
 )

@@ -5,15 +5,17 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ffmem import queries, render
-from ffmem.cli.app import FLAT, Json, app, show
-from ffmem.cli.options import ModelName
+from ffmem.cli.app import FLAT, Json, show
+from ffmem.cli.options import ModelName, Revision
+from ffmem.index.build import build_index
+from ffmem.index.merge import merge_indexes
+from ffmem.index.plan import plan_index
 from ffmem.options import IndexOptions, RunOptions
 
 FLAT_BOTH_WAYS = Parameter(name="*", negative=None)
 """As FLAT, with --no-shared beside --shared: leaving both out is a third choice."""
 
 
-@app.command
 def index(
     model: ModelName,
     corpus: Annotated[str, Parameter(allow_leading_hyphen=True)],  # "-" is standard input
@@ -22,7 +24,7 @@ def index(
     out: str,
     field: str = "text",
     encoding: str = "utf-8",
-    revision: str | None = None,
+    revision: Revision = None,
     extend: str | None = None,
     options: Annotated[IndexOptions, FLAT] = IndexOptions(),  # noqa: B008 (frozen)
     run: Annotated[RunOptions, FLAT_BOTH_WAYS] = RunOptions(),  # noqa: B008 (frozen)
@@ -48,8 +50,6 @@ def index(
         Where the rows of a corpus have fields, the one that holds the text; every other is kept as metadata.
     encoding
         Of .txt and .jsonl files, of standard input, and of text stored as bytes: utf-8, utf-16, latin-1, shift_jis, ...
-    revision
-        Revision of a hub model.
     progress
         How progress is shown on stderr: "text", or "json", an object a line.
     quiet
@@ -60,16 +60,12 @@ def index(
         With --plan: print one JSON document.
     """
     if plan:
-        from ffmem.index.plan import plan_index
-
         corpora = [corpus, *more]
         found = plan_index(
             model, corpora, out, options=options, run=run, field=field, encoding=encoding, revision=revision
         )
         show(found.to_json() if json else render.plan(found))
         return
-    from ffmem.index.build import build_index
-
     with render.progress(quiet, progress) as listen:
         built = build_index(
             model,
@@ -87,7 +83,6 @@ def index(
         print(render.summary(built, queries.highlights(built)))
 
 
-@app.command
 def merge(first: str, second: str, /, *, out: str, json: Json = False) -> None:
     """The index over the corpora of two indexes of one model. The order of the two does not matter.
 
@@ -102,7 +97,5 @@ def merge(first: str, second: str, /, *, out: str, json: Json = False) -> None:
     json
         Print one JSON document.
     """
-    from ffmem.index.merge import merge_indexes
-
     merged = merge_indexes(first, second, out, progress=None if json else render.say("merging"))
     show(queries.info(merged) if json else render.info(queries.info(merged)))

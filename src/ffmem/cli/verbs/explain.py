@@ -4,12 +4,14 @@ from typing import Annotated
 
 import ffmem
 from ffmem import render
-from ffmem.cli.app import FLAT, Count, Json, app, show
+from ffmem.analyses import explain as explaining
+from ffmem.analyses import intervene as intervening
+from ffmem.analyses.intervene import Where, parse_change
+from ffmem.cli.app import FLAT, Count, Json, show
 from ffmem.cli.options import ModelName, ModelOptions
 from ffmem.errors import InputError
 
 
-@app.command
 def explain(
     model: ModelName,
     text: str,
@@ -39,22 +41,19 @@ def explain(
     json
         Print one JSON document.
     """
-    from ffmem.analyses.explain import explain as take_apart
-
     opened = None if index is None else ffmem.open_index(index)
     loaded = options.load(model)
-    found = take_apart(loaded, text, target=target, against=against, index=opened, limit=limit)
+    found = explaining.explain(loaded, text, target=target, against=against, index=opened, limit=limit)
     show(found.to_json() if json else render.explanation(found))
 
 
-@app.command
 def intervene(
     model: ModelName,
     text: str,
     change: str,
     /,
     *more: str,
-    where: str = "all",
+    where: Where = "all",
     new: int = 20,
     limit: int = 10,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
@@ -79,17 +78,10 @@ def intervene(
     json
         Print one JSON document.
     """
-    from typing import get_args
-
-    from ffmem.analyses.intervene import Where, parse_change
-    from ffmem.analyses.intervene import intervene as run
-
-    if where not in get_args(Where):
-        raise InputError(f"--where is {where!r}", f"Expected one of: {', '.join(get_args(Where))}", "Write --where all")
     for name, value, low in (("new", new, 0), ("limit", limit, 1)):
         if value < low:
             raise InputError(f"--{name} is {value}", f"Expected {low} or more", f"Write --{name} {low}")
     loaded = options.load(model)
     changes = [parse_change(loaded, one) for one in (change, *more)]
-    found = run(loaded, text, changes, where=where, n_new=new, limit=limit)  # type: ignore[arg-type]
+    found = intervening.intervene(loaded, text, changes, where=where, n_new=new, limit=limit)
     show(found.to_json() if json else render.intervention(found))

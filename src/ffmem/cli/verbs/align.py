@@ -1,18 +1,19 @@
 """The command that reads word alignments from attention."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from ffmem import render
-from ffmem.cli.app import FLAT, Json, app, show
+from ffmem.analyses.alignment.aligner import require
+from ffmem.analyses.alignment.links import LeftOut, Links, read_link_file
+from ffmem.analyses.alignment.pairs import Cut, read_pairs
+from ffmem.cli.app import FLAT, Json, show
 from ffmem.cli.options import ModelOptions
 from ffmem.errors import InputError
+from ffmem.studies.alignment import experiment
+from ffmem.studies.alignment.output import write_study
 
-if TYPE_CHECKING:
-    from ffmem.analyses.alignment.links import LeftOut, Links
 
-
-@app.command
 def align(
     model: str,
     source: str,
@@ -27,8 +28,8 @@ def align(
     drop_bad_links: bool = False,
     more_source: str | None = None,
     more_target: str | None = None,
-    words: str = "spaces",
-    more_words: str | None = None,
+    words: Cut = "spaces",
+    more_words: Cut | None = None,
     out: str | None = None,
     pick: str | None = None,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
@@ -74,15 +75,10 @@ def align(
     json
         Print one JSON document.
     """
-    from ffmem.analyses.alignment.aligner import require
-    from ffmem.analyses.alignment.pairs import read_pairs
-
-    pairs = read_pairs(source, target, cut=words)  # type: ignore[arg-type]
+    pairs = read_pairs(source, target, cut=words)
     left_out: list[LeftOut] = []
 
-    def links_of(path: str, base_option: str, first: int | None, turned: bool) -> "list[Links]":
-        from ffmem.analyses.alignment.links import read_link_file
-
+    def links_of(path: str, base_option: str, first: int | None, turned: bool) -> list[Links]:
         file = read_link_file(
             path, pairs, base=first, inverse=turned, drop_bad_links=drop_bad_links, base_option=base_option
         )
@@ -93,15 +89,12 @@ def align(
     systems = [(Path(one).name, links_of(one, "--system-base", system_base, False)) for one in system or ()]
     if more_target is not None and more_source is None:
         raise InputError("--more-target is given without --more-source", "Expected both", "Write --more-source FILE")
-    more = [] if more_source is None else read_pairs(more_source, more_target, cut=more_words or words)  # type: ignore[arg-type]
+    more = [] if more_source is None else read_pairs(more_source, more_target, cut=more_words or words)
     if right is None:
         require("there are no gold links, and no aligner to take their place")
-    from ffmem.studies.alignment.experiment import align as run
-    from ffmem.studies.alignment.output import write_study
-
     loaded = options.load(model)
     with render.steps(quiet) as listen:
-        study, links = run(
+        study, links = experiment.align(
             loaded, pairs, right, more=more, systems=systems, left_out=left_out, pick=pick, listen=listen
         )
     if out is not None:

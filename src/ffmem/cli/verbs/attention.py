@@ -1,17 +1,20 @@
 """Commands about attention: weights beside norms, other weights in their place, and one map with the memories."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import ffmem
 from ffmem import render
-from ffmem.analyses.attention.options import AttentionOptions
-from ffmem.cli.app import FLAT, Count, Json, app, show
+from ffmem.analyses.attention.maps import attention_maps
+from ffmem.analyses.attention.one_map import Unit, one_map
+from ffmem.analyses.attention.patches import Patch, patch_attention, patch_sweep
+from ffmem.analyses.attention.split import Bias
+from ffmem.cli.app import FLAT, Count, Json, show
 from ffmem.cli.options import ModelName, ModelOptions
 from ffmem.errors import InputError
 
 
-@app.command
 def attention(
     model: ModelName,
     text: str,
@@ -21,7 +24,7 @@ def attention(
     layer: str | None = None,
     head: int | None = None,
     at: int = -1,
-    bias: str = "inside",
+    bias: Bias = "inside",
     html: Path | None = None,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
@@ -47,9 +50,6 @@ def attention(
     json
         Print one JSON document, with all maps.
     """
-    from ffmem.analyses.attention.maps import attention_maps
-
-    _one_of("bias", bias, ("inside", "constant"))
     if head is not None and layer is None:
         raise InputError(
             f"--head is {head}, and no layer is named", "Expected a head of one layer", "Add for example --layer L0"
@@ -59,7 +59,7 @@ def attention(
         loaded,
         text,
         target=target,
-        bias=bias,  # type: ignore[arg-type]
+        bias=bias,
         layers=None if layer is None else [layer],
     )
     if html is not None:
@@ -67,13 +67,12 @@ def attention(
     show(found.to_json() if json else render.attention(found, at, layer, head, html))
 
 
-@app.command
 def patch(
     model: ModelName,
     text: str,
     /,
     *heads: str,
-    by: str = "uniform",
+    by: Patch = "uniform",
     target: str | None = None,
     at: int = -1,
     limit: Count = 10,
@@ -102,11 +101,6 @@ def patch(
     json
         Print one JSON document.
     """
-    from dataclasses import asdict
-
-    from ffmem.analyses.attention.patches import patch_attention, patch_sweep
-
-    _one_of("by", by, ("uniform", "norms"))
     loaded = options.load(model)
     named: dict[str, Any] = {"patch": by, "target": target, "at": at}
     if heads:
@@ -118,7 +112,6 @@ def patch(
     show(sweep.to_json() if json else render.patch_sweep(sweep, limit))
 
 
-@app.command(name="map")
 def map_(
     model: ModelName,
     text: str,
@@ -127,9 +120,9 @@ def map_(
     at: int = -1,
     target: str | None = None,
     index: str | None = None,
-    by: str = "norm",
+    by: Unit = "norm",
     limit: Count = 3,
-    bias: str = "inside",
+    bias: Bias = "inside",
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
@@ -154,10 +147,6 @@ def map_(
     json
         Print one JSON document.
     """
-    from ffmem.analyses.attention.one_map import one_map
-
-    _one_of("by", by, ("norm", "logit"))
-    _one_of("bias", bias, ("inside", "constant"))
     opened = None if index is None else ffmem.open_index(index)
     loaded = options.load(model)
     found = one_map(
@@ -166,66 +155,8 @@ def map_(
         at=at,
         target=target,
         index=opened,
-        by=by,  # type: ignore[arg-type]
+        by=by,
         limit=limit,
-        bias=bias,  # type: ignore[arg-type]
+        bias=bias,
     )
     show(found.to_json() if json else render.one_map(found))
-
-
-@app.command
-def reproduce_attention(
-    model: ModelName,
-    corpus: str,
-    /,
-    *,
-    out: Path,
-    study: Annotated[AttentionOptions, FLAT] = AttentionOptions(),  # noqa: B008 (frozen)
-    field: str = "text",
-    encoding: str = "utf-8",
-    quiet: bool = False,
-    options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
-    json: Json = False,
-) -> None:
-    """Run the experiments of Kobayashi et al. 2020 on a model and a corpus, and write one page about them.
-
-    Parameters
-    ----------
-    corpus
-        topics, python-docs, a file, ..., as for `ffmem index`.
-    out
-        Folder for the page, its figures and the numbers.
-    field
-        The field of a record that holds its text.
-    encoding
-        Of files of text, as for `ffmem index`.
-    quiet
-        Print no progress.
-    json
-        Print the numbers as one JSON document.
-    """
-    from ffmem.corpus.registry import open_corpus
-    from ffmem.extras import extra_module
-    from ffmem.studies.kobayashi2020.experiments import reproduce_attention as run
-
-    for package in ("altair", "vl_convert", "jinja2"):
-        extra_module(package, "report", "the page cannot be written")
-    from ffmem.studies.kobayashi2020.page import headlines, shapes, write_attention_report
-
-    opened = open_corpus(corpus, field, encoding)
-    opened.settle(out, None)
-    loaded = options.load(model)
-    with render.steps(quiet) as listen:
-        found = run(loaded, opened, study, listen)
-    page = write_attention_report(found, out)
-    if json:
-        show(found.to_json() | {"page": str(page)})
-    else:
-        show(render.attention_study(list(headlines(found)), list(shapes(found)), page))
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(
-            f"--{name} is {value!r}", f"Expected one of: {', '.join(choices)}", f"Write --{name} {choices[0]}"
-        )

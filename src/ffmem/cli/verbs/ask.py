@@ -6,12 +6,11 @@ from cyclopts import Parameter
 
 import ffmem
 from ffmem import queries, render
-from ffmem.cli.app import Count, Json, Seconds, Share, app, show
-from ffmem.cli.options import Threads, TrustCode, load_of_index
+from ffmem.cli.app import FLAT, Count, Json, Seconds, Share, show
+from ffmem.cli.options import IndexModelOptions
 from ffmem.errors import InputError
 
 
-@app.command
 def search(
     folder: str,
     text: str,
@@ -49,18 +48,22 @@ def search(
     json
         Print one JSON document.
     """
-    given = [name for name, on in (("regex", regex), ("raw", raw), ("literal", literal)) if on]
+    switches: dict[queries.Syntax, bool] = {"regex": regex, "raw": raw, "literal": literal}
+    given = [name for name, on in switches.items() if on]
     if len(given) > 1:
         both = " and ".join(f"--{name}" for name in given)
         raise InputError(f"both {both} are given", "Expected at most one of them", "Leave one out")
-    syntax: queries.Syntax = given[0] if given else "words"  # type: ignore[assignment]
     found = queries.search(
-        ffmem.open_index(folder), text, syntax=syntax, with_cells=cells, limit=limit, time_limit_s=time_limit
+        ffmem.open_index(folder),
+        text,
+        syntax=given[0] if given else "words",
+        with_cells=cells,
+        limit=limit,
+        time_limit_s=time_limit,
     )
     show(found.to_json() if json else render.search(found))
 
 
-@app.command
 def promotes(
     folder: str,
     token: str,
@@ -69,8 +72,7 @@ def promotes(
     suppressed: bool = False,
     layer: str | None = None,
     model: str | None = None,
-    threads: Threads = 1,
-    trust_remote_code: TrustCode = False,
+    options: Annotated[IndexModelOptions, FLAT] = IndexModelOptions(),  # noqa: B008 (frozen)
     limit: Count = 20,
     json: Json = False,
 ) -> None:
@@ -94,12 +96,11 @@ def promotes(
         Print one JSON document.
     """
     index = ffmem.open_index(folder)
-    loaded = load_of_index(index, model, threads, trust_remote_code)
+    loaded = None if model is None else options.load(index, model)
     found = queries.promotes(index, token, suppressed=suppressed, layer=layer, limit=limit, model=loaded)
     show(found.to_json() if json else render.promoting(found))
 
 
-@app.command
 def find(
     folder: str,
     /,
@@ -166,7 +167,6 @@ def find(
     show(found.to_json() if json else render.found(found))
 
 
-@app.command
 def similar(
     folder: str,
     cell_id: str,
@@ -174,8 +174,7 @@ def similar(
     *,
     by: queries.Likeness = "triggers",
     model: str | None = None,
-    threads: Threads = 1,
-    trust_remote_code: TrustCode = False,
+    options: Annotated[IndexModelOptions, FLAT] = IndexModelOptions(),  # noqa: B008 (frozen)
     limit: Count = 20,
     json: Json = False,
 ) -> None:
@@ -197,13 +196,11 @@ def similar(
         Print one JSON document.
     """
     index = ffmem.open_index(folder)
-    found = queries.similar(
-        index, cell_id, by=by, limit=limit, model=load_of_index(index, model, threads, trust_remote_code)
-    )
+    loaded = None if model is None else options.load(index, model)
+    found = queries.similar(index, cell_id, by=by, limit=limit, model=loaded)
     show(found.to_json() if json else render.similar(found))
 
 
-@app.command
 def diff(
     left: str,
     right: str,

@@ -5,11 +5,10 @@ from typing import Literal
 
 import ffmem
 from ffmem import queries, render
-from ffmem.cli.app import Json, app, show
+from ffmem.cli.app import Json, show
 from ffmem.errors import InputError
 
 
-@app.command
 def query(
     folder: str,
     sql: str | None = None,
@@ -58,7 +57,6 @@ def query(
 _EXAMPLE = 'Write: ffmem query DIR "select layer, avg(active_fraction) from cells group by layer"'
 
 
-@app.command
 def export(folder: str, /, *, parquet: str, json: Json = False) -> None:
     """Write an index as Parquet files, for pandas, polars, DuckDB, Spark. Needs the extra parquet.
 

@@ -2,23 +2,25 @@
 
 import sys
 from contextlib import suppress
+from typing import Annotated
 
 from ffmem import render
-from ffmem.cli.app import Count, Json, Some, app, show
-from ffmem.cli.options import Threads, TrustCode
+from ffmem.cli.app import FLAT, Count, Json, Some, show
+from ffmem.cli.options import IndexModelOptions
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
+from ffmem.server.explorer import open_explorer
+from ffmem.server.listen import listen
+from ffmem.server.safety import LOOPBACK
 
 
-@app.command
 def serve(
     folder: str,
     /,
     *compare: str,
     model: str | None = None,
     no_model: bool = False,
-    threads: Threads = 1,
-    trust_remote_code: TrustCode = False,
+    options: Annotated[IndexModelOptions, FLAT] = IndexModelOptions(),  # noqa: B008 (frozen)
     results: str | None = None,
     read_only: bool = False,
     host: str = "127.0.0.1",
@@ -51,10 +53,7 @@ def serve(
     uvicorn = extra_module("uvicorn", "explorer", "ffmem serve")
     extra_module("fastapi", "explorer", "ffmem serve")
     extra_module("jinja2", "explorer", "ffmem serve")
-    from ffmem.server.app import make_app
-    from ffmem.server.explorer import open_explorer
-    from ffmem.server.listen import listen
-    from ffmem.server.safety import LOOPBACK
+    from ffmem.server.app import make_app  # needs fastapi
 
     if not 0 <= port <= 65535:
         raise InputError(f"--port is {port}", "Expected 0 to 65535", "Write --port 8765")
@@ -63,8 +62,8 @@ def serve(
         others=compare,
         model=model,
         with_model=not no_model,
-        threads=threads,
-        trust_remote_code=trust_remote_code,
+        threads=options.threads,
+        trust_remote_code=options.trust_remote_code,
         results=results,
         read_only=read_only,
     )
@@ -79,7 +78,6 @@ def serve(
         listen(uvicorn, make_app(explorer, hosts), host, port, say)
 
 
-@app.command
 def site(
     folder: str,
     /,
@@ -110,7 +108,7 @@ def site(
     """
     extra_module("jinja2", "explorer", "ffmem site")
     extra_module("altair", "explorer", "ffmem site")
-    from ffmem.site.layer import SiteOptions
+    from ffmem.site.layer import SiteOptions  # both need jinja2
     from ffmem.site.write import write_site
 
     say = None if json else render.say("writing the site")

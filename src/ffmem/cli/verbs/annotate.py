@@ -1,4 +1,4 @@
-"""Commands for what people say about cells."""
+"""Let people name the patterns in the triggers of cells: blind sheets, agreement, Figure 2."""
 
 from pathlib import Path
 
@@ -17,10 +17,9 @@ from ffmem.queries.names import places
 
 annotate = App(
     name="annotate",
-    help="Let people name the patterns in the triggers of cells: blind sheets, agreement, Figure 2.",
+    help=__doc__,
     default_parameter=app.default_parameter,  # commands inherit it, the reference does not
 )
-app.command(annotate)
 
 
 @annotate.command

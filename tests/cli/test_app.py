@@ -17,24 +17,13 @@ EVERY_WHOLE_NUMBER = [
     for command, text in re.findall(r"^##+ ffmem ([\w -]+)\n(.*?)(?=^##|\Z)", REFERENCE, re.MULTILINE | re.DOTALL)
     for option in re.findall(r"^\* `(--[a-z-]+) INT`", text, re.MULTILINE)
 ]
-ARGUMENTS = {
-    "explain": 2,
-    "intervene": 3,
-    "similar": 2,
-    "promotes": 2,
-    "search": 2,
-    "cell": 2,
-    "diff": 2,
-    "patch": 2,
-    "map": 2,
-}
-ARGUMENTS |= {"attention": 2, "activate": 2, "index": 2, "align": 2, "reproduce-attention": 2}
 
 
 def _typed(command: str) -> list[str]:
-    name = command.split()[-1]
-    needs_out = re.search(rf"^ffmem {command} --out ", REFERENCE, re.MULTILINE)
-    return [*command.split(), *["x"] * ARGUMENTS.get(name, 1), *(["--out", "x"] if needs_out else [])]
+    """A command with all that it must have: as many words, and its folder."""
+    (usage,) = re.findall(rf"^ffmem {command} (.*)$", REFERENCE, re.MULTILINE)
+    words = re.findall(r" [A-Z][A-Z-]*\b", usage.partition("[OPTIONS]")[2])
+    return [*command.split(), *("x" for _ in words), *(["--out", "x"] if usage.startswith("--out ") else [])]
 
 
 def _parse(typed: list[str]) -> dict[str, Any]:

@@ -1,22 +1,22 @@
-"""Commands that run a model."""
+"""The verb that lists the cells which a text activates."""
 
 from typing import Annotated
 
 import ffmem
 from ffmem import render
-from ffmem.cli.app import FLAT, Count, Json, app, show
+from ffmem.analyses import activation
+from ffmem.analyses.activation import Strength
+from ffmem.cli.app import FLAT, Count, Json, show
 from ffmem.cli.options import ModelName, ModelOptions
-from ffmem.errors import InputError
 
 
-@app.command
 def activate(
     model: ModelName,
     text: str,
     /,
     *,
     index: str | None = None,
-    by: str = "norm",
+    by: Strength = "norm",
     layer: str | None = None,
     limit: Count = 5,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
@@ -40,14 +40,6 @@ def activate(
     json
         Print one JSON document.
     """
-    from typing import get_args
-
-    from ffmem.analyses.activation import Strength
-    from ffmem.analyses.activation import activate as find
-
-    if by not in get_args(Strength):
-        raise InputError(f"--by is {by!r}", f"Expected one of: {', '.join(get_args(Strength))}", "Write --by norm")
     opened = None if index is None else ffmem.open_index(index)
-    loaded = options.load(model)
-    found = find(loaded, text, index=opened, by=by, layer=layer, limit=limit)  # type: ignore[arg-type]
+    found = activation.activate(options.load(model), text, index=opened, by=by, layer=layer, limit=limit)
     show(found.to_json() if json else render.activation(found))

@@ -1,0 +1,28 @@
+"""The verbs that read an index, as a user runs them."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from ffmem import Index
+from tests.cli.conftest import ffmem
+
+
+def test_a_cell_is_shown_in_half_a_second_or_five_starts_of_python(index_of: Callable[[str], Index]) -> None:
+    index = index_of("gpt2")
+    shown, started = [], []
+    for _ in range(5):  # both in turn, so that a busy machine slows both
+        begin = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import numpy"], check=True)
+        started.append(time.monotonic() - begin)
+        begin = time.monotonic()
+        ffmem("cell", index.folder, "L0.0")
+        shown.append(time.monotonic() - begin)
+    assert min(shown) < max(0.5, 5 * min(started)), (shown, started)
+    queries = []
+    for i in range(20):
+        begin = time.monotonic()
+        index.cell(f"L0.{i}")
+        queries.append(time.monotonic() - begin)
+    assert sorted(queries)[10] < 0.01, queries
