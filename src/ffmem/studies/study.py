@@ -10,16 +10,17 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import ffmem.studies
 from ffmem.corpus.documents import Corpus
 from ffmem.errors import InputError
-from ffmem.index.verify import load_indexed_model
-from ffmem.models.transformer import Transformer
 from ffmem.store.reader import Index
 from ffmem.studies.exhibit import Exhibit
 from ffmem.studies.results import Findings, Results
+
+if TYPE_CHECKING:  # what a study came to is read without a model library
+    from ffmem.models.transformer import Transformer
 
 
 class Options(Protocol):
@@ -47,7 +48,7 @@ StageListener = Callable[[Stage], None]
 class Subject:
     """What is studied, as a user named it; a study refuses what it has no use for, or lacks."""
 
-    model: Callable[[], Transformer]
+    model: Callable[[], "Transformer"]
     """Loads it; a study that has all its results never asks."""
     folder: Path
     """Where results go if there is no index for them to lie beside."""
@@ -57,11 +58,6 @@ class Subject:
     """The names of the corpora, for a study that reads files of its own kind."""
     encoding: str = "utf-8"
     """Of files of text that options name."""
-
-    @classmethod
-    def of_index(cls, index: Index, *corpora: Corpus) -> "Subject":
-        """The model that an index was made of."""
-        return cls(lambda: load_indexed_model(index), index.folder, index, corpora)
 
 
 class Context(Protocol):

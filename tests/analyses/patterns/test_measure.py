@@ -10,11 +10,11 @@ import pytest
 
 import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions
-from ffmem.analyses.patterns import measure_patterns
 from ffmem.analyses.patterns.control import control
 from ffmem.analyses.patterns.detect import Triggers, shared_values
 from ffmem.analyses.patterns.kinds import CLASS_OF, Features
 from ffmem.analyses.patterns.lexical import SHAPES, Shapes
+from ffmem.analyses.patterns.measure import measure_patterns
 from ffmem.analyses.patterns.results import Found
 from ffmem.analyses.patterns.semantic import topics
 from ffmem.analyses.patterns.summary import LABELS, label_triggers

@@ -9,9 +9,9 @@ import torch
 
 import ffmem
 from ffmem import Index, InputError
-from ffmem.analyses.patterns import measure_patterns, score_patterns
+from ffmem.analyses.patterns.measure import measure_patterns
 from ffmem.analyses.patterns.results import Scores
-from ffmem.analyses.patterns.scoring import coefficients_at, ranks_and_firing
+from ffmem.analyses.patterns.scoring import coefficients_at, ranks_and_firing, score_patterns
 from ffmem.analyses.prefixes import Prefixes, held_out_prefixes
 from ffmem.models.transformer import Transformer
 from tests.analyses.patterns.slow import prefixes_of, values

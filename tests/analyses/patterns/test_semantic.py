@@ -11,7 +11,8 @@ import transformers
 
 import ffmem
 from ffmem import Index
-from ffmem.analyses.patterns import measure_patterns, score_patterns
+from ffmem.analyses.patterns.measure import measure_patterns
+from ffmem.analyses.patterns.scoring import score_patterns
 from ffmem.analyses.patterns.semantic import assign, clusters, embed, k_means
 from ffmem.analyses.patterns.tokens import Tokens
 from ffmem.models.loading.sources import resolve

@@ -1,13 +1,12 @@
 """Figure 2 by machine: patterns among the triggers of every cell, held against chance and against held-out text."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ffmem.analyses.patterns.measure import measure_patterns
-from ffmem.analyses.patterns.results import ChanceRate, Control, KindScore, LayerPatterns, Patterns, Scores
-from ffmem.analyses.patterns.scoring import score_patterns
+from ffmem.analyses.intervals import Estimate
+from ffmem.analyses.patterns.kinds import Kind
+from ffmem.analyses.patterns.results import ChanceRate, Control, KindScore, Label, LayerPatterns, Patterns, Scores
 from ffmem.errors import InputError
-from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.store.files import atomic_write
 from ffmem.store.reader import Index
@@ -44,6 +43,10 @@ class PatternsResult:
 
 
 def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
+    # with them comes all that loads models and builds an index: seconds, for whoever only reads results
+    from ffmem.analyses.patterns.measure import measure_patterns
+    from ffmem.analyses.patterns.scoring import score_patterns
+
     index, options = study.index, study.options
     begin = Stage("patterns", 0, 2 * index.n_layers)
     encoder, why_not = _encoder(index)
@@ -74,7 +77,7 @@ def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
         layers=patterns.layers,
         controls=patterns.controls,
         chance=patterns.chance,
-        scores=scores and ScoresResult(scores.n_prefixes, scores.layers),
+        scores=None if scores is None else ScoresResult(scores.n_prefixes, scores.layers),
     )
 
 
@@ -82,6 +85,8 @@ def _encoder(index: Index) -> tuple[Transformer | None, str | None]:
     """The model that embeds sentences, if one is needed; or why there is none."""
     if index.text.document_labels():
         return None, None
+    from ffmem.models.registry import load_model  # brings transformers, for whoever only reads results
+
     try:
         return load_model("minilm"), None
     except InputError as error:
@@ -148,14 +153,22 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     )
 
 
+def _share_of_label(label: Label) -> Callable[[LayerPatterns], Estimate]:
+    return lambda layer: layer.labels[label]
+
+
+def _share_of_kind(kind: Kind) -> Callable[[LayerPatterns], Estimate]:
+    return lambda layer: layer.units_with_kind[kind]
+
+
 def _charts(findings: Findings) -> Iterator[Chart]:
     result = _result(findings)
-    labels = ("shallow", "shallow+semantic", "semantic", "not-covered")
+    labels: tuple[Label, ...] = ("shallow", "shallow+semantic", "semantic", "not-covered")
     yield Chart(
         "labels",
         "Figure 2, by machine: the patterns of triggers.",
         "shares",
-        line_rows(result.layers, {name: lambda layer, name=name: layer.labels[name] for name in labels}),
+        line_rows(result.layers, {name: _share_of_label(name) for name in labels}),
         "triggers",
         order=labels,
     )
@@ -164,7 +177,7 @@ def _charts(findings: Findings) -> Iterator[Chart]:
         "pattern-kinds",
         "Which kinds of patterns cells have, after control.",
         "lines",
-        line_rows(result.layers, {kind: lambda layer, kind=kind: layer.units_with_kind[kind] for kind in kinds}),
+        line_rows(result.layers, {kind: _share_of_kind(kind) for kind in kinds}),
         "cells with such a pattern",
     )
     if result.scores:

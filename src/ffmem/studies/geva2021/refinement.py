@@ -1,12 +1,13 @@
 """Figures 9 to 11 and section 5.2: how layers refine the prediction. The experiment serves `aggregation`, too."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from ffmem.analyses.agreeing import Makeup, makeup
 from ffmem.analyses.elimination import Case, Elimination, cases, elimination
+from ffmem.analyses.intervals import Estimate
 from ffmem.analyses.prefixes import Prefixes
 from ffmem.analyses.refinement import (
     CASES,
@@ -217,8 +218,12 @@ def _residual_leads(layers: tuple[LayerRefinement, ...]) -> Verdict:
     return every(*(is_greater(layer.cases["residual"], layer.cases[case]) for layer in layers for case in others))
 
 
+def _share_of(case: Origin) -> Callable[[LayerRefinement], Estimate]:
+    return lambda layer: layer.cases[case]
+
+
 def _cases_charts(findings: Findings) -> Iterator[Chart]:
-    rows = line_rows(refined(findings).layers, {case: lambda layer, case=case: layer.cases[case] for case in _ORDER})
+    rows = line_rows(refined(findings).layers, {case: _share_of(case) for case in _ORDER})
     caption = "Figure 11: where each layer's top token comes from."
     yield Chart("cases", caption, "shares", rows, "prefixes", order=_ORDER)
 
@@ -251,9 +256,11 @@ def _elimination_tables(findings: Findings) -> Iterator[Table]:
 
 def _row(case: Case) -> dict[str, str | float]:
     """With an empty column for a person's judgement."""
-    measured = {
-        "score": {"R": case.residual_token_scores, "O": case.output_token_scores},
-        "rank": {"R": case.residual_token_ranks, "O": case.output_token_ranks},
+    measured: dict[str, tuple[float, float, float]] = {
+        "score of R": case.residual_token_scores,
+        "score of O": case.output_token_scores,
+        "rank of R": case.residual_token_ranks,
+        "rank of O": case.output_token_ranks,
     }
     return {
         "prefix": case.prefix,
@@ -262,9 +269,8 @@ def _row(case: Case) -> dict[str, str | float]:
         "layer's own (Y)": case.ff_token,
         "related or distant": "",
         **{
-            f"{what} of {token} under {where}": value
-            for what, of_tokens in measured.items()
-            for token, values in of_tokens.items()
+            f"{name} under {where}": value
+            for name, values in measured.items()
             for where, value in zip("ryo", values, strict=True)
         },
         "y raises R over O by": case.change,

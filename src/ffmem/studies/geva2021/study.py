@@ -9,8 +9,7 @@ from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, prefixes_of_tex
 from ffmem.corpus.documents import Corpus
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
-from ffmem.index.request import Request, text_source
-from ffmem.index.text.writer import write_text
+from ffmem.index.verify import load_indexed_model
 from ffmem.models.base import Projection
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
@@ -18,6 +17,7 @@ from ffmem.store.reader import Index
 from ffmem.store.text import TextReader
 from ffmem.studies.geva2021.options import StudyOptions
 from ffmem.studies.results import FOLDER, Findings, Results, begin_results
+from ffmem.studies.runner import run_study
 from ffmem.studies.study import StageListener, Study, Subject
 
 _HELD_OUT_SENTENCES = 50_000
@@ -57,6 +57,10 @@ class Geva2021:
 
     def _held_out_text(self, corpus: Corpus) -> TextReader:
         """The text of another corpus, in the model's tokens, cut as the index was."""
+        # with them comes all that builds an index: seconds, for whoever only reads results
+        from ffmem.index.request import Request, text_source
+        from ffmem.index.text.writer import write_text
+
         folder: Path = self.results.folder / "held-out"
         if not (folder / "tokenizer.json").exists():
             folder.mkdir(exist_ok=True)
@@ -165,3 +169,29 @@ STUDY: Study[Geva2021] = Study(
     facts=_facts,
     left_out=_left_out,
 )
+
+
+def reproduce(
+    index: Index,
+    options: StudyOptions = StudyOptions(),  # noqa: B008 (frozen)
+    progress: StageListener = lambda _: None,
+) -> Results:
+    """Every experiment of the paper on the model of an index.
+
+    Args:
+        index: a finished index; its model is loaded from where it had it from.
+        options: what is sampled, and from which held-out text.
+        progress: called as the study goes on.
+
+    Returns:
+        the results, which lie in the index's folder under ``results``; the same call again reads them, and goes on from
+        where an earlier one was stopped.
+
+    Raises:
+        InputError: there is no held-out text, the index does not have all cells of the model, or the model is not that of
+            the index.
+
+    Cost: some three products of all values with the vocabulary, and for each held-out prefix a forward pass and three
+        products with the vocabulary a layer.
+    """
+    return run_study(STUDY, Subject(lambda: load_indexed_model(index), index.folder, index), options, progress)
