@@ -98,4 +98,4 @@ def merge(first: str, second: str, /, *, out: str, json: Json = False) -> None:
         Print one JSON document.
     """
     merged = merge_indexes(first, second, out, progress=None if json else render.say("merging"))
-    show(queries.info(merged) if json else render.info(queries.info(merged)))
+    show(queries.info(merged) if json else render.info(merged))

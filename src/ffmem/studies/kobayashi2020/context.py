@@ -6,9 +6,9 @@ from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.corpus.documents import Corpus
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
-from ffmem.index.identity import corpora_of
 from ffmem.index.scan.worker import hashes_of
 from ffmem.models.transformer import Transformer
+from ffmem.store.manifest import corpora_of
 from ffmem.store.reader import Index
 from ffmem.studies.results import FOLDER, Results, begin_results
 from ffmem.studies.study import StageListener, Subject
@@ -65,7 +65,7 @@ def _corpus_of(subject: Subject) -> Corpus:
 
 def _corpus_of_index(index: Index) -> Corpus:
     """Opened anew by its name, where that is still the same text."""
-    identities = corpora_of(index.manifest["identity"])
+    identities = corpora_of(index.manifest.identity.json)
     one = identities[0]
     try:
         if len(identities) > 1 or one["kind"] == "stdin":
