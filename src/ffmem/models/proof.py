@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ffmem.errors import ModelError
 from ffmem.models.base import Batching, Rows
+from ffmem.models.inputs import padded_rows
 from ffmem.models.masks import one_text_a_row
 from ffmem.models.plain_call import PlainInput, plain_coefficients, plain_input
 from ffmem.models.rotary import rotary_error
@@ -178,20 +179,15 @@ class _Trial:
 
     def _ours(self, rows: Sequence[PlainInput]) -> list[list[Tensor]]:
         """The same of several sentences in one pass of ours, padded on the right: [row][layer]."""
-        device = next(self._model.module.parameters()).device
-        width = max(len(one.token_ids) for one in rows)
-        ids = torch.full((len(rows), width), self._model.pad_id, device=device)
-        mask = torch.zeros_like(ids)
-        for number, one in enumerate(rows):
-            ids[number, : len(one.token_ids)] = torch.tensor(one.token_ids, device=device)
-            mask[number, : len(one.token_ids)] = 1
+        device = self._model.device
+        ids, mask = padded_rows([row.own for row in rows], rows[0].prefix, rows[0].suffix, self._model.pad_id)
         layers: list[Tensor] = []
 
         def keep(layer: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
             layers.append(coefficients.detach()[..., self._columns[layer].to(device)].float().clone())
 
         with one_text_a_row(), self._model.watch_coefficients(keep):
-            self._model.forward(ids, None if self._model.facts.causal else mask)
+            self._model.forward(torch.from_numpy(ids).to(device), torch.from_numpy(mask))
         return [[layer[number, one.own_slice] for layer in layers] for number, one in enumerate(rows)]
 
     def _error(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
