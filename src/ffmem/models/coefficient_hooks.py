@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ffmem.models.base import CallArguments
 from ffmem.models.feed_forward import FeedForward, MixtureLayer
 
 OnLayer = Callable[[int, Float[Tensor, "batch positions cells"]], None]
@@ -106,7 +107,7 @@ class CoefficientHooks:
 
 
 def _note_shape(shapes: list[tuple[int, int]], stack: int) -> Any:
-    def hook(_: Any, arguments: tuple[Any, ...], named: Any) -> None:
+    def hook(_: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
         shapes[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)
 
     return hook

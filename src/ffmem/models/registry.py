@@ -12,7 +12,7 @@ import transformers
 from ffmem.errors import FfmemError, InputError, ModelError
 from ffmem.foreign import foreign_errors, is_out_of_memory
 from ffmem.models import families
-from ffmem.models.base import Family, Origin
+from ffmem.models.base import CallArguments, Family, Origin
 from ffmem.models.loading.accounting import check_read, check_taken, check_tied, check_types, drop_poolers
 from ffmem.models.loading.adapters import adapter_config, base_of, identity_of, merged
 from ffmem.models.loading.brought import ADAPTER, Brought, take_apart
@@ -229,7 +229,7 @@ def _read(auto_class: Any, view: Path, folder: Path, what: str, code: bool) -> A
 
 
 def _read_weights(
-    auto_class: str, view: Path, brought: Brought, dtype: Dtype, packed: dict[str, Any]
+    auto_class: str, view: Path, brought: Brought, dtype: Dtype, packed: CallArguments
 ) -> tuple[Any, dict[str, int]]:
     """The model, and how many tensors of its files are not used, part by part."""
     folder = brought.folder

@@ -1,6 +1,6 @@
 """The states around every feed-forward layer, by hooks that go when the pass is over."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ffmem.models.base import CallArguments
 from ffmem.models.transformer import Transformer
 
 
@@ -77,7 +78,7 @@ def _hook_layer(
     layer, layout = model.layer(place), model.layout(place)
 
     def keep_input(name: str) -> Any:
-        def hook(_: Any, arguments: tuple[Any, ...], named: Mapping[str, Tensor]) -> None:
+        def hook(_: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
             states[name] = keep_own(place, arguments[0] if arguments else named["hidden_states"])
 
         return hook

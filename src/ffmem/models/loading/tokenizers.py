@@ -9,6 +9,7 @@ from typing import Any
 
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
+from ffmem.models.base import ConfigFile
 from ffmem.models.loading.accounting import check_unembedding
 from ffmem.models.loading.marian_tokenizer import from_marian
 from ffmem.models.loading.sentences_to_prove import PROOF
@@ -121,9 +122,9 @@ def _reference(view: Path, folder: Path, tokenizer: Any) -> Reference:
     )
 
 
-def _settings(view: Path) -> dict[str, Any]:
+def _settings(view: Path) -> ConfigFile:
     file = view / "tokenizer_config.json"
-    found: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
+    found: ConfigFile = json.loads(file.read_bytes()) if file.is_file() else {}
     return found
 
 
