@@ -16,7 +16,8 @@ from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
 from ffmem.index.verify import verify_index
 from ffmem.store.arrays import LAYER_ARRAYS
-from tests.conftest import D_FF, IN_PROCESS, N_LAYERS, write_corpus
+from tests.conftest import IN_PROCESS, write_corpus
+from tests.families import D_FF, N_LAYERS
 
 SOME = {
     "llama": "10%,L1.0-7,L2.47",

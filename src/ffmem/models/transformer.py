@@ -61,7 +61,6 @@ class Transformer:
         self.facts = self._facts(name)
         self.batching = Batching(family.causal)
         self._put_back: list[Callable[[], None]] = []
-        self._weights_hash: str | None = None
         self._check_shapes()
 
     def _facts(self, name: str) -> ModelFacts:
@@ -371,9 +370,11 @@ class Transformer:
 
     def weights_hash(self) -> str:
         """SHA-256 over names, shapes, types and bytes of all parameters, by name; computed once, as weights never change."""
-        if self._weights_hash is None:
-            self._weights_hash = weights_hash(self.module)
         return self._weights_hash
+
+    @cached_property
+    def _weights_hash(self) -> str:
+        return weights_hash(self.module)
 
     def release(self) -> None:
         """Give back the memory of the weights, for good; facts, hashes and tokens stay. Packed weights stay too."""

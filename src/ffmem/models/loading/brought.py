@@ -15,7 +15,8 @@ import transformers
 from ffmem.errors import InputError
 from ffmem.models.base import ConfigFile
 from ffmem.models.loading.converted import hash_of
-from ffmem.models.loading.weight_files import WeightFiles, find_weights
+from ffmem.models.loading.tensors import WeightFiles
+from ffmem.models.loading.weight_files import find_weights
 
 ADAPTER = "adapter_config.json"
 _QUANTISERS = ("quantize_config.json", "quant_config.json", "hf_quant_config.json", "quantization_config.json")
