@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 from torch import Tensor
 
 from ffmem.errors import InputError
@@ -132,7 +132,7 @@ def as_row(model: Transformer, token_ids: Sequence[int]) -> Int[Tensor, "one pos
 
 
 def padded_rows(
-    sentences: Sequence[Sequence[int] | Int[np.ndarray, "own_tokens"]],
+    sentences: Sequence[Sequence[int] | Integer[np.ndarray, "own_tokens"]],
     before: Sequence[int],
     after: Sequence[int],
     pad_id: int,
