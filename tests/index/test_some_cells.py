@@ -17,6 +17,7 @@ from ffmem.index.merge import merge_indexes
 from ffmem.index.verify import verify_index
 from ffmem.store.fields import layer_arrays
 from tests.conftest import D_FF, IN_PROCESS, N_LAYERS, write_corpus
+from tests.families import D_FF, N_LAYERS
 
 SOME = {
     "llama": "10%,L1.0-7,L2.47",

@@ -20,7 +20,9 @@ from ffmem.index.verify import verify_index
 from ffmem.models import families
 from ffmem.models.registry import FAMILIES
 from ffmem.options import Dtype
-from tests.conftest import D_FF, D_MODEL, VARIANTS
+from tests import families as tiny
+from tests.conftest import VARIANTS
+from tests.families import D_FF, D_MODEL
 
 Folder = Callable[[str], Path]
 WEIGHTS = "model.safetensors"
@@ -59,6 +61,10 @@ def test_each_architecture_is_tried_on_a_tiny_model(tiny_folder: Folder) -> None
     tried = {json.loads((tiny_folder(variant) / "config.json").read_text())["architectures"][0] for variant in VARIANTS}
     without_weights_of_its_own = {"BertForPreTraining"}  # loaded as BertForMaskedLM
     assert {name for family in FAMILIES for name in family.architectures} == tried | without_weights_of_its_own
+
+
+def test_each_family_has_tiny_models_of_its_own() -> None:
+    assert {path.stem for path in Path(tiny.__file__).parent.glob("[a-z]*.py")} == {family.name for family in FAMILIES}
 
 
 def test_an_unknown_architecture_lists_those_that_are_known(copy: Path) -> None:

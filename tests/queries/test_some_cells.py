@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ffmem.studies.geva2021.run import reproduce
 
 import ffmem
 from ffmem import Index, InputError
@@ -28,7 +29,6 @@ from ffmem.queries.sql import query
 from ffmem.queries.table import cells, info
 from ffmem.render import info as shown_info
 from ffmem.store.keys import NO_TOKEN
-from ffmem.studies.geva2021.run import reproduce
 
 SOME = {"gpt2": "L2,L0.5-9,L0.11", "mixtral": "L1:10%,L2.0-3", "llama": "L0.3-20,L2:50%"}
 FAMILIES = tuple(SOME)

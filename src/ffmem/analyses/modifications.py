@@ -206,8 +206,9 @@ def _edits(
     distinct = sorted(set(words))
     drawn_word = _random_of(len(distinct), rng)
     if len(distinct) > 1:
-        for edit, word in (("first word", 0), ("last word", -1), ("random word", drawn_word)):
-            yield edit, tuple(token for token, of in zip(prefix, words, strict=True) if of != distinct[word])  # type: ignore[misc]
+        removed: tuple[tuple[Edit, int], ...] = (("first word", 0), ("last word", -1), ("random word", drawn_word))
+        for edit, word in removed:
+            yield edit, tuple(token for token, of in zip(prefix, words, strict=True) if of != distinct[word])
     if n > 2:
         yield "shuffled", (*(prefix[i] for i in order), prefix[-1])
 

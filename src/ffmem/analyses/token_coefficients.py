@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ffmem.ids import CellId
+from ffmem.models.inputs import padded_rows
 from ffmem.models.transformer import Transformer
 from ffmem.store.manifest import SpecialTokens
 from ffmem.store.reader import Index
@@ -63,13 +64,7 @@ def _of_batch(
     model: Transformer, sentences: dict[int, list[int]], special: SpecialTokens, where: tuple[int, int]
 ) -> dict[int, np.ndarray]:
     place, row = where
-    inputs = [[*special.prefix, *ids, *special.suffix] for ids in sentences.values()]
-    longest, device = max(map(len, inputs)), model.values(place).device
-    ids = torch.full((len(inputs), longest), model.pad_id, device=device)
-    mask = torch.zeros_like(ids)
-    for number, one in enumerate(inputs):
-        ids[number, : len(one)] = torch.tensor(one, device=device)
-        mask[number, : len(one)] = 1
+    ids, mask = padded_rows(list(sentences.values()), special.prefix, special.suffix, model.pad_id)
     seen: list[np.ndarray] = []
 
     def on_layer(layer: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
@@ -78,6 +73,6 @@ def _of_batch(
             raise _Enough  # the layers above change nothing
 
     with suppress(_Enough), torch.inference_mode(), model.watch_coefficients(on_layer):
-        model.forward(ids, None if model.facts.causal else mask)
+        model.forward(torch.from_numpy(ids).to(model.device), torch.from_numpy(mask))
     first = len(special.prefix)
     return {one: seen[0][number, first : first + len(own)] for number, (one, own) in enumerate(sentences.items())}

@@ -20,7 +20,8 @@ from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, read_tokens
 from ffmem.models.base import Batching
 from ffmem.models.identities import measure_identities
-from ffmem.models.proof import Sentence, prove
+from ffmem.models.proof import prove
+from ffmem.models.sentences_to_try import Sentence
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, parse_split
 from ffmem.store.manifest import Manifest

@@ -11,7 +11,8 @@ import torch
 from ffmem.errors import InputError
 from ffmem.index.machine import processor_of
 from ffmem.index.scan.worker import hashes_of, indexed_cells
-from ffmem.models.base import Origin
+from ffmem.models.base import Origin, Projection
+from ffmem.models.inputs import longest_input
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 from ffmem.store.facts import Projection
@@ -165,19 +166,7 @@ def check_options(model: Transformer, options: IndexOptions) -> None:
     indexed_cells(model, options)
     decide_projection(model, options)
     model.special_tokens(options.bos)
-    longest_input(model, options)
-
-
-def longest_input(model: Transformer, options: IndexOptions) -> int:
-    """Most tokens of one input, special tokens included."""
-    context = model.facts.max_length
-    if options.max_length is not None and context is not None and options.max_length > context:
-        raise InputError(
-            f"--max-length is {options.max_length}, but the context of {model.facts.name} is {context} tokens",
-            f"Expected at most {context}",
-            "Leave --max-length out to use the whole context",
-        )
-    return options.max_length or context or 2**31 - 1
+    longest_input(model, options.max_length)
 
 
 def check_device(device: str) -> None:

@@ -123,6 +123,14 @@ class Unembedding:
             return ("raw", "final-norm")
         return ("raw", "final-norm", "folded") if self.final_norm is not None else ("raw",)
 
+    @property
+    def own_projection(self) -> Projection:
+        """The one that makes scores of a final state the model's own.
+
+        Without a final norm these are the raw scores, or the log-probabilities of an adaptive softmax.
+        """
+        return "final-norm" if "final-norm" in self.projections else self.projections[0]
+
     def check(self, projection: str) -> None:
         """Refuse a projection that this model does not have."""
         if projection not in self.projections:

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-import ffmem
-from ffmem import Index, InputError, StoreError
-from ffmem.studies.charts import rows_of
 from ffmem.studies.geva2021.experiments import Stage, refinement_of
 from ffmem.studies.geva2021.figures import FIGURES, names_of
 from ffmem.studies.geva2021.findings import Findings, findings
 from ffmem.studies.geva2021.headlines import headlines, shapes
-from ffmem.studies.geva2021.options import StudyOptions
 from ffmem.studies.geva2021.report import write_report
 from ffmem.studies.geva2021.run import reproduce
+
+import ffmem
+from ffmem import Index, InputError, StoreError
+from ffmem.studies.charts import rows_of
+from ffmem.studies.geva2021.options import StudyOptions
 from ffmem.studies.results import open_results
 from tests.conftest import SMALL_STUDY
 

@@ -22,6 +22,7 @@ from ffmem.analyses.attention.norms import gram, norms_of, summed_norms
 from ffmem.analyses.attention.split import split_values
 from ffmem.errors import InputError
 from ffmem.models.attention import AttentionLayer, AttentionStates
+from ffmem.models.inputs import as_row, tokenize
 from ffmem.models.transformer import Transformer
 
 Measure = Literal["weights", "norms"]
@@ -185,14 +186,10 @@ def tokens_of(model: Transformer, pair: Pair, number: int) -> TokenPair:
     Raises:
         InputError: it is longer than the model's context, or nothing is left of a side.
     """
-    own = [
-        model.tokenizer(text_of(side), add_special_tokens=False, return_offsets_mapping=True)
-        for side in (pair.source, pair.target)
-    ]
+    source, target = (tokenize(model, text_of(side)) for side in (pair.source, pair.target))
     before, after = model.special_tokens("auto")
-    source_ids = [*before, *own[0].input_ids, *after]
     limit = model.facts.max_length
-    for what, ids in (("source", own[0].input_ids), ("target", own[1].input_ids)):
+    for what, ids in (("source", source.ids), ("target", target.ids)):
         n = len(ids) + len(before) + len(after)
         if not ids or (limit is not None and n > limit):
             raise InputError(
@@ -202,14 +199,12 @@ def tokens_of(model: Transformer, pair: Pair, number: int) -> TokenPair:
                 else "Expected some words",
                 "Take the pair out of every file, the gold links included",
             )
-    words = [
-        word_of_tokens(side, part.offset_mapping) for side, part in zip((pair.source, pair.target), own, strict=True)
-    ]
+    source_words = word_of_tokens(pair.source, source.spans)
     return TokenPair(
-        source_ids=source_ids,
-        target_ids=[model.module.config.decoder_start_token_id, *own[1].input_ids],
-        source_words=np.concatenate((np.full(len(before), NO_WORD), words[0], np.full(len(after), NO_WORD))),
-        target_words=words[1],
+        source_ids=[*before, *source.ids, *after],
+        target_ids=[model.module.config.decoder_start_token_id, *target.ids],
+        source_words=np.concatenate((np.full(len(before), NO_WORD), source_words, np.full(len(after), NO_WORD))),
+        target_words=word_of_tokens(pair.target, target.spans),
     )
 
 
@@ -220,7 +215,6 @@ def _with_layers(layers: np.ndarray, heads: np.ndarray) -> np.ndarray:
 
 def cross_maps(model: Transformer, tokens: TokenPair) -> CrossMaps:
     """Weights and norms of the cross-attention of one pair."""
-    device = next(model.module.parameters()).device
     weights: list[Tensor] = []
     norms: list[Tensor] = []
     layer_norms: list[Tensor] = []
@@ -234,8 +228,8 @@ def cross_maps(model: Transformer, tokens: TokenPair) -> CrossMaps:
 
     run(
         model,
-        torch.tensor([tokens.source_ids], device=device),
-        torch.tensor([tokens.target_ids], device=device),
+        as_row(model, tokens.source_ids),
+        as_row(model, tokens.target_ids),
         keep,
         [layer for layer in model.attention_layers if layer.cross],
     )

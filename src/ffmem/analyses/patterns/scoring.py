@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
-from ffmem.analyses.activation import check_model
+from ffmem.analyses.indexed import check_model
 from ffmem.analyses.intervals import Estimate, mean
 from ffmem.analyses.patterns.kinds import Features, Kind
 from ffmem.analyses.patterns.lexical import Shapes

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ffmem.errors import InputError, ModelError
-from ffmem.models.loading.weight_files import WeightFiles
+from ffmem.models.loading.tensors import WeightFiles
 
 _RECOMPUTED = re.compile(
     r"(.*\.)?(rotary_emb\.inv_freq|position_ids|token_type_ids|masked_bias|(attn|attention|attn\.attention|self_attention)\.bias)"

@@ -13,8 +13,10 @@ from typing import Any
 import transformers
 
 from ffmem.errors import InputError
+from ffmem.models.base import ConfigFile
 from ffmem.models.loading.converted import hash_of
-from ffmem.models.loading.weight_files import WeightFiles, find_weights
+from ffmem.models.loading.tensors import WeightFiles
+from ffmem.models.loading.weight_files import find_weights
 
 ADAPTER = "adapter_config.json"
 _QUANTISERS = ("quantize_config.json", "quant_config.json", "hf_quant_config.json", "quantization_config.json")
@@ -119,7 +121,7 @@ def take_apart(folder: Path, *, trust_remote_code: bool = False, architecture: s
     return Brought(folder, config, find_weights(folder), code, tokenizer=folder)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> ConfigFile:
     """The config.json of a folder, without the settings that are only about calls.
 
     Raises:
@@ -138,7 +140,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return _without_settings(config)
 
 
-def _without_settings(config: dict[str, Any]) -> dict[str, Any]:
+def _without_settings(config: ConfigFile) -> ConfigFile:
     kept = {name: value for name, value in config.items() if name not in _ONLY_ABOUT_CALLS}
     for name in ("dtype", "torch_dtype"):
         # what the weights are read as is asked for; a name that torch does not have would stop the reader
@@ -153,7 +155,7 @@ def _without_settings(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_settings(folder: Path, config: dict[str, Any]) -> None:
+def _check_settings(folder: Path, config: ConfigFile) -> None:
     if config.get("pruned_heads"):
         raise InputError(
             f"the config of {folder} names pruned_heads, attention heads that are to be cut out of the weights",
@@ -164,7 +166,7 @@ def _check_settings(folder: Path, config: dict[str, Any]) -> None:
         )
 
 
-def _code(folder: Path, config: dict[str, Any], trusted: bool, architecture: str | None) -> tuple[Path, ...]:
+def _code(folder: Path, config: ConfigFile, trusted: bool, architecture: str | None) -> tuple[Path, ...]:
     """The folder's own code, if it may be run; a class of transformers in its place only if one is asked for by name."""
     named = {"config.json": config.get("auto_map"), "tokenizer_config.json": _tokenizer_code(folder)}
     asking = [file for file, found in named.items() if found]
@@ -197,7 +199,7 @@ def _tokenizer_code(folder: Path) -> Any:
     return found.get("auto_map") if isinstance(found, dict) else None
 
 
-def _check_quantisation(folder: Path, config: dict[str, Any]) -> None:
+def _check_quantisation(folder: Path, config: ConfigFile) -> None:
     """Quantised weights that config.json does not speak of as transformers expects; `weights.packing` sees the others."""
     nested = [part for part in ("text_config", "llm_config") if (config.get(part) or {}).get("quantization_config")]
     files = [name for name in _QUANTISERS if (folder / name).is_file()]

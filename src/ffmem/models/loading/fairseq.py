@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ffmem.errors import InputError, ModelError
+from ffmem.models.base import ConfigFile
 from ffmem.models.loading.converted import converted, hash_of
 from ffmem.models.wikilm import WikiLMConfig
 
@@ -26,7 +27,7 @@ PREFIX = "fairseq:"
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 """What stands before the words of dict.txt."""
 
-_DEFAULTS: dict[str, Any] = {
+_DEFAULTS: ConfigFile = {
     "decoder_embed_dim": 512,
     "decoder_ffn_embed_dim": 2048,
     "decoder_layers": 6,
@@ -52,7 +53,7 @@ _REQUIRED: dict[str, tuple[Any, str]] = {
 }
 """Argument -> what it must be for the family wikilm, and what another value would mean."""
 
-_SILENT: dict[str, Any] = {"activation_fn": "relu"}
+_SILENT: ConfigFile = {"activation_fn": "relu"}
 """What an argument is where it is missing: False for all others."""
 
 _NO_WEIGHTS = (
@@ -115,7 +116,7 @@ def _convert(folder: Path, target: Path) -> None:
     word_tokenizer(words).save_pretrained(target)
 
 
-def _load(file: Path) -> dict[str, Any]:
+def _load(file: Path) -> ConfigFile:
     """The checkpoint's tensors and plain values."""
     allowed: list[Any] = [argparse.Namespace, *((_Inert, name) for name in _INERT)]
     try:
@@ -143,7 +144,7 @@ def _load(file: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _arguments(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _arguments(checkpoint: ConfigFile, folder: Path) -> ConfigFile:
     """The model's arguments, from the old form (a Namespace under "args") or the new one (dicts under "cfg")."""
     found = checkpoint.get("args")
     if found is None and isinstance(checkpoint.get("cfg"), Mapping):
@@ -165,7 +166,7 @@ def _cutoffs(value: Any) -> list[int]:
     return [int(part) for part in value or ()]
 
 
-def _config(arguments: dict[str, Any], n_words: int, folder: Path) -> WikiLMConfig:
+def _config(arguments: ConfigFile, n_words: int, folder: Path) -> WikiLMConfig:
     def get(name: str) -> Any:
         value = arguments.get(name)
         return _DEFAULTS.get(name, _SILENT.get(name, False)) if value is None else value

@@ -9,9 +9,10 @@ from typing import Any
 
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
+from ffmem.models.base import ConfigFile
 from ffmem.models.loading.accounting import check_unembedding
 from ffmem.models.loading.marian_tokenizer import from_marian
-from ffmem.models.loading.sentences_to_prove import PROOF
+from ffmem.models.samples import TEXTS
 from ffmem.models.transformer import Transformer
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json", "vocab.json",
@@ -67,7 +68,7 @@ def read_tokenizer(view: Path, folder: Path, *, trust_remote_code: bool = False)
         )
     elif not (view / "tokenizer.json").is_file():
         reference = _reference(view, folder, tokenizer)
-        if any((view / name).is_file() for name in _SENTENCEPIECE) and not _agree(tokenizer, PROOF[0], reference):
+        if any((view / name).is_file() for name in _SENTENCEPIECE) and not _agree(tokenizer, TEXTS[0], reference):
             _begin_with_a_space(tokenizer)
         _prove(tokenizer, folder, reference)
     # settings for a batch of its author's, which would cut sentences, and which a call may or may not reset
@@ -121,9 +122,9 @@ def _reference(view: Path, folder: Path, tokenizer: Any) -> Reference:
     )
 
 
-def _settings(view: Path) -> dict[str, Any]:
+def _settings(view: Path) -> ConfigFile:
     file = view / "tokenizer_config.json"
-    found: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
+    found: ConfigFile = json.loads(file.read_bytes()) if file.is_file() else {}
     return found
 
 
@@ -181,7 +182,7 @@ def _prove(
         whole: special tokens included.
         beyond: an id from which on its ids stand for one of the other's, which knows no difference between them.
     """
-    for text in (*PROOF, *_from_vocabulary(tokenizer)):
+    for text in (*TEXTS, *_from_vocabulary(tokenizer)):
         theirs: list[Any]
         try:
             ours, theirs = list(tokenizer(text, add_special_tokens=whole).input_ids), reference(text)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ffmem.errors import InputError
+from ffmem.models.base import CallArguments
 from ffmem.options import Quantize
 
 METHOD = "bitsandbytes"
@@ -93,7 +94,7 @@ def take_packed_weights(module: nn.Module, dtype: torch.dtype) -> None:
             module.set_submodule(path, Linear4Bit(found.weight.data, found.weight.quant_state, found.bias, dtype))
 
 
-def packing(config: Any, model: str, quantize: Quantize, device: str) -> dict[str, Any]:
+def packing(config: Any, model: str, quantize: Quantize, device: str) -> CallArguments:
     """What transformers must be told to load a model with packed weights; nothing if they are plain and to stay so.
 
     Args:
@@ -123,7 +124,7 @@ def packing(config: Any, model: str, quantize: Quantize, device: str) -> dict[st
     return place if quantize == "no" else place | {"quantization_config": _config(quantize)}
 
 
-def _check_method(found: dict[str, Any], model: str, quantize: Quantize) -> None:
+def _check_method(found: CallArguments, model: str, quantize: Quantize) -> None:
     method = found.get("quant_method")
     if method != METHOD:
         raise InputError(

@@ -210,7 +210,8 @@ class MapView:
 def map_view(model: "Transformer", index: Index, state: MapState) -> MapView:
     """See `MapView`. Runs the model once."""
     from ffmem.analyses.attention.inputs import read_text
-    from ffmem.analyses.attention.one_map import has_scores, one_map
+    from ffmem.analyses.attention.one_map import one_map
+    from ffmem.analyses.decomposition import has_scores
 
     problems: list[tuple[str, str]] = []
 
