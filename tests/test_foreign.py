@@ -26,7 +26,7 @@ from ffmem.foreign import bug, explained, foreign_errors
         ),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x/a"), InputError, "lies below a file"),
         (IsADirectoryError(errno.EISDIR, "Is a directory", "/x/a"), InputError, "/x/a is a folder"),
-        (FileExistsError(errno.EEXIST, "File exists", "/x/a"), InputError, "/x/a is there already"),
+        (FileExistsError(errno.EEXIST, "File exists", "/x/a"), InputError, "/x/a already exists"),
         (FileNotFoundError(errno.ENOENT, "No such file", "/x/a"), InputError, "/x/a does not exist"),
         (OSError(errno.EMFILE, "Too many open files", "/x/a"), InputError, "ulimit -n"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), ModelError, "--batch-tokens"),

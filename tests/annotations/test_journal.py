@@ -158,7 +158,7 @@ def test_redo_goes_forward_again(index: Index, batch: Batch) -> None:
     now = journal.undo(batch, "ann", 1, now.revision)
     assert now.draft.patterns[0][0] == "two" and now.can_redo
     now = journal.save(batch, "ann", 1, now.revision, said(batch, 1, "other"))
-    with pytest.raises(InputError, match="nothing was taken back"):
+    with pytest.raises(InputError, match="nothing has been undone"):
         journal.redo(batch, "ann", 1, now.revision)
     assert journal.undo(batch, "ann", 1, now.revision).draft.patterns[0][0] == "two"
 

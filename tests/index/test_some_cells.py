@@ -214,6 +214,6 @@ def test_sizes_that_are_not_the_models_are_noticed_with_it(copy: Path) -> None:
     change(copy, lambda manifest: manifest["model"]["layers"][0].update(d_ff=10**12))
     assert len(ffmem.open_index(copy)["L0.5"].triggers) > 0  # nothing of that size is made
     with pytest.raises(
-        StoreError, match=r"it tells of 1 layers of 1000000000000 cells.* and the model has 3 layers of 48"
+        StoreError, match=r"it says there are 1 layers of 1000000000000 cells.* and the model has 3 layers of 48"
     ):
         verify_index(ffmem.open_index(copy), n_batches=1)

@@ -202,7 +202,7 @@ def test_find_sorts_and_wants_a_condition(index_of: Callable[[str], Index]) -> N
     token = some_promoted(index)
     by_rank = [(row.rank, -(row.logit or 0)) for row in find(index, promotes=token).rows]
     assert by_rank == sorted(by_rank) and len(by_rank) > 2
-    with pytest.raises(InputError, match="there is no condition to find cells by"):
+    with pytest.raises(InputError, match="no condition is given to find cells by"):
         find(index, layer="1")
 
 

@@ -71,7 +71,7 @@ def locked(folder: Path) -> Iterator[None]:
     except filelock.Timeout as error:
         raise StoreError(
             f"{folder} is in use by another `ffmem index`",
-            "Expected to be the only one who builds there",
+            "Expected no other build in this folder",
             "Wait until it has finished, or choose another folder with --out",
         ) from error
     try:
@@ -98,7 +98,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise StoreError(
                 f"the index in {folder} is not finished",
                 "Expected a finished one, with a manifest.json",
-                "Run the `ffmem index` command that began it once more: it goes on where it stopped",
+                "Run the `ffmem index` command that began it again: it resumes where it stopped",
             )
         raise StoreError(
             f"there is no index in {folder}",
@@ -156,7 +156,7 @@ def check_files(folder: Path, manifest: dict[str, Any]) -> None:
         raise _damaged_manifest(StorePaths(folder).manifest, f"it does not list {min(unlisted)}")
     for name, expected in manifest["files"].items():
         if not _FILE_NAME.fullmatch(name):
-            raise _damaged_manifest(StorePaths(folder).manifest, f"{name!r} is no file of an index")
+            raise _damaged_manifest(StorePaths(folder).manifest, f"{name!r} is not a file of an index")
         path = folder / name
         try:
             size = path.stat().st_size if path.is_file() else None

@@ -122,7 +122,7 @@ def problem_of(manifest: dict[str, Any]) -> str | None:
         if problem is not None:
             return problem
     if len(manifest["layer_projections"]) != len(layers if kept is None else kept):
-        return "it has not one of layer_projections for each layer"
+        return "its layer_projections do not have one for each layer"
     return None
 
 

@@ -125,7 +125,7 @@ class Index:
             StoreError: they differ.
         """
         if self.cells.whole.layers != cells.layers:
-            told = f"it tells of {self.cells.whole.describe()}, and the model has {cells.describe()}"
+            told = f"it says there are {self.cells.whole.describe()}, and the model has {cells.describe()}"
             raise damaged(StorePaths(self.folder).manifest, told)
 
     def check_whole(self, what: str) -> None:
@@ -279,7 +279,9 @@ def _check_counts(index: Index) -> None:
     for what, found in (("sentences", text.n_all_sentences), ("tokens", len(text.token_id))):
         told = counts[f"n_{what}"] + counts[f"n_{what}_held_out"]
         if told != found:
-            raise damaged(StorePaths(index.folder).manifest, f"it tells of {told:,} {what}, and the text has {found:,}")
+            raise damaged(
+                StorePaths(index.folder).manifest, f"it says there are {told:,} {what}, and the text has {found:,}"
+            )
 
 
 def _bisect(slots: np.ndarray, tokens: np.ndarray, token: int) -> int:

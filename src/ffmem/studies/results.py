@@ -62,7 +62,7 @@ class Results:
             raise StoreError(
                 f"{path} is damaged: {error}",
                 "Expected a file as `ffmem reproduce` wrote it",
-                "Delete it and run the same command again: the experiment is done once more",
+                "Delete it and run the same command again: the experiment is run again",
             ) from error
 
     def save(self, name: str, result: Any) -> None:
@@ -131,7 +131,7 @@ def open_results(folder: str | Path) -> Results:
         raise StoreError(
             f"{found[0] / _HEADER} is damaged: {error}",
             "Expected a file as `ffmem reproduce` wrote it",
-            "Run `ffmem reproduce` again: it writes it anew",
+            "Run `ffmem reproduce` again: it writes the file again",
         ) from error
 
 

@@ -35,7 +35,7 @@ def test_pairs_of_two_files_or_of_one(tmp_path: Path) -> None:
     [
         ("a\nb\nc\n", "a\nb\n", "source has 3 lines, .*target has 2: line 3 of .*source has no partner"),
         ("a\n", "a\nb\n", "line 2 of .*target has no partner.*Look for a line that was cut or joined"),
-        ("a\n \n", "a\nb\n", "source, line 2: there is no word in it"),
+        ("a\n \n", "a\nb\n", "source, line 2: it has no words on one side"),
         ("a ||| b\nc\n", None, r"source, line 2: it has 0 times \|\|\|"),
         ("a ||| b ||| c\n", None, r"source, line 1: it has 2 times \|\|\|"),
         ("", None, "source is empty"),
@@ -98,7 +98,7 @@ def test_links_may_have_the_target_first(tmp_path: Path) -> None:
         ("0-0\n0-0\n0-0\n", 0, "gold has 3 lines, the text has 2: line 3 of .*gold has no partner"),
         ("0-0 1:1\n\n", 0, "gold, line 1: '1:1' is no link"),
         ("0-0\n0p1S\n", 0, "gold, line 2: '0p1S' is no link"),
-        ("1 1 1\n3 1 1 S\n", 1, "gold, line 2: '3 1 1 S' is no link of this text.*from 1 to 2"),
+        ("1 1 1\n3 1 1 S\n", 1, "gold, line 2: '3 1 1 S' is not a link of this text.*from 1 to 2"),
         ("1 1 1\n2 2 1 S\n", 1, "gold, line 2: '2 2 1 S' points beyond the 1 source and 2 target words"),
         ("0-0\n\n", 2, "--base is 2.*Expected 0 or 1"),
     ],

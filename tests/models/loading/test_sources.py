@@ -71,7 +71,9 @@ def test_without_the_hub(offline: bool, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 2, done.stderr
     message = " ".join(done.stderr.split())
-    assert "'nobody/no-model' is no file or folder here, and the hub cannot be reached to look for it there." in message
+    assert (
+        "'nobody/no-model' is not a file or folder here, and the hub cannot be reached to look for it there." in message
+    )
     assert "Check the path or the network" in message
     assert "Traceback" not in done.stderr
 

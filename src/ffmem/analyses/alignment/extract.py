@@ -153,7 +153,7 @@ def tokens_of(model: Transformer, pair: Pair, number: int) -> TokenPair:
                 f"Expected some words, and at most {limit:,} tokens, the context of {model.facts.name}"
                 if limit is not None
                 else "Expected some words",
-                "Take the pair out of every file, the gold links included",
+                "Remove the pair from every file, the gold links included",
             )
     words = [
         word_of_tokens(side, part.offset_mapping) for side, part in zip((pair.source, pair.target), own, strict=True)

@@ -58,9 +58,9 @@ def read_text(model: Transformer, text: str, target: str | None = None, bos: Bos
     two_stacks = bool(model.module.config.is_encoder_decoder)
     if target is not None and not two_stacks:
         raise InputError(
-            f"there is a target text, and {model.facts.name} has no decoder of its own that reads one",
-            "Expected a target for encoder-decoders alone",
-            "Leave it out, or put it behind the text",
+            f"a target text is given, but {model.facts.name} has no decoder of its own",
+            "Expected a target only for an encoder-decoder",
+            "Leave it out, or append it to the text",
         )
     before, after = model.special_tokens(bos)
     limit = model.facts.max_length or 2**31 - 1

@@ -32,14 +32,14 @@ def reproduce(
     quiet: bool = False,
     json: Json = False,
 ) -> None:
-    """Run every experiment of Geva et al. 2021, and write one page about them. The same command again goes on.
+    """Run every experiment of Geva et al. 2021, and write one page about them. Running the same command again resumes it.
 
     Parameters
     ----------
     source
         An index; or a model, as for `ffmem index`, with a corpus.
     corpus
-        topics, python-docs, a file, ...: makes the index first, or goes on with it.
+        topics, python-docs, a file, ...: builds the index first, or resumes building it.
     more
         Further corpora.
     out
@@ -47,7 +47,7 @@ def reproduce(
     full
         As many changed triggers as in the paper (100 cells x 50 a layer), and every cell's patterns on held-out text.
     model
-        Where the model of the index is, if not where the index had it from.
+        Where the model of the index is now, if it has moved since the build.
     max_tokens
         Of the index that is made: stop before it has more tokens than this.
     encoding
@@ -96,7 +96,7 @@ def _built(
 
     if out is None:
         raise InputError(
-            f"{model} with the corpus {corpora[0]} makes an index, and no folder is given for it",
+            f"{model} with the corpus {corpora[0]} makes an index, but no folder is given for it",
             "Expected --out FOLDER",
             f"Write: ffmem reproduce {model} {' '.join(corpora)} --out runs/study",
         )
@@ -105,7 +105,7 @@ def _built(
 
 
 def compare(first: str, /, *more: str, markdown: bool = False, json: Json = False) -> None:
-    """The paper's numbers and those of one or more studies, side by side.
+    """Compare studies: the paper's numbers and those of one or more studies, side by side.
 
     Parameters
     ----------

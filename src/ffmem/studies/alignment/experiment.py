@@ -110,7 +110,7 @@ class AlignmentStudy:
                 return row
         last = self.rows[-1]
         raise InputError(
-            f"--pick is {name!r}, which is no layer or head of {self.model}",
+            f"--pick is {name!r}, which is not a layer or head of {self.model}",
             f"Expected a layer from L0 to L{last.layer} or a head such as {last.name}, then AWI or AWO, then weights or norms",
             "Write for example --pick L0:AWI:norms",
         )
