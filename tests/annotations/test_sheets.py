@@ -201,8 +201,8 @@ def test_a_cell_that_is_gone(index: Index, sheet: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("annotator", "Ann", "row 2: 'Ann' is no name of an annotator"),
-        ("batch", "../b", "row 2: '../b' is no name of a batch"),
+        ("annotator", "Ann", "row 2: 'Ann' is not a valid name for an annotator"),
+        ("batch", "../b", "row 2: '../b' is not a valid name for a batch"),
         ("batch", "other", "row 2: {folder} has no batch 'other'"),
     ],
 )

@@ -235,7 +235,7 @@ def test_json_and_python_are_refused_with_what_to_write(text: str, tmp_path: Pat
 
 
 def test_a_wrong_line_is_told_before_a_wrong_number_of_lines(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="gold, line 1: 'das' is no link"):
+    with pytest.raises(InputError, match="gold, line 1: 'das' is not a link"):
         read_links(written(tmp_path, "das ist gut\nnein\nja\n"), PAIRS, base=0)
     with pytest.raises(InputError, match="gold has 3 lines, the text has 2"):
         read_links(written(tmp_path, "0-0\n\n0-0\n"), PAIRS, base=0)

@@ -33,7 +33,7 @@ def attention(
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
-    """Show attention weights beside the norms of what they add: alpha, ‖f(x)‖, ‖alpha f(x)‖, and ‖sum of alpha f(x)‖ over heads.
+    """Show attention weights beside the norms of what they add: alpha, ‖f(x)‖, ‖alpha f(x)‖, ‖sum of alpha f(x)‖ over heads.
 
     Parameters
     ----------

@@ -143,7 +143,7 @@ def test_options_that_do_not_fit_together(tiny_folder: Callable[[str], Path], co
     for given in ({"address": "head:6379"}, {"gpus_per_worker": 0.5}, {"shared": False}, {"shared": True}):
         (name,) = given
         with pytest.raises(
-            InputError, match=rf"^--{name.replace('_', '-')} is given, and the workers .*Write --executor ray"
+            InputError, match=rf"^--{name.replace('_', '-')} is given, but the workers .*Write --executor ray"
         ):
             RunOptions(**given)  # type: ignore[arg-type]
     for gpus in (-1, 1.5, float("nan"), 1000):
