@@ -174,7 +174,7 @@ def _of_the_system(error: OSError, what: str) -> FfmemError | None:
     told = {
         errno.ENOENT: ("does not exist, and cannot be made there", "Expected it there", "Check the path"),
         errno.ENOTDIR: (
-            "lies below a file, not a folder",
+            "is below a file, not a folder",
             "Expected a folder",
             "Choose another path, or move that file away",
         ),
@@ -182,14 +182,14 @@ def _of_the_system(error: OSError, what: str) -> FfmemError | None:
         errno.EEXIST: ("already exists", "Expected a new name", "Choose another path, or move that file away"),
         errno.ENOTEMPTY: ("is a folder that is not empty", "Expected a new or empty one", "Choose another folder"),
         errno.ENAMETOOLONG: (
-            f"is too long a name: {len(name):,} characters",
+            f"is too long a path: {len(name):,} characters",
             "Expected at most 255 a part, and 4,096 in all",
             "Choose a shorter path",
         ),
         errno.ELOOP: ("is a link that leads to itself", "Expected a file or folder", "Remove that link"),
         errno.EMFILE: (
             "cannot be opened: too many files are open",
-            "Expected space for one more",
+            "Expected fewer open files",
             "Raise the limit: ulimit -n 4096",
         ),
         errno.EIO: (
@@ -197,7 +197,7 @@ def _of_the_system(error: OSError, what: str) -> FfmemError | None:
             "Expected a disk without errors",
             "Copy what can be read to another disk",
         ),
-        errno.ESTALE: ("is gone from its network disk", "Expected it there", "Run the same command again"),
+        errno.ESTALE: ("has disappeared from its network disk", "Expected it there", "Run the same command again"),
         errno.EADDRINUSE: ("is an address in use", "Expected a free port", "Choose another with --port"),
     }.get(error.errno or 0)
     if told is not None:

@@ -73,7 +73,7 @@ def _part(text: str) -> Part:
                 "Expected a layer and indices: the same indices are taken in every expert",
                 f"Write {_OF_EXPERT.split(text)[0]} and the index",
             )
-        raise _wrong(text, "is none of its forms", f"Expected {_FORM}", _EXAMPLE)
+        raise _wrong(text, "has none of the accepted forms", f"Expected {_FORM}", _EXAMPLE)
     named = found.groupdict()
     share = Fraction(named["share"]) / 100 if named.get("share") else Fraction(1)
     if not 0 < share <= 1:
