@@ -141,7 +141,7 @@ def test_names_of_a_hostile_path_do_not_disturb_the_terminal(tmp_path: Path) -> 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 def test_numbers_that_are_not_json_are_refused(tmp_path: Path, number: str) -> None:
     (tmp_path / "a.jsonl").write_text(f'{{"text": "a", "year": {number}}}')
-    with pytest.raises(InputError, match=rf"line 1 of .*a\.jsonl is not JSON: {number} is no JSON number"):
+    with pytest.raises(InputError, match=rf"line 1 of .*a\.jsonl is not JSON: {number} is not a JSON number"):
         list(open_corpus(str(tmp_path / "a.jsonl")))
 
 

@@ -133,9 +133,7 @@ def test_what_cannot_be_joined(
         merge_indexes(first.folder, make("c", "llama", texts[1], replace(small_options, top=3)).folder, tmp_path / "x")
     with pytest.raises(InputError, match=r"is not empty \(it holds index, manifest\.json"):
         merge_indexes(first.folder, make("d", "llama", texts[1]).folder, first.folder)
-    with pytest.raises(
-        InputError, match=r"cannot be extended with what is asked for here: --top is 7 there and 3 here"
-    ):
+    with pytest.raises(InputError, match=r"cannot be extended with these options: --top is 7 there and 3 here"):
         make("e", "llama", texts[1], replace(small_options, top=3), extend=first.folder)
     limited = replace(small_options, max_sentences=10)
     short = make("short", "llama", texts[0], limited)

@@ -16,7 +16,7 @@ from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
 from ffmem.index.verify import verify_index
 from ffmem.store.fields import layer_arrays
-from tests.conftest import D_FF, IN_PROCESS, N_LAYERS, write_corpus
+from tests.conftest import IN_PROCESS, write_corpus
 from tests.families import D_FF, N_LAYERS
 
 SOME = {
@@ -215,6 +215,6 @@ def test_sizes_that_are_not_the_models_are_noticed_with_it(copy: Path) -> None:
     change(copy, lambda manifest: manifest["model"]["layers"][0].update(d_ff=10**12))
     assert len(ffmem.open_index(copy)["L0.5"].triggers) > 0  # nothing of that size is made
     with pytest.raises(
-        StoreError, match=r"it tells of 1 layers of 1000000000000 cells.* and the model has 3 layers of 48"
+        StoreError, match=r"it says there are 1 layers of 1000000000000 cells.* and the model has 3 layers of 48"
     ):
         verify_index(ffmem.open_index(copy), n_batches=1)

@@ -226,7 +226,7 @@ def test_a_gemma_that_sees_to_its_right_is_refused(tiny_folder: Folder, tmp_path
     assert str(raised.value) == (
         "use_bidirectional_attention is true in the config of this Gemma 3: a position sees those to its right. "
         "Expected a causal language model, whose triggers are prefixes. "
-        "Take the language model that this encoder was made from."
+        "Use the language model that this encoder was made from."
     )
 
 

@@ -97,7 +97,7 @@ def test_an_export_explains_itself(index_of: Callable[[str], Index], tmp_path: P
     assert file.num_row_groups == n_groups and file.metadata.row_group(0).column(0).compression == "ZSTD"
     readme = (tmp_path / "out" / "README.md").read_text()
     assert "## cells.parquet" in readme and "| `active_fraction` | DOUBLE |" in readme
-    with pytest.raises(InputError, match=r"is there already.*never overwrites"):
+    with pytest.raises(InputError, match=r"already exists.*never overwrites"):
         queries.export(index, tmp_path / "out")
 
 
@@ -122,7 +122,7 @@ def test_a_failed_export_leaves_nothing(
         ("attach '/tmp/x.db'", "is of the kind ATTACH"),
         ("set memory_limit = '1TB'", "is of the kind"),
         ("select 1; select 2", "there are 2 statements"),
-        ("", "there is no statement"),
+        ("", "no statement is given"),
         ("selec 1", "(?s)the statement failed: Parser Error.*Expected SQL over cells, triggers"),
         ("select nothing from cells", "Binder Error"),
         ("select * from read_csv('/etc/passwd')", "the statement failed"),

@@ -127,7 +127,9 @@ def activate(
     if by not in get_args(Strength):
         raise InputError(f"--by is {by!r}", f"Expected one of: {', '.join(get_args(Strength))}", "Write --by norm")
     if index is None and by == "share":
-        raise InputError("--by is 'share', and no index is given", "Expected one to compare with", "Add --index DIR")
+        raise InputError(
+            "--by is 'share', but no index is given", "Expected an index to compare with", "Add --index DIR"
+        )
     read = read_as_indexed(model, text, index, bos)
     wanted = set(range(model.facts.n_layers)) if layer is None else {model.cells.parse_layer(layer)}
     best = _Best(model, index, by, limit, read)

@@ -85,7 +85,7 @@ def parse_change(model: Transformer, text: str) -> Change:
         amount = float(match["amount"])
     except ValueError:
         raise InputError(
-            f"{text!r} is no change of a cell",
+            f"{text!r} is not a change of a cell",
             "Expected a cell, one of * = + and a number; and, after @, the number of a token",
             "For example: L9.12*0 (out), L9.12*2 (doubled), L9.12=5 (set), L9.12+1@-1 (raised at the last token)",
         ) from None

@@ -125,7 +125,7 @@ def modify(
     if not model.facts.predicts_next_token:
         raise InputError(
             f"{model.facts.name} is not a causal language model: a cell fires on a sentence, not on a prefix",
-            "Expected a model whose states depend on what stands before them only",
+            "Expected a model whose states depend only on what comes before them",
             "Leave this analysis out for this model",
         )
     sequences: dict[tuple[int, ...], list[_Probe]] = {}

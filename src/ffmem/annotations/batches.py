@@ -148,7 +148,7 @@ def _check(index: Index, per_layer: int, n_triggers: int, sign: int) -> None:
 
 
 def save_batch(index: Index, batch: Batch) -> None:
-    """Write the key of a batch; one that is there already must be the same.
+    """Write the key of a batch; one that already exists must be the same.
 
     Raises:
         InputError: a batch of that name holds other cells.

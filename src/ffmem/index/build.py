@@ -29,7 +29,7 @@ from ffmem.index.identity import (
 )
 from ffmem.index.inherit import check_extendable, copy_promoted, states_of
 from ffmem.index.machine import device_memory, machine, n_processors
-from ffmem.index.progress import Listener, Meter, Progress
+from ffmem.index.progress import Meter, Progress, ProgressListener
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, layers_bytes, state_bytes
 from ffmem.index.run.executors import Executor, InProcessExecutor
@@ -76,7 +76,7 @@ def build_index(
     encoding: str = "utf-8",
     revision: str | None = None,
     extend: str | Path | None = None,
-    progress: Listener | None = None,
+    progress: ProgressListener | None = None,
 ) -> Index:
     """Index every feed-forward cell of a model over a corpus, and open the index.
 
@@ -124,7 +124,7 @@ class Build:
     """One run of a build, from what earlier runs left."""
 
     def __init__(
-        self, paths: StorePaths, request: Request, run: RunOptions, listen: Listener, before: Untouched
+        self, paths: StorePaths, request: Request, run: RunOptions, listen: ProgressListener, before: Untouched
     ) -> None:
         self._paths, self._request, self._run, self._listen, self._before = paths, request, run, listen, before
 

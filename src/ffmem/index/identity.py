@@ -11,7 +11,7 @@ import torch
 from ffmem.errors import InputError
 from ffmem.index.machine import processor_of
 from ffmem.index.scan.worker import hashes_of, indexed_cells
-from ffmem.models.base import Origin, Projection
+from ffmem.models.base import Origin
 from ffmem.models.inputs import longest_input
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions

@@ -65,7 +65,7 @@ def check_extendable(base: Index, asked: dict[str, Any]) -> None:
     )
     if told:
         raise InputError(
-            f"{base.folder} cannot be extended with what is asked for here: {told}",
+            f"{base.folder} cannot be extended with these options: {told}",
             "Expected the same model and options",
             f"Give the options that `ffmem info {base.folder}` shows",
         )

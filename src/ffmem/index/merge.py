@@ -93,7 +93,7 @@ def _check(first: Index, second: Index) -> None:
     if both:
         raise InputError(
             f"{first.folder} and {second.folder} both hold the corpus {both[0]}",
-            "Expected indexes over different corpora: what stands in both would be counted twice",
+            "Expected indexes over different corpora: what is in both would be counted twice",
             "Merge indexes that share none",
         )
     n_tokens = sum(one.manifest.counts.n_all_tokens for one in (first, second))

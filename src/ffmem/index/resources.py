@@ -50,14 +50,14 @@ def check_room(folder: Path, disk_bytes: int, memory_bytes: int) -> None:
     if disk_bytes > free:
         raise InputError(
             f"the index needs {_size(disk_bytes)} of disk in {folder}, and {_size(free)} are free",
-            "Expected room for the finished index and what its workers keep while it is built",
+            "Expected space for the finished index and what its workers keep while it is built",
             "Choose another disk with --out, or lower --top",
         )
     memory = free_memory()
     if memory is not None and memory_bytes > memory:
         raise InputError(
             f"the build needs {_size(memory_bytes)} of memory, and {_size(memory)} are free",
-            "Expected room for the model, and for the lists of each worker",
+            "Expected memory for the model, and for the lists of each worker",
             "Lower --workers or --top, or use a machine with more memory",
         )
 

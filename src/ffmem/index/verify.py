@@ -87,7 +87,7 @@ def verify_index(
         progress: called with what is checked next.
 
     Raises:
-        InputError: the model is not to be had, or is another one.
+        InputError: the model cannot be found, or is a different one.
     """
     say = progress or (lambda _: None)
     problems: list[str] = []

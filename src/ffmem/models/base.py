@@ -4,21 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-Projection = Literal["raw", "final-norm", "folded", "adaptive"]
-"""How a vector becomes scores over the vocabulary, with U the unembedding, n the final norm, b the output bias:
-"raw" U h (Geva et al. 2021); "final-norm" U n(h) + b (the model's own logits of a final state; "logit lens");
-"folded" U' h, where U' holds the norm's gain and centring: linear, so contributions add up, up to n's positive scale;
-"adaptive" the log-probabilities of an adaptive softmax for h, all its bands: not linear, so that the length of h matters."""
+from ffmem.store.facts import NormPlacement
 
 CallArguments = dict[str, Any]
 """What a module is called with, by name: tensors, flags, caches."""
 
 ConfigFile = dict[str, Any]
 """The content of a config.json, or of another file of settings, as it is written."""
-
-NormPlacement = Literal["pre", "post", "sandwich", "shared"]
-"""Where the norm of a feed-forward layer stands: o = r + FF(n(r)); o = n(r + FF(r)); o = r + n2(FF(n1(r))); and, where
-the stream goes on from the normed state, r = n(h), o = r + FF(r)."""
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def prove(model: Transformer, sentences: Sequence[Sentence], bos: Bos = "auto", 
     tried = inputs_to_try(model, sentences, bos)
     if not tried:
         raise ModelError(
-            f"no sentence is there to try {model.facts.name} on: none has a token within its context",
+            f"there is no sentence to try {model.facts.name} on: none has a token within its context",
             "Expected a text that the tokenizer has tokens for",
             "Give other text, or check the tokenizer in the model's folder",
         )

@@ -68,7 +68,7 @@ def load_model(
         model: a Hugging Face id or folder, a ``.gguf`` file, ``fairseq:FOLDER``, ``smollm2`` or ``minilm``; or the folder of
             an adapter of peft, which names its model.
         dtype: number type of its weights. Weights stored as float32 stay memory-mapped, so that processes share them.
-        device: where it is to be: "cpu", "cuda", ...
+        device: where it runs: "cpu", "cuda", ...
         revision: of a hub model.
         quantize: pack plain weights into 8 or 4 bits. Keys and values are then what the packed weights stand for.
         trust_remote_code: run Python code that comes with the model, where its config asks for that.
@@ -117,7 +117,7 @@ def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quan
     if hasattr(config, "_experts_implementation"):
         # the loop that `MixtureLayer` repeats, so that a watch changes no bit
         module.set_experts_implementation("eager")
-    if packed:  # it is where it is to be, and transformers would refuse to move it
+    if packed:  # the weights are on their device already, and transformers would refuse to move them
         take_packed_weights(module, getattr(torch, dtype))
     identity = brought.identity()
     if brought.adapter:
@@ -215,7 +215,7 @@ def _check_direction(config: Any, family: Family, folder: Path) -> None:
             raise InputError(
                 f"{name} is true in the config of {folder}: this encoder is one half of another model",
                 f"Expected an encoder that sees a whole sentence, as {family.name} does",
-                f'Take the encoder that it was made from; if it is one after all: write "{name}": false into '
+                f'Use the encoder that it was made from; if it does stand alone: write "{name}": false into '
                 "its config.json",
             )
 

@@ -20,7 +20,7 @@ Quantity = Literal["logit", "logit before the soft cap", "log-probability"]
 """What a linear score, with its constant and normalisers, adds up to."""
 
 Scores = Callable[[Float[Tensor, "rows d_model"], Float[Tensor, "rows d_vocab"]], None]
-"""Writes the scores of some rows over the vocabulary into a tensor that is there already."""
+"""Writes the scores of some rows over the vocabulary into a tensor that already exists."""
 
 
 def linear_scores(matrix: Float[Tensor, "d_vocab d_model"]) -> Scores:
@@ -216,7 +216,7 @@ class Unembedding:
         """
         if self._layout.head_transform:
             raise InputError(
-                f"the head of {self._name} is not linear, so its scores are no sums",
+                f"the head of {self._name} is not linear, so its scores are not sums",
                 "Expected a model whose final states are normed and multiplied with the unembedding",
                 "Ask another model",
             )

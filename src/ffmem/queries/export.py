@@ -47,7 +47,7 @@ def export(index: Index, out: str | Path, *, progress: Callable[[str], None] | N
         progress: is told the name of each file as it is begun.
 
     Raises:
-        InputError: the folder is there already, or pyarrow is not installed.
+        InputError: the folder already exists, or pyarrow is not installed.
         StoreError: the disk is full or may not be written to.
 
     Cost: memory for the largest layer (expert): about 100 bytes x cells x 2 x top.
@@ -58,7 +58,7 @@ def export(index: Index, out: str | Path, *, progress: Callable[[str], None] | N
     out = Path(out)
     if os.path.lexists(out):
         raise InputError(
-            f"{out} is there already",
+            f"{out} already exists",
             "Expected the name of a new folder: an export never overwrites anything",
             "Choose another name, or remove it first",
         )

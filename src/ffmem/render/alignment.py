@@ -61,7 +61,7 @@ def alignment(study: "AlignmentStudy") -> str:
     label = f"{best_of_all.name} {best_of_all.reading} {best_of_all.measure} (the best above)"
     lines += [_full(label, best_of_all.score), *(_full(one.name, one.score) for one in study.others)]
     if not any("align" in one.name for one in study.others):
-        lines.append("  No aligner stands beside: that needs the extra 'alignment', pip install -e '.[alignment]'")
+        lines.append("  No aligner is shown beside: that needs the extra 'alignment', pip install -e '.[alignment]'")
     return "\n".join(lines)
 
 

@@ -88,13 +88,13 @@ def _notes(manifest: Manifest) -> Iterator[str]:
     if manifest.certificate.proof is not None:
         yield from manifest.certificate.proof.notes
     if counts.n_undecodable_bytes:
-        yield f"{counts.n_undecodable_bytes:,} bytes could not be decoded and stand as U+FFFD"
+        yield f"{counts.n_undecodable_bytes:,} bytes could not be decoded and became U+FFFD"
     if counts.n_long_sentences:
         yield f"{counts.n_long_sentences:,} sentences were longer than the context: cut into {counts.n_windows:,} windows"
     if counts.n_context_tokens:
-        yield f"{counts.n_context_tokens:,} of the tokens only stand before a window's own, and did not compete again"
+        yield f"{counts.n_context_tokens:,} of the tokens are only context before a window's own, and did not compete again"
     if counts.n_sentences_shared:
-        yield f"{counts.n_sentences_shared:,} sentences stand in more than one of the merged indexes, and compete in each"
+        yield f"{counts.n_sentences_shared:,} sentences are in more than one of the merged indexes, and compete in each"
     if counts.n_documents_empty:
         yield f"{counts.n_documents_empty:,} documents had no sentence"
     if counts.stopped_by:

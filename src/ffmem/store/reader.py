@@ -117,7 +117,7 @@ class Index:
             StoreError: they differ.
         """
         if self.cells.whole.layers != cells.layers:
-            told = f"it tells of {self.cells.whole.describe()}, and the model has {cells.describe()}"
+            told = f"it says there are {self.cells.whole.describe()}, and the model has {cells.describe()}"
             raise damaged(StorePaths(self.folder).manifest, told)
 
     def check_whole(self, what: str) -> None:

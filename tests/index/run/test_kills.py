@@ -123,7 +123,7 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tiny_folder: Callable
     os.killpg(process.pid, signal.SIGINT)
     message = last_words(process)
     assert process.returncode == 130, message
-    assert "The same command goes on from the last checkpoint" in message and "Traceback" not in message
+    assert "Run the same command again to resume from the last checkpoint" in message and "Traceback" not in message
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert list(out.glob("work/state-*"))
     again = start(tiny_folder("llama"), corpus, out)

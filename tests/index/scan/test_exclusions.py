@@ -41,7 +41,7 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
     def maybe(self: IndexWorker, task: Any, report: Any) -> None:
         if isinstance(task, ScanShard) and task.shard.shard_id in shards:
-            raise ModelError(f"shard {task.shard.shard_id} is bad", "Expected it to be good", "Mend it")
+            raise ModelError(f"shard {task.shard.shard_id} is bad", "Expected it to be good", "Correct the request")
         do(self, task, report)
 
     monkeypatch.setattr(worker.IndexWorker, "do", maybe)
@@ -166,7 +166,7 @@ def test_numbers_that_are_no_shards(build: Callable[..., Index], corpus: Path) -
     n = len(shards_of(build("whole", corpus)))
     with pytest.raises(InputError) as told:
         build("out", corpus, f"1,{n}")
-    assert told.value.got == f"--exclude-shards is 1,{n}, and there is no shard {n}"
+    assert told.value.got == f"--exclude-shards is 1,{n}, but there is no shard {n}"
     assert told.value.expected == f"Expected numbers from 0 to {n - 1}"
     with pytest.raises(InputError, match=f"leaves nothing of {n} shards"):
         build("nothing", corpus, ",".join(map(str, range(n))))

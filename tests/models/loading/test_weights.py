@@ -154,7 +154,7 @@ def test_other_methods_are_refused(method: str, copy: Path) -> None:
         load_model(copy)
     assert str(raised.value) == (
         f"the weights of {copy} are quantised by a method that ffmem does not read: {method}. Expected plain weights, "
-        "those of bitsandbytes in 8 or 4 bits, or a .gguf file. Take the model that this one was made from; "
+        "those of bitsandbytes in 8 or 4 bits, or a .gguf file. Use the model that this one was made from; "
         "--quantize 4bit or 8bit makes it small again."
     )
 

@@ -197,7 +197,7 @@ def tokens_of(model: Transformer, pair: Pair, number: int) -> TokenPair:
                 f"Expected some words, and at most {limit:,} tokens, the context of {model.facts.name}"
                 if limit is not None
                 else "Expected some words",
-                "Take the pair out of every file, the gold links included",
+                "Remove the pair from every file, the gold links included",
             )
     source_words = word_of_tokens(pair.source, source.spans)
     return TokenPair(

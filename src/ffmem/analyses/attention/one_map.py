@@ -1,4 +1,4 @@
-"""Attention and memories in one map: what every source token and every cell added to one position, in one unit.
+"""Show attention and memories in one map: what every source token and every cell added to one position, in one unit.
 
 The unit is the norm of what is added to the residual stream, and, where the stream is a plain sum, the share of a token's
 logit. A cell's coefficient is shared out among the source tokens that attention had brought to it: token j's share of cell p is
@@ -234,14 +234,14 @@ def _check_kind(model: Transformer, target: str | None, by: str, limit: int) -> 
     if not has_scores(model):
         if by == "logit":
             raise InputError(
-                f"the stream of {facts.name} is no plain sum up to its scores: no part has a share of a logit",
+                f"the stream of {facts.name} is not a plain sum up to its scores, so no part has a share of a logit",
                 "Expected by norm",
                 "Use norm",
             )
         if target is not None:
             raise InputError(
-                f"the stream of {facts.name} is no plain sum up to its scores: no part has a share of a logit",
-                "Expected no target; norms are there for any model",
+                f"the stream of {facts.name} is not a plain sum up to its scores, so no part has a share of a logit",
+                "Expected no target: only norms can be given for this model",
                 "Leave the target out",
             )
 

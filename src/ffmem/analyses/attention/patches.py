@@ -193,7 +193,7 @@ def _before(
     queries = read.target_tokens or read.tokens
     if len(read.tokens) == 1 and len(queries) == 1:
         raise InputError(
-            "the text is a single token: its weights are 1 whatever patches them",
+            "the text is a single token: its weights are 1, whatever replaces them",
             "Expected two tokens or more",
             "Give a longer text",
         )

@@ -35,7 +35,7 @@ def align(
     quiet: bool = False,
     json: Json = False,
 ) -> None:
-    """Which word translates which, from the cross-attention of every layer and head: by weights and by norms, with error rates.
+    """Find which word translates which, from the cross-attention of every layer and head, by weights and by norms.
 
     Parameters
     ----------
@@ -46,25 +46,25 @@ def align(
     target
         Their translations, line by line.
     gold
-        Links that are right, such as 3-4 and 3p5 (possible). Without them an aligner's links, a silver standard, stand in.
+        Gold links, such as 3-4 and 3p5 (possible). Without them an aligner's links are used, as a silver standard.
     base
-        The number of the first word in the file of gold links, 0 or 1. Only a file of GIZA++ (.A3.final) says it itself.
+        The number of the first word in the file of gold links, 0 or 1. Only a file of GIZA++ (.A3.final) says so itself.
     inverse
         The file of gold links has the target word first.
     system
-        Links of another system on the same pairs, to stand beside; may be given again.
+        Links of another system on the same pairs, to compare with; may be repeated.
     system_base
         The number of the first word in those files, 0 or 1.
     drop_bad_links
-        Leave links out that point beyond the words of their pair, and say how many. By default such a file is refused.
+        Leave out links that point beyond the words of their pair, and say how many. By default such a file is refused.
     more_source
-        Further pairs, which only the aligners learn from.
+        Further pairs, from which only the aligners learn.
     more_target
         Their translations.
     words
-        What a word is: spaces, what stands between blanks and tabs; marks, with marks cut off, for raw text.
+        What a word is: spaces, whatever is between blanks and tabs; marks, the same with punctuation split off, for raw text.
     more_words
-        The same of the further pairs, if it is another.
+        The same for the further pairs, if it differs.
     out
         Folder for the numbers (alignment.json) and for one layer's or head's links (links.talp, words counted from 0).
     pick
@@ -80,7 +80,7 @@ def align(
     )  # fmt: skip
     material = read_material(chosen)
     if material.gold is None:
-        require("there are no gold links, and no aligner to take their place")
+        require("there are no gold links, and no aligner to stand in for them")
     loaded = options.load(model)
     with render.steps(quiet) as listen:
         study, links = experiment.align(

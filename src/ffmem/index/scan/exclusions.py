@@ -22,9 +22,9 @@ def split_off(shards: Sequence[Shard], exclude_shards: str | None) -> tuple[list
     unknown = sorted(excluded - set(range(len(shards))))
     if unknown:
         raise InputError(
-            f"--exclude-shards is {exclude_shards}, and there is no shard {unknown[0]}",
+            f"--exclude-shards is {exclude_shards}, but there is no shard {unknown[0]}",
             f"Expected numbers from 0 to {len(shards) - 1}",
-            "Give the numbers that the failed build told",
+            "Give the numbers that the failed build named",
         )
     if excluded and len(excluded) == len(shards):
         raise InputError(

@@ -11,7 +11,7 @@ from torch import Tensor
 from ffmem.store.keys import join, tokens_of
 
 ScoresOf = Callable[[Float[Tensor, "rows d_model"], Float[Tensor, "rows d_vocab"]], None]
-"""Writes the scores of some rows over the vocabulary into a tensor that is there already."""
+"""Writes the scores of some rows over the vocabulary into a tensor that already exists."""
 
 _ROWS = 256
 """Values scored at a time: 256 x 50,000 scores are 50 MB; larger blocks do not make the product faster."""

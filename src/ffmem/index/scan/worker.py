@@ -153,7 +153,7 @@ class IndexJob:
         if wrong:
             names = ", ".join(name.removesuffix("_sha256") for name in wrong)
             raise ModelError(
-                f"the model at {self.model} is another one there: its {names} differ (SHA-256 {found[wrong[0]][:16]}...)",
+                f"the model at {self.model} is a different one there: its {names} differ (SHA-256 {found[wrong[0]][:16]}...)",
                 f"Expected {self.weights[wrong[0]][:16]}..., as where the build was begun",
                 "Copy the same model to every node, or name its commit with --revision",
             )

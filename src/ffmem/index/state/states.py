@@ -245,7 +245,7 @@ class SavedState:
         return StoreError(
             f"the state file {self._path} cannot be read: {why}",
             "Expected a checkpoint of this build",
-            f"Delete {self._path} and run the same `ffmem index` command again: its shards are read anew",
+            f"Delete {self._path} and run the same `ffmem index` command again: its shards are read again",
         )
 
 

@@ -125,7 +125,7 @@ def read_config(folder: Path) -> ConfigFile:
     """The config.json of a folder, without the settings that are only about calls.
 
     Raises:
-        InputError: it is no JSON object.
+        InputError: it is not a JSON object.
     """
     try:
         config = json.loads((folder / "config.json").read_bytes())
@@ -158,7 +158,7 @@ def _without_settings(config: ConfigFile) -> ConfigFile:
 def _check_settings(folder: Path, config: ConfigFile) -> None:
     if config.get("pruned_heads"):
         raise InputError(
-            f"the config of {folder} names pruned_heads, attention heads that are to be cut out of the weights",
+            f"the config of {folder} names pruned_heads, attention heads to be cut out of the weights",
             "Expected weights without those heads, or with all of them",
             "With the version of transformers that pruned them, load the model, save_pretrained it, and give "
             "that folder; if the "
@@ -183,7 +183,7 @@ def _code(folder: Path, config: ConfigFile, trusted: bool, architecture: str | N
             f"{' and '.join(asking)} of {folder} name code that comes with the model (auto_map), which may "
             "compute otherwise "
             "than the class of transformers that has its name",
-            "Expected a model that transformers runs, or a word on which code is meant",
+            "Expected a model that transformers runs, or to be told which code to use",
             "If you have read that code and trust it: --trust-remote-code (trust_remote_code=True); to take "
             "the class of "
             f"transformers instead: --architecture {known}",
@@ -212,7 +212,7 @@ def _check_quantisation(folder: Path, config: ConfigFile) -> None:
         f"{', '.join(files + told)} in {folder} says that its weights are quantised, and config.json does not "
         "say how to read them",
         "Expected plain weights, those of bitsandbytes in 8 or 4 bits, or a .gguf file",
-        "Take the model that this one was made from; if the weights are plain after all, move that file to "
+        "Use the model that this one was made from; if the weights are plain after all, move that file to "
         "another folder",
     )
 
@@ -239,7 +239,7 @@ def _check_loose_adapters(folder: Path) -> None:
         raise InputError(
             f"{folder} brings {'an adapter' if len(below) == 1 else f'{len(below)} adapters'} in "
             f"{'a folder' if len(below) == 1 else 'folders'} below it: {', '.join(below[:5])}",
-            "Expected to be told which is meant, or none",
+            "Expected one model, or a choice between them",
             f"With an adapter: give {folder / below[0]}; without any: move "
             f"{'it' if len(below) == 1 else 'them'} to another folder",
         )

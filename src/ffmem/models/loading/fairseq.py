@@ -127,7 +127,7 @@ def _load(file: Path) -> ConfigFile:
         raise InputError(
             f"{file} holds more than weights, and was not read: {wanted.strip()[:300]}",
             "Expected tensors, numbers, strings and the arguments of fairseq; nothing in a checkpoint is ever run",
-            "Take the checkpoint from its publisher; or load it where you trust it, and save its 'args' and 'model' only",
+            "Get the checkpoint from its publisher; or load it where you trust it, and save its 'args' and 'model' only",
         ) from error
     except Exception as error:  # whatever torch meets in damaged files
         raise InputError(
@@ -155,7 +155,7 @@ def _arguments(checkpoint: ConfigFile, folder: Path) -> ConfigFile:
         raise InputError(
             f"{folder / 'model.pt'} does not say how its model is built",
             "Expected its arguments under 'args', or under 'cfg' and 'model'",
-            "Take a checkpoint that fairseq saved itself",
+            "Use a checkpoint that fairseq saved itself",
         )
     return dict(found)
 
@@ -194,7 +194,7 @@ def _config(arguments: ConfigFile, n_words: int, folder: Path) -> WikiLMConfig:
         raise InputError(
             f"the model in {folder} has vectors of {width} numbers and {heads} heads",
             "Expected an even width that the heads divide",
-            "Take a checkpoint that fairseq saved itself",
+            "Use a checkpoint that fairseq saved itself",
         )
     return WikiLMConfig(
         vocab_size=n_words,
@@ -313,13 +313,13 @@ def read_dictionary(file: Path) -> list[str]:
             raise InputError(
                 f"line {number} of {file} is {line[:80]!r}",
                 "Expected a word and its count, with a space between",
-                "Take the dict.txt that came with the model",
+                "Use the dict.txt that came with the model",
             ) from error
         if word in words:
             raise InputError(
                 f"line {number} of {file} holds the word {word!r} a second time",
                 "Expected each word once",
-                "Take the dict.txt that came with the model",
+                "Use the dict.txt that came with the model",
             )
         words[word] = None
     return list(words)

@@ -63,7 +63,7 @@ def read_tokenizer(view: Path, folder: Path, *, trust_remote_code: bool = False)
         raise InputError(
             f"the tokenizer of {folder} is a slow one, without a tokenizer.json: {type(tokenizer).__name__}",
             "Expected a fast tokenizer: byte offsets come from it",
-            "Take a version of this model that has a tokenizer.json, or another model: transformers has no "
+            "Use a version of this model that has a tokenizer.json, or another model: transformers has no "
             "fast form of this one",
         )
     elif not (view / "tokenizer.json").is_file():
@@ -136,10 +136,10 @@ def _sentencepiece(file: Path, folder: Path, tokenizer: Any) -> Reference:
         processor.load(str(file))
     except (RuntimeError, OSError) as error:
         raise InputError(
-            f"{file.name} in {folder} is no model of SentencePiece, and nothing tells how it splits a text "
+            f"{file.name} in {folder} is not a SentencePiece model, and nothing says how it splits a text "
             "before it is encoded",
             "Expected one, or a tokenizer.json",
-            "Take the tokenizer.json of a repository of this model in the form of transformers",
+            "Use the tokenizer.json of a repository of this model in the form of transformers",
         ) from error
     vocabulary, unknown = tokenizer.get_vocab(), tokenizer.unk_token_id
     return lambda text: [vocabulary.get(piece, unknown) for piece in processor.encode(text, out_type=str)]
@@ -192,11 +192,11 @@ def _prove(
             ours = [beyond[1] if number >= beyond[0] else number for number in ours]
         if ours != theirs:
             raise InputError(
-                f"the tokenizer of {folder} has no tokenizer.json, and what it would be converted to splits "
+                f"the tokenizer of {folder} has no tokenizer.json, and its conversion splits "
                 f"{text!r} otherwise than it "
                 f"does: {ours[:12]} against {theirs[:12]}",
                 "Expected the same tokens",
-                "Take the tokenizer.json of a repository of this model in the form of transformers",
+                "Use the tokenizer.json of a repository of this model in the form of transformers",
             )
 
 

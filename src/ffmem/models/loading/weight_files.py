@@ -64,7 +64,7 @@ def find_weights(folder: Path) -> WeightFiles:
         accounted = name in known or _TRAINING.fullmatch(name) or _ADAPTER.fullmatch(name)
         if name.endswith(_HOLDS_WEIGHTS) and not accounted:
             raise InputError(
-                f"{folder} holds weights that are no part of its model: {name}",
+                f"{folder} holds weights that are not part of its model: {name}",
                 f"Expected one set of weights; this one is {', '.join(sorted(used.links))[:200]}",
                 MOVE,
             )
@@ -96,7 +96,7 @@ def _sets(folder: Path, names: list[str]) -> dict[str, dict[str, Path]]:
 def _there(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
         raise ModelError(
-            f"{folder / name} is a link to {(folder / name).readlink()}, which is not there",
+            f"{folder / name} is a link to {(folder / name).readlink()}, which is missing",
             "Expected a file with weights",
             "Download or save the model again",
         )
@@ -119,7 +119,7 @@ def _shards(folder: Path, index: str) -> dict[str, Path]:
     missing = [file for file in files if not (folder / file).is_file()]
     if missing:
         raise ModelError(
-            f"{folder / index} names {len(missing)} of {len(files)} files that are not there: {', '.join(missing[:3])}",
+            f"{folder / index} names {len(missing)} of {len(files)} files that are missing: {', '.join(missing[:3])}",
             "Expected all files with weights",
             f"Download or save the model again; if {index} is left from an earlier model, remove it",
         )
@@ -179,7 +179,7 @@ def _nothing_to_read(folder: Path, names: list[str]) -> InputError:
         return InputError(
             f"the weights in {folder} are in the form of the program that trained them: {', '.join(originals[:3])}",
             f"Expected {SINGLE}, as transformers names weights",
-            "Take the repository whose name ends in -hf, or convert them with the script convert_..._weights_to_hf.py "
+            "Use the repository whose name ends in -hf, or convert them with the script convert_..._weights_to_hf.py "
             "of transformers",
         )
     others = [name for name in names if _OTHER_FRAMEWORKS.fullmatch(name)]

@@ -130,7 +130,7 @@ def _check_method(found: CallArguments, model: str, quantize: Quantize) -> None:
         raise InputError(
             f"the weights of {model} are quantised by a method that ffmem does not read: {method}",
             f"Expected plain weights, those of {METHOD} in 8 or 4 bits, or a .gguf file",
-            "Take the model that this one was made from; --quantize 4bit or 8bit makes it small again",
+            "Use the model that this one was made from; --quantize 4bit or 8bit makes it small again",
         )
     if quantize != "no":
         raise InputError(

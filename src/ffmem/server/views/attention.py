@@ -34,7 +34,7 @@ class AttentionState:
     by: str = "uniform"
 
     def query(self, **changed: Any) -> dict[str, Any]:
-        """As the parameters of an address, with some fields changed; what is as ever is left out."""
+        """As the parameters of an address, with some fields changed; what has its default is left out."""
         other = replace(self, **changed)
         return {name: value for name, value in other.__dict__.items() if value != getattr(AttentionState(), name)}
 
@@ -158,7 +158,7 @@ class MapState:
     """The layer that is shown in full; empty: the one that adds most to the score."""
 
     def query(self, **changed: Any) -> dict[str, Any]:
-        """As the parameters of an address, with some fields changed; what is as ever is left out."""
+        """As the parameters of an address, with some fields changed; what has its default is left out."""
         other = replace(self, **changed)
         return {name: value for name, value in other.__dict__.items() if value != getattr(MapState(), name)}
 

@@ -38,7 +38,7 @@ class PromptState:
     """Tokens to write on where something is changed."""
 
     def query(self, **changed: Any) -> dict[str, Any]:
-        """As the parameters of an address, with some fields changed; what is as ever is left out."""
+        """As the parameters of an address, with some fields changed; what has its default is left out."""
         other = replace(self, **changed)
         return {name: value for name, value in other.__dict__.items() if value != getattr(PromptState(), name)}
 

@@ -208,7 +208,7 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(
     os.killpg(process.pid, signal.SIGINT)
     message = last_words(process)
     assert process.returncode == 130 and time.monotonic() - begin < 30, message
-    assert message == "ffmem: stopped. The same command goes on from the last checkpoint.\n"
+    assert message == "ffmem: stopped. Run the same command again to resume from the last checkpoint.\n"
     _wait_for(lambda: not any(worker.is_running() for worker in workers))
     states = [path.stat().st_size for path in out.glob("work/state-*")]
     assert states
