@@ -20,7 +20,8 @@ from ffmem.ids import LayerCells
 from ffmem.index import build
 from ffmem.index.build import adopt_states, build_index
 from ffmem.index.progress import Progress
-from ffmem.index.run.executors import Event, Job, Listener, Task
+from ffmem.index.run.executors import Event, Listener
+from ffmem.index.run.job import Job, Task
 from ffmem.index.scan.worker import IndexJob
 from ffmem.index.state import tree
 from ffmem.index.state.accumulator import LayerAccumulator

@@ -16,7 +16,7 @@ from torch import Tensor
 from ffmem.errors import ModelError
 from ffmem.ids import CellSpace
 from ffmem.index.machine import device_memory, machine
-from ffmem.index.run.executors import Files, FolderFiles, Report
+from ffmem.index.run.job import Files, FolderFiles, Report
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.promoted import promoted_tokens
 from ffmem.index.scan.shard_text import ShardText, Tokens, read_tokens
