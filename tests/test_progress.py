@@ -199,7 +199,7 @@ def test_after_a_resume_the_speed_is_that_of_what_was_read(
     with pytest.raises(KeyboardInterrupt):
         build("do", some)
     left = re.search(r"speed +[\d,]+ tokens/s, for the ([\d,]+) tokens that were left to read\n", build())
-    n_tokens = open_index(tmp_path / "i").manifest["counts"]["n_tokens"]
+    n_tokens = open_index(tmp_path / "i").manifest.counts.n_tokens
     assert left is not None and 0 < int(left[1].replace(",", "")) < n_tokens
 
 

@@ -50,7 +50,7 @@ def all_cells(index: Index) -> list[Any]:
 
 
 def test_every_text_is_kept_to_the_byte_and_counted(index: Index) -> None:
-    counts = index.manifest["counts"]
+    counts = index.manifest.counts
     expected = [
         (number, sentence.start_byte, sentence.text)
         for number, text in enumerate(SHORT.values())
@@ -81,7 +81,7 @@ def test_triggers_join_to_their_text(index: Index) -> None:
 
 def test_a_terminal_is_not_disturbed(index: Index) -> None:
     shown = [render.cell(index.cell(cell_id), 40) for cell_id in all_cells(index)]
-    shown += [render.cells(queries.cells(index, sort="max", limit=1000)), render.info(queries.info(index))]
+    shown += [render.cells(queries.cells(index, sort="max", limit=1000)), render.info(index)]
     shown += [render.summary(index, queries.highlights(index))]
     shown += [render.verification(verify_index(index, with_model=False))]
     assert {c for text in shown for c in text if not c.isprintable()} == {"\n"}

@@ -21,7 +21,7 @@ from tests.conftest import write_corpus
 @pytest.mark.parametrize("family", ["gpt2", "llama", "mixtral", "t5"])
 def test_the_sizes_are_those_of_the_files(family: str, index_of: Callable[[str], Index], tmp_path: Path) -> None:
     index = index_of(family)
-    options = index.manifest["identity"]["options"]
+    options = index.manifest.identity["options"]
     shape = Shape(index.cells.layers, index.n_signs, options["top"], options["per_sentence"])
     found = sum(path.stat().st_size for path in (index.folder / "index" / "layers").iterdir())
     header = 1200 * index.n_layers

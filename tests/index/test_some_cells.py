@@ -15,7 +15,7 @@ from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
 from ffmem.index.verify import verify_index
-from ffmem.store.arrays import LAYER_ARRAYS
+from ffmem.store.fields import LAYER_ARRAYS
 from tests.conftest import D_FF, IN_PROCESS, N_LAYERS, write_corpus
 
 SOME = {
@@ -59,7 +59,7 @@ def test_each_cell_has_the_bits_that_it_has_among_all(
         of_whole = whole.layer(some.cells.whole_place(place))
         assert layer.name == whole.cells.layers[some.cells.whole_place(place)].name
         assert np.array_equal(some.layer(place).counts, of_whole.counts)
-    assert {**some.manifest["model"]} == {**whole.manifest["model"]}
+    assert {**some.manifest.model} == {**whole.manifest.model}
     assert some.cells.whole.layers == whole.cells.layers and "cells_kept" not in whole.manifest
     found = verify_index(some, n_batches=12)
     assert found.problems == () and found.same_bytes and found.n_triggers > 5
@@ -75,7 +75,7 @@ def test_the_same_bytes_however_it_was_built(
     once = sparse_index_of("gpt2", SOME["gpt2"])
     options = replace(small_options, cells=SOME["gpt2"])
     build_index(tiny_folder("gpt2"), corpus, tmp_path / "two", options=options, run=RunOptions(workers=2))
-    for name in once.manifest["files"]:
+    for name in once.manifest.files:
         if name.endswith(".safetensors"):
             assert (once.folder / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
@@ -91,16 +91,16 @@ def test_merging_and_extending_keep_the_cells(
 
     first, second = (build(path.stem, path) for path in texts)
     merged = merge_indexes(first.folder, second.folder, tmp_path / "merged")
-    names = merged.manifest["identity"]["corpus"]["name"].split(" + ")
+    names = merged.manifest.identity.corpus.name.split(" + ")
     whole = build("whole", *(tmp_path / name for name in names))
     extended = build("extended", tmp_path / names[1], extend=tmp_path / Path(names[0]).stem)
-    for name in whole.manifest["files"]:
+    for name in whole.manifest.files:
         if "/layers/" in name:
             expected = (whole.folder / name).read_bytes()
             assert (merged.folder / name).read_bytes() == (extended.folder / name).read_bytes() == expected
     assert merged.cells.layers == extended.cells.layers == whole.cells.layers
-    assert merged.manifest["cells_kept"] == whole.manifest["cells_kept"]
-    assert [*whole.manifest["cells_kept"]] == ["L0", "L2"] and whole.manifest["cells_kept"]["L0"] == "7"
+    assert merged.manifest.cells_kept == whole.manifest.cells_kept
+    assert [*whole.manifest.cells_kept] == ["L0", "L2"] and whole.manifest.cells_kept["L0"] == "7"
     other = replace(options, cells="L2:30%,L0.8")
     build_index(tiny_folder("llama"), texts[0], tmp_path / "other", options=other, run=IN_PROCESS)
     with pytest.raises(InputError, match=r"--cells is 'L2:30%,L0.[78]' there and"):

@@ -365,8 +365,8 @@ def test_the_hash_of_the_tokenizer_changes_with_it(copy: Path) -> None:
 def test_an_index_in_half_precision(dtype: Dtype, tiny_folder: Folder, corpus: Path, tmp_path: Path) -> None:
     options = IndexOptions(top=7, promoted=10, max_tokens=2000, batch_tokens=200, dtype=dtype)
     index = build_index(tiny_folder("llama"), corpus, tmp_path / "index", options=options, run=RunOptions(workers=0))
-    assert index.manifest["model"]["dtype"] == dtype
-    errors = index.manifest["certificate"]["errors"]
+    assert index.manifest.model.dtype == dtype
+    errors = index.manifest.certificate.errors
     assert 1e-6 < max(errors["ff_sum_errors"]) < TOLERANCE[dtype]  # it was not float32 after all
     found = verify_index(index, n_batches=10)
     assert found.problems == () and found.same_bytes and found.n_triggers > 100

@@ -16,7 +16,7 @@ from ffmem.index.certificate import adopt_proof
 from ffmem.index.identity import longest_input
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos, IndexOptions
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
 Strength = Literal["norm", "coefficient", "share"]
@@ -130,7 +130,7 @@ def activate(
         raise InputError("--by is 'share', and no index is given", "Expected one to compare with", "Add --index DIR")
     if index is not None:
         check_model(index, model)
-    options = IndexOptions(**index.manifest["identity"]["options"]) if index else IndexOptions()
+    options = index.manifest.options if index else IndexOptions()
     prefix, suffix = model.special_tokens(bos or options.bos)
     own = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     check_length(text, len(own.input_ids), longest_input(model, options) - len(prefix) - len(suffix))
@@ -154,11 +154,11 @@ def activate(
 
 def check_model(index: Index, model: Transformer) -> None:
     """Refuse an index of another model; let this one run as the index's proof says."""
-    if index.manifest["identity"]["model"]["weights_sha256"] != model.weights_hash():
+    if index.manifest.identity.model.weights_sha256 != model.weights_hash():
         raise InputError(
             f"{model.facts.name} has other weights than the model that {index.folder} was built from",
-            f"Expected {index.manifest['identity']['model']['name']}",
-            f"Give that model: {index.manifest['identity']['model']['source']}",
+            f"Expected {index.manifest.identity.model.name}",
+            f"Give that model: {index.manifest.identity.model.source}",
         )
     index.check_layers(model.cells)
     adopt_proof(model, index.manifest)

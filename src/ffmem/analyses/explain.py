@@ -124,7 +124,7 @@ def explain(
     _check_kind(model)
     if index is not None:
         check_model(index, model)
-    options = IndexOptions(**index.manifest["identity"]["options"]) if index else IndexOptions()
+    options = index.manifest.options if index else IndexOptions()
     before, after = model.special_tokens(bos or options.bos)
     own = model.tokenizer(text, add_special_tokens=False).input_ids
     check_length(text, len(own), longest_input(model, options) - len(before) - len(after))
@@ -192,7 +192,7 @@ def check_sum(model: Transformer, error: float, scale: float) -> None:
 def check_causal(model: Transformer) -> None:
     """Refuse a model that does not predict the next token of a text."""
     facts = model.facts
-    if not facts.causal or any(layer.stack for layer in facts.layers):
+    if not facts.predicts_next_token:
         raise InputError(
             f"{facts.name} is not a causal language model",
             "Expected a model that predicts the next token of a text",

@@ -145,7 +145,7 @@ def _inputs(model: Transformer, text: str, index: Index | None, bos: Bos | None)
     """(1, positions) ids with special tokens, and how many of these stand before the text."""
     if index is not None:
         check_model(index, model)
-    options = IndexOptions(**index.manifest["identity"]["options"]) if index else IndexOptions()
+    options = index.manifest.options if index else IndexOptions()
     before, after = model.special_tokens(bos or options.bos)
     own = model.tokenizer(text, add_special_tokens=False).input_ids
     check_length(text, len(own), longest_input(model, options) - len(before) - len(after))

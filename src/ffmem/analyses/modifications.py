@@ -20,7 +20,7 @@ from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 from ffmem.store.text import SentenceRow
 
@@ -122,7 +122,7 @@ def modify(
     Cost: for each different prefix some five passes of its length, up to this layer only.
     """
     index.check_whole("the study of modified triggers")
-    if not model.facts.causal or index.cells.layers[layer].stack:
+    if not model.facts.predicts_next_token:
         raise InputError(
             f"{model.facts.name} is not a causal language model: a cell fires on a sentence, not on a prefix",
             "Expected a model whose states depend on what stands before them only",

@@ -12,11 +12,11 @@ from torch import Tensor
 from ffmem.analyses.intervals import Estimate, mean, proportion
 from ffmem.analyses.prefixes import Pass, Prefixes, passes, rows_of
 from ffmem.analyses.values import first_of_largest, rank_of
-from ffmem.models.base import Projection
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import LayerTrace, Transformer
 from ffmem.models.unembedding import Scores
 from ffmem.options import Bos
+from ffmem.store.facts import Projection
 from ffmem.store.reader import Index
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

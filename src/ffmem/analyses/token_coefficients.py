@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ffmem.ids import CellId
 from ffmem.models.transformer import Transformer
+from ffmem.store.manifest import SpecialTokens
 from ffmem.store.reader import Index
 
 _BATCH_TOKENS = 2048
@@ -37,12 +38,12 @@ def token_coefficients(
     Cost: a forward pass up to the cell's layer over the sentences, a few at a time.
     """
     place, row = model.cells.place(cell)
-    special = index.manifest["special_tokens"]
+    special = index.manifest.special_tokens
     own = {one: index.text.sentence(one).token_ids.tolist() for one in dict.fromkeys(sentence_ids)}
     found: dict[int, np.ndarray] = {}
     batch: list[int] = []
     for one in sorted(own, key=lambda one: (len(own[one]), one)):
-        length = len(own[one]) + len(special["prefix"]) + len(special["suffix"])
+        length = len(own[one]) + len(special.prefix) + len(special.suffix)
         rows = model.batching.rows
         apart = rows == "alone" or (rows == "equal-length" and bool(batch) and len(own[batch[0]]) != len(own[one]))
         if batch and (apart or (len(batch) + 1) * length > _BATCH_TOKENS):
@@ -59,10 +60,10 @@ class _Enough(Exception):  # noqa: N818 (nothing is wrong: a pass is over)
 
 
 def _of_batch(
-    model: Transformer, sentences: dict[int, list[int]], special: dict[str, list[int]], where: tuple[int, int]
+    model: Transformer, sentences: dict[int, list[int]], special: SpecialTokens, where: tuple[int, int]
 ) -> dict[int, np.ndarray]:
     place, row = where
-    inputs = [[*special["prefix"], *ids, *special["suffix"]] for ids in sentences.values()]
+    inputs = [[*special.prefix, *ids, *special.suffix] for ids in sentences.values()]
     longest, device = max(map(len, inputs)), model.values(place).device
     ids = torch.full((len(inputs), longest), model.pad_id, device=device)
     mask = torch.zeros_like(ids)
@@ -78,5 +79,5 @@ def _of_batch(
 
     with suppress(_Enough), torch.inference_mode(), model.watch_coefficients(on_layer):
         model.forward(ids, None if model.facts.causal else mask)
-    first = len(special["prefix"])
+    first = len(special.prefix)
     return {one: seen[0][number, first : first + len(own)] for number, (one, own) in enumerate(sentences.items())}

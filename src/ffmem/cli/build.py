@@ -105,4 +105,4 @@ def merge(first: str, second: str, /, *, out: str, json: Json = False) -> None:
     from ffmem.index.merge import merge_indexes
 
     merged = merge_indexes(first, second, out, progress=None if json else render.say("merging"))
-    show(queries.info(merged) if json else render.info(queries.info(merged)))
+    show(queries.info(merged) if json else render.info(merged))

@@ -23,8 +23,7 @@ def info(folder: str, /, *, json: Json = False) -> None:
         Print one JSON document.
     """
     opened = ffmem.open_index(folder)
-    found = queries.info(opened)
-    show(found if json else render.info(found))
+    show(queries.info(opened) if json else render.info(opened))
 
 
 @app.command

@@ -4,17 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from ffmem.ids import LayerCells
-
-Projection = Literal["raw", "final-norm", "folded", "adaptive"]
-"""How a vector becomes scores over the vocabulary, with U the unembedding, n the final norm, b the output bias:
-"raw" U h (Geva et al. 2021); "final-norm" U n(h) + b (the model's own logits of a final state; "logit lens");
-"folded" U' h, where U' holds the norm's gain and centring: linear, so contributions add up, up to n's positive scale;
-"adaptive" the log-probabilities of an adaptive softmax for h, all its bands: not linear, so that the length of h matters."""
-
-NormPlacement = Literal["pre", "post", "sandwich", "shared"]
-"""Where the norm of a feed-forward layer stands: o = r + FF(n(r)); o = n(r + FF(r)); o = r + n2(FF(n1(r))); and, where
-the stream goes on from the normed state, r = n(h), o = r + FF(r)."""
+from ffmem.store.facts import NormPlacement
 
 
 @dataclass(frozen=True)
@@ -138,38 +128,6 @@ class Family:
     see proof.py."""
     max_length: Callable[[Any], int | None] = max_positions
     """From the model's config to its longest input in tokens; None if positions have no limit."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """Facts of a loaded model, as plain data."""
-
-    name: str
-    family: str
-    architecture: str
-    n_layers: int
-    """Feed-forward layers, those of all stacks together."""
-    layers: tuple[LayerCells, ...]
-    """Each of them; the place in this tuple is what every other interface calls the layer."""
-    d_model: int
-    d_ff: int
-    """Cells of the first layer, or of each of its experts."""
-    d_vocab: int
-    activation: str
-    gated: bool
-    key_bias: bool
-    value_bias: bool
-    norm: str
-    norm_placement: NormPlacement
-    parallel: bool
-    causal: bool
-    """Whether a prefix has the same coefficients alone and at the beginning of a longer text, as measured on this model; where
-    not, a trigger is a position in a sentence."""
-    max_length: int | None
-    """Longest input in tokens; None if positions have no limit."""
-    projections: tuple[Projection, ...]
-    """Those that this model has."""
-    dtype: str
 
 
 @dataclass(frozen=True)

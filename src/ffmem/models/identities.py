@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.models.base import Projection
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import LayerTrace, Transformer
+from ffmem.store.facts import Projection
 
 
 @dataclass(frozen=True)

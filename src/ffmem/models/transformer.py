@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
 from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
-from ffmem.models.base import Batching, Family, Layout, ModelFacts, Origin, Projection
+from ffmem.models.base import Batching, Family, Layout, Origin
 from ffmem.models.feed_forward import FeedForward, MixtureLayer, at, read_layer
 from ffmem.models.frame import Frame, frame_of
 from ffmem.models.run_state import RunState
 from ffmem.models.unembedding import LinearScore, Scores, Unembedding
 from ffmem.models.vocabulary import token_bytes
 from ffmem.options import Bos
+from ffmem.store.facts import ModelFacts, Projection
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ffmem.errors import InputError
-from ffmem.models.base import Layout, Projection
+from ffmem.models.base import Layout
 from ffmem.models.feed_forward import at
 from ffmem.models.frozen_norm import FrozenNorm, freeze
+from ffmem.store.facts import Projection
 
 Quantity = Literal["logit", "logit before the soft cap", "log-probability"]
 """What a linear score, with its constant and normalisers, adds up to."""

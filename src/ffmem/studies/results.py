@@ -92,12 +92,12 @@ def results_of(index: Index, options: Options, held_out: dict[str, Any] | None =
     """
     header = {
         "ffmem": __version__,
-        "index": index.manifest["identity"],
+        "index": index.manifest.identity.json,
         "options": options.to_json(),
         "held_out": held_out,
     }
     # an index is what its files hold; a held-out text is what its identity says, wherever it lies
-    decides = header | {"index": index.manifest["files"], "options": options.to_json() | {"held_out": None}}
+    decides = header | {"index": index.manifest.json["files"], "options": options.to_json() | {"held_out": None}}
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:_KEY_LENGTH]
     folder = index.folder / FOLDER / key
     folder.mkdir(parents=True, exist_ok=True)

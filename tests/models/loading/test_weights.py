@@ -120,8 +120,8 @@ def test_an_index_of_quantised_weights(
     index = ffmem.build_index(
         tiny_folder("llama"), corpus, tmp_path / "index", options=options, run=RunOptions(workers=0)
     )
-    assert index.manifest["identity"]["options"]["quantize"] == quantize
-    assert index.manifest["model"]["dtype"] == dtype
+    assert index.manifest.options.quantize == quantize
+    assert index.manifest.model.dtype == dtype
     found = verify_index(index, n_batches=10)
     assert found.problems == () and found.same_bytes and found.n_triggers > 100
     with pytest.raises(InputError, match=r"--quantize is '.bit' there and 'no' here"):

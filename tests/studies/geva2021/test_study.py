@@ -144,7 +144,7 @@ def test_a_model_without_next_token_gets_the_rest(index_of: Callable[[str], Inde
 def test_every_kind_of_cell_can_be_studied(family: str, index_of: Callable[[str], Index], tmp_path: Path) -> None:
     index = copy_of(index_of(family), tmp_path / family)
     found = findings(reproduce(index, SMALL), index)
-    assert {"raw", "folded"} <= set(found.projections()) and found.projections()[0] == index.manifest["projection"]
+    assert {"raw", "folded"} <= set(found.projections()) and found.projections()[0] == index.manifest.projection
     for one in headlines(found):
         assert one.text()
     for name in names_of(found):

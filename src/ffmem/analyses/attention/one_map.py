@@ -28,7 +28,7 @@ from ffmem.models.tracing import trace
 from ffmem.models.transformer import LayerTrace, Transformer
 from ffmem.models.unembedding import LinearScore, Quantity
 from ffmem.models.vocabulary import display
-from ffmem.options import Bos, IndexOptions
+from ffmem.options import Bos
 from ffmem.store.reader import Index
 
 Unit = Literal["norm", "logit"]
@@ -171,7 +171,7 @@ def one_map(
     _check_kind(model, target, by, limit)
     if index is not None:
         check_model(index, model)
-        bos = bos or IndexOptions(**index.manifest["identity"]["options"]).bos
+        bos = bos or index.manifest.options.bos
     read = read_text(model, text, None, bos or "auto")
     n = len(read.tokens)
     if not -n <= at < n:
@@ -219,7 +219,7 @@ def _at_place(state: LayerTrace) -> LayerTrace:
 
 def _check_kind(model: Transformer, target: str | None, by: str, limit: int) -> None:
     facts = model.facts
-    if facts.layers[0].stack:
+    if facts.two_stacks:
         raise InputError(
             f"{facts.name} is an encoder-decoder, whose decoder has two kinds of sources in every layer",
             "Expected a model of one stack",

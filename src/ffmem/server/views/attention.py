@@ -83,8 +83,8 @@ def attention_view(model: "Transformer", index: Index, state: AttentionState) ->
     from ffmem.analyses.attention.patches import patch_attention, patch_sweep
 
     problems: list[tuple[str, str]] = []
-    decodes = bool(model.facts.layers[0].stack)
-    bos = index.manifest["identity"]["options"]["bos"]
+    decodes = model.facts.two_stacks
+    bos = index.manifest.options.bos
     target = state.target or None if decodes else None
 
     def answer(part: str, ask: Callable[[], Result]) -> Result | None:
@@ -219,7 +219,7 @@ def map_view(model: "Transformer", index: Index, state: MapState) -> MapView:
 
     if not has_scores(model):
         state = replace(state, by="norm", target="")
-    bos = index.manifest["identity"]["options"]["bos"]
+    bos = index.manifest.options.bos
     read = answer("text", lambda: read_text(model, _short(model, state.text), None, bos))
     if read is None:
         return MapView(state, tuple(problems))

@@ -22,10 +22,9 @@ from ffmem.errors import InputError
 from ffmem.index.request import Request, text_source
 from ffmem.index.text.writer import write_text
 from ffmem.index.verify import load_indexed_model
-from ffmem.models.base import Projection
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
-from ffmem.options import IndexOptions
+from ffmem.store.facts import ModelFacts, Projection
 from ffmem.store.files import atomic_write
 from ffmem.store.reader import Index
 from ffmem.store.text import TextReader
@@ -75,7 +74,7 @@ class Study:
         self.index, self.options = index, options
         self.results = results_of(index, options, None if held_out is None else held_out.identity())
         self._corpus, self._source, self._trust = held_out, model, trust_remote_code
-        self.index_options = IndexOptions(**index.manifest["identity"]["options"])
+        self.index_options = index.manifest.options
 
     @cached_property
     def model(self) -> Transformer:
@@ -104,21 +103,20 @@ class Study:
         return TextReader(folder)
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ModelFacts:
         """The model as the index describes it."""
-        facts: dict[str, Any] = self.index.manifest["model"]
-        return facts
+        return self.index.manifest.model
 
     @property
     def predicts(self) -> bool:
         """Whether the model predicts the next token of a text, which all but the patterns and the accounting need."""
-        return bool(self.facts["causal"]) and not any(layer["stack"] for layer in self.facts["layers"])
+        return self.facts.predicts_next_token
 
     @property
     def value_projections(self) -> tuple[Projection, ...]:
         """Those that values are read by; the index's own first."""
-        own: Projection = self.index.manifest["projection"]
-        others = (one for one in _VALUE_PROJECTIONS if one in self.facts["projections"] and one != own)
+        own = self.index.manifest.projection
+        others = (one for one in _VALUE_PROJECTIONS if one in self.facts.projections and one != own)
         return (own, *others)
 
 
@@ -154,7 +152,7 @@ def agreement(projection: Projection) -> Callable[[Study, Listener], None]:
 def refinement(study: Study, listen: Listener) -> None:
     """Figures 7 to 11, and the last layer's compositions; in parts, so that a stopped study goes on."""
     index, results, prefixes = study.index, study.results, study.prefixes
-    values: Projection = index.manifest["projection"]
+    values = index.manifest.projection
     projections = own_projections(study.model, values)
     parts = [_part(study, part, projections, len(prefixes), listen) for part in _parts(prefixes)]
     found = Refinement(

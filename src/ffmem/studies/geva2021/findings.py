@@ -49,13 +49,13 @@ def findings(results: Results, index: Index) -> Findings:
     """All results of a study that are finished."""
     names = sorted(path.stem for path in results.folder.glob("*.json") if path.stem not in ("study", "costs"))
     manifest = index.manifest
-    own = f"agreement-{manifest['projection']}"
+    own = f"agreement-{manifest.projection}"
     return Findings(
         header=results.header,
         values={name: results.load(name) for name in sorted(names, key=lambda one: (one != own, one))},
-        projection=manifest["projection"],
+        projection=manifest.projection,
         layers=tuple(layer.name for layer in index.cells.layers),
-        d_vocab=manifest["model"]["d_vocab"],
+        d_vocab=manifest.model.d_vocab,
     )
 
 

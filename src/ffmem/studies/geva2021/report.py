@@ -134,10 +134,10 @@ _INTRO = (
 
 def facts_of(found: Findings, index: Index) -> list[tuple[str, str]]:
     """What was studied, as names and values."""
-    counts, identity, facts = index.manifest["counts"], found.header["index"], index.manifest["model"]
+    counts, identity, facts = index.manifest.counts, found.header["index"], index.manifest.model
     other = found.header["held_out"]
-    n, documents = (f"{counts[name]:,}" for name in ("n_sentences_held_out", "n_documents_held_out"))
-    cells = f"{index.n_cells:,}: {index.cells.describe()}; {facts['activation']}{', gated' if facts['gated'] else ''}"
+    n, documents = (f"{n:,}" for n in (counts.n_sentences_held_out, counts.n_documents_held_out))
+    cells = f"{index.n_cells:,}: {index.cells.describe()}; {facts.activation}{', gated' if facts.gated else ''}"
     return [
         ("model", f"{found.model}, weights {identity['model']['weights_sha256'][:12]}"),
         ("cells", cells),
@@ -145,7 +145,7 @@ def facts_of(found: Findings, index: Index) -> list[tuple[str, str]]:
             "vocabulary",
             f"{found.d_vocab:,} tokens; values read by the projection {', '.join(found.projections()) or found.projection}",
         ),
-        ("indexed", f"{counts['n_sentences']:,} sentences, {counts['n_tokens']:,} tokens of {found.corpus}"),
+        ("indexed", f"{counts.n_sentences:,} sentences, {counts.n_tokens:,} tokens of {found.corpus}"),
         (
             "held out",
             other["name"] if other else f"{n} sentences of {documents} documents that the index does not hold",
