@@ -16,7 +16,8 @@ from ffmem.index.run.executors import Event
 from ffmem.index.run.job import Report
 from ffmem.index.run.runlog import RunLog
 from ffmem.index.scan.batches import Shard
-from ffmem.index.scan.worker import IndexWorker, ScanShard
+from ffmem.index.scan.tasks import ScanShard
+from ffmem.index.scan.worker import IndexWorker
 from ffmem.render.progress import json_lines
 from tests.test_cli import ffmem
 

@@ -10,7 +10,7 @@ import pytest
 
 import ffmem
 from ffmem import Cell, Index, IndexOptions, InputError, StoreError
-from ffmem.index.verify import load_indexed_model
+from ffmem.index.indexed_model import load_indexed_model
 from ffmem.queries import diff, find, promotes, similar
 from ffmem.queries.names import places, token_id
 from ffmem.queries.overlap import rank_biased_overlap

@@ -12,8 +12,8 @@ from torch import Tensor
 from ffmem.cell import mark
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.certificate import adopt_proof
 from ffmem.index.identity import longest_input
+from ffmem.index.indexed_model import adopt_proof
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos, IndexOptions
 from ffmem.store.keys import NO_TOKEN

@@ -58,7 +58,7 @@ class ModelOptions:
 
     def load(self, model: str) -> "Transformer":
         """The model, and this process set up for it."""
-        from ffmem.index.identity import check_device
+        from ffmem.index.machine import check_device
         from ffmem.models.threads import set_threads
 
         set_threads(self.threads)
@@ -77,7 +77,7 @@ def load_of_index(index: "Index", model: str | None, threads: int, trust_remote_
     """The model of an index, and this process set up for it; None if no model was named."""
     if model is None:
         return None
-    from ffmem.index.verify import load_indexed_model
+    from ffmem.index.indexed_model import load_indexed_model
     from ffmem.models.threads import set_threads
 
     set_threads(threads)

@@ -10,7 +10,7 @@ from ffmem.store.manifest import Counts, Manifest, Proof
 from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
-    from ffmem.index.verify import Verification
+    from ffmem.index.verification import Verification
 
 _LONGEST = 60
 """Of an option's value; a list of cells can have thousands."""

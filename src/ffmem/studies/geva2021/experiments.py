@@ -19,9 +19,9 @@ from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, prefixes_of_tex
 from ffmem.analyses.refinement import QUANTILES, Projections, Refinement, by_layer, measure_refinement, own_projections
 from ffmem.corpus.documents import Corpus
 from ffmem.errors import InputError
+from ffmem.index.indexed_model import load_indexed_model
 from ffmem.index.request import Request, text_source
 from ffmem.index.text.writer import write_text
-from ffmem.index.verify import load_indexed_model
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.store.facts import ModelFacts, Projection
