@@ -90,8 +90,8 @@ def measure(model: Path, corpus: Path, out: Path) -> dict[str, object]:
     watch.scanning.set()
     counts = index.manifest.counts
     return {
-        "n_sentences": counts["n_sentences"],
-        "n_tokens": counts["n_tokens"],
+        "n_sentences": counts.n_sentences,
+        "n_tokens": counts.n_tokens,
         "seconds": round(time.monotonic() - begin, 1),
         "parent_peak_mb": round(max(watch.parent_bytes) / 1e6, 1),
         "worker_peak_mb": round(max(watch.worker_bytes) / 1e6, 1),

@@ -63,9 +63,9 @@ def test_every_text_is_kept_to_the_byte_and_counted(index: Index) -> None:
         assert data[row.document_id][row.start_byte : row.start_byte + len(stored)] == stored
     whole = {(row.document_id, row.start_byte) for row in rows}
     lost = [text for number, start, text in expected if (number, start) not in whole]
-    assert len(lost) == counts["n_empty_sentences"]
-    assert len(rows) == len(expected) - len(lost) - counts["n_long_sentences"] + counts["n_windows"]
-    assert counts["n_documents"] == len(SHORT) and counts["n_documents_empty"] == 1
+    assert len(lost) == counts.n_empty_sentences
+    assert len(rows) == len(expected) - len(lost) - counts.n_long_sentences + counts.n_windows
+    assert counts.n_documents == len(SHORT) and counts.n_documents_empty == 1
     assert [index.text.document(i).name for i in range(len(SHORT))] == list(SHORT.values())
     assert [index.text.document(i).metadata["note"] for i in range(len(SHORT))] == [{t: [t]} for t in SHORT.values()]
 

@@ -26,11 +26,11 @@ IN_PROCESS = RunOptions(workers=0)
 def coefficients_of(index: Index, model: "ffmem.models.transformer.Transformer") -> list[list[np.ndarray]]:
     """[sentence][layer] -> (own tokens, cells), each sentence alone through the model."""
     special = index.manifest.special_tokens
-    n_prefix, n_suffix = len(special["prefix"]), len(special["suffix"])
+    n_prefix, n_suffix = len(special.prefix), len(special.suffix)
     found = []
     for sentence_id in range(index.text.n_sentences):
         own = index.text.sentence(sentence_id).token_ids.tolist()
-        ids = torch.tensor([special["prefix"] + own + special["suffix"]])
+        ids = torch.tensor([[*special.prefix, *own, *special.suffix]])
         layers: list[np.ndarray] = []
         with (
             torch.inference_mode(),
@@ -164,7 +164,7 @@ def test_same_bytes_whatever_the_workers_and_how_it_was_cut(
         run = RunOptions(workers=workers, checkpoint_s=0)
         ffmem.build_index(tiny_folder("gpt2"), corpus, out, options=small_options, run=run)
         assert bytes_of(out) == expected
-        assert json.loads((out / "manifest.json").read_bytes()) == index_of("gpt2").manifest | {
+        assert json.loads((out / "manifest.json").read_bytes()) == index_of("gpt2").manifest.to_json() | {
             "files": json.loads((out / "manifest.json").read_bytes())["files"]
         }
 

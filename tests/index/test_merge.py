@@ -114,7 +114,7 @@ def test_merges_of_merges_cover_everything(build: Build, texts: tuple[Path, ...]
     pair = merge_indexes(parts[0].folder, parts[1].folder, tmp_path / "pair")
     merged = merge_indexes(parts[2].folder, pair.folder, tmp_path / "all")
     assert merged.text.n_sentences == sum(part.text.n_sentences for part in parts)
-    assert len(merged.manifest.identity["corpus"]["corpora"]) == 3
+    assert len(merged.manifest.identity.corpora) == 3
     assert verify_index(merged, n_batches=2).problems == ()
     with pytest.raises(InputError, match=r"both hold the corpus a\.txt.*would be counted twice"):
         merge_indexes(merged.folder, parts[0].folder, tmp_path / "twice")

@@ -15,7 +15,7 @@ from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
 from ffmem.index.verify import verify_index
-from ffmem.store.fields import LAYER_ARRAYS
+from ffmem.store.fields import layer_arrays
 from tests.conftest import D_FF, IN_PROCESS, N_LAYERS, write_corpus
 
 SOME = {
@@ -25,14 +25,14 @@ SOME = {
     "mixtral": "L1:10%,L2.0-3",
     "qwen3_moe": "L1,L2.7",  # the layer in the middle has no experts
 }
-PER_CELL = [name for name in LAYER_ARRAYS if name not in ("slot_by_token", "counts")]
+PER_CELL = [name for name in layer_arrays() if name not in ("slot_by_token", "counts")]
 SCORES = ("promoted_scores", "suppressed_scores")
 
 
 def of_cells(index: Index, name: str) -> np.ndarray:
     """An array of all cells of an index, a row for each cell, layer after layer."""
     parts = [np.asarray(getattr(index.layer(place), name)) for place in range(index.n_layers)]
-    return np.concatenate([part.T if LAYER_ARRAYS[name][1] == "2 cells" else part for part in parts])
+    return np.concatenate([part.T if layer_arrays()[name][1] == "2 cells" else part for part in parts])
 
 
 def ids_of(index: Index) -> list[str]:
@@ -59,8 +59,8 @@ def test_each_cell_has_the_bits_that_it_has_among_all(
         of_whole = whole.layer(some.cells.whole_place(place))
         assert layer.name == whole.cells.layers[some.cells.whole_place(place)].name
         assert np.array_equal(some.layer(place).counts, of_whole.counts)
-    assert {**some.manifest.model} == {**whole.manifest.model}
-    assert some.cells.whole.layers == whole.cells.layers and "cells_kept" not in whole.manifest
+    assert some.manifest.model == whole.manifest.model
+    assert some.cells.whole.layers == whole.cells.layers and whole.manifest.cells_kept is None
     found = verify_index(some, n_batches=12)
     assert found.problems == () and found.same_bytes and found.n_triggers > 5
 
@@ -113,7 +113,7 @@ def test_a_share_of_all_is_an_index_of_all(
     text = write_corpus(tmp_path / "text.txt", 10)
     options = replace(small_options, cells="100%")
     index = build_index(tiny_folder("gpt2"), text, tmp_path / "all", options=options, run=IN_PROCESS)
-    assert index.cells.is_whole and index.n_cells == N_LAYERS * D_FF and "cells_kept" not in index.manifest
+    assert index.cells.is_whole and index.n_cells == N_LAYERS * D_FF and index.manifest.cells_kept is None
 
 
 def test_nan_is_told_of_the_cell_that_has_it(

@@ -111,8 +111,10 @@ class Counts(_Part):
     n_sentences_shared: int
     stopped_by: str | None
     n_sentences_by_corpus: tuple[int, ...]
+    n_empty_sentences: int = 0
+    n_held_out_also_indexed: int = 0
     n_lines: int = 0
-    """0 where there are none, and in older indexes."""
+    """0 where there are none, and in older indexes: so with the two above."""
 
     @property
     def n_all_sentences(self) -> int:

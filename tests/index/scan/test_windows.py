@@ -81,8 +81,8 @@ class TestWindows:
             assert [token for _, token in found] == tokenizer(text, add_special_tokens=False)["input_ids"]
             assert [byte for byte, _ in found] == sorted({byte for byte, _ in found})
         counts = built.manifest.counts
-        assert counts["n_context_tokens"] == built.text.context.sum()
-        assert built.layer(0).counts[0, 0] == counts["n_tokens"] - counts["n_context_tokens"]
+        assert counts.n_context_tokens == built.text.context.sum()
+        assert built.layer(0).counts[0, 0] == counts.n_tokens - counts.n_context_tokens
 
     def test_it_verifies_and_damage_is_seen(self, index: Callable[..., Index]):
         built = index()

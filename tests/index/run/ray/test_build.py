@@ -110,8 +110,8 @@ def test_on_machines_that_differ_the_manifest_says_so(
         process = start(tiny_folder("llama"), text, tmp_path / "i", *on_cluster(nodes.address, n_workers=2))
         assert last_words(process) == "" and process.returncode == 0
     same = ffmem.open_index(tmp_path / "i").manifest.same_bytes
-    assert len(same["machines"]) == 2 and any("Another processor" in machine for machine in same["machines"])
-    assert not same["holds"] and same["why"].startswith("computed on machines that differ (")
+    assert len(same.machines) == 2 and any("Another processor" in machine for machine in same.machines)
+    assert not same.holds and same.why.startswith("computed on machines that differ (")
 
 
 def kill(process: subprocess.Popen[bytes], cluster: Nodes, whom: str, rng: random.Random) -> bool:
