@@ -17,7 +17,7 @@ def test_layer_files_have_the_bytes_that_were_foreseen(index_of: Callable[[str],
     options = index.manifest.options
     shape = Shape(index.cells.layers, index.n_signs, index.top, options.per_sentence)
     foreseen = layers_bytes(shape, min(options.promoted, index.manifest.model.d_vocab))
-    written = sum(path.stat().st_size for path in (index.folder / "index").rglob("layer*.safetensors"))
+    written = sum(path.stat().st_size for path in (index.folder / "index" / "layers").glob("*.safetensors"))
     assert foreseen <= written <= foreseen + 8192 * index.n_layers  # headers
 
 
