@@ -26,9 +26,11 @@ import torch
 from ffmem.corpus.registry import open_corpus
 from ffmem.index.build import Build
 from ffmem.index.request import Request
+from ffmem.index.scan.accumulators import accumulator_shape, make_accumulator
 from ffmem.index.scan.batches import plan_shards
+from ffmem.index.scan.job import IndexJob, prepare_device
 from ffmem.index.scan.shard_text import ShardText, read_tokens
-from ffmem.index.scan.worker import IndexJob, IndexWorker, accumulator_shape, make_accumulator, prepare_device
+from ffmem.index.scan.worker import IndexWorker
 from ffmem.index.state.accumulator import Accumulator, LayerAccumulator
 from ffmem.index.state.states import load_state
 from ffmem.index.untouched import Untouched

@@ -27,10 +27,13 @@ from ffmem.index.finish import write_index
 from ffmem.index.identity import decide_projection
 from ffmem.index.progress import Progress
 from ffmem.index.request import Request
+from ffmem.index.scan.accumulators import accumulator_shape
 from ffmem.index.scan.batches import Batch, plan_shards
+from ffmem.index.scan.job import IndexJob
 from ffmem.index.scan.promoted import promoted_tokens
 from ffmem.index.scan.shard_text import ShardText, read_tokens
-from ffmem.index.scan.worker import IndexJob, IndexWorker, accumulator_shape, promoted_path
+from ffmem.index.scan.tasks import promoted_path
+from ffmem.index.scan.worker import IndexWorker
 from ffmem.index.state.accumulator import LayerAccumulator
 from ffmem.index.state.topk import unpack
 from ffmem.index.untouched import Untouched

@@ -38,7 +38,7 @@ from ffmem.index import finish
 from ffmem.index.finish import write_index
 from ffmem.index.progress import Progress
 from ffmem.index.resources import layers_bytes, state_bytes
-from ffmem.index.scan.worker import promoted_path
+from ffmem.index.scan.tasks import promoted_path
 from ffmem.index.state import states, tree
 from ffmem.index.state.layers import Shape
 from ffmem.index.state.states import Account

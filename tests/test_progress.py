@@ -12,10 +12,12 @@ import pytest
 
 from ffmem import IndexOptions, RunOptions, build_index, open_index, render
 from ffmem.index.progress import Meter, Progress
-from ffmem.index.run.executors import Event, Report
+from ffmem.index.run.executors import Event
+from ffmem.index.run.job import Report
 from ffmem.index.run.runlog import RunLog
 from ffmem.index.scan.batches import Shard
-from ffmem.index.scan.worker import IndexWorker, ScanShard
+from ffmem.index.scan.tasks import ScanShard
+from ffmem.index.scan.worker import IndexWorker
 from ffmem.render.progress import json_lines
 from tests.cli.conftest import ffmem
 

@@ -13,8 +13,8 @@ import torch
 
 import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
-from ffmem.index.build import adopt_states
-from ffmem.index.scan.worker import IndexJob
+from ffmem.index.adopt import adopt_states
+from ffmem.index.scan.job import IndexJob
 from ffmem.store.histogram import histogram_edges
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.paths import locked

@@ -1,7 +1,7 @@
 """A text read as an index reads its sentences, by the model of that index."""
 
 from ffmem.errors import InputError
-from ffmem.index.certificate import adopt_proof
+from ffmem.index.indexed_model import adopt_proof
 from ffmem.models.inputs import ModelInput, read_text
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos, IndexOptions

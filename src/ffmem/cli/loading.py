@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from ffmem.index.identity import check_device
-from ffmem.index.verify import load_indexed_model
+from ffmem.index.indexed_model import load_indexed_model
+from ffmem.index.machine import check_device
 from ffmem.models.registry import load_model
 from ffmem.models.threads import set_threads
 from ffmem.models.transformer import Transformer

@@ -14,7 +14,7 @@ from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
 from ffmem.index.build import build_index
-from ffmem.index.verify import load_indexed_model
+from ffmem.index.indexed_model import load_indexed_model
 from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions

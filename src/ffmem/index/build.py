@@ -1,7 +1,6 @@
 """Model x corpus -> index: the whole build, which resumes wherever it was stopped."""
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -15,39 +14,33 @@ import torch
 
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
+from ffmem.index.adopt import adopt_states
 from ffmem.index.certificate import certify
 from ffmem.index.finish import write_index, write_manifest
 from ffmem.index.identity import (
-    check_device,
     check_options,
     check_same,
     decide_projection,
     describe,
     hash_of,
+    hashes_of,
     identify,
+    indexed_cells,
     without_exclusions,
 )
 from ffmem.index.inherit import check_extendable, copy_promoted, states_of
-from ffmem.index.machine import device_memory, machine, n_processors
+from ffmem.index.machine import check_device, device_memory, machine
 from ffmem.index.progress import Meter, Progress, ProgressListener
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, layers_bytes, state_bytes
-from ffmem.index.run.executors import Executor, InProcessExecutor
-from ffmem.index.run.processes import ProcessExecutor
-from ffmem.index.run.ray.cluster import RayOptions
-from ffmem.index.run.ray.executor import RayExecutor
+from ffmem.index.run.choose import make_executor
+from ffmem.index.run.executors import Executor
 from ffmem.index.run.runlog import RunLog
+from ffmem.index.scan.accumulators import accumulator_shape
 from ffmem.index.scan.batches import Shard, plan_shards
 from ffmem.index.scan.exclusions import split_off, told
-from ffmem.index.scan.worker import (
-    IndexJob,
-    ProjectLayer,
-    ScanShard,
-    accumulator_shape,
-    hashes_of,
-    indexed_cells,
-    promoted_path,
-)
+from ffmem.index.scan.job import IndexJob
+from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
 from ffmem.index.state.states import Account, read_account, save_state, state_path, states_of_run
 from ffmem.index.state.tree import merge_states
 from ffmem.index.text.writer import write_text
@@ -335,73 +328,8 @@ class Build:
         return states
 
 
-def adopt_states(work: Path, job: IndexJob, wanted: frozenset[int]) -> tuple[set[int], int]:
-    """Take over the states of earlier runs under this run's names.
-
-    A worker that outlived a killed parent may still put its state under the old run's name; that name is never read
-    in this run, and never counted twice in a later one: of states that overlap, only the fuller is taken.
-
-    Args:
-        work: the work folder.
-        job: this run.
-        wanted: the shards of the index; a state that covers another cannot be used, since nothing is taken out of a sum.
-
-    Returns:
-        The shards that are covered, and the number of wanted shards that were, beside one that is not wanted.
-    """
-    found = []
-    for number, old in enumerate(sorted(work.glob("state-*.safetensors"))):
-        path = state_path(work, f"adopted-{job.run_id}", number)
-        os.replace(old, path)  # first of all: what is read and taken is then what no old worker can still replace
-        account = read_account(path, job.job_hash)
-        if account is not None and account.covered:
-            found.append((account.covered, path))
-        else:
-            path.unlink()
-    covered: set[int] = set()
-    n_dropped = slot = 0
-    for shards, path in sorted(found, key=lambda item: (-len(item[0]), min(item[0]))):
-        if not shards <= wanted:
-            n_dropped += len(shards & wanted)
-        if covered & shards or not shards <= wanted:
-            path.unlink()
-            continue
-        os.replace(path, state_path(work, job.run_id, slot))
-        covered |= shards
-        slot += 1
-    return covered, n_dropped
-
-
 def _absolute(model: str) -> str:
     """A model's path as it is also found from another working directory."""
     prefix = FAIRSEQ if model.startswith(FAIRSEQ) else ""
     path = Path(model.removeprefix(prefix))
     return f"{prefix}{path.absolute()}" if model not in BUILT_IN and path.exists() else model
-
-
-def make_executor(options: IndexOptions, run: RunOptions) -> Executor:
-    """Worker processes of one thread each on a CPU, one process on a GPU; 0 workers: this process; or a Ray cluster."""
-    on_cpu = options.device == "cpu"
-    if run.executor == "ray":
-        _check_cluster_device(options.device, run.gpus_per_worker)
-        gpus = run.gpus_per_worker if run.gpus_per_worker is not None else float(not on_cpu)
-        return RayExecutor(RayOptions(run.address, run.workers, options.threads, gpus, run.shared))
-    workers = run.workers
-    if workers is None:
-        workers = max(1, n_processors() // options.threads) if on_cpu else 1
-    return ProcessExecutor(workers) if workers else InProcessExecutor()
-
-
-def _check_cluster_device(device: str, gpus: float | None) -> None:
-    if device not in ("cpu", "cuda"):
-        raise InputError(
-            f"--device is {device!r} with --executor ray",
-            "Expected cpu or cuda: the cluster gives each worker GPUs of its own, of which it sees no others",
-            "Write --device cuda",
-        )
-    if device == "cpu" and gpus:
-        raise InputError(
-            f"--gpus-per-worker is {gpus:g} with --device cpu",
-            "Expected GPUs only where the model is to run on them",
-            "Write --device cuda, or leave --gpus-per-worker out",
-        )

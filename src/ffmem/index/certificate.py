@@ -18,13 +18,11 @@ import transformers
 from ffmem.errors import ModelError
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, read_tokens
-from ffmem.models.base import Batching
 from ffmem.models.identities import measure_identities
 from ffmem.models.proof import prove
 from ffmem.models.sentences_to_try import Sentence
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, parse_split
-from ffmem.store.manifest import Manifest
 from ffmem.store.text import TextReader
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
@@ -81,13 +79,6 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
         "transformers": transformers.__version__,
         "python": platform.python_version(),
     }
-
-
-def adopt_proof(model: Transformer, manifest: Manifest) -> None:
-    """Run a model as its own proof and that of an index of it say: the index may have longer sentences than the samples."""
-    proof = manifest.certificate.proof
-    if proof is not None:
-        model.adopt(model.batching.stricter(Batching(**proof.batching)))
 
 
 def _proof_sentences(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from ffmem.index.scan.worker import promoted_path
+from ffmem.index.scan.tasks import promoted_path
 from ffmem.index.state.layers import Shape
 from ffmem.index.state.states import merged_layers
 from ffmem.store import fields

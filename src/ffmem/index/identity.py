@@ -6,18 +6,32 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from ffmem.errors import InputError
+from ffmem.ids import CellSpace
 from ffmem.index.machine import processor_of
-from ffmem.index.scan.worker import hashes_of, indexed_cells
 from ffmem.models.base import Origin
 from ffmem.models.inputs import longest_input
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
+from ffmem.selection import select
 from ffmem.store.facts import Projection
 from ffmem.store.paths import FORMAT, StorePaths
 from ffmem.version import __version__
+
+
+def hashes_of(model: Transformer) -> dict[str, str]:
+    """What tells a model from others: its weights, its config, its tokenizer; an adapter and code where it has them."""
+    return {
+        "weights_sha256": model.weights_hash(),
+        "config_sha256": model.config_hash(),
+        "tokenizer_sha256": model.tokenizer_hash(),
+        **model.origin.identity,
+    }
+
+
+def indexed_cells(model: Transformer, options: IndexOptions) -> CellSpace:
+    """The cells of a model that an index with these options has."""
+    return select(model.cells, options.cells, options.seed)
 
 
 def identify(
@@ -167,18 +181,6 @@ def check_options(model: Transformer, options: IndexOptions) -> None:
     decide_projection(model, options)
     model.special_tokens(options.bos)
     longest_input(model, options.max_length)
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that is not there."""
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"--device is {device!r}, which cannot be used here: {str(error).splitlines()[0]}",
-            f"Expected cpu{' or cuda' if torch.cuda.is_available() else ' (torch sees no GPU on this machine)'}",
-            "Write --device cpu",
-        ) from error
 
 
 def hash_of(value: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from safetensors.numpy import save
 from ffmem.errors import InputError
 from ffmem.index.identity import differences, without_exclusions
 from ffmem.index.scan.batches import plan_shards
-from ffmem.index.scan.worker import promoted_path
+from ffmem.index.scan.tasks import promoted_path
 from ffmem.index.text.writer import TextBase, TextCounts
 from ffmem.options import format_shards, parse_shards
 from ffmem.store import fields

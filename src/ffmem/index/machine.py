@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ffmem.errors import ModelError
+from ffmem.errors import InputError, ModelError
 
 _TORCH = ", torch "
 
@@ -34,6 +34,18 @@ def machine(device: torch.device | str) -> str:
 def processor_of(machine: str) -> str:
     """The name of the processor in what `machine` told."""
     return machine.rpartition(_TORCH)[0]
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"--device is {device!r}, which cannot be used here: {str(error).splitlines()[0]}",
+            f"Expected cpu{' or cuda' if torch.cuda.is_available() else ' (torch sees no GPU on this machine)'}",
+            "Write --device cpu",
+        ) from error
 
 
 @contextmanager

@@ -17,16 +17,19 @@ import numpy as np
 from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
-from ffmem.index.build import make_executor
 from ffmem.index.certificate import certify
 from ffmem.index.finish import layer_arrays
-from ffmem.index.identity import check_device, decide_projection
+from ffmem.index.identity import decide_projection, indexed_cells
+from ffmem.index.machine import check_device
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, free_disk, free_memory, layers_bytes, state_bytes
+from ffmem.index.run.choose import make_executor
 from ffmem.index.run.executors import Event
 from ffmem.index.run.processes import ProcessExecutor
+from ffmem.index.scan.accumulators import accumulator_shape
 from ffmem.index.scan.batches import plan_shards
-from ffmem.index.scan.worker import IndexJob, ProjectLayer, ScanShard, accumulator_shape, indexed_cells
+from ffmem.index.scan.job import IndexJob
+from ffmem.index.scan.tasks import ProjectLayer, ScanShard
 from ffmem.index.state.layers import Shape
 from ffmem.index.text.writer import TextCounts, write_text
 from ffmem.models.registry import load_model

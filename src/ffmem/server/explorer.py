@@ -164,7 +164,7 @@ def open_explorer(
     index = open_index(folder)
 
     def load() -> "Transformer":
-        from ffmem.index.verify import load_indexed_model
+        from ffmem.index.indexed_model import load_indexed_model
 
         return load_indexed_model(index, model, trust_remote_code=trust_remote_code)
 

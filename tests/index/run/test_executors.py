@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from ffmem.errors import InputError, ModelError
-from ffmem.index.run.executors import Event, Executor, Files, FolderFiles, InProcessExecutor, Report
+from ffmem.index.run.executors import Event, Executor, InProcessExecutor
+from ffmem.index.run.job import Files, FolderFiles, Report
 from ffmem.index.run.processes import ProcessExecutor
-from ffmem.index.run.ray.remote_worker import Seat
+from ffmem.index.run.ray.remote_worker import RemoteWorker
 from ffmem.index.state.states import state_path
 
 
@@ -213,11 +214,11 @@ def test_errors_of_a_worker_reach_the_caller(tmp_path: Path) -> None:
 @pytest.mark.parametrize("behaviour", ["nan", "bug"])
 def test_a_worker_that_failed_does_and_saves_nothing_more(tmp_path: Path, behaviour: str) -> None:
     """A driver may have asked for more before it heard of the error; half of a task must not get into a state file."""
-    seat = Seat(AddJob(tmp_path), 0, shared=True, state=None)
-    assert seat.start(check=False).error is None and seat.do(Number(1)).saved == {"1"}
-    error = seat.do(Number(2, behaviour)).error
+    worker = RemoteWorker(AddJob(tmp_path), 0, shared=True, state=None)
+    assert worker.start(check=False).error is None and worker.do(Number(1)).saved == {"1"}
+    error = worker.do(Number(2, behaviour)).error
     assert error is not None
-    assert seat.do(Number(3)).error is error and seat.save().error is error
+    assert worker.do(Number(3)).error is error and worker.save().error is error
     assert taken(tmp_path) == [1]
 
 

@@ -15,7 +15,8 @@ from ffmem import Index, IndexOptions, InputError, ModelError, RunOptions, rende
 from ffmem.index.merge import merge_indexes
 from ffmem.index.scan import worker
 from ffmem.index.scan.batches import plan_shards
-from ffmem.index.scan.worker import IndexWorker, ScanShard
+from ffmem.index.scan.tasks import ScanShard
+from ffmem.index.scan.worker import IndexWorker
 from ffmem.index.verify import verify_index
 from tests.conftest import IN_PROCESS, write_corpus
 from tests.index.run.test_kills import contents

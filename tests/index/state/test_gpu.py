@@ -11,9 +11,9 @@ import torch
 import ffmem
 from ffmem import IndexOptions, RunOptions
 from ffmem.index.progress import Progress
+from ffmem.index.scan.accumulators import accumulator_shape, make_accumulator
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, Tokens
-from ffmem.index.scan.worker import accumulator_shape, make_accumulator
 from ffmem.index.state.layers import Places
 from ffmem.index.verify import verify_index
 from ffmem.models.masks import one_text_a_row

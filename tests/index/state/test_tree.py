@@ -18,10 +18,12 @@ from safetensors import safe_open
 from ffmem import IndexOptions, RunOptions, StoreError
 from ffmem.ids import LayerCells
 from ffmem.index import build
-from ffmem.index.build import adopt_states, build_index
+from ffmem.index.adopt import adopt_states
+from ffmem.index.build import build_index
 from ffmem.index.progress import Progress
-from ffmem.index.run.executors import Event, Job, Listener, Task
-from ffmem.index.scan.worker import IndexJob
+from ffmem.index.run.executors import Event, Listener
+from ffmem.index.run.job import Job, Task
+from ffmem.index.scan.job import IndexJob
 from ffmem.index.state import tree
 from ffmem.index.state.accumulator import LayerAccumulator
 from ffmem.index.state.kernel import merge_lists

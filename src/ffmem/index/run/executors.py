@@ -3,130 +3,19 @@
 An executor knows nothing of models or corpora. It is given a picklable job that can start a worker anywhere, and
 picklable tasks; each worker does tasks one after the other, keeps a cumulative state, and writes it to a file of its
 own every so many seconds, with the tasks it covers. What a dead worker had not yet written is handed out again.
-`process_executor` runs workers as processes of this machine, `ray_executor` on the nodes of a cluster.
+`processes` runs workers as processes of this machine, `ray` on the nodes of a cluster; they and this one only start
+workers, pass messages on and report deaths: what follows from them, the `ledger` says.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from ffmem.errors import ModelError
-from ffmem.index.run.failures import Failures
-from ffmem.store.files import atomic_write
-
-
-@runtime_checkable
-class Files(Protocol):
-    """Where a worker leaves what it has found."""
-
-    def read(self, name: str) -> bytes | None:
-        """A file, None if it is not there."""
-        ...
-
-    def write(self, name: str, data: bytes) -> None:
-        """Put a file there, whole or not at all."""
-        ...
-
-
-@dataclass(frozen=True)
-class FolderFiles:
-    """Files of a folder."""
-
-    folder: Path
-
-    def read(self, name: str) -> bytes | None:
-        """See Files.read."""
-        path = self.folder / name
-        return path.read_bytes() if path.exists() else None
-
-    def write(self, name: str, data: bytes) -> None:
-        """See Files.write."""
-        atomic_write(self.folder / name, data)
-
-
-@runtime_checkable
-class Task(Protocol):
-    """Something picklable that a worker can do."""
-
-    @property
-    def task_id(self) -> str:
-        """Unique among the tasks of a job."""
-        ...
-
-    def describe(self) -> str:
-        """What it is, for messages to people."""
-        ...
-
-
-@runtime_checkable
-class Report(Protocol):
-    """Takes what a worker says while it does a task."""
-
-    def __call__(self, n_tokens: int, text: str = "", n_values: int = 0) -> None:
-        """So many more tokens, or values, are done (fewer, if some must be done again); and what else people are told."""
-        ...
-
-
-@runtime_checkable
-class Worker(Protocol):
-    """Does tasks and keeps a cumulative state."""
-
-    def do(self, task: Any, report: Report) -> None:
-        """Do one task whole."""
-        ...
-
-    def save(self) -> set[str]:
-        """Write the state to this worker's file; return the ids of the tasks it covers."""
-        ...
-
-
-@runtime_checkable
-class Job(Protocol):
-    """Starts workers; picklable."""
-
-    @property
-    def folder(self) -> Path:
-        """The work folder of the build, on the machine that began it."""
-        ...
-
-    @property
-    def run_id(self) -> str:
-        """Names the state files of this run: see `state_path`."""
-        ...
-
-    @property
-    def checkpoint_s(self) -> float:
-        """Seconds between two checkpoints of a worker."""
-        ...
-
-    def start(self, slot: int, files: Files | None = None) -> Worker:
-        """A worker that goes on from the state file of this slot, if there is one.
-
-        Args:
-            slot: its number.
-            files: where it reads and writes; by default the work folder.
-        """
-        ...
-
-    def covered(self, slot: int) -> set[str]:
-        """The ids of the tasks that the state file of a slot covers."""
-        ...
-
-    def packed(self, task: Any) -> Any:
-        """The task with all that a worker without the work folder needs for it."""
-        ...
-
-    def check(self, worker: Any) -> None:
-        """Raise a FfmemError if a worker of another machine would compute something else than this one."""
-        ...
-
-    def leave_out(self, tasks: Sequence[Any]) -> str:
-        """The option that leaves tasks out of the job, for messages; "" if it cannot be done without them."""
-        ...
+from ffmem.index.run.job import Job, Task
+from ffmem.index.run.ledger import Death, Ledger
 
 
 @dataclass(frozen=True)
@@ -151,7 +40,7 @@ class Event:
     """With "restart" and "failed": the ids of tasks that were done, or begun, and must be done again."""
 
 
-Listener = Callable[[Event], None]
+EventListener = Callable[[Event], None]
 
 
 @runtime_checkable
@@ -163,7 +52,7 @@ class Executor(Protocol):
         """Workers that run at a time; each has a state file."""
         ...
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
+    def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
         """Return when each task is done and covered by a state file.
 
         Returns:
@@ -181,47 +70,68 @@ class Executor(Protocol):
         ...
 
 
+def report_death(listen: EventListener, death: Death, slot: int, where: str = "") -> None:
+    """Tell what the death of a worker means, and raise the error that ends the run, if there is one.
+
+    Args:
+        listen: what is told.
+        death: what follows, as the ledger says.
+        slot: the worker.
+        where: its node and process, where there are several nodes.
+    """
+    for task_id in death.done:
+        listen(Event("task", slot, task=task_id, where=where))
+    for task_id in death.given_up:
+        listen(Event("failed", slot, task=task_id, where=where, text=death.why))
+    if death.ends_run is not None:
+        raise death.ends_run from death.error
+    if death.is_replaced:
+        listen(Event("restart", slot, task=death.at, where=where, text=death.why, lost=death.lost))
+    else:
+        text = f"workers on {where} died before they could begin ({death.why}): the others go on without"
+        listen(Event("note", slot, where=where, text=text))
+
+
 class InProcessExecutor:
     """Does the tasks one after the other in this process; a bug in a task ends the run as it is, with its traceback."""
 
     n_workers = 1
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
+    def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
         """See Executor.run."""
-        waiting, failures = deque(tasks), Failures(job)
-        while waiting:
-            self._work(job, waiting, failures, listen)
-            failures.stop_if_hopeless(waiting)
-        failures.raise_if_any()
+        ledger = Ledger(tasks, job.leave_out)
+        while not ledger.is_over:
+            self._work(job, ledger, listen)
+        ledger.raise_if_given_up()
         return frozenset()
 
-    def _work(self, job: Job, waiting: deque[Task], failures: Failures, listen: Listener) -> None:
-        """A worker from its start until all is done, or it has met what it cannot do."""
+    def _work(self, job: Job, ledger: Ledger, listen: EventListener) -> None:
+        """A worker from its start until all is done, or a task fails."""
         worker = job.start(0)
+        ledger.started(0)
+        ledger.ready(0)
         listen(Event("ready", 0))
         saved = time.monotonic()
-        unsaved: list[Task] = []
-        while waiting:
-            task = waiting.popleft()
+        while tasks := ledger.hand_out(0):
             try:
-                worker.do(task, partial(_tell, listen))
+                worker.do(tasks[0], partial(_report_tokens, listen))
             except ModelError as error:  # its state holds half of the task: back to the checkpoint
-                failures.failed([task], error.got, error)
-                lost = tuple(one.task_id for one in unsaved)
-                listen(Event("failed", 0, task=task.task_id, text=error.got, lost=lost))
-                waiting.extendleft(reversed(unsaved))
+                death = ledger.died(0, error.got, error=error)
+                lost = tuple(task_id for task_id in death.lost if task_id != death.at)
+                listen(Event("failed", 0, task=death.at, text=error.got, lost=lost))
+                if death.ends_run is not None:
+                    raise death.ends_run from error
                 return
-            failures.done(task)
-            unsaved.append(task)
-            listen(Event("task", 0, task=task.task_id))
+            listen(Event("task", 0, task=ledger.done(0).task_id))
             if time.monotonic() - saved >= job.checkpoint_s:
-                worker.save()
-                saved, unsaved = time.monotonic(), []
-        worker.save()
+                ledger.saved(0, worker.save())
+                saved = time.monotonic()
+        ledger.saved(0, worker.save())
+        ledger.left(0)
 
     def close(self) -> None:
         """See Executor.close."""
 
 
-def _tell(listen: Listener, n_tokens: int, text: str = "", n_values: int = 0) -> None:
+def _report_tokens(listen: EventListener, n_tokens: int, text: str = "", n_values: int = 0) -> None:
     listen(Event("tokens", 0, n_tokens, n_values, text=text))

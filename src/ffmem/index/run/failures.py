@@ -8,14 +8,11 @@ out, everything else is done, and then the run ends in an error that names it.
 Errors of another kind (a full disk, a model that is not there) are not the task's: they end the run at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ffmem.errors import FfmemError, ModelError
-
-if TYPE_CHECKING:
-    from ffmem.index.run.executors import Job, Task
+from ffmem.index.run.job import Task
 
 MAX_ATTEMPTS = 3
 """A task that has failed this often is given up; so is a place where workers die before they begin, this often in a row."""
@@ -23,31 +20,31 @@ LEAST_IN_A_ROW = 6
 """So many failures one after the other, or twice as many as there are workers, while other tasks wait and none is done: they
 are not to blame, and the run stops before it has tried them all."""
 
-_MAX_TOLD = 10
-"""Tasks that a message tells one by one."""
+_MAX_NAMED = 10
+"""Tasks that a message names one by one."""
 
 
 @dataclass(frozen=True)
 class Failure:
     """A task that failed, how often, and why the last time."""
 
-    task: "Task"
+    task: Task
     n_attempts: int
     why: str
     error: Exception | None
-    """What its worker raised the last time; None if it died without a word."""
+    """What its worker raised the last time; None if it died and said nothing."""
 
 
 class Failures:
     """The account of what failed in a run.
 
     Args:
-        job: what is done.
+        leave_out: the option that leaves tasks out of the job, see `Job.leave_out`.
         n_workers: workers that run at a time.
     """
 
-    def __init__(self, job: "Job", n_workers: int = 1) -> None:
-        self._job = job
+    def __init__(self, leave_out: Callable[[Sequence[Task]], str], n_workers: int = 1) -> None:
+        self._leave_out = leave_out
         self._most_in_a_row = max(LEAST_IN_A_ROW, 2 * n_workers)
         self._n_attempts: dict[str, int] = {}
         self._given_up: list[Failure] = []
@@ -55,17 +52,17 @@ class Failures:
         self._in_a_row: list[Failure] = []
         self._deaths: dict[str, int] = {}
 
-    def done(self, task: "Task") -> None:
+    def done(self, task: Task) -> None:
         """A task is done; that one was done again, which no checkpoint had kept, says nothing of the others."""
         if task.task_id not in self._done:
             self._done.add(task.task_id)
             self._in_a_row.clear()
 
-    def is_suspect(self, task: "Task") -> bool:
+    def is_suspect(self, task: Task) -> bool:
         """Whether it has failed before, or another that its worker held."""
         return task.task_id in self._n_attempts
 
-    def failed(self, tasks: Sequence["Task"], why: str, error: Exception | None = None) -> list["Task"]:
+    def failed(self, tasks: Sequence[Task], why: str, error: Exception | None = None) -> list[Task]:
         """A task has failed once more; of several it is not known which.
 
         Returns:
@@ -90,13 +87,14 @@ class Failures:
         self._deaths[place] = self._deaths.get(place, 0) + 1
         return self._deaths[place] >= MAX_ATTEMPTS
 
-    def stop_if_hopeless(self, waiting: Iterable["Task"]) -> None:
-        """Raise ModelError if tasks fail one after the other, while others wait that would fail as well."""
-        if len(self._in_a_row) >= self._most_in_a_row and not all(map(self.is_suspect, waiting)):
-            expected = "Expected other tasks to succeed in between: the cause is something that they have in common"
-            raise self._error(self._in_a_row, expected, leave_out=False) from self._in_a_row[-1].error
+    def hopeless(self, waiting: Iterable[Task]) -> ModelError | None:
+        """The error that ends the run if tasks fail one after the other, while others wait that would fail as well."""
+        if len(self._in_a_row) < self._most_in_a_row or all(map(self.is_suspect, waiting)):
+            return None
+        expected = "Expected other tasks to succeed in between: the cause is something that they have in common"
+        return self._error(self._in_a_row, expected, leave_out=False)
 
-    def raise_if_any(self) -> None:
+    def raise_if_given_up(self) -> None:
         """Raise ModelError if anything was given up.
 
         The message names each task, why it failed, and how to go on without it.
@@ -106,18 +104,23 @@ class Failures:
             raise self._error(self._given_up, expected, leave_out=True) from self._given_up[-1].error
 
     def _error(self, failures: Sequence[Failure], expected: str, leave_out: bool) -> ModelError:
-        told = "; ".join(map(_told, failures[:_MAX_TOLD]))
-        if len(failures) > _MAX_TOLD:
-            told += f"; and {len(failures) - _MAX_TOLD} more"
+        got = "; ".join(map(_sentence, failures[:_MAX_NAMED]))
+        if len(failures) > _MAX_NAMED:
+            got += f"; and {len(failures) - _MAX_NAMED} more"
         errors = [failure.error for failure in failures if isinstance(failure.error, FfmemError)]
         mend = errors[0].mend if errors else "Run the same command again, with fewer --workers if memory ran out"
-        without = self._job.leave_out([failure.task for failure in failures]) if leave_out else ""
-        return ModelError(told, expected, f"{mend}{f'; or leave out what fails: {without}' if without else ''}")
+        without = self._leave_out([failure.task for failure in failures]) if leave_out else ""
+        return ModelError(got, expected, f"{mend}{f'; or leave out what fails: {without}' if without else ''}")
 
 
-def _told(failure: Failure) -> str:
+def _sentence(failure: Failure) -> str:
     times = f" {failure.n_attempts} times" if failure.n_attempts > 1 else ""
     return f"{failure.task.describe()} failed{times}: {failure.why}"
+
+
+def ends_run(error: Exception, at_task: bool) -> bool:
+    """Whether what a worker raised, at a task or between two, is not the task's: a disk is full, a model is not there."""
+    return isinstance(error, FfmemError) and not (isinstance(error, ModelError) and at_task)
 
 
 def reason(error: Exception) -> str:

@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from ffmem.errors import FfmemError, ModelError
-from ffmem.index.run.executors import Event, Job, Listener, Task
-from ffmem.index.run.failures import Failures, never_began, never_saved, reason
+from ffmem.errors import FfmemError
+from ffmem.index.run.executors import Event, EventListener, report_death
+from ffmem.index.run.failures import ends_run, reason
+from ffmem.index.run.job import Job, Task
+from ffmem.index.run.ledger import Ledger
 
 
 class ProcessExecutor:
@@ -25,7 +26,7 @@ class ProcessExecutor:
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
+    def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
         """See Executor.run."""
         if tasks:
             n_workers = min(self.n_workers, len(tasks))
@@ -40,38 +41,35 @@ class ProcessExecutor:
         """See Executor.close."""
 
 
-@dataclass
-class _Member:
+@dataclass(frozen=True)
+class _Process:
     """A worker process as its parent sees it."""
 
     slot: int
     process: BaseProcess
     connection: Connection
-    ready: bool = False
-    task: Task | None = None
-    unsaved: dict[str, Task] | None = None
-    """Tasks done, or begun, that no state file covers yet."""
 
 
 class _Pool:
-    def __init__(self, job: Job, tasks: Sequence[Task], listen: Listener, n_workers: int) -> None:
+    """Starts processes, passes messages between them and the ledger, and reports their deaths."""
+
+    def __init__(self, job: Job, tasks: Sequence[Task], listen: EventListener, n_workers: int) -> None:
         self._job, self._listen = job, listen
-        self._waiting = deque(tasks)
-        self._failures = Failures(job, n_workers)
-        self._members: dict[int, _Member] = {}
+        self._ledger = Ledger(tasks, job.leave_out, n_workers)
+        self._processes: dict[int, _Process] = {}
         self._context = multiprocessing.get_context("spawn")
 
     def run(self, n_workers: int) -> None:
         for slot in range(n_workers):
             self._start(slot)
-        while self._members:
-            by_handle: dict[Any, _Member] = {}
-            for member in self._members.values():
-                by_handle[member.connection] = member
-                by_handle[member.process.sentinel] = member
-            for member in {id(m): m for handle in wait(list(by_handle)) for m in [by_handle[handle]]}.values():
-                self._hear(member)
-        self._failures.raise_if_any()
+        while self._processes:
+            by_handle: dict[Any, _Process] = {}
+            for worker in self._processes.values():
+                by_handle[worker.connection] = worker
+                by_handle[worker.process.sentinel] = worker
+            for worker in {by_handle[handle].slot: by_handle[handle] for handle in wait(list(by_handle))}.values():
+                self._read(worker)
+        self._ledger.raise_if_given_up()
 
     def _start(self, slot: int) -> None:
         ours, theirs = self._context.Pipe()
@@ -80,90 +78,68 @@ class _Pool:
         )
         process.start()
         theirs.close()
-        self._members[slot] = _Member(slot, process, ours, unsaved={})
+        self._processes[slot] = _Process(slot, process, ours)
+        self._ledger.started(slot)
 
-    def _hear(self, member: _Member) -> None:
-        """Take all that a worker has said; it has died if the line is closed before it said goodbye."""
+    def _read(self, worker: _Process) -> None:
+        """Take all that a worker has sent; it has died if the line is closed before it said that it leaves."""
         try:
-            while member.connection.poll():
-                kind, value = member.connection.recv()
-                if self._take(member, kind, value):
+            while worker.connection.poll():
+                if not self._take(worker, *worker.connection.recv()):
                     return
         except (EOFError, ConnectionResetError):
-            self._bury(member, "")
+            self._replace(worker)
             return
-        if not member.process.is_alive() and not member.connection.poll():
-            self._bury(member, "")
+        if not worker.process.is_alive() and not worker.connection.poll():
+            self._replace(worker)
 
-    def _take(self, member: _Member, kind: str, value: Any) -> bool:
-        """Act on one message; True if the worker has left."""
-        assert member.unsaved is not None
+    def _take(self, worker: _Process, kind: str, value: Any) -> bool:
+        """Act on one message; False if the worker has ended."""
+        slot, ledger = worker.slot, self._ledger
         if kind == "error":
-            if member.task is None or (isinstance(value, FfmemError) and not isinstance(value, ModelError)):
+            if not ledger.is_at_task(slot) or ends_run(value, at_task=True):
                 raise value
-            self._bury(member, reason(value), value)
-            return True
+            self._replace(worker, value)
+            return False
         if kind == "tokens":
             n_tokens, text, n_values = value
-            self._listen(Event("tokens", member.slot, n_tokens, n_values, text=text))
+            self._listen(Event("tokens", slot, n_tokens, n_values, text=text))
         elif kind == "saved":
-            for task_id in value:
-                member.unsaved.pop(task_id, None)
+            ledger.saved(slot, value)
         elif kind == "left":
-            self._failures.survived("save")
-            member.process.join()
-            del self._members[member.slot]
-            return True
+            ledger.left(slot)
+            worker.process.join()
+            del self._processes[slot]
+            return False
         else:  # "ready" or "task": give it something to do
-            done = ""
-            if member.task is None:
-                self._failures.survived("start")
-                member.ready = True
-            else:
-                self._failures.done(member.task)
-                done = member.task.task_id
-            self._listen(Event(kind, member.slot, task=done))
-            member.task = self._waiting.popleft() if self._waiting else None
-            if member.task is not None:
-                member.unsaved[member.task.task_id] = member.task
-            with suppress(BrokenPipeError):  # it has died: the next look at it will tell
-                member.connection.send(member.task)
-        return False
+            if kind == "ready":
+                ledger.ready(slot)
+            task_id = ledger.done(slot).task_id if kind == "task" else ""
+            self._listen(Event(kind, slot, task=task_id))
+            tasks = ledger.hand_out(slot)
+            with suppress(BrokenPipeError):  # it has died: the next look at it will show
+                worker.connection.send(tasks[0] if tasks else None)
+        return True
 
-    def _bury(self, member: _Member, why: str, error: Exception | None = None) -> None:
-        """Hand out again what a dead worker had not saved, and start another in its place."""
-        member.process.join()
-        member.connection.close()
-        del self._members[member.slot]
-        assert member.unsaved is not None
-        for task_id in self._job.covered(member.slot):  # it may have died after it saved, before it said so
-            member.unsaved.pop(task_id, None)
-        why = why or _how(member.process.exitcode)
-        at = member.task.task_id if member.task else ""
-        if at and at not in member.unsaved:
-            self._listen(Event("task", member.slot, task=at))
-        if member.task is None and self._failures.died("save" if member.ready else "start"):
-            raise (never_saved if member.ready else never_began)(f"worker {member.slot}", why) from error
-        lost = tuple(member.unsaved)
-        suspect = member.unsaved.pop(at, None)
-        if suspect is not None and self._failures.failed([suspect], why, error):
-            self._listen(Event("failed", member.slot, task=at, text=why))
-        elif suspect is not None:
-            self._waiting.append(suspect)
-        self._waiting.extendleft(reversed(member.unsaved.values()))
-        self._failures.stop_if_hopeless(self._waiting)
-        self._listen(Event("restart", member.slot, task=at, text=why, lost=lost))
-        self._start(member.slot)
+    def _replace(self, worker: _Process, error: Exception | None = None) -> None:
+        """Start another worker in the place of a dead one, unless the run ends with it."""
+        worker.process.join()
+        worker.connection.close()
+        del self._processes[worker.slot]
+        why = _how_it_ended(worker.process.exitcode) if error is None else reason(error)
+        death = self._ledger.died(worker.slot, why, self._job.covered(worker.slot), error=error)
+        report_death(self._listen, death, worker.slot)
+        self._start(worker.slot)
 
     def kill(self) -> None:
-        for member in self._members.values():
-            member.process.kill()
-        for member in self._members.values():
-            member.process.join()
-            member.connection.close()
+        for worker in self._processes.values():
+            worker.process.kill()
+        for worker in self._processes.values():
+            worker.process.join()
+            worker.connection.close()
 
 
-def _how(exitcode: int | None) -> str:
+def _how_it_ended(exitcode: int | None) -> str:
     return f"signal {signal.Signals(-exitcode).name}" if exitcode is not None and exitcode < 0 else f"exit {exitcode}"
 
 

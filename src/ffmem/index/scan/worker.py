@@ -1,9 +1,7 @@
-"""One pass of a model over shards of an index's text: the job that executors run."""
+"""A worker of a build: runs the model over shards, lets coefficients compete, projects values."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,68 +12,27 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from ffmem.errors import ModelError
-from ffmem.ids import CellSpace
+from ffmem.index.identity import indexed_cells
 from ffmem.index.machine import device_memory, machine
-from ffmem.index.run.executors import Files, FolderFiles, Report
+from ffmem.index.run.job import Files, FolderFiles, Report
+from ffmem.index.scan.accumulators import accumulator_shape, make_accumulator
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.promoted import promoted_tokens
+from ffmem.index.scan.routes import Routes
 from ffmem.index.scan.shard_text import ShardText, Tokens, read_tokens
-from ffmem.index.state.accumulator import Accumulator, LayerAccumulator
-from ffmem.index.state.layers import Places, Shape
-from ffmem.index.state.states import read_account, state_path
+from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
+from ffmem.index.state.layers import Places
+from ffmem.index.state.states import state_path
 from ffmem.index.state.statistics import sums_too_large
 from ffmem.models.base import Batching
 from ffmem.models.masks import one_text_a_row
-from ffmem.models.registry import load_model
-from ffmem.models.threads import set_threads
 from ffmem.models.transformer import Transformer
-from ffmem.options import IndexOptions, format_shards, parse_shards
-from ffmem.selection import select
+from ffmem.options import IndexOptions
 from ffmem.store.facts import Projection
 
 
 @dataclass(frozen=True)
-class ScanShard:
-    """Task: run the model over a shard and let its coefficients compete."""
-
-    shard: Shard
-    tokens: Tokens | None = None
-    """Its text, for a worker that does not have the work folder."""
-
-    @property
-    def task_id(self) -> str:
-        """Unique among the tasks of a job."""
-        return f"shard-{self.shard.shard_id}"
-
-    def describe(self) -> str:
-        """For messages."""
-        return f"shard {self.shard.shard_id} (sentences {self.shard.first_sentence} to {self.shard.end_sentence - 1})"
-
-
-@dataclass(frozen=True)
-class ProjectLayer:
-    """Task: find the tokens that each value of a layer promotes and suppresses."""
-
-    layer: int
-    """Its place in the index."""
-
-    @property
-    def task_id(self) -> str:
-        """Unique among the tasks of a job."""
-        return f"values-{self.layer}"
-
-    def describe(self) -> str:
-        """For messages."""
-        return f"the values of layer {self.layer}"
-
-
-def promoted_path(folder: Path, layer: int) -> Path:
-    """Where the promoted tokens of a layer's values lie while an index is being built; layers by place."""
-    return folder / f"promoted-{layer:03}.safetensors"
-
-
-@dataclass(frozen=True)
-class IndexJob:
+class ScanOptions:
     """All that a worker needs to know; picklable, and the same for every worker."""
 
     folder: Path
@@ -93,43 +50,11 @@ class IndexJob:
     """Hash of everything that decides the result; stands in each state file."""
     checkpoint_s: float
     weights: dict[str, str] = field(default_factory=dict)
-    """Hashes of the model that is meant, as in an index's identity: see `check`."""
+    """Hashes of the model that is meant, as in an index's identity: see `IndexJob.check`."""
     batching: Batching | None = None
     """How this model must be run, as its proof has found."""
     trust_remote_code: bool = False
     """Whether code that comes with the model may be run."""
-
-    def start(self, slot: int, files: Files | None = None) -> "IndexWorker":
-        """A worker that goes on from the state file of this slot, if there is one."""
-        options = self.options
-        prepare_device(options)
-        with device_memory(options.device, "the model and the lists of its cells"):
-            model = load_model(
-                self.model,
-                dtype=options.dtype,
-                device=options.device,
-                revision=self.revision,
-                quantize=options.quantize,
-                proved=self.batching is None,
-                trust_remote_code=self.trust_remote_code,
-                architecture=options.architecture,
-            )
-            if self.batching is not None:
-                model.adopt(self.batching)
-            return IndexWorker(self, slot, model, files)
-
-    def covered(self, slot: int) -> set[str]:
-        """The shards that the state file of a slot covers, and the layers whose values are projected."""
-        account = read_account(state_path(self.folder, self.run_id, slot), self.job_hash)
-        shards: Iterable[int] = account.covered if account else ()
-        layers = {int(path.stem.rpartition("-")[2]) for path in self.folder.glob("promoted-*.safetensors")}
-        return {f"shard-{shard_id}" for shard_id in shards} | {ProjectLayer(layer).task_id for layer in layers}
-
-    def packed(self, task: ScanShard | ProjectLayer) -> ScanShard | ProjectLayer:
-        """A shard with its text."""
-        if isinstance(task, ProjectLayer):
-            return task
-        return replace(task, tokens=self.tokens.of(task.shard).copied())
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -139,30 +64,11 @@ class IndexJob:
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "tokens"}
 
-    def leave_out(self, tasks: Sequence[ScanShard | ProjectLayer]) -> str:
-        """The option that leaves tasks out, beside what is left out already; "" if there is none for one of them."""
-        shards = [task.shard.shard_id for task in tasks if isinstance(task, ScanShard)]
-        if len(shards) < len(tasks):
-            return ""
-        return f"--exclude-shards {format_shards({*shards, *parse_shards(self.options.exclude_shards)})}"
-
-    def check(self, worker: "IndexWorker") -> None:
-        """Raise ModelError if a worker's model is not the one that is meant."""
-        found = hashes_of(worker.model)
-        wrong = [name for name, value in self.weights.items() if found[name] != value]
-        if wrong:
-            names = ", ".join(name.removesuffix("_sha256") for name in wrong)
-            raise ModelError(
-                f"the model at {self.model} is a different one there: its {names} differ (SHA-256 {found[wrong[0]][:16]}...)",
-                f"Expected {self.weights[wrong[0]][:16]}..., as where the build was begun",
-                "Copy the same model to every node, or name its commit with --revision",
-            )
-
 
 class IndexWorker:
     """Holds the model and the cumulative state of one worker."""
 
-    def __init__(self, job: IndexJob, slot: int, model: Transformer, files: Files | None = None) -> None:
+    def __init__(self, job: ScanOptions, slot: int, model: Transformer, files: Files | None = None) -> None:
         self._job, self.model = job, model
         model.forget_token_check()  # the text was looked through when it was written
         self._files = files or FolderFiles(job.folder)
@@ -246,17 +152,17 @@ class IndexWorker:
 
     def _observe_expert(
         self,
-        routes: "Routes",
+        routes: Routes,
         layer: int,
         expert: int,
         positions: Int[Tensor, "routed"],
-        found: Float[Tensor, "routed d_ff"],
+        coefficients: Float[Tensor, "routed d_ff"],
     ) -> None:
         rows, places = routes.of(positions.cpu().numpy())
         if len(places.lengths):
             place = self._place[layer]
-            own = self._indexed(place, found)[torch.from_numpy(rows).to(found.device)]
-            self._accumulator.observe(place, own, places, expert)
+            indexed = self._indexed(place, coefficients)[torch.from_numpy(rows).to(coefficients.device)]
+            self._accumulator.observe(place, indexed, places, expert)
 
     def _indexed(self, place: int, coefficients: Float[Tensor, "*positions d_ff"]) -> Float[Tensor, "*positions cells"]:
         """The coefficients of those cells of a layer, or expert, that are indexed."""
@@ -301,79 +207,3 @@ class IndexWorker:
                 if own.max(initial=0.0) > largest:
                     largest, where = float(own.max()), f"sentence {sentence_id}, position {int(own.argmax()) + first}"
         return sums_too_large(cell, f"in size they reach {largest:.3g} at {where}")
-
-
-def make_accumulator(shape: Shape, device: str) -> Accumulator:
-    """Trigger lists and statistics on a device: in compiled loops on a CPU and a CUDA GPU, as tensors elsewhere."""
-    if torch.device(device).type == "cuda" and find_spec("triton") is not None:
-        from ffmem.index.state.gpu_accumulator import MAX_TOP, GpuAccumulator
-
-        if shape.top <= MAX_TOP:
-            return GpuAccumulator(shape, device)
-    return LayerAccumulator(shape, device)
-
-
-def hashes_of(model: Transformer) -> dict[str, str]:
-    """What tells a model from others: its weights, its config, its tokenizer; an adapter and code where it has them."""
-    return {
-        "weights_sha256": model.weights_hash(),
-        "config_sha256": model.config_hash(),
-        "tokenizer_sha256": model.tokenizer_hash(),
-        **model.origin.identity,
-    }
-
-
-def indexed_cells(model: Transformer, options: IndexOptions) -> CellSpace:
-    """The cells of a model that an index with these options has."""
-    return select(model.cells, options.cells, options.seed)
-
-
-def accumulator_shape(model: Transformer, options: IndexOptions) -> Shape:
-    """Sizes of the accumulator of a model; gated cells keep lists of both signs."""
-    return Shape(indexed_cells(model, options).layers, model.facts.n_signs, options.top, options.per_sentence)
-
-
-class Routes:
-    """Which positions of a batch an expert sees, sentence by sentence.
-
-    Args:
-        places: the positions of the batch that compete.
-        width: positions of the batch, padding and special tokens included.
-    """
-
-    def __init__(self, places: Places, width: int) -> None:
-        n_rows = len(places.lengths)
-        self._token = np.full((n_rows, width), -1, dtype=np.int64)
-        for row, length in enumerate(places.lengths.tolist()):
-            end = places.first_position + max(length, 0)
-            self._token[row, places.first_position : end] = places.tokens[row, : max(length, 0)]
-        self._width = width
-
-    def of(self, positions: Int[np.ndarray, "routed"]) -> tuple[Int[np.ndarray, "sentences longest"], Places]:
-        """Rows of an expert's coefficients, a row for each sentence that it sees, filled up with row 0; and their places.
-
-        Args:
-            positions: the positions of the flattened batch that are routed to the expert, ascending.
-        """
-        sentences, columns = np.divmod(positions, self._width)
-        tokens = self._token[sentences, columns]
-        kept = np.flatnonzero(tokens >= 0)
-        _, first, lengths = np.unique(sentences[kept], return_index=True, return_counts=True)
-        longest = np.argsort(-lengths, kind="stable")
-        first, lengths = first[longest], lengths[longest].astype(np.int64)
-        offsets = np.arange(lengths.max(initial=0))
-        inside = offsets < lengths[:, None]
-        rows = (
-            np.where(inside, kept[np.where(inside, first[:, None] + offsets, 0)], 0)
-            if len(kept)
-            else np.empty((0, 0), int)
-        )
-        return rows, Places(0, lengths, tokens[rows])
-
-
-def prepare_device(options: IndexOptions) -> None:
-    """Set up torch for a pass over many batches, for this process."""
-    set_threads(options.threads)
-    if torch.device(options.device).type == "cuda":
-        # cuDNN makes a plan for each new shape of a batch, 70 ms of the host; hardly two batches of text have one shape.
-        torch.backends.cuda.enable_cudnn_sdp(False)

@@ -33,21 +33,21 @@ _FIRST_BIN = 2 * (127 + LOWEST_EXPONENT) - 1
 
 
 @triton.jit
-def _key(score, token):  # type: ignore[no-untyped-def]
+def _key(score, token):
     """See store/keys.py; 0 unless the score is positive."""
     bits = score.to(tl.int32, bitcast=True).to(tl.int64)
     return tl.where(score > 0, (bits << _SHIFT) | (_NO_TOKEN - token), 0)
 
 
 @triton.jit
-def _count(histogram, extreme, cells, mask, n_all_cells, first_bin: tl.constexpr, n_bins: tl.constexpr):  # type: ignore[no-untyped-def]
+def _count(histogram, extreme, cells, mask, n_all_cells, first_bin: tl.constexpr, n_bins: tl.constexpr):
     place = (extreme.to(tl.int32, bitcast=True) >> 22) - first_bin
     place = tl.minimum(tl.maximum(place, 0), n_bins - 1)
     tl.atomic_add(histogram + place.to(tl.int64) * n_all_cells + cells, 1, mask=mask, sem="relaxed")
 
 
 @triton.jit
-def _leave_keys(score, at, least, tokens, out, flag, mask):  # type: ignore[no-untyped-def]
+def _leave_keys(score, at, least, tokens, out, flag, mask):
     """The keys of one sentence, if the best of some cell may enter its list."""
     enters = mask & (score > 0) & (score >= least)
     some = tl.max(enters.to(tl.int32), axis=0)
@@ -58,7 +58,7 @@ def _leave_keys(score, at, least, tokens, out, flag, mask):  # type: ignore[no-u
 
 
 @triton.jit(do_not_specialize=["first_position", "longest", "n_sentences", "sentences"])
-def _scan_sentences(  # type: ignore[no-untyped-def]
+def _scan_sentences(
     values,
     stride_sentence,
     stride_position,
@@ -168,7 +168,7 @@ def _scan_sentences(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=["n_rows", "top", "n_chunks"])
-def _let_compete(  # type: ignore[no-untyped-def]
+def _let_compete(
     scores,
     offsets,
     tokens,

@@ -19,7 +19,7 @@ _LAST_BIN = np.int32(N_BINS - 1)
 
 
 @njit(cache=True, nogil=True)
-def _push(heap, key):  # type: ignore[no-untyped-def]
+def _push(heap, key):
     """Put a key in the place of the smallest, and restore the heap."""
     place = 0
     while True:
@@ -36,7 +36,7 @@ def _push(heap, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _compete(heaps, least_bits, bits, flip, positions, tokens):  # type: ignore[no-untyped-def]
+def _compete(heaps, least_bits, bits, flip, positions, tokens):
     """Let one score a cell compete, given as the bits of its float32; ``flip`` turns the sign.
 
     Bits of positive floats compare like the floats, and those of negative ones are negative. ``least_bits`` is, for
@@ -52,7 +52,7 @@ def _compete(heaps, least_bits, bits, flip, positions, tokens):  # type: ignore[
 
 
 @njit(cache=True, nogil=True)
-def _count_bins(histogram, bits, flip):  # type: ignore[no-untyped-def]
+def _count_bins(histogram, bits, flip):
     for cell in range(len(bits)):
         place = ((bits[cell] ^ flip) >> np.int32(22)) - _FIRST_BIN
         histogram[min(max(place, np.int32(0)), _LAST_BIN), cell] += 1
@@ -62,20 +62,20 @@ def _count_bins(histogram, bits, flip):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _add(row, total, squares):  # type: ignore[no-untyped-def]
+def _add(row, total, squares):
     for cell in range(len(row)):
         total[cell] += row[cell]
         squares[cell] += row[cell] * row[cell]
 
 
 @njit(cache=True, nogil=True)
-def _add_active(row, active):  # type: ignore[no-untyped-def]
+def _add_active(row, active):
     for cell in range(len(row)):
         active[cell] += np.int32(row[cell] > 0)
 
 
 @njit(cache=True, nogil=True)
-def _track_maximum(row, position, high, high_at):  # type: ignore[no-untyped-def]
+def _track_maximum(row, position, high, high_at):
     for cell in range(len(row)):
         better = row[cell] > high[cell]
         high[cell] = row[cell] if better else high[cell]
@@ -83,7 +83,7 @@ def _track_maximum(row, position, high, high_at):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def _track_minimum(row, position, low, low_at):  # type: ignore[no-untyped-def]
+def _track_minimum(row, position, low, low_at):
     for cell in range(len(row)):
         better = row[cell] < low[cell]
         low[cell] = row[cell] if better else low[cell]
@@ -91,7 +91,7 @@ def _track_minimum(row, position, low, low_at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def observe(  # type: ignore[no-untyped-def]
+def observe(
     values,
     first_position,
     lengths,
@@ -160,7 +160,7 @@ def observe(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def merge_lists(ours, theirs):  # type: ignore[no-untyped-def]
+def merge_lists(ours, theirs):
     """Put the best keys of both into ``ours``, list by list, as `topk.merge` does.
 
     Most lists of one state have nothing that beats the last of many states: these cost a comparison.

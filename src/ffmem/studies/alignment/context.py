@@ -6,7 +6,7 @@ from pathlib import Path
 from ffmem.analyses.alignment.aligner import require
 from ffmem.analyses.alignment.extract import check_has_cross_attention
 from ffmem.errors import InputError
-from ffmem.index.scan.worker import hashes_of
+from ffmem.index.identity import hashes_of
 from ffmem.models.transformer import Transformer
 from ffmem.studies.alignment.experiment import Material
 from ffmem.studies.alignment.options import AlignmentOptions, hash_of, read_material

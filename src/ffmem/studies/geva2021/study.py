@@ -9,7 +9,7 @@ from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, prefixes_of_tex
 from ffmem.corpus.documents import Corpus
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
-from ffmem.index.verify import load_indexed_model
+from ffmem.index.indexed_model import load_indexed_model
 from ffmem.models.transformer import Transformer
 from ffmem.store.facts import Projection
 from ffmem.store.reader import Index

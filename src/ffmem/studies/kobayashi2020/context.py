@@ -6,7 +6,7 @@ from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.corpus.documents import Corpus
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
-from ffmem.index.scan.worker import hashes_of
+from ffmem.index.identity import hashes_of
 from ffmem.models.transformer import Transformer
 from ffmem.store.manifest import corpora_of
 from ffmem.store.reader import Index

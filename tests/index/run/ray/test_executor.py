@@ -13,8 +13,9 @@ import pytest
 
 from ffmem.errors import InputError, ModelError, StoreError
 from ffmem.index.run import failures
-from ffmem.index.run.executors import Event, Files
+from ffmem.index.run.executors import Event
 from ffmem.index.run.failures import LEAST_IN_A_ROW
+from ffmem.index.run.job import Files
 from ffmem.index.run.ray import actor as ray_actor
 from ffmem.index.run.ray import executor as ray_executor
 from ffmem.index.run.ray.cluster import RayOptions
@@ -210,7 +211,7 @@ def test_a_node_that_dies_gives_its_tasks_to_the_others(cluster: Nodes, run: Run
 
 def test_no_room_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_executor, "ROOM_S", 2.0)
-    monkeypatch.setattr(ray_executor, "_TELL_S", 0.5)
+    monkeypatch.setattr(ray_executor, "_NOTE_S", 0.5)
     events: list[Event] = []
     with pytest.raises(InputError) as told:
         run(AddJob(tmp_path), [Number(1)], events.append, workers=1, gpus=0.5)

@@ -32,7 +32,7 @@ def actor_class() -> type:
     """
 
     class FfmemWorker:
-        def meet(self, probe: str, token: str) -> dict[str, Any]:
+        def inspect(self, probe: str, token: str) -> dict[str, Any]:
             """What this node is, and whether it has the work folder; needs nothing but Ray."""
             import os
             import platform
@@ -61,17 +61,17 @@ def actor_class() -> type:
 
         def start(self, job: Any, slot: int, shared: bool, state: Any, check: bool) -> Any:
             """Load the model."""
-            from ffmem.index.run.ray.remote_worker import Seat
+            from ffmem.index.run.ray.remote_worker import RemoteWorker
 
-            self._seat = Seat(job, slot, shared, state)
-            return self._seat.start(check)
+            self._worker = RemoteWorker(job, slot, shared, state)
+            return self._worker.start(check)
 
         def do(self, task: Any) -> Any:
             """Do a task."""
-            return self._seat.do(task)
+            return self._worker.do(task)
 
         def save(self) -> Any:
             """Save."""
-            return self._seat.save()
+            return self._worker.save()
 
     return FfmemWorker

@@ -1,7 +1,7 @@
 """Runs tasks on a Ray cluster: actors on any of its nodes, each with the model and a cumulative state.
 
-This process, the driver, hands out tasks and keeps the account of which are covered by a state file; it never sees the
-model's numbers, unless a node does not share the work folder: then states come to it as bytes, and it writes them.
+This process, the driver, hands out tasks as the ledger says; it never sees the model's numbers, unless a node does not
+share the work folder: then states come to it as bytes, and it writes them.
 
 A worker that dies gets a successor under a new number, to whom its state file is handed over by renaming it. So whatever
 a worker that is thought dead may still write lies under a name that is never read.
@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from ffmem.errors import FfmemError, InputError, ModelError, StoreError
-from ffmem.index.run.executors import Event, Job, Listener, Task
-from ffmem.index.run.failures import Failures, never_began, never_saved, reason
+from ffmem.errors import FfmemError, InputError, StoreError
+from ffmem.index.run.executors import Event, EventListener, report_death
+from ffmem.index.run.failures import ends_run, reason
+from ffmem.index.run.job import Job, Task
+from ffmem.index.run.ledger import Ledger
 from ffmem.index.run.ray.actor import Probe, actor_class
 from ffmem.index.run.ray.cluster import RayCluster, RayOptions, answers, first_line
 from ffmem.index.run.ray.remote_worker import Answer
@@ -30,7 +32,7 @@ from ffmem.version import __version__
 
 ROOM_S = 300.0
 """How long a cluster may take to make room for a first worker: one that grows by itself needs minutes for a machine."""
-_TELL_S = 30.0
+_NOTE_S = 30.0
 _AHEAD = 2
 """Tasks that a worker holds, so that it need not wait for the driver between two."""
 
@@ -47,7 +49,7 @@ class RayExecutor:
         self.n_workers = options.workers or max(1, self._cluster.room())
         """Workers that run at a time, if there is room."""
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
+    def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
         """See Executor.run.
 
         Raises:
@@ -69,16 +71,15 @@ class RayExecutor:
         self._cluster.leave()
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class _Call:
     kind: str
-    """"meet", "start", "do" or "save"."""
+    """"inspect", "start", "do" or "save"."""
     ref: Any
-    task: Task | None = None
 
 
 @dataclass(eq=False)
-class _Member:
+class _Actor:
     """An actor as the driver sees it."""
 
     slot: int
@@ -88,220 +89,192 @@ class _Member:
     where: str = ""
     node_id: str = ""
     shared: bool = False
-    ready: bool = False
-    unsaved: dict[str, Task] = field(default_factory=dict)
-    """Tasks done, or begun, that no state file covers yet."""
 
-    def ask(self, kind: str, ref: Any, task: Task | None = None) -> None:
-        self.calls.append(_Call(kind, ref, task))
+    def ask(self, kind: str, *args: Any) -> None:
+        """Call a method of the actor."""
+        self.calls.append(_Call(kind, getattr(self.actor, kind).remote(*args)))
 
 
 class _Pool:
-    def __init__(self, cluster: RayCluster, job: Job, tasks: Sequence[Task], listen: Listener, n_workers: int) -> None:
+    """Starts actors, passes calls and answers between them and the ledger, and reports their deaths."""
+
+    def __init__(
+        self, cluster: RayCluster, job: Job, tasks: Sequence[Task], listen: EventListener, n_workers: int
+    ) -> None:
         self._cluster, self._job, self._listen = cluster, job, listen
         self._ray, self._options = cluster.ray, cluster.options
         self._folder = Path(job.folder)
-        self._waiting = deque(tasks)
-        self._members: list[_Member] = []
-        self._buried: set[int] = set()
-        self._failures = Failures(job, n_workers)
+        self._ledger = Ledger(tasks, job.leave_out, n_workers, n_ahead=_AHEAD, several_nodes=True)
+        self._actors: list[_Actor] = []
+        self._abandoned: set[int] = set()
         # by node, who reads the model there, and where it has been read: the others then find it in memory
-        self._loading: dict[str, _Member] = {}
+        self._loading: dict[str, _Actor] = {}
         self._loaded: set[str] = set()
         self._actor_class = self._ray.remote(actor_class())
         self._probe = Probe(self._folder, job.run_id)
-        self._begun = self._told = time.monotonic()
+        self._waited_from = self._noted = time.monotonic()
 
     def run(self, n_workers: int) -> frozenset[int]:
         taken = states_of_run(self._folder, self._job.run_id)  # a worker goes on from what it finds in its slot
         self._next_slot = max(n_workers, *(slot + 1 for slot in taken), 0)
         for slot in range(n_workers):
-            self._hire(slot)
-        while self._waiting or any(member.unsaved for member in self._members):
-            self._deal()
-            oldest = {member.calls[0].ref: member for member in self._members if member.calls}
+            self._start(slot)
+        while not self._ledger.is_over:
+            self._ask_all()
+            oldest = {actor.calls[0].ref: actor for actor in self._actors if actor.calls}
             self._ray.wait(list(oldest), num_returns=1, timeout=1.0, fetch_local=False)
-            # all that are there now, so that no message is missed; states are large, so each comes here only when the one
-            # before is written and forgotten
+            # all that are there now, so that none waits behind one that answers often; states are large, so each comes here
+            # only when the one before is written and forgotten
             answered, _ = self._ray.wait(list(oldest), num_returns=len(oldest), timeout=0, fetch_local=False)
             while answered:
-                self._hear(oldest.pop(answered.pop()))
+                self._take_answer(oldest.pop(answered.pop()))
             self._look_for_room()
-        self._failures.raise_if_any()
-        return frozenset(self._buried)
+        self._ledger.raise_if_given_up()
+        return frozenset(self._abandoned)
 
     def kill(self) -> None:
         self._probe.remove()
-        for member in self._members:
+        for actor in self._actors:
             with suppress(Exception):  # the cluster itself may be gone
-                self._ray.kill(member.actor)
+                self._ray.kill(actor.actor)
 
-    def _hire(self, slot: int) -> None:
-        actor = self._actor_class.options(
+    def _start(self, slot: int) -> None:
+        handle = self._actor_class.options(
             num_cpus=self._options.cpus, num_gpus=self._options.gpus, max_restarts=0, max_task_retries=0
         ).remote()
-        member = _Member(slot, actor)
-        self._members.append(member)
-        member.ask("meet", actor.meet.remote(str(self._probe.path), self._probe.token))
+        actor = _Actor(slot, handle)
+        self._actors.append(actor)
+        self._ledger.started(slot)
+        actor.ask("inspect", str(self._probe.path), self._probe.token)
 
-    def _deal(self) -> None:
-        """Ask every worker that can for the next thing."""
-        for member in self._members:
-            if not member.ready:
-                if member.where and not member.calls and member.node_id not in self._loading:
-                    self._start(member)
+    def _ask_all(self) -> None:
+        """Ask every actor that can for the next thing."""
+        for actor in self._actors:
+            if not self._ledger.is_ready(actor.slot):
+                if actor.where and not actor.calls and actor.node_id not in self._loading:
+                    self._load(actor)
                 continue
-            ahead = _AHEAD if len(self._waiting) > len(self._members) else 1
-            while self._waiting and len(member.calls) < ahead:
-                suspects = map(self._failures.is_suspect, (self._waiting[0], *(c.task for c in member.calls if c.task)))
-                if member.calls and any(suspects):
-                    break  # what has failed before is done alone, so that it is known what failed
-                task = self._waiting.popleft()
-                member.unsaved[task.task_id] = task
-                sent = task if member.shared else self._job.packed(task)
-                member.ask("do", member.actor.do.remote(sent), task)
-            if not self._waiting and not member.calls and member.unsaved:
-                member.ask("save", member.actor.save.remote())
+            for task in self._ledger.hand_out(actor.slot):
+                actor.ask("do", task if actor.shared else self._job.packed(task))
+            if self._ledger.save_now(actor.slot):
+                actor.ask("save")
 
-    def _start(self, member: _Member) -> None:
-        first = member.node_id not in self._loaded
+    def _load(self, actor: _Actor) -> None:
+        """Ask an actor to load the model."""
+        first = actor.node_id not in self._loaded
         if first:
-            self._loading[member.node_id] = member
+            self._loading[actor.node_id] = actor
         state = None
-        path = state_path(self._folder, self._job.run_id, member.slot)
-        if not member.shared and path.exists():
+        path = state_path(self._folder, self._job.run_id, actor.slot)
+        if not actor.shared and path.exists():
             state = np.fromfile(path, dtype=np.uint8)
-        member.ask("start", member.actor.start.remote(self._job, member.slot, member.shared, state, first))
+        actor.ask("start", self._job, actor.slot, actor.shared, state, first)
 
-    def _hear(self, member: _Member) -> None:
-        """Take a worker's answer to the oldest call."""
-        call = member.calls[0]
+    def _take_answer(self, actor: _Actor) -> None:
+        """Take an actor's answer to the oldest call."""
+        call = actor.calls[0]
         try:
             answer = self._ray.get(call.ref)
         except self._ray.exceptions.RayError as error:
-            self._bury(member, first_line(error), blame=not self._lost_its_node(member, error))
+            self._replace(actor, first_line(error), blame=not self._lost_its_node(actor, error))
             return
-        if call.kind == "meet":
-            self._failures.survived("")
-            self._meet(member, answer)
+        if call.kind == "inspect":
+            self._take_facts(actor, answer)
         elif answer.error is not None:
-            self._take_error(member, call, answer.error)
+            self._take_error(actor, answer.error, at_task=call.kind == "do")
             return
         elif call.kind == "start":
-            member.ready = True
-            self._failures.survived(member.node_id)
-            self._loading.pop(member.node_id, None)
-            self._loaded.add(member.node_id)
-            self._listen(Event("ready", member.slot, where=member.where))
+            self._ledger.ready(actor.slot)
+            self._loading.pop(actor.node_id, None)
+            self._loaded.add(actor.node_id)
+            self._listen(Event("ready", actor.slot, where=actor.where))
         else:
-            self._take(member, call, answer)
-            if call.kind == "save":
-                self._failures.survived("saving")
-        member.calls.popleft()
+            self._take_result(actor, call.kind, answer)
+        actor.calls.popleft()
 
-    def _meet(self, member: _Member, facts: dict[str, Any]) -> None:
-        member.node_id = facts["node_id"]
-        member.where = f"{facts['host']} (node {member.node_id[:8]}, process {facts['pid']})"
+    def _take_facts(self, actor: _Actor, facts: dict[str, Any]) -> None:
+        """Take what the node of an actor is, or refuse it."""
+        actor.node_id = facts["node_id"]
+        self._ledger.placed(actor.slot, actor.node_id)
+        actor.where = f"{facts['host']} (node {actor.node_id[:8]}, process {facts['pid']})"
         if facts["ffmem"] != __version__:
             raise InputError(
-                f"{member.where} has {'ffmem ' + facts['ffmem'] if facts['ffmem'] else 'no ffmem: ' + facts['why']}",
+                f"{actor.where} has {'ffmem ' + facts['ffmem'] if facts['ffmem'] else 'no ffmem: ' + facts['why']}",
                 f"Expected ffmem {__version__} on every node, as here",
                 f"Install it there in the Python that Ray runs ({facts['python']})",
             )
-        member.shared = facts["unseen"] is None and self._options.shared is not False
+        actor.shared = facts["unseen"] is None and self._options.shared is not False
         if self._options.shared and facts["unseen"] is not None:
             raise StoreError(
-                f"{self._folder} cannot be used by the worker on {member.where}: {facts['unseen']}",
+                f"{self._folder} cannot be used by the worker on {actor.where}: {facts['unseen']}",
                 "Expected a folder that all nodes can read and write, since --shared is given",
                 "Choose a shared folder with --out, or write --no-shared to send states through the cluster",
             )
 
-    def _take(self, member: _Member, call: _Call, answer: Answer) -> None:
+    def _take_result(self, actor: _Actor, kind: str, answer: Answer) -> None:
+        """Take what came of a task, or of saving."""
         for name, data in answer.files.items():
             atomic_write(self._folder / Path(name).name, data.data)
-        for task_id in answer.saved:
-            member.unsaved.pop(task_id, None)
-        if call.task is not None:
-            self._failures.done(call.task)
-            told = "; ".join(answer.texts)
-            n_tokens, n_values = answer.n_tokens, answer.n_values
-            self._listen(Event("tokens", member.slot, n_tokens, n_values, where=member.where, text=told))
-            self._listen(Event("task", member.slot, task=call.task.task_id, where=member.where))
+        self._ledger.saved(actor.slot, answer.saved)
+        if kind == "save":
+            self._ledger.saved_at_end(actor.slot)
+            return
+        task_id, text = self._ledger.done(actor.slot).task_id, "; ".join(answer.texts)
+        self._listen(Event("tokens", actor.slot, answer.n_tokens, answer.n_values, where=actor.where, text=text))
+        self._listen(Event("task", actor.slot, task=task_id, where=actor.where))
 
-    def _take_error(self, member: _Member, call: _Call, error: Exception) -> None:
-        """A worker lives, and says what it could not do."""
-        if isinstance(error, FfmemError) and not (isinstance(error, ModelError) and call.kind == "do"):
-            raise type(error)(f"on {member.where}, {error.got}", error.expected, error.mend) from error
-        self._bury(member, reason(error), blame=True, error=error)
+    def _take_error(self, actor: _Actor, error: Exception, at_task: bool) -> None:
+        """An actor lives, and says what it could not do."""
+        if isinstance(error, FfmemError) and ends_run(error, at_task):
+            raise type(error)(f"on {actor.where}, {error.got}", error.expected, error.mend) from error
+        self._replace(actor, reason(error), error=error)
 
-    def _bury(self, member: _Member, why: str, blame: bool, error: Exception | None = None) -> None:
-        """Hand out again what a dead worker had not saved, and hire a successor for its state.
+    def _replace(self, actor: _Actor, why: str, blame: bool = True, error: Exception | None = None) -> None:
+        """Start another actor for the state of a dead one, unless the run ends with it, or the node is given up.
 
         Args:
-            member: the worker.
+            actor: which is dead.
             why: it died.
             blame: whether what it was at may be the cause; not if its whole node died.
             error: what it raised, if it did not die by itself.
         """
         with suppress(Exception):  # it may hang on in a part of the cluster that does not answer
-            self._ray.kill(member.actor)
-        self._members.remove(member)
-        if self._loading.get(member.node_id) is member:
-            del self._loading[member.node_id]
-        self._buried.add(member.slot)
+            self._ray.kill(actor.actor)
+        self._actors.remove(actor)
+        if self._loading.get(actor.node_id) is actor:
+            del self._loading[actor.node_id]
+        self._abandoned.add(actor.slot)
         slot, self._next_slot = self._next_slot, self._next_slot + 1
         with suppress(FileNotFoundError):
-            os.replace(*(state_path(self._folder, self._job.run_id, number) for number in (member.slot, slot)))
-        for task_id in self._job.covered(slot):
-            member.unsaved.pop(task_id, None)
-        lost = tuple(member.unsaved)
-        # it answers in order, but its last answers may be lost with it: any of these may have been its end
-        held = [call.task for call in member.calls if call.task]
-        for task in held:
-            if task.task_id not in member.unsaved:
-                self._listen(Event("task", member.slot, task=task.task_id, where=member.where))
-        at, where = held[0] if held else None, member.where or "a node of the cluster"
-        suspects = [task for task in (held if error is None else held[:1]) if task.task_id in member.unsaved and blame]
-        given_up = self._failures.failed(suspects, f"{why}, last on {where}", error)
-        for task in suspects:
-            del member.unsaved[task.task_id]
-            if task in given_up:
-                self._listen(Event("failed", member.slot, task=task.task_id, where=where, text=why))
-            else:
-                self._waiting.append(task)
-        self._waiting.extendleft(reversed(member.unsaved.values()))
-        self._failures.stop_if_hopeless(self._waiting)
-        if blame and at is None and self._failures.died("saving" if member.ready else member.node_id):
-            if member.ready or not self._members:
-                raise (never_saved if member.ready else never_began)(f"on {where}", why) from error
-            told = f"workers on {where} died before they could begin ({why}): the others go on without"
-            self._listen(Event("note", member.slot, where=where, text=told))
-            return
-        self._listen(Event("restart", member.slot, task=at.task_id if at else "", where=where, text=why, lost=lost))
-        self._hire(slot)
+            os.replace(*(state_path(self._folder, self._job.run_id, number) for number in (actor.slot, slot)))
+        where, covered = actor.where or "a node of the cluster", self._job.covered(slot)
+        death = self._ledger.died(actor.slot, why, covered, error=error, blame=blame, where=where)
+        report_death(self._listen, death, actor.slot, where)
+        if death.is_replaced:
+            self._start(slot)
 
-    def _lost_its_node(self, member: _Member, error: Exception) -> bool:
+    def _lost_its_node(self, actor: _Actor, error: Exception) -> bool:
         """Whether its whole node is gone: then what it was at is not to blame. Ray needs half a minute to be sure."""
-        if not member.node_id:
+        if not actor.node_id:
             return "node has died" in str(error)
-        node = next((one for one in self._cluster.nodes() if one["NodeID"] == member.node_id), None)
+        node = next((node for node in self._cluster.nodes() if node["NodeID"] == actor.node_id), None)
         return node is None or answers(node["NodeManagerAddress"], node["NodeManagerPort"]) is not None
 
     def _look_for_room(self) -> None:
         """Say what is waited for, and give up when it does not come."""
         now = time.monotonic()
-        if any(member.where for member in self._members):
-            self._begun = self._told = now
+        if any(actor.where for actor in self._actors):
+            self._waited_from = self._noted = now
             return
         needs, has = self._options.needs(), self._cluster.resources()
-        if now - self._begun >= ROOM_S:
+        if now - self._waited_from >= ROOM_S:
             raise InputError(
                 f"the cluster had no free resources for a worker within {ROOM_S:g} s: each needs {needs}; its nodes: {has}",
                 "Expected a node with that much free",
                 "Ask for less (--gpus-per-worker, --threads), end other jobs (`ray status`), or add a node",
             )
-        if now - self._told >= _TELL_S:
-            self._told = now
+        if now - self._noted >= _NOTE_S:
+            self._noted = now
             self._listen(
                 Event("note", -1, text=f"waiting for free resources: a worker needs {needs}; the nodes: {has}")
             )

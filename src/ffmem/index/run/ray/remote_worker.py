@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ffmem.errors import FfmemError
-from ffmem.index.run.executors import Files, FolderFiles, Job, Worker
+from ffmem.index.run.job import Files, FolderFiles, Job, Worker
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class CarriedFiles:
         return written
 
 
-class Seat:
-    """A worker and its place in a build.
+class RemoteWorker:
+    """A worker that answers each call with what came of it.
 
     Args:
         job: what is done.

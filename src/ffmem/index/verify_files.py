@@ -1,0 +1,99 @@
+"""Checks the files, arrays and text of a finished index; knows no model."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ffmem.errors import StoreError
+from ffmem.store.arrays import layer_sizes
+from ffmem.store.fields import layer_arrays, shape_of
+from ffmem.store.files import sha256_of
+from ffmem.store.keys import NO_TOKEN
+from ffmem.store.paths import StorePaths
+from ffmem.store.reader import Index
+
+
+def wrong_files(index: Index) -> Iterator[str]:
+    """What is wrong with the files of an index, against its manifest."""
+    for name, expected in index.manifest.files.items():
+        path = index.folder / name
+        if path.stat().st_size != expected.n_bytes:
+            yield f"{name} has {path.stat().st_size:,} bytes, not {expected.n_bytes:,}"
+        elif sha256_of(path) != expected.sha256:
+            yield f"{name} has changed: its SHA-256 is not that of the manifest"
+    for path in sorted(StorePaths(index.folder).index.rglob("*")):
+        name = path.relative_to(index.folder).as_posix()
+        if path.is_file() and name not in index.manifest.files:
+            yield f"{name} is not in the manifest: this folder holds what the build wrote, and nothing else"
+
+
+def wrong_arrays(index: Index, layer: int) -> Iterator[str]:
+    """What is wrong with the arrays of a layer."""
+    arrays, cells = index.layer(layer), index.cells.layers[layer]
+    name_of_layer = f"layer {cells.name}"
+    sizes = layer_sizes(index.manifest, cells)
+    for name, (dtype, axes) in layer_arrays().items():
+        array = getattr(arrays, name)
+        shape = shape_of(axes, sizes)
+        if array.dtype != np.dtype(dtype) or array.shape != shape:
+            yield f"{name_of_layer}: {name} is {array.dtype}{array.shape}, not {np.dtype(dtype)}{shape}"
+            return
+    tokens, coefficients = arrays.trigger_token, arrays.trigger_coefficient
+    filled = tokens != NO_TOKEN
+    n_tokens = index.manifest.counts.n_tokens
+    with np.errstate(invalid="ignore"):  # damaged bits may be a signalling NaN
+        magnitudes = coefficients * np.array([1, -1], dtype=np.float32)[: index.n_signs, None]
+    if (tokens[filled] >= n_tokens).any():
+        yield f"{name_of_layer}: a trigger lies past the last of {n_tokens:,} tokens"
+    starts = index.text.sentence_start
+    for first, end in index.manifest.excluded_ranges:
+        if ((tokens >= starts[first]) & (tokens < starts[end])).any():
+            yield f"{name_of_layer}: a trigger lies in sentences {first} to {end - 1}, which were left out"
+    if not (magnitudes[filled] > 0).all() or (coefficients[~filled] != 0).any():
+        yield f"{name_of_layer}: a trigger's coefficient has the wrong sign, or an empty slot has one"
+    if (magnitudes[:, :, 1:] > magnitudes[:, :, :-1]).any() or (np.diff(filled.astype(np.int8), axis=2) > 0).any():
+        yield f"{name_of_layer}: a trigger list is not in order"
+    slots = arrays.slot_by_token
+    if (slots >= len(slots)).any() or (np.diff(tokens.reshape(-1)[slots].astype(np.int64)) < 0).any():
+        yield f"{name_of_layer}: the list from sentences to cells is not in order"
+    if not (np.isfinite(arrays.promoted_scores).all() and np.isfinite(arrays.suppressed_scores).all()):
+        yield f"{name_of_layer}: a promoted token's score is not a finite number"
+    if (np.maximum(arrays.promoted_ids, arrays.suppressed_ids) >= index.manifest.model.d_vocab).any():
+        yield f"{name_of_layer}: a promoted token's id is not in the vocabulary"
+    expected = _expected_counts(index)
+    if cells.n_groups == 1 and tuple(arrays.counts[0].tolist()) != expected:
+        counted = "{:,} positions of {:,} sentences".format(*arrays.counts[0].tolist())
+        yield f"{name_of_layer}: it counts {counted}, not {expected[0]:,} of {expected[1]:,}"
+    if (arrays.histogram.sum(2, dtype=np.int64) != np.repeat(arrays.counts[:, 1], cells.group_size)[:, None]).any():
+        yield f"{name_of_layer}: a histogram does not count each sentence once"
+
+
+def _expected_counts(index: Index) -> tuple[int, int]:
+    """How many positions compete, of how many sentences: all but the first few of each, and what was left out."""
+    text, n_sentences = index.text, index.manifest.counts.n_sentences
+    lengths = np.diff(text.sentence_start[: n_sentences + 1].astype(np.int64))
+    context = np.zeros_like(lengths) if text.context is None else text.context[:n_sentences].astype(np.int64)
+    skip_first = index.manifest.options.skip_first
+    competing = lengths - np.maximum(context, skip_first)
+    for first, end in index.manifest.excluded_ranges:
+        competing[first:end] = 0
+    return int(competing.clip(0).sum()), int((competing > 0).sum())
+
+
+def wrong_text(index: Index) -> Iterator[str]:
+    """What is wrong with the text of an index."""
+    counts = index.manifest.counts
+    if index.text.n_sentences != counts.n_sentences:
+        yield f"the text has {index.text.n_sentences:,} indexed sentences, not {counts.n_sentences:,}"
+    context = index.text.context
+    if context is not None and (context >= np.diff(index.text.sentence_start)).any():
+        yield "a sentence of the text has more context than tokens"
+    problem = index.text.integrity_problem()
+    if problem:
+        yield problem
+        return
+    try:
+        for _ in index.text.metadata():
+            pass
+    except StoreError as error:
+        yield error.got

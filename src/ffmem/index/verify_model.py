@@ -1,0 +1,182 @@
+"""Checks a sample of the triggers of an index against the model itself."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ffmem.index.certificate import TOLERANCE, certify, sentences_of
+from ffmem.index.indexed_model import load_indexed_model
+from ffmem.index.machine import processor
+from ffmem.index.scan.batches import Shard, plan_shards
+from ffmem.index.scan.exclusions import split_off
+from ffmem.index.scan.shard_text import ShardText, read_tokens
+from ffmem.index.verification import Verification
+from ffmem.models.plain_call import plain_coefficients, plain_input
+from ffmem.models.threads import torch_threads
+from ffmem.store.paths import StorePaths
+from ffmem.store.reader import Index
+
+ROUNDING = 1e-4
+"""Largest difference between stored and recomputed coefficients, as a share of the cell's largest."""
+_N_ALONE = 6
+"""Sentences that are run by the model's own plain call, alone."""
+_MAX_ALONE = 256
+"""Tokens of such a sentence, where shorter ones are there."""
+
+
+def check_against_model(
+    index: Index,
+    verification: Verification,
+    model: str | None,
+    n_batches: int,
+    seed: int,
+    threads: int | None,
+    trust_remote_code: bool,
+) -> Verification:
+    """Recompute whole batches: each stored trigger in them, and that no better one was left out; see `verify_index`."""
+    options = index.manifest.options
+    threads = options.threads if threads is None else threads
+    with torch_threads(threads):
+        loaded = load_indexed_model(index, model, options.device, trust_remote_code=trust_remote_code)
+        folder = StorePaths(index.folder).index
+        # first, so that the model runs below as it must be run
+        cut = index.manifest.counts.n_windows > 0
+        certificate = certify(loaded, folder, options, cut)
+        text = ShardText(read_tokens(folder), loaded, options)
+        all_shards = plan_shards(
+            index.text.sentence_start, index.manifest.counts.n_sentences_by_corpus, options.shard_tokens
+        )
+        shards, _ = split_off(all_shards, options.exclude_shards)
+        batches = [batch for shard in shards for batch in text.batches(shard)]
+        drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
+        tally = _Tally(index)
+        for number in sorted(drawn.tolist()):
+            for sentence_id, layers in zip(
+                batches[number].sentence_ids, text.coefficients(batches[number]), strict=True
+            ):
+                tally.check(sentence_id, _stored(index, layers), text.first_competing(sentence_id))
+        # products of another shape are rounded otherwise, by a share of the layer's largest
+        alone = _Tally(index, ROUNDING if options.dtype == "float32" else TOLERANCE[options.dtype], floor=0.5)
+        drawn_alone = _sentences_to_run_alone(index, shards, seed)
+        for sentence_id, one in zip(drawn_alone, sentences_of(loaded, folder, drawn_alone, options, cut), strict=True):
+            given = plain_input(loaded, one.text, options.bos, one.token_ids, one.is_piece)
+            if given is not None:
+                layers = [m[given.own_slice].cpu().numpy() for m in plain_coefficients(loaded, given)]
+                alone.check(sentence_id, _stored(index, layers), text.first_competing(sentence_id))
+    promise = index.manifest.same_bytes
+    like_the_build = promise.processor == processor() and threads == options.threads
+    if promise.holds and like_the_build and not tally.same_bytes:
+        tally.problems.append(
+            "recomputed coefficients differ in their last bits, although this processor and one thread built the index: "
+            "another torch, or a damaged file"
+        )
+    problems = tally.problems + [f"{problem} (run alone, by the model's own call)" for problem in alone.problems]
+    return replace(
+        verification,
+        n_triggers=tally.n_triggers,
+        n_comparisons=tally.n_comparisons,
+        largest_error=tally.largest_error,
+        same_bytes=tally.same_bytes,
+        n_alone=len(drawn_alone),
+        largest_error_alone=alone.largest_error,
+        identities=certificate["errors"],
+        problems=tuple(problems),
+    )
+
+
+def _sentences_to_run_alone(index: Index, shards: Sequence[Shard], seed: int) -> list[int]:
+    """Indexed sentences drawn at random, of those that are not long."""
+    ids = np.concatenate([np.arange(shard.first_sentence, shard.end_sentence) for shard in shards])
+    lengths = np.diff(index.text.sentence_start.astype(np.int64))[ids]
+    short = ids[lengths <= max(_MAX_ALONE, int(lengths.min()))]
+    drawn = np.random.default_rng(seed).choice(short, size=min(_N_ALONE, len(short)), replace=False)
+    return sorted(drawn.tolist())
+
+
+def _stored(index: Index, layers: list[np.ndarray]) -> list[np.ndarray]:
+    """Of the coefficients of all cells of the model, (own tokens, cells) for each layer, those of the cells of an index."""
+    if index.cells.is_whole:
+        return layers
+    return [layers[index.cells.whole_place(i)][:, one.whole_rows] for i, one in enumerate(index.cells.layers)]
+
+
+class _Tally:
+    """Compares recomputed sentences with the stored lists.
+
+    Args:
+        index: whose lists they are.
+        limit: largest error that counts as rounding, as a share of the cell's largest coefficient.
+        floor: as a share of the largest of the layer, below which no cell's largest is taken to be.
+    """
+
+    def __init__(self, index: Index, limit: float = ROUNDING, floor: float = 0.0) -> None:
+        self._index, self._limit, self._floor = index, limit, floor
+        self.n_triggers = self.n_comparisons = 0
+        self.largest_error, self.same_bytes = 0.0, True
+        self.problems: list[str] = []
+
+    def check(self, sentence_id: int, layers: list[np.ndarray], skip: int) -> None:
+        """Take the coefficients of one sentence, (own tokens, cells) for each layer; the first ``skip`` do not compete."""
+        first, _ = self._index.text.sentence_range(sentence_id)
+        for layer, coefficients in enumerate(layers):
+            if len(coefficients) <= skip:
+                continue
+            arrays = self._index.layer(layer)
+            scale = np.maximum(np.abs(arrays.minimum), np.abs(arrays.maximum))
+            scale = np.maximum(scale, self._floor * scale.max(initial=0.0))
+            for number, sign in enumerate((1, -1)[: self._index.n_signs]):
+                signed = coefficients[skip:] * np.float32(sign)
+                tokens = arrays.trigger_token[:, number].astype(np.int64)
+                stored = arrays.trigger_coefficient[:, number] * np.float32(sign)
+                self._soundness(sentence_id, layer, coefficients * np.float32(sign), tokens - first, stored, scale)
+                self._completeness(
+                    sentence_id, layer, signed.max(0), tokens - first, stored, (scale, len(coefficients))
+                )
+
+    def _soundness(
+        self,
+        sentence_id: int,
+        layer: int,
+        signed: np.ndarray,
+        positions: np.ndarray,
+        stored: np.ndarray,
+        scale: np.ndarray,
+    ) -> None:
+        """Each stored trigger in this sentence has the coefficient that the model gives."""
+        cells, ranks = np.nonzero((positions >= 0) & (positions < len(signed)))
+        if len(cells) == 0:
+            return
+        fresh, old = signed[positions[cells, ranks], cells], stored[cells, ranks]
+        error = np.abs(fresh - old) / scale[cells]
+        self.n_triggers += len(cells)
+        self.same_bytes &= bool((fresh == old).all())
+        self.largest_error = max(self.largest_error, float(error.max()))
+        worst = int(error.argmax())
+        if not error[worst] <= self._limit:
+            cell = self._index.cells.cell_id(layer, int(cells[worst]))
+            self.problems.append(
+                f"{cell}: the coefficient in sentence {sentence_id} is stored as {old[worst]:.6g}, "
+                f"and the model gives {fresh[worst]:.6g}"
+            )
+
+    def _completeness(
+        self,
+        sentence_id: int,
+        layer: int,
+        best: np.ndarray,
+        positions: np.ndarray,
+        stored: np.ndarray,
+        sizes: tuple[np.ndarray, int],
+    ) -> None:
+        """A sentence whose best coefficient clearly beats the last of a list stands in that list."""
+        scale, length = sizes
+        listed = ((positions >= 0) & (positions < length)).any(1)
+        missing = (best > stored[:, -1] + self._limit * scale) & (best > 0) & ~listed
+        self.n_comparisons += len(best)
+        for row in np.flatnonzero(missing)[:1].tolist():
+            cell = self._index.cells.cell_id(layer, row)
+            self.problems.append(
+                f"{cell}: sentence {sentence_id} reaches {best[row]:.6g} but is not among the triggers, "
+                f"whose last has {stored[row, -1]:.6g}"
+            )
