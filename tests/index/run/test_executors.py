@@ -184,7 +184,7 @@ def test_a_run_in_which_everything_fails_is_stopped_early(executor: Executor, tm
     """What was done before, and is done again after each failure, is no sign that others can be."""
     events: list[Event] = []
     tasks = [Number(value, "nan" if value > 1 else "") for value in range(50)]
-    with pytest.raises(ModelError, match=r"number 7 failed: .*Expected others to be done in between"):
+    with pytest.raises(ModelError, match=r"number 7 failed: .*Expected other tasks to succeed in between"):
         executor.run(AddJob(tmp_path, 1000.0), tasks, events.append)
     assert [event.task for event in events if event.kind == "failed"] == ["2", "3", "4", "5", "6", "7"]
 

@@ -104,7 +104,7 @@ def test_other_errors_end_the_run_and_say_where(run: Run, tmp_path: Path) -> Non
 
 def test_a_run_in_which_everything_fails_is_stopped_early(run: Run, tmp_path: Path) -> None:
     events: list[Event] = []
-    with pytest.raises(ModelError, match="Expected others to be done in between"):
+    with pytest.raises(ModelError, match="Expected other tasks to succeed in between"):
         run(AddJob(tmp_path), [Number(value, "die") for value in range(100)], events.append, workers=2)
     assert sum(event.kind == "restart" for event in events) == LEAST_IN_A_ROW - 1
 
