@@ -173,7 +173,7 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tiny_folder: Callable
     os.killpg(build.pid, signal.SIGINT)
     code, message = build.end()
     assert code == 130, message
-    assert "The same command goes on from the last checkpoint" in message and "Traceback" not in message
+    assert "Run the same command again to resume from the last checkpoint" in message and "Traceback" not in message
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert list(out.glob("work/state-*"))
     assert WarmBuild(tiny_folder("llama"), corpus, out).end() == (0, "")
