@@ -17,14 +17,14 @@ IDS = torch.arange(20, 41).view(3, 7)
 def test_layers_begin_where_the_library_says(variant: str, tiny_folder: Callable[[str], Path]) -> None:
     model = load_model(tiny_folder(variant))
     states = trace(model, IDS)
+    parts = [part for part in model.module.modules() if not isinstance(part, nn.Embedding)]  # whose hook checks tokens
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
     with torch.inference_mode():
         own = model.module(IDS, output_hidden_states=True).hidden_states
     for number, state in enumerate(states):
         assert torch.equal(state.layer_input, own[number])
         assert state.coefficients.shape == (3, 7, model.cells.layers[number].n_cells)
         assert torch.allclose(state.residual + state.ff_update, state.layer_output, atol=1e-5)
-    parts = [part for part in model.module.modules() if not isinstance(part, nn.Embedding)]  # whose hook checks tokens
-    assert not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
 
 
 @pytest.mark.parametrize("variant", ["gpt2", "opt", "t5"])
