@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +15,7 @@ from ffmem.models.base import Origin, Projection
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 from ffmem.store.arrays import FORMAT, StorePaths
+from ffmem.store.identity import differences
 from ffmem.version import __version__
 
 
@@ -50,17 +50,6 @@ def corpora_of(identity: dict[str, Any]) -> list[dict[str, Any]]:
     return list(corpus["corpora"]) if corpus["kind"] == "several" else [corpus]
 
 
-_NOT_COMPARED = re.compile(r"model\.(source|name)|corpus(\.corpora\.\d+)?\.name")
-"""The same thing may lie elsewhere."""
-
-
-def differences(found: dict[str, Any], asked: dict[str, Any]) -> str:
-    """In which words two identities differ, "" if they do not."""
-    left, right = dict(_flat(found)), dict(_flat(asked))
-    names = [n for n in {**right, **left} if not _NOT_COMPARED.fullmatch(n) and left.get(n) != right.get(n)]
-    return "; ".join(f"{_readable(n)} is {left.get(n)!r} there and {right.get(n)!r} here" for n in names)
-
-
 def without_exclusions(identity: dict[str, Any]) -> dict[str, Any]:
     """An identity as far as it decides what a shard gives: which shards are left out does not."""
     kept = {name: value for name, value in identity["options"].items() if name != "exclude_shards"}
@@ -76,20 +65,6 @@ def check_same(paths: StorePaths, asked: dict[str, Any], found: dict[str, Any]) 
             "Expected the same model, corpus and options as the build that began it",
             "Choose another folder with --out, or give the same arguments to go on with that one",
         )
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, item in value.items():
-        if isinstance(item, dict):
-            yield from _flat(item, f"{prefix}{name}.")
-        elif isinstance(item, list):
-            yield from _flat({str(number): one for number, one in enumerate(item)}, f"{prefix}{name}.")
-        else:
-            yield prefix + name, item
-
-
-def _readable(name: str) -> str:
-    return "--" + name[8:].replace("_", "-") if name.startswith("options.") else name
 
 
 def describe(

@@ -9,13 +9,14 @@ import numpy as np
 from safetensors.numpy import save
 
 from ffmem.errors import InputError
-from ffmem.index.identity import differences, without_exclusions
+from ffmem.index.identity import without_exclusions
 from ffmem.index.scan.batches import plan_shards
 from ffmem.index.scan.worker import promoted_path
 from ffmem.index.text.writer import TextBase, TextCounts
 from ffmem.options import format_shards, parse_shards
 from ffmem.store.arrays import NO_TOKEN, PROMOTED_ARRAYS, StorePaths
 from ffmem.store.files import atomic_write
+from ffmem.store.identity import differences
 from ffmem.store.reader import Index
 
 _LOWER_HALF = 2**32 - 1

@@ -10,7 +10,7 @@ from typing import Any
 from ffmem.errors import InputError
 from ffmem.index.certificate import worst_of
 from ffmem.index.finish import write_index, write_manifest
-from ffmem.index.identity import corpora_of, differences, hash_of, join_corpora, without_exclusions
+from ffmem.index.identity import corpora_of, hash_of, join_corpora, without_exclusions
 from ffmem.index.inherit import copy_promoted, n_shards, states_of
 from ffmem.index.state.layers import Shape
 from ffmem.index.state.states import save_state, state_path
@@ -19,6 +19,7 @@ from ffmem.index.text.writer import TOKEN_LIMIT, TextCounts
 from ffmem.options import format_shards
 from ffmem.store.arrays import StorePaths, locked
 from ffmem.store.files import disk_errors, write_json
+from ffmem.store.identity import differences
 from ffmem.store.reader import Index, open_index
 
 

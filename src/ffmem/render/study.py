@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ffmem.studies.geva2021.findings import Findings
-from ffmem.studies.geva2021.headlines import Headline, Shape, headlines, shapes
+from ffmem.studies.geva2021.headlines import headlines, shapes
 
 
 def study(found: Findings, page: Path) -> str:

@@ -1,6 +1,6 @@
 """Reports side by side as tables of text: Markdown for documents, and rows for a terminal."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ffmem.studies.exhibit import Table
@@ -53,8 +53,8 @@ def costs_table(reports: Sequence[Report]) -> list[Cells]:
     return [("experiment", *(f"{report.title}, s" for report in reports)), *_aligned(columns), ("all", *totals)]
 
 
-def _aligned(columns: Sequence[dict[Cells, str]]) -> list[Cells]:
-    keys = list(dict.fromkeys(key for column in columns for key in column))
+def _aligned(columns: Sequence[Mapping[Any, str]]) -> list[Cells]:
+    keys: list[Cells] = list(dict.fromkeys(key for column in columns for key in column))
     return [(*key, *(column.get(key, "-") for column in columns)) for key in keys]
 
 
