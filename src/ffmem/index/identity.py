@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ffmem.errors import InputError
@@ -15,6 +14,7 @@ from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 from ffmem.selection import select
 from ffmem.store.facts import Projection
+from ffmem.store.identity import differences
 from ffmem.store.paths import FORMAT, StorePaths
 from ffmem.version import __version__
 
@@ -59,17 +59,6 @@ def join_corpora(corpora: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return {"kind": "several", "name": " + ".join(one["name"] for one in corpora), "corpora": list(corpora)}
 
 
-_NOT_COMPARED = re.compile(r"model\.(source|name)|corpus(\.corpora\.\d+)?\.name")
-"""The same thing may lie elsewhere."""
-
-
-def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    """In which words two identities differ, "" if they do not."""
-    left, right = dict(_flat(found)), dict(_flat(asked))
-    names = [n for n in {**right, **left} if not _NOT_COMPARED.fullmatch(n) and left.get(n) != right.get(n)]
-    return "; ".join(f"{_readable(n)} is {left.get(n)!r} there and {right.get(n)!r} here" for n in names)
-
-
 def without_exclusions(identity: Mapping[str, Any]) -> dict[str, Any]:
     """An identity as far as it decides what a shard gives: which shards are left out does not."""
     kept = {name: value for name, value in identity["options"].items() if name != "exclude_shards"}
@@ -85,20 +74,6 @@ def check_same(paths: StorePaths, asked: Mapping[str, Any], found: Mapping[str, 
             "Expected the same model, corpus and options as the build that began it",
             "Choose another folder with --out, or give the same arguments to go on with that one",
         )
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, item in value.items():
-        if isinstance(item, dict):
-            yield from _flat(item, f"{prefix}{name}.")
-        elif isinstance(item, list):
-            yield from _flat({str(number): one for number, one in enumerate(item)}, f"{prefix}{name}.")
-        else:
-            yield prefix + name, item
-
-
-def _readable(name: str) -> str:
-    return "--" + name[8:].replace("_", "-") if name.startswith("options.") else name
 
 
 def describe(

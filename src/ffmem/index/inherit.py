@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from ffmem.errors import InputError
-from ffmem.index.identity import differences, without_exclusions
+from ffmem.index.identity import without_exclusions
 from ffmem.index.scan.batches import plan_shards
 from ffmem.index.scan.tasks import promoted_path
 from ffmem.index.text.writer import TextBase, TextCounts
@@ -17,6 +17,7 @@ from ffmem.options import format_shards, parse_shards
 from ffmem.store import fields
 from ffmem.store.fields import PROMOTED_ARRAYS
 from ffmem.store.files import atomic_write
+from ffmem.store.identity import differences
 from ffmem.store.keys import NO_TOKEN, pack
 from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index

@@ -10,7 +10,7 @@ from typing import Any
 from ffmem.errors import InputError
 from ffmem.index.certificate import worst_of
 from ffmem.index.finish import write_index, write_manifest
-from ffmem.index.identity import differences, hash_of, join_corpora, without_exclusions
+from ffmem.index.identity import hash_of, join_corpora, without_exclusions
 from ffmem.index.inherit import copy_promoted, n_shards, states_of
 from ffmem.index.state.layers import Shape
 from ffmem.index.state.states import save_state, state_path
@@ -18,6 +18,7 @@ from ffmem.index.text.text_spool import TextSpool
 from ffmem.index.text.writer import TextCounts
 from ffmem.options import format_shards
 from ffmem.store.files import disk_errors, write_json
+from ffmem.store.identity import differences
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.manifest import CorpusIdentity
 from ffmem.store.paths import StorePaths, locked

@@ -115,7 +115,7 @@ def test_places_are_chosen_by_their_mean_norm_and_rates_correlated_with_it() -> 
     sources = {key: [rng.integers(-1, 4, (2, 4, 5)).astype(np.int16) for _ in range(9)] for key in keys}
     norms = rng.random((2, 4))
     gold = [all_sure(frozenset((n % 4, n) for n in range(5)))] * 9
-    study = study_of("random", Extraction(sources, norms), gold, [], "gold")  # type: ignore[arg-type]
+    study = study_of("random", Extraction(sources, norms, 1), gold, [], "gold")  # type: ignore[arg-type]
     assert study.layer == norms[:, 0].argmax()
     assert norms[study.head[0], study.head[1] + 1] == norms[:, 1:].max()
     rates = [study.row(layer, head, "norms", "AWI").score.error_rate.value for layer in (0, 1) for head in (0, 1, 2)]

@@ -77,6 +77,8 @@ class AttentionFindings:
         """The row of a chart over layers: none for what there was nothing to estimate from."""
         if isinstance(value, Estimate):
             return [] if value.n == 0 else [self._row(layer, series) | asdict(value)]
+        if value != value:
+            return []
         return [self._row(layer, series) | {"value": value, "low": value, "high": value, "n": None}]
 
     def _row(self, layer: int, series: str) -> dict[str, Any]:

@@ -230,7 +230,7 @@ class Statistics:
             weight_less_norm=[
                 self._mean((self._weights[:, :, one] - self._norms[:, :, one]).mean(1)) for one in categories
             ],
-            transformed_norms=np.nanmean(self._vectors, axis=0).tolist(),
+            transformed_norms=_mean_of_texts(self._vectors).tolist(),
             correlations=[self._correlation(one) for one in categories],
             frequency_norm=self._by_frequency("norm"),
             frequency_weight=self._by_frequency("weight"),
@@ -267,3 +267,11 @@ class Statistics:
             for block in range(len(self._pairs.counts))
         ]
         return Estimate(value, *jackknife(value, without), sum(map(len, ranks)))
+
+
+def _mean_of_texts(values: Float[np.ndarray, "texts layers categories"]) -> Float[np.ndarray, "layers categories"]:
+    """Over the texts that have a value; NaN, without a warning, where none has one."""
+    there = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        means: np.ndarray = np.where(there, values, 0).sum(0) / there.sum(0)
+    return means

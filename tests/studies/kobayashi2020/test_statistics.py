@@ -1,20 +1,21 @@
-"""The experiments on corpora: against slow loops on tiny models, from Python and from the command line."""
+"""The experiments on corpora: against slow loops on tiny models."""
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ffmem.studies.kobayashi2020.experiments import FIRST, OTHER, POINTS, AttentionFindings, reproduce_attention
 
 from ffmem import load_model
 from ffmem.analyses.attention.maps import attention_maps
 from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.corpus.registry import open_corpus
 from ffmem.models.transformer import Transformer
-from tests.cli.conftest import ffmem
+from ffmem.studies.kobayashi2020 import statistics
+from ffmem.studies.kobayashi2020.findings import FIRST, OTHER, POINTS, AttentionFindings
+from ffmem.studies.kobayashi2020.statistics import reproduce_attention
 
 SMALL = AttentionOptions(texts=12, length=24, count_tokens=3000)
 
@@ -37,7 +38,7 @@ def test_it_reads_what_the_model_sees(variant: str, tiny_folder: Callable[[str],
     for estimate in (*found.correlations, found.frequency_norm, found.frequency_weight):
         assert estimate.n == 0 or -1 <= estimate.value <= 1
     assert ("AttnResLn-N" in found.mixing) == (variant == "bert")
-    json.dumps(found.to_json())
+    json.dumps(asdict(found))
 
 
 @pytest.mark.parametrize("variant", ["bert", "gpt2"])
@@ -45,12 +46,10 @@ def test_shares_are_those_of_a_slow_loop(
     variant: str, tiny_folder: Callable[[str], Path], corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one text read as a map: sums over a category's columns, means over queries and heads."""
-    from ffmem.studies.kobayashi2020 import experiments
-
     model = load_model(tiny_folder(variant))
     texts: list[list[int]] = []
-    own = experiments._Gathered.read
-    monkeypatch.setattr(experiments._Gathered, "read", lambda self, n, ids: (texts.append(ids), own(self, n, ids))[1])
+    own = statistics.Statistics.read
+    monkeypatch.setattr(statistics.Statistics, "read", lambda self, n, ids: (texts.append(ids), own(self, n, ids))[1])
     # until every text with a point or comma is the text of its tokens: some are cut within a word
     for seed in range(10):
         texts.clear()
@@ -89,49 +88,8 @@ def _slow_shares(model: Transformer, texts: list[list[int]]) -> tuple[list[float
 
 def test_the_same_input_gives_the_same_numbers(tiny_folder: Callable[[str], Path], corpus: Path) -> None:
     first, again = (found_in("gpt2", tiny_folder, corpus) for _ in range(2))
-    assert json.dumps(first.to_json()) == json.dumps(again.to_json())
+    assert json.dumps(asdict(first)) == json.dumps(asdict(again))
     other = reproduce_attention(
         load_model(tiny_folder("gpt2")), open_corpus(str(corpus)), AttentionOptions(12, 24, 3000, seed=1)
     )
     assert other.variation != first.variation
-
-
-def test_frequency_ranks_count_the_corpus() -> None:
-    from ffmem.studies.kobayashi2020.experiments import _frequency_ranks
-
-    assert _frequency_ranks(np.array([5, 0, 9, 5, 0])).tolist() == [2, 4, 1, 3, 4]
-
-
-def test_the_command_writes_a_page(tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path) -> None:
-    small = ("--texts", 6, "--length", 16, "--count-tokens", 2000)
-    shown, told = ffmem("reproduce-attention", tiny_folder("bert"), corpus, "--out", tmp_path / "a", *small)
-    assert "Spearman of weight and ‖f(x)‖, [SEP]" in shown and "~ -0.69" in shown and "texts:" in told
-    page = (tmp_path / "a" / "report.html").read_text()
-    assert "Attention is not only a weight" in page and "http" not in page.split("<script>")[0].replace("https://", "")
-    names = {"variation", "weight-shares", "norm-shares", "transformed-norms", "correlations", "mixing"}
-    assert {path.stem for path in (tmp_path / "a" / "figures").iterdir()} == names
-    kept = json.loads((tmp_path / "a" / "results.json").read_text())
-    assert kept["categories"] == ["[CLS]", "[SEP]", POINTS, OTHER]
-    again, _ = ffmem(
-        "reproduce-attention", tiny_folder("bert"), corpus, "--out", tmp_path / "b", *small, "--quiet", "--json"
-    )
-    assert json.loads(again)["variation"] == kept["variation"]
-
-
-@pytest.mark.parametrize(
-    ("text", "arguments", "told"),
-    [
-        ("some words here", (), "Expected two texts or more"),
-        ("words " * 500, ("--length", 3), "--length is 3"),
-        ("words " * 500, ("--texts", 1), "--texts is 1"),
-        ("words " * 500, ("--bos", "yes"), "no BOS token"),
-    ],
-)
-def test_what_a_user_can_mend(
-    text: str, arguments: tuple[object, ...], told: str, tiny_folder: Callable[[str], Path], tmp_path: Path
-) -> None:
-    (tmp_path / "t.txt").write_text(text)
-    _, wrong = ffmem(
-        "reproduce-attention", tiny_folder("bert"), tmp_path / "t.txt", "--out", tmp_path / "o", *arguments, expect=2
-    )
-    assert told in wrong
