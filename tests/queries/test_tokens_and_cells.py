@@ -11,6 +11,7 @@ import pytest
 import ffmem
 from ffmem import Cell, Index, IndexOptions, InputError, StoreError
 from ffmem.index.verify import load_indexed_model
+from ffmem.json_values import json_text, to_json
 from ffmem.queries import diff, find, promotes, similar
 from ffmem.queries.names import places, token_id
 from ffmem.queries.overlap import rank_biased_overlap
@@ -354,7 +355,7 @@ def test_answers_are_json_and_show_themselves(family: str, index_of: Callable[[s
         (queries.diff(index, index), render.diff),
     ]
     for answer, to_text in answers:
-        assert json.loads(json.dumps(answer.to_json(), allow_nan=False)) == answer.to_json()
+        assert json.loads(json_text(answer)) == to_json(answer)
         assert "<table>" in answer._repr_html_() and len(to_text(answer).splitlines()) > 2  # type: ignore[operator]
 
 

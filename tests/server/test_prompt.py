@@ -15,6 +15,7 @@ from ffmem import Index
 from ffmem.analyses.explain import explain
 from ffmem.analyses.intervene import intervene, parse_change
 from ffmem.analyses.lens import lens
+from ffmem.json_values import to_json
 from ffmem.server.app import make_app
 from ffmem.server.explorer import Explorer
 from ffmem.server.limits import MAX_PROMPT, MAX_WAITING
@@ -39,7 +40,7 @@ def test_it_says_what_the_analyses_say(
     }
     told = client.get("/prompt.json", params=asked).json()
     assert told["problems"] == {}
-    assert told["lens"] == lens(model, TEXT, target="s", index=index).to_json() | {
+    assert told["lens"] == to_json(lens(model, TEXT, target="s", index=index)) | {
         "tokens": told["lens"]["tokens"], "layers": ["L0", "L1", "L2"], "boxes": told["lens"]["boxes"],
     }  # fmt: skip
     explained = explain(model, TEXT, target="s", against="e", index=index)
@@ -48,7 +49,7 @@ def test_it_says_what_the_analyses_say(
         str(one.cell.cell) for one in explained.cells
     ]
     changes = [parse_change(model, one) for one in asked["change"]]
-    assert told["intervention"] == intervene(model, TEXT, changes, n_new=3).to_json() | {
+    assert told["intervention"] == to_json(intervene(model, TEXT, changes, n_new=3)) | {
         "changes": ["L1.3*0", "L0.2=5"], "candidates": told["intervention"]["candidates"],
     }  # fmt: skip
     assert told["writers"][0]["cell"].startswith("L1.") and told["state"]["at"] == 2

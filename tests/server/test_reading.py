@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 import ffmem
 from ffmem import Index
+from ffmem.json_values import to_json
 from ffmem.server.app import make_app
 from ffmem.server.explorer import open_explorer
 from tests.conftest import IN_PROCESS, write_corpus
@@ -70,7 +71,7 @@ def test_shades_of_text_in_many_scripts_lose_no_character(tmp_path: Path, tiny_f
 def test_near_cells_are_those_of_the_query(client: TestClient, index_of: Callable[[str], Index]) -> None:
     from ffmem.queries import similar
 
-    expected = similar(index_of("gpt2"), "L1.3", by="triggers", limit=5).to_json()["rows"]
+    expected = to_json(similar(index_of("gpt2"), "L1.3", by="triggers", limit=5))["rows"]
     assert client.get("/cells/L1.3/similar.json", params={"limit": 5}).json()["rows"] == expected
     assert client.get("/cells/L1.3/similar.json", params={"by": "value", "limit": 5}).status_code == 200
     assert client.get("/cells/L1.3/similar.json", params={"by": "gate-key"}).status_code == 400
@@ -115,7 +116,7 @@ def test_two_indexes_side_by_side(
     index = index_of("gpt2")
     explorer = open_explorer(index.folder, others=[tmp_path / "other"], with_model=False)
     client = TestClient(make_app(explorer), base_url="http://localhost")
-    expected = diff(index, other, limit=5).to_json()
+    expected = to_json(diff(index, other, limit=5))
     told = client.get("/diff.json", params={"limit": 5}).json()
     assert told["rows"] == expected["rows"] and told["with"] == "other"
     first = expected["rows"][0]["cell"]

@@ -1,8 +1,7 @@
 """Which cells does a text activate most, token by token, and where does an index know them from?"""
 
-import html
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -14,6 +13,8 @@ from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.index.certificate import adopt_proof
 from ffmem.index.identity import longest_input
+from ffmem.json_values import JsonObject, fields_to_json
+from ffmem.markup import Markup, each
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos, IndexOptions
 from ffmem.store.arrays import NO_TOKEN
@@ -63,38 +64,26 @@ class Activation:
     by: Strength
     tokens: tuple[ActiveToken, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {
-            "text": self.text,
-            "by": self.by,
-            "tokens": [
-                {
-                    "token": one.token,
-                    "position": one.position,
-                    "cells": [
-                        found.__dict__
-                        | {"cell": str(found.cell), "trigger": _joined(found), "promoted": list(found.promoted)}
-                        for found in one.cells
-                    ],
-                }
-                for one in self.tokens
-            ],
-        }
+    def to_json(self) -> JsonObject:
+        """The fields, but each trigger in one piece."""
+        plain = fields_to_json(self)
+        for token, shown in zip(self.tokens, plain["tokens"], strict=True):
+            for cell, values in zip(token.cells, shown["cells"], strict=True):
+                values["trigger"] = _joined(cell)
+        return plain
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        rows = "".join(
-            f"<tr><td>{html.escape(one.token)}</td><td>{found.cell}</td><td>{found.coefficient:.4g}</td>"
-            f"<td>{found.norm:.4g}</td><td style='text-align:left'>{html.escape(_joined(found) or '')}</td>"
-            f"<td style='text-align:left'>{html.escape(' '.join(found.promoted))}</td></tr>"
-            for one in self.tokens
-            for found in one.cells
+        rows = (
+            (token.token, cell.cell, cell.coefficient, cell.norm, _joined(cell) or "", " ".join(cell.promoted))
+            for token in self.tokens
+            for cell in token.cells
         )
-        head = "".join(
-            f"<th>{name}</th>" for name in ("token", "cell", "coefficient", "norm", "trigger in the index", "promotes")
+        line = "<tr><td>{}</td><td>{}</td><td>{:.4g}</td><td>{:.4g}</td>" + 2 * "<td style='text-align:left'>{}</td>"
+        names = ("token", "cell", "coefficient", "norm", "trigger in the index", "promotes")
+        return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(
+            each("<th>{}</th>", ([name] for name in names)), each(f"{line}</tr>", rows)
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def activate(

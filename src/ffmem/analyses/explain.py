@@ -1,6 +1,6 @@
 """One prediction as an exact sum: what the embedding, attention, every cell and every bias added to a score."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -82,12 +82,6 @@ class Explanation:
     """Of the sum of all parts against the score, and of the score, after any soft cap, against the model's own: the larger."""
     cells: tuple[CellShare, ...]
     """Those with the largest shares, of either sign."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {
-            "cells": [asdict(one) | {"cell": asdict(one.cell) | {"cell": str(one.cell.cell)}} for one in self.cells]
-        }
 
 
 def explain(

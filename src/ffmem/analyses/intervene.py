@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -64,10 +64,6 @@ class Intervention:
     """What the model writes on, taking the most probable token each time."""
     continued_changed: str
     """The same with the changes."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
 
 
 def parse_change(model: Transformer, text: str) -> Change:

@@ -1,6 +1,6 @@
 """What each layer would predict, token by token: the stream after every layer, read as the model reads its last state."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -47,10 +47,6 @@ class Lens:
     target: str | None
     projection: str
     """How states were read."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
 
 
 def lens(

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ffmem.annotations.batches import Batch, annotations_folder, save_batch
 from ffmem.annotations.protocol import ADJUDICATED, CellAnnotation, Pattern, check_name
@@ -27,10 +27,6 @@ class Invalid:
     n_triggers: int
     """That carry it, whatever their sentences."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"cell": str(self.cell)}
-
 
 @dataclass(frozen=True)
 class Imported:
@@ -43,10 +39,6 @@ class Imported:
     """Cells of the sheet that were not annotated."""
     done: Literal["stored", "replaced", "unchanged"]
     invalid: tuple[Invalid, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"invalid": [one.to_json() for one in self.invalid]}
 
 
 def write_sheets(index: Index, batch: Batch, annotators: Sequence[str], out: Path) -> list[Path]:

@@ -1,8 +1,7 @@
 """Labels of triggers by layer: Geva et al. 2021, Figure 2."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,10 +41,6 @@ class Summary:
     all_layers: LayerSummary
     invalid: tuple[Invalid, ...]
     """Patterns that count for nothing here."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"invalid": [one.to_json() for one in self.invalid]}
 
 
 def summarize(index: Index, annotations: Sequence[CellAnnotation], *, annotator: str | None = None) -> Summary:

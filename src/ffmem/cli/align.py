@@ -106,4 +106,4 @@ def align(
         )
     if out is not None:
         write_study(Path(out), study, links)
-    show(study.to_json() if json else render.alignment(study))
+    show(study if json else render.alignment(study))

@@ -57,7 +57,7 @@ def search(
     found = queries.search(
         ffmem.open_index(folder), text, syntax=syntax, with_cells=cells, limit=limit, time_limit_s=time_limit
     )
-    show(found.to_json() if json else render.search(found))
+    show(found if json else render.search(found))
 
 
 @app.command
@@ -96,7 +96,7 @@ def promotes(
     index = ffmem.open_index(folder)
     loaded = load_of_index(index, model, threads, trust_remote_code)
     found = queries.promotes(index, token, suppressed=suppressed, layer=layer, limit=limit, model=loaded)
-    show(found.to_json() if json else render.promoting(found))
+    show(found if json else render.promoting(found))
 
 
 @app.command
@@ -163,7 +163,7 @@ def find(
         n_triggers=triggers,
         time_limit_s=time_limit,
     )
-    show(found.to_json() if json else render.found(found))
+    show(found if json else render.found(found))
 
 
 @app.command
@@ -200,7 +200,7 @@ def similar(
     found = queries.similar(
         index, cell_id, by=by, limit=limit, model=load_of_index(index, model, threads, trust_remote_code)
     )
-    show(found.to_json() if json else render.similar(found))
+    show(found if json else render.similar(found))
 
 
 @app.command
@@ -232,4 +232,4 @@ def diff(
         Print one JSON document.
     """
     found = queries.diff(ffmem.open_index(left), ffmem.open_index(right), by=by, layer=layer, limit=limit)
-    show(found.to_json() if json else render.diff(found))
+    show(found if json else render.diff(found))

@@ -9,6 +9,7 @@ from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.cli.app import FLAT, Count, Json, app, show
 from ffmem.cli.options import ModelName, ModelOptions
 from ffmem.errors import InputError
+from ffmem.json_values import to_json
 
 
 @app.command
@@ -64,7 +65,7 @@ def attention(
     )
     if html is not None:
         found.write_html(html)
-    show(found.to_json() if json else render.attention(found, at, layer, head, html))
+    show(found if json else render.attention(found, at, layer, head, html))
 
 
 @app.command
@@ -102,8 +103,6 @@ def patch(
     json
         Print one JSON document.
     """
-    from dataclasses import asdict
-
     from ffmem.analyses.attention.patches import patch_attention, patch_sweep
 
     _one_of("by", by, ("uniform", "norms"))
@@ -111,11 +110,11 @@ def patch(
     named: dict[str, Any] = {"patch": by, "target": target, "at": at}
     if heads:
         effect = patch_attention(loaded, text, heads, **named)
-        show(asdict(effect) if json else render.patch_effect(effect))
+        show(effect if json else render.patch_effect(effect))
         return
     with render.steps(quiet) as listen:
         sweep = patch_sweep(loaded, text, on_layer=lambda done, n: listen("sub-layers", done, n), **named)
-    show(sweep.to_json() if json else render.patch_sweep(sweep, limit))
+    show(sweep if json else render.patch_sweep(sweep, limit))
 
 
 @app.command(name="map")
@@ -170,7 +169,7 @@ def map_(
         limit=limit,
         bias=bias,  # type: ignore[arg-type]
     )
-    show(found.to_json() if json else render.one_map(found))
+    show(found if json else render.one_map(found))
 
 
 @app.command
@@ -219,7 +218,7 @@ def reproduce_attention(
         found = run(loaded, opened, study, listen)
     page = write_attention_report(found, out)
     if json:
-        show(found.to_json() | {"page": str(page)})
+        show(to_json(found) | {"page": str(page)})
     else:
         show(render.attention_study(list(headlines(found)), list(shapes(found)), page))
 

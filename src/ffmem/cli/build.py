@@ -66,7 +66,7 @@ def index(
         found = plan_index(
             model, corpora, out, options=options, run=run, field=field, encoding=encoding, revision=revision
         )
-        show(found.to_json() if json else render.plan(found))
+        show(found if json else render.plan(found))
         return
     from ffmem.index.build import build_index
 

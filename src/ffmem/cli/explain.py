@@ -44,7 +44,7 @@ def explain(
     opened = None if index is None else ffmem.open_index(index)
     loaded = options.load(model)
     found = take_apart(loaded, text, target=target, against=against, index=opened, limit=limit)
-    show(found.to_json() if json else render.explanation(found))
+    show(found if json else render.explanation(found))
 
 
 @app.command
@@ -92,4 +92,4 @@ def intervene(
     loaded = options.load(model)
     changes = [parse_change(loaded, one) for one in (change, *more)]
     found = run(loaded, text, changes, where=where, n_new=new, limit=limit)  # type: ignore[arg-type]
-    show(found.to_json() if json else render.intervention(found))
+    show(found if json else render.intervention(found))

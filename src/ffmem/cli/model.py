@@ -50,4 +50,4 @@ def activate(
     opened = None if index is None else ffmem.open_index(index)
     loaded = options.load(model)
     found = find(loaded, text, index=opened, by=by, layer=layer, limit=limit)  # type: ignore[arg-type]
-    show(found.to_json() if json else render.activation(found))
+    show(found if json else render.activation(found))

@@ -43,7 +43,7 @@ def cell(folder: str, cell_id: str, /, *, json: Json = False, triggers: Count = 
         How many triggers of each sign to show.
     """
     found = queries.cell(ffmem.open_index(folder), cell_id)
-    show(found.to_json() if json else render.cell(found, triggers))
+    show(found if json else render.cell(found, triggers))
 
 
 @app.command
@@ -66,7 +66,7 @@ def cells(
         Print one JSON document.
     """
     rows = queries.cells(ffmem.open_index(folder), layer=layer, sort=sort, limit=limit)
-    show(rows.to_json() if json else render.cells(rows))
+    show(rows if json else render.cells(rows))
 
 
 @app.command
@@ -115,6 +115,6 @@ def verify(
         trust_remote_code=trust_remote_code,
         progress=say,
     )
-    show(found.to_json() if json else render.verification(found))
+    show(found if json else render.verification(found))
     if found.problems:
         sys.exit(1)

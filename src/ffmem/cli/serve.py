@@ -121,4 +121,4 @@ def site(
 
     found = write_site(folder, out, options=SiteOptions(triggers, not no_text), workers=workers, progress=progress)
     told = f"{found.folder}: {found.n_pages:,} pages, {found.n_bytes / 1e6:,.0f} MB. Open {found.folder / 'index.html'}"
-    show(found.to_json() if json else told)
+    show(found if json else told)

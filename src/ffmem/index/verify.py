@@ -53,10 +53,6 @@ class Verification:
     problems: tuple[str, ...]
     """What is wrong, a sentence each; empty for a sound index."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"problems": list(self.problems)}
-
 
 def verify_index(
     index: Index,

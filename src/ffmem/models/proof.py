@@ -9,8 +9,7 @@ right even alone is refused.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -65,10 +64,6 @@ class Proof:
     in the longest input and in a short one."""
     notes: tuple[str, ...] = ()
     """What a user should know of it, a sentence each."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"lengths": list(self.lengths), "notes": list(self.notes)}
 
 
 def prove_on_samples(model: Transformer, bos: Bos = "auto") -> Proof:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
@@ -29,10 +29,6 @@ class Exported:
     n_rows: dict[str, int]
     """Rows of each table."""
     n_bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"folder": str(self.folder)}
 
 
 def export(index: Index, out: str | Path, *, progress: Callable[[str], None] | None = None) -> Exported:

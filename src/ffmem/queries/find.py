@@ -9,7 +9,7 @@ import numpy as np
 from ffmem.cell import Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.notebook import captioned
+from ffmem.markup import captioned
 from ffmem.queries.inverted import triggers_within
 from ffmem.queries.names import places, token_id
 from ffmem.queries.search import TIME_LIMIT_S, matching_sentences
@@ -36,10 +36,6 @@ class FoundCell:
     triggers: tuple[Trigger, ...]
     """The first of them."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"cell": str(self.cell), "triggers": [one.to_json() for one in self.triggers]}
-
 
 @dataclass(frozen=True)
 class Found:
@@ -50,10 +46,6 @@ class Found:
     """Cells that do, those beyond the limit included; both signs of a gated cell count."""
     note: str
     """What was left out, and how to get it; empty if nothing was."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"rows": [row.to_json() for row in self.rows]}
 
     def _repr_html_(self) -> str:
         """For notebooks."""

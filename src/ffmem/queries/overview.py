@@ -1,11 +1,10 @@
 """The model as layers: how active its cells are, how many are dead, how far keys and values agree."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ffmem.notebook import Table
+from ffmem.markup import Table
 from ffmem.store.arrays import NO_TOKEN
 from ffmem.store.reader import Index
 
@@ -29,10 +28,6 @@ class LayerRow:
     """Cells that this is a share of."""
     largest: float
     """Largest |coefficient| of the layer."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"active_quantiles": list(self.active_quantiles)}
 
 
 def overview(index: Index) -> Table[LayerRow]:

@@ -1,8 +1,7 @@
 """A cell's stored triggers in a few numbers: how alike they are, and how far the value agrees with what follows them."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ffmem.cell import Cell, Trigger
 from ffmem.store.reader import Index
@@ -32,10 +31,6 @@ class SignProfile:
     """The most frequent of them, with how often."""
     n_documents: int
     """Different documents that the triggers come from."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"firing_tokens": [list(pair) for pair in self.firing_tokens]}
 
 
 def profile(index: Index, cell: Cell) -> tuple[SignProfile, ...]:

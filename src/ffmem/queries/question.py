@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ffmem.errors import InputError
 from ffmem.ids import CellId
@@ -54,11 +53,6 @@ class Question:
     def empty(self) -> bool:
         """Whether nothing is asked."""
         return replace(self, layer=None, exact=frozenset()) == Question(None, "", "")
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        cell = None if self.cell is None else str(self.cell)
-        return self.__dict__ | {"cell": cell, "exact": sorted(self.exact)}
 
 
 def parse_question(index: Index, text: str) -> Question:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.notebook import captioned
+from ffmem.markup import captioned
 from ffmem.queries.inverted import triggers_within
 from ffmem.queries.overlap import rank_weights
 from ffmem.store.arrays import NO_TOKEN
@@ -34,10 +34,6 @@ class SimilarCell:
     promoted: tuple[str, ...]
     """Its three most promoted tokens."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"cell": str(self.cell), "promoted": list(self.promoted)}
-
 
 @dataclass(frozen=True)
 class Similar:
@@ -46,10 +42,6 @@ class Similar:
     cell: CellId
     by: Likeness
     rows: tuple[SimilarCell, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {"cell": str(self.cell), "by": self.by, "rows": [row.to_json() for row in self.rows]}
 
     def _repr_html_(self) -> str:
         """For notebooks."""

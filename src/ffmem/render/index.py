@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ffmem.json_values import JsonObject
 from ffmem.queries import Highlight
 from ffmem.render.cells import trigger_line
 from ffmem.render.terminal import one_line, tokens, width
@@ -71,12 +72,12 @@ def _speed(index: Index) -> str:
     return f"nothing was left to read in this run; {before}"
 
 
-def _lines(counts: dict[str, Any]) -> str:
+def _lines(counts: JsonObject) -> str:
     n = counts.get("n_lines", 0)  # of older indexes nobody knows
     return f"; read from {n:,} {'line' if n == 1 else 'lines'}" if n else ""
 
 
-def _notes(manifest: dict[str, Any]) -> Iterator[str]:
+def _notes(manifest: JsonObject) -> Iterator[str]:
     counts, excluded = manifest["counts"], manifest.get("excluded_shards", ())
     if excluded:
         ranges = ", ".join(f"{one['first_sentence']} to {one['end_sentence'] - 1}" for one in excluded[:5])
@@ -100,7 +101,7 @@ def _notes(manifest: dict[str, Any]) -> Iterator[str]:
         yield f"the corpus was read up to --{counts['stopped_by'].replace('_', '-')}"
 
 
-def info(found: dict[str, Any]) -> str:
+def info(found: JsonObject) -> str:
     """`ffmem info`."""
     identity, model, counts = found["identity"], found["model"], found["counts"]
     errors = found["certificate"]["errors"]
@@ -126,7 +127,7 @@ def info(found: dict[str, Any]) -> str:
     return "\n".join(map(one_line, lines))  # names, too, come from elsewhere
 
 
-def _proof(certificate: dict[str, Any]) -> str:
+def _proof(certificate: JsonObject) -> str:
     """How the model was held to its own plain call."""
     proof = certificate.get("proof")
     if proof is None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ffmem.errors import FfmemError, InputError
 from ffmem.server.limits import MAX_WAITING
@@ -35,10 +35,6 @@ class RoomState:
     name: str
     why: str
     """Why not; empty when ready."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return dict(self.__dict__)
 
 
 class ModelRoom:

@@ -4,16 +4,14 @@ import csv
 import hashlib
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from ffmem.errors import InputError, StoreError
-from ffmem.ids import CellId
+from ffmem.json_values import to_json
 from ffmem.store.files import atomic_write, map_arrays, parse_json, write_json
 from ffmem.store.reader import Index
 from ffmem.version import __version__
@@ -67,7 +65,7 @@ class Results:
 
     def save(self, name: str, result: Any) -> None:
         """Keep a result: dataclasses, lists, dictionaries, numbers."""
-        write_json(self.folder / f"{name}.json", {"key": self.key, "experiment": name, "result": plain(result)})
+        write_json(self.folder / f"{name}.json", {"key": self.key, "experiment": name, "result": to_json(result)})
 
     def load_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Arrays, memory-mapped."""
@@ -133,21 +131,6 @@ def open_results(folder: str | Path) -> Results:
             "Expected a file as `ffmem reproduce` wrote it",
             "Run `ffmem reproduce` again: it writes it anew",
         ) from error
-
-
-def plain(value: Any) -> Any:
-    """As JSON has it: NaN and infinity become None."""
-    if is_dataclass(value) and not isinstance(value, type | CellId):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, dict):
-        return {str(name): plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return str(value) if isinstance(value, CellId) else value
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ffmem.analyses.alignment.link_forms import WrittenLink, WrittenLinks, WrittenPair, parse_links
 from ffmem.analyses.alignment.pairs import Pair, read_lines
@@ -40,10 +39,6 @@ class LeftOut:
     first_line: int
     """Where the first of them stands."""
     first_link: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return dict(self.__dict__)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ integrated gradients from 0 at the activation come to exactly that where the act
 is held as it is, and the shares are those of the up branch.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -22,6 +22,7 @@ from ffmem.analyses.attention.split import Bias, split_values
 from ffmem.analyses.explain import check_sum
 from ffmem.analyses.one_token import one_token
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject, fields_to_json
 from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.frozen_norm import FrozenNorm
 from ffmem.models.tracing import trace
@@ -126,13 +127,9 @@ class OneMap:
             for j in range(len(self.tokens))
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        found = asdict(self)
-        for layer, own in zip(found["layers"], self.layers, strict=True):
-            for memory, fired in zip(layer["memories"], own.memories, strict=True):
-                memory["cell"]["cell"] = str(fired.cell.cell)
-        return found | {"by_token": self.by_token()}
+    def to_json(self) -> JsonObject:
+        """The fields, and each token's share, which is computed from them."""
+        return fields_to_json(self) | {"by_token": self.by_token()}
 
 
 def one_map(

@@ -6,8 +6,8 @@ The patches are the Transformer's form of the tests of Wiegreffe and Pinter, "At
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -61,10 +61,6 @@ class PatchSweep:
     probability: float
     layers: tuple[PatchEffect, ...]
     heads: tuple[PatchEffect, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
 
 
 def patch_attention(

@@ -17,6 +17,7 @@ from ffmem.annotations.rows import EXPORT, to_csv, to_json
 from ffmem.annotations.sheets import export_rows
 from ffmem.annotations.store import load
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 from ffmem.queries.names import places
 from ffmem.server.answers import Missing, as_json, explorer_of, page
 from ffmem.server.limits import MAX_BATCH, MAX_FIELDS
@@ -41,7 +42,7 @@ Number = Annotated[int, Path(ge=1, le=10**6, description="Number of a cell in th
 @router.get("/annotate.json")
 def annotations_json(request: Request) -> Response:
     """Batches with their progress, agreement between annotators, labels by layer."""
-    return as_json(annotations_view(explorer_of(request)).to_json())
+    return as_json(annotations_view(explorer_of(request)))
 
 
 @router.get("/annotate", include_in_schema=False)
@@ -117,7 +118,7 @@ def begin(
 @router.get("/annotate/{batch}/{annotator}/{number}.json")
 def work_json(request: Request, batch: Batch, annotator: Annotator, number: Number) -> Response:
     """One cell of a batch under its number, and what the annotator has said about it."""
-    return as_json(_work(request, batch, annotator, number).to_json())
+    return as_json(_work(request, batch, annotator, number))
 
 
 @router.get("/annotate/{batch}/{annotator}/{number}", include_in_schema=False)
@@ -132,7 +133,7 @@ def save_json(
     batch: Batch,
     annotator: Annotator,
     number: Number,
-    body: Annotated[dict[str, Any], Body(description="revision, patterns, marks, done")],
+    body: Annotated[JsonObject, Body(description="revision, patterns, marks, done")],
 ) -> Response:
     """Keep what an annotator says; 409 with the newer state if another tab was first."""
     try:
@@ -147,7 +148,7 @@ def undo_json(
     batch: Batch,
     annotator: Annotator,
     number: Number,
-    body: Annotated[dict[str, Any], Body(description="revision")],
+    body: Annotated[JsonObject, Body(description="revision")],
 ) -> Response:
     """Take the last change back."""
     return _step(request, batch, annotator, number, body, "undo")
@@ -159,7 +160,7 @@ def redo_json(
     batch: Batch,
     annotator: Annotator,
     number: Number,
-    body: Annotated[dict[str, Any], Body(description="revision")],
+    body: Annotated[JsonObject, Body(description="revision")],
 ) -> Response:
     """Make the change again that was taken back last."""
     return _step(request, batch, annotator, number, body, "redo")
@@ -191,7 +192,7 @@ async def save_form(request: Request, batch: Batch, annotator: Annotator, number
     return RedirectResponse(f"/annotate/{batch}/{annotator}/{going}", 303)
 
 
-def _both(request: Request, batch: str, annotator: str, number: int, body: dict[str, Any], current: Saved) -> Response:
+def _both(request: Request, batch: str, annotator: str, number: int, body: JsonObject, current: Saved) -> Response:
     """The page with what was sent, and what somebody else has saved; to send it once more is to decide."""
     view = _work(request, batch, annotator, number)
     mine = Saved(current.revision, draft_of(body, len(view.triggers)), False)
@@ -212,7 +213,7 @@ def _batch(request: Request, batch: str, annotator: str, number: int) -> batches
         raise Missing from error
 
 
-def _save(request: Request, batch: str, annotator: str, number: int, body: dict[str, Any]) -> dict[str, Any]:
+def _save(request: Request, batch: str, annotator: str, number: int, body: JsonObject) -> JsonObject:
     explorer = explorer_of(request)
     check_writable(explorer)
     found = _batch(request, batch, annotator, number)
@@ -222,7 +223,7 @@ def _save(request: Request, batch: str, annotator: str, number: int, body: dict[
 
 
 def _step(
-    request: Request, batch: str, annotator: str, number: int, body: dict[str, Any], how: Literal["undo", "redo"]
+    request: Request, batch: str, annotator: str, number: int, body: JsonObject, how: Literal["undo", "redo"]
 ) -> Response:
     explorer = explorer_of(request)
     check_writable(explorer)
@@ -235,7 +236,7 @@ def _step(
     return as_json(saved_json(saved, invalid_of(found, number, saved.draft)))
 
 
-def _revision(body: dict[str, Any]) -> int:
+def _revision(body: JsonObject) -> int:
     try:
         return int(body["revision"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:

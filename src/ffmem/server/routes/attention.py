@@ -47,7 +47,7 @@ def _map_state(
 @router.get("/attention.json")
 async def attention_json(request: Request, state: Annotated[AttentionState, Depends(_attention_state)]) -> Response:
     """Weights and norms of one layer over a text, what each layer looks at most, and what patching heads does."""
-    return as_json((await _attention(request, _with_text(state))).to_json())
+    return as_json(await _attention(request, _with_text(state)))
 
 
 @router.get("/attention", include_in_schema=False)
@@ -64,7 +64,7 @@ async def attention_page(request: Request, state: Annotated[AttentionState, Depe
 @router.get("/map.json")
 async def map_json(request: Request, state: Annotated[MapState, Depends(_map_state)]) -> Response:
     """What every token and every cell added to one position, in one unit, and which token fired which cell."""
-    return as_json((await _map(request, _with_text(state))).to_json())
+    return as_json(await _map(request, _with_text(state)))
 
 
 @router.get("/map", include_in_schema=False)

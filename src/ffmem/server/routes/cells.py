@@ -1,6 +1,6 @@
 """Cells: a table of them, and each by itself."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from starlette.concurrency import run_in_threadpool
@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from ffmem.errors import InputError
 from ffmem.ids import CellId
+from ffmem.json_values import JsonObject
 from ffmem.queries.similar import Likeness
 from ffmem.queries.table import SortKey
 from ffmem.server.answers import Missing, as_json, explorer_of, page
@@ -33,7 +34,7 @@ def _cells(request: Request, layer: str | None, sort: SortKey, limit: int) -> Ce
 @router.get("/cells.json")
 def cells_json(request: Request, layer: Layer = None, sort: SortKey = "max", limit: Limit = 50) -> Response:
     """A table of cells by a statistic."""
-    return as_json(_cells(request, layer, sort, limit).to_json())
+    return as_json(_cells(request, layer, sort, limit))
 
 
 @router.get("/cells", include_in_schema=False)
@@ -45,7 +46,7 @@ def cells_page(request: Request, layer: Layer = None, sort: SortKey = "max", lim
 @router.get("/cells/{cell_id}/similar.json")
 async def similar_json(request: Request, cell_id: CellName, by: Likeness = "triggers", limit: Limit = 20) -> Response:
     """The cells nearest to a cell."""
-    return as_json((await _similar(request, cell_id, by, limit)).to_json())
+    return as_json(await _similar(request, cell_id, by, limit))
 
 
 @router.get("/cells/{cell_id}/similar", include_in_schema=False)
@@ -64,7 +65,7 @@ async def _similar(request: Request, cell_id: str, by: Likeness, limit: int) -> 
 @router.get("/cells/{cell_id}/shades.json")
 async def shades_json(request: Request, cell_id: CellName, triggers: Triggers = 25) -> Response:
     """The coefficient of a cell at every token of its triggers, computed by the model."""
-    return as_json({"triggers": [one.to_json() for one in await _shades(request, cell_id, triggers)]})
+    return as_json({"triggers": await _shades(request, cell_id, triggers)})
 
 
 @router.get("/cells/{cell_id}/shades", include_in_schema=False)
@@ -97,7 +98,7 @@ def _cell(request: Request, cell_id: str, triggers: int) -> CellView:
 @router.get("/cells/{cell_id}.json")
 def cell_json(request: Request, cell_id: CellName, triggers: Triggers = 50) -> Response:
     """Everything that is known about one cell."""
-    return as_json(_cell(request, cell_id, triggers).to_json())
+    return as_json(_cell(request, cell_id, triggers))
 
 
 @router.get("/cells/{cell_id}", include_in_schema=False)
@@ -108,5 +109,5 @@ def cell_page(request: Request, cell_id: CellName, triggers: Triggers = 25) -> R
     )
 
 
-def _near(request: Request) -> dict[str, Any]:
+def _near(request: Request) -> JsonObject:
     return {"choices": choices_of(explorer_of(request)), "titles": TITLES}

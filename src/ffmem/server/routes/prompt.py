@@ -39,7 +39,7 @@ async def prompt_json(request: Request, state: State) -> Response:
     """Predictions layer by layer, the cells behind them, the exact sum behind a score, and what changes do."""
     if not state.text:
         raise InputError("there is no text", "Expected one", "Add ?text=...")
-    return as_json((await _answer(request, state)).to_json())
+    return as_json(await _answer(request, state))
 
 
 @router.get("/prompt", include_in_schema=False)

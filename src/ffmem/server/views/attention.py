@@ -1,10 +1,11 @@
 """Attention of a text by weights and norms, and the one map of attention and memories at one of its tokens."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffmem.errors import FfmemError, InputError
+from ffmem.json_values import JsonObject, fields_to_json
 from ffmem.server.limits import MAX_ATTENTION_TOKENS
 from ffmem.store.reader import Index
 
@@ -33,7 +34,7 @@ class AttentionState:
     """Heads that are patched together."""
     by: str = "uniform"
 
-    def query(self, **changed: Any) -> dict[str, Any]:
+    def query(self, **changed: Any) -> JsonObject:
         """As the parameters of an address, with some fields changed; what is as ever is left out."""
         other = replace(self, **changed)
         return {name: value for name, value in other.__dict__.items() if value != getattr(AttentionState(), name)}
@@ -65,16 +66,9 @@ class AttentionView:
     """Each head of the layer shown, patched by itself."""
     effect: "PatchEffect | None" = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        return {
-            "state": asdict(self.state),
-            "problems": dict(self.problems),
-            "layers": [asdict(one) for one in self.layers],
-            "shown": self.shown and self.shown.to_json(),
-            "sweep": self.sweep and self.sweep.to_json(),
-            "effect": self.effect and asdict(self.effect),
-        }
+        return fields_to_json(self, "decodes") | {"problems": dict(self.problems)}
 
 
 def attention_view(model: "Transformer", index: Index, state: AttentionState) -> AttentionView:
@@ -157,7 +151,7 @@ class MapState:
     layer: str = ""
     """The layer that is shown in full; empty: the one that adds most to the score."""
 
-    def query(self, **changed: Any) -> dict[str, Any]:
+    def query(self, **changed: Any) -> JsonObject:
         """As the parameters of an address, with some fields changed; what is as ever is left out."""
         other = replace(self, **changed)
         return {name: value for name, value in other.__dict__.items() if value != getattr(MapState(), name)}
@@ -196,13 +190,13 @@ class MapView:
         """Of those, in size."""
         return max((abs(part) for parts in self.by_token for part in parts), default=1.0) or 1.0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
         return {
-            "state": asdict(self.state),
+            "state": self.state,
             "problems": dict(self.problems),
-            "tokens": list(self.tokens),
-            "map": self.found and self.found.to_json(),
+            "tokens": self.tokens,
+            "map": self.found,
             "shown": self.shown and self.shown.layer,
         }
 

@@ -1,13 +1,13 @@
 """One cell."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ffmem.annotations.batches import index_id
 from ffmem.cell import Cell, Trigger
 from ffmem.ids import CellId
+from ffmem.json_values import JsonObject, fields_to_json
 from ffmem.queries.profile import SignProfile, profile
 from ffmem.server.explorer import Explorer
 from ffmem.store.arrays import NO_TOKEN
@@ -47,15 +47,9 @@ class CellView:
         """The first of one sign."""
         return tuple(one for one in self.cell.triggers if one.sign == sign and one.rank < n)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        return self.cell.to_json() | {
-            "profiles": [one.to_json() for one in self.profiles],
-            "patterns": None if self.patterns is None else [one.to_json() for one in self.patterns],
-            "previous": None if self.previous is None else str(self.previous),
-            "next": None if self.next is None else str(self.next),
-            "citation": self.citation,
-        }
+        return self.cell.to_json() | fields_to_json(self, "cell", "histograms")
 
 
 def cell_view(explorer: Explorer, cell: CellId, n_triggers: int, whole: bool = True) -> CellView:

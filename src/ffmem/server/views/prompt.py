@@ -1,10 +1,11 @@
 """A prompt: what each layer predicts, which cells write it, the exact sum behind a score, and what changing cells does."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffmem.errors import FfmemError
+from ffmem.json_values import JsonObject, fields_to_json
 from ffmem.server.limits import MAX_CHANGES
 from ffmem.store.reader import Index
 
@@ -37,7 +38,7 @@ class PromptState:
     new: int = 20
     """Tokens to write on where something is changed."""
 
-    def query(self, **changed: Any) -> dict[str, Any]:
+    def query(self, **changed: Any) -> JsonObject:
         """As the parameters of an address, with some fields changed; what is as ever is left out."""
         other = replace(self, **changed)
         return {name: value for name, value in other.__dict__.items() if value != getattr(PromptState(), name)}
@@ -81,18 +82,9 @@ class PromptView:
         """Share of the cell that counts most, in size."""
         return max((abs(one.share) for one in self.explanation.cells), default=1.0) if self.explanation else 1.0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        writers = None if self.writers is None else [asdict(one) | {"cell": str(one.cell)} for one in self.writers]
-        return {
-            "state": asdict(self.state),
-            "problems": dict(self.problems),
-            "lens": self.lens and self.lens.to_json(),
-            "writers": writers,
-            "explanation": self.explanation and self.explanation.to_json(),
-            "intervention": self.intervention and self.intervention.to_json(),
-            "activation": self.activation and self.activation.to_json(),
-        }
+        return fields_to_json(self, "causal") | {"problems": dict(self.problems)}
 
 
 def empty_prompt(state: PromptState, causal: bool, problem: str = "") -> PromptView:

@@ -1,14 +1,14 @@
 """One box for everything: cells by triggers, values, patterns and what people said; sentences by text."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import reduce
-from typing import Any
 
 import numpy as np
 
 from ffmem.annotations.store import load
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject, fields_to_json
 from ffmem.queries.find import Found, FoundCell, find
 from ffmem.queries.question import KEYS, Question, TokenChoice, choose_token, parse_question
 from ffmem.queries.search import SearchResult, search
@@ -27,9 +27,9 @@ class CellHit:
     found: FoundCell
     promoted: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        return self.found.to_json() | {"promoted": list(self.promoted)}
+        return fields_to_json(self.found) | {"promoted": self.promoted}
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,9 @@ class SearchView:
     notes: tuple[str, ...]
     keys: tuple[tuple[str, str], ...] = tuple(KEYS.items())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        question = None if self.question is None else self.question.to_json()
-        return {
-            "q": self.text,
-            "question": question,
-            "problem": self.problem,
-            "tokens": {key: asdict(one) for key, one in self.tokens.items()},
-            "cells": [one.to_json() for one in self.cells],
-            "n_cells": self.n_cells,
-            "sentences": None if self.sentences is None else self.sentences.to_json(),
-            "notes": list(self.notes),
-        }
+        return {"q": self.text} | fields_to_json(self, "text", "keys")
 
 
 def search_view(explorer: Explorer, text: str, limit: int) -> SearchView:

@@ -1,8 +1,8 @@
 """The coefficient of a cell at every token of its triggers."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ffmem.ids import CellId
 from ffmem.store.reader import Index
@@ -36,10 +36,6 @@ class ShadedTrigger:
     rank: int
     sentence_id: int
     pieces: tuple[Piece, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"pieces": [asdict(one) for one in self.pieces]}
 
 
 def shaded_triggers(model: "Transformer", index: Index, cell: CellId, n_triggers: int) -> tuple[ShadedTrigger, ...]:

@@ -1,9 +1,10 @@
 """The cells nearest to a cell, in each sense that can be asked."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ffmem.ids import CellId
+from ffmem.json_values import JsonObject, fields_to_json
 from ffmem.queries.similar import Likeness, Similar, similar
 from ffmem.server.explorer import Explorer
 
@@ -26,9 +27,9 @@ class SimilarView:
     choices: tuple[Likeness, ...]
     similar: Similar
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        return self.similar.to_json() | {"choices": list(self.choices)}
+        return fields_to_json(self.similar) | {"choices": self.choices}
 
 
 def choices_of(explorer: Explorer) -> tuple[Likeness, ...]:

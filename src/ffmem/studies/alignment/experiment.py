@@ -16,6 +16,7 @@ from ffmem.analyses.alignment.scoring import Score, difference, score
 from ffmem.analyses.correlation import pearson, ranks
 from ffmem.analyses.intervals import Estimate
 from ffmem.errors import InputError
+from ffmem.json_values import to_json
 from ffmem.models.transformer import Transformer
 
 MEASURES: tuple[Measure, ...] = ("weights", "norms")
@@ -147,7 +148,7 @@ class AlignmentStudy:
                 for one in self.gains
             ],
             "others": [{"name": one.name} | one.score.to_json() for one in self.others],
-            "left_out": [one.to_json() for one in self.left_out],
+            "left_out": to_json(self.left_out),
         }
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -40,10 +39,6 @@ class CellPattern:
     """How well it predicts where the cell fires in held-out text; None if not scored."""
     precision: float | None
     recall: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"triggers": list(self.triggers)}
 
 
 def patterns_of(results: Path, layer: str, cell: CellId) -> tuple[CellPattern, ...] | None:

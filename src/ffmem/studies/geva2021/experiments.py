@@ -22,6 +22,7 @@ from ffmem.errors import InputError
 from ffmem.index.request import Request, text_source
 from ffmem.index.text.writer import write_text
 from ffmem.index.verify import load_indexed_model
+from ffmem.json_values import to_json
 from ffmem.models.base import Projection
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
@@ -269,7 +270,7 @@ def patterns(study: Study, listen: Listener) -> None:
     folder = results.folder / "patterns"
     folder.mkdir(exist_ok=True)
     for place, layer in enumerate(index.cells.layers):
-        rows = [one.to_json() for one in found.accepted(index, place, scores=scores)]
+        rows = to_json(list(found.accepted(index, place, scores=scores)))
         atomic_write(folder / f"{layer.name}.csv", as_csv(rows))
     results.save(
         "patterns",

@@ -3,13 +3,10 @@
 import json
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
+from ffmem.markup import Markup, environment
 from ffmem.store.files import atomic_write
 from ffmem.store.reader import Index
 from ffmem.studies import charts
@@ -115,13 +112,15 @@ def page_of(*, specs: dict[str, Any], **told: Any) -> str:
         told: what the template names: kicker, title, intro, note, facts, left_out, items (`Section`), headlines, shapes,
             made_from.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    template = environment.from_string(files("ffmem.studies").joinpath("templates/report.html").read_text("utf-8"))
-    return template.render(
-        script=Markup(charts.script().replace("</script", "<\\/script")),
-        specs=Markup(json.dumps(specs, sort_keys=True).replace("<", "\\u003c")),
-        version=__version__,
-        **told,
+    return (
+        environment("ffmem.studies")
+        .get_template("report.html")
+        .render(
+            script=Markup(charts.script().replace("</script", "<\\/script")),
+            specs=Markup(json.dumps(specs, sort_keys=True).replace("<", "\\u003c")),
+            version=__version__,
+            **told,
+        )
     )
 
 
@@ -230,9 +229,9 @@ _SIDES = (("R", "residual_token"), ("O", "output_token"))
 
 def _table(rows: list[dict[str, Any]], names: list[str], file: str) -> Markup:
     """The first rows, and a link to the file with all."""
-    head = Markup("").join(Markup("<th>{}</th>").format(name) for name in names)
-    body = Markup("").join(
-        Markup("<tr>{}</tr>").format(Markup("").join(_cell(row[name]) for name in names)) for row in rows[:_N_SHOWN]
+    head = Markup().join(Markup("<th>{}</th>").format(name) for name in names)
+    body = Markup().join(
+        Markup("<tr>{}</tr>").format(Markup().join(_cell(row[name]) for name in names)) for row in rows[:_N_SHOWN]
     )
     return Markup(
         '<div class="wide"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
@@ -254,7 +253,7 @@ def _parameters(found: Findings, _: Index) -> Markup:
         "other": "embeddings and the rest",
     }
     counted = found.values["parameters"]
-    rows = Markup("").join(
+    rows = Markup().join(
         Markup('<tr><td>{}</td><td class="n">{}</td><td class="n">{}</td></tr>').format(
             title, f"{counted[name]:,}", f"{counted[name] / counted['total']:.1%}"
         )
@@ -265,7 +264,7 @@ def _parameters(found: Findings, _: Index) -> Markup:
 
 def _chance(found: Findings, _: Index) -> Markup:
     """How often the detector claims a pattern in random prefixes."""
-    rows = Markup("").join(
+    rows = Markup().join(
         Markup("<tr><td>{}</td>{}{}</tr>").format(
             one["kind"],
             *(Markup('<td class="n">{}</td>').format(f"{one[name]['value']:.1%}") for name in ("before", "after")),
@@ -273,7 +272,7 @@ def _chance(found: Findings, _: Index) -> Markup:
         for one in found.values["patterns"]["chance"]
     )
     names = ("kind", "random cells with a pattern, by the rule of 3 alone", "after control")
-    head = Markup("<tr>{}</tr>").format(Markup("").join(Markup("<th>{}</th>").format(name) for name in names))
+    head = Markup("<tr>{}</tr>").format(Markup().join(Markup("<th>{}</th>").format(name) for name in names))
     links = Markup(" ").join(Markup('<a href="patterns/{0}.csv">{0}</a>').format(name) for name in found.layers)
     told = found.values["patterns"]["why_not_semantic"]
     note = Markup("<p class=note>No semantic patterns: {}.</p>").format(told) if told else Markup("")

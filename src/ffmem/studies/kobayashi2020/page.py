@@ -8,9 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from markupsafe import Markup
 
 from ffmem.analyses.intervals import Estimate
+from ffmem.markup import Markup
 from ffmem.store.files import atomic_write
 from ffmem.studies.geva2021.headlines import Headline, Shape
 from ffmem.studies.geva2021.report import Figure, Section, page_of, write_figure
