@@ -91,9 +91,9 @@ def test_the_explorer_tells_the_thread_of_its_model(index_of: Callable[[str], In
     explorer = open_explorer(index_of("gpt2").folder, threads=threads)
     before = torch.get_num_threads()
     try:
-        assert asyncio.run(explorer.room.ask(lambda _: torch.get_num_threads())) == threads
+        assert asyncio.run(explorer.model.ask(lambda _: torch.get_num_threads())) == threads
     finally:
-        explorer.room.close()
+        explorer.model.close()
         torch.set_num_threads(before)
 
 

@@ -24,12 +24,12 @@ def explorer_of(index_of: Callable[[str], Index]) -> Iterator[Callable[[str], Ex
     def make(family: str) -> Explorer:
         if family not in made:
             made[family] = open_explorer(index_of(family).folder)
-            made[family].room.wait()
+            made[family].model.wait()
         return made[family]
 
     yield make
     for one in made.values():
-        one.room.close()
+        one.model.close()
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_shades_of_text_in_many_scripts_lose_no_character(tmp_path: Path, tiny_f
     cell = explorer.index.cell("L0.1")
     for shown, trigger in zip(client.get("/cells/L0.1/shades.json").json()["triggers"], cell.triggers, strict=True):
         assert "".join(one["text"] for one in shown["pieces"]) == trigger.text
-    explorer.room.close()
+    explorer.model.close()
 
 
 def test_near_cells_are_those_of_the_query(client: TestClient, index_of: Callable[[str], Index]) -> None:
@@ -90,11 +90,11 @@ def test_another_model_is_refused_when_it_is_asked(
     index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
 ) -> None:
     explorer = open_explorer(index_of("gpt2").folder, model=str(tiny_folder("opt")))
-    explorer.room.wait()
+    explorer.model.wait()
     client = TestClient(make_app(explorer), base_url="http://localhost")
     assert client.get("/model.json").json()["state"] == "failed"
     assert "other weights" in client.get("/cells/L1.3/shades.json").json()["error"]["message"]
-    explorer.room.close()
+    explorer.model.close()
 
 
 def test_without_a_study_the_figures_say_how_to_make_one(client: TestClient) -> None:

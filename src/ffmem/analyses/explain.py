@@ -83,6 +83,18 @@ class Explanation:
     cells: tuple[CellShare, ...]
     """Those with the largest shares, of either sign."""
 
+    @property
+    def largest_part(self) -> float:
+        """The largest part of the score, in size; 1 if all are 0."""
+        parts = [self.embedding, self.constant, self.normalisers]
+        parts += [part for one in self.layers for part in (one.attention, one.cells, one.bias)]
+        return max(map(abs, parts)) or 1.0
+
+    @property
+    def largest_cell(self) -> float:
+        """The largest share of a cell, in size; 1 without cells."""
+        return max((abs(one.share) for one in self.cells), default=1.0)
+
 
 def explain(
     model: Transformer,

@@ -85,7 +85,7 @@ def _unharmed(text: str) -> str:
     return text[1:] if re.match(r"'+[=+\-@\t\r]", text) else text
 
 
-def to_json(rows: Iterable[Values]) -> list[JsonObject]:
+def rows_to_json(rows: Iterable[Values]) -> list[JsonObject]:
     """Rows as JSON values: one for each annotator and batch, that holds cells, that hold patterns and triggers."""
     found = []
     for file, of_file in groupby(rows, lambda row: _typed(row, _OF_FILE)):

@@ -69,6 +69,25 @@ class _Marks:
     """The one after its last."""
 
 
+Masks = Sequence[np.ndarray]
+"""For each layer, by its place, whether each of its cells is meant."""
+
+
+def in_all(masks: Sequence[Masks]) -> Masks:
+    """The cells that all of some masks have."""
+    return [np.logical_and.reduce(of_layer) for of_layer in zip(*masks, strict=True)]
+
+
+def read_ahead(index: Index) -> None:
+    """Read once what questions look at, so that the first one need not wait for the disk."""
+    if index.text.vocabulary:
+        index.text.matching('"the"', 1)
+    for place in range(index.n_layers):
+        arrays = index.layer(place)
+        for name in ("n_active", "promoted_ids", "trigger_token", "slot_by_token"):
+            np.asarray(getattr(arrays, name)).max(initial=0)
+
+
 def find(
     index: Index,
     *,
@@ -79,7 +98,7 @@ def find(
     layer: str | int | None = None,
     min_active: float | None = None,
     max_active: float | None = None,
-    among: Sequence[np.ndarray] | None = None,
+    among: Masks | None = None,
     sort: FindSort = "auto",
     limit: int = 20,
     n_triggers: int = 3,

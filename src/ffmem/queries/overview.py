@@ -1,5 +1,6 @@
 """The model as layers: how active its cells are, how many are dead, how far keys and values agree."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,11 @@ def overview(index: Index) -> Table[LayerRow]:
     Cost: one look at the statistics, and at one trigger, of every cell.
     """
     return Table(_row(index, place) for place in range(index.n_layers))
+
+
+def n_dead(rows: Iterable[LayerRow]) -> int:
+    """Cells of all layers that are never active."""
+    return sum(row.n_dead for row in rows)
 
 
 def _row(index: Index, place: int) -> LayerRow:

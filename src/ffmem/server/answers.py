@@ -9,8 +9,8 @@ from ffmem.errors import FfmemError, InputError, ModelError, StoreError
 from ffmem.json_values import json_text
 from ffmem.server.explorer import Explorer
 from ffmem.server.links import Links
+from ffmem.server.model_thread import Busy
 from ffmem.server.pages import render
-from ffmem.server.room import Busy
 
 _STATUS: dict[type[Exception], int] = {InputError: 400, ModelError: 422, StoreError: 503, Busy: 503}
 """From class to status; the first that an error is one of."""

@@ -1,4 +1,4 @@
-"""What one explorer shows: an index, the results of its study, other indexes to compare with, a model to ask."""
+"""What one explorer shows: an index, the results of its study, further indexes, a model to ask."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffmem.errors import FfmemError, InputError
 from ffmem.options import check_threads
-from ffmem.server.room import ModelRoom
+from ffmem.server.model_thread import ModelThread
 from ffmem.store.reader import Index, open_index
 from ffmem.studies.geva2021.findings import Findings, findings
 from ffmem.studies.results import FOLDER, open_results
 
 if TYPE_CHECKING:
-    from ffmem.models.transformer import Transformer
+    from ffmem.server.model_questions import ModelQuestions
 
 Result = TypeVar("Result")
 
@@ -36,16 +36,16 @@ class Explorer:
     Args:
         index: what is shown.
         others: further indexes, for comparison.
-        room: the model.
+        model: the model, in its thread.
         results: the folder of a study, if the index has several.
-        read_only: let nobody annotate.
+        read_only: refuse annotations.
     """
 
     def __init__(
         self,
         index: Index,
         others: Sequence[Index] = (),
-        room: ModelRoom | None = None,
+        model: ModelThread | None = None,
         results: Path | None = None,
         read_only: bool = False,
     ) -> None:
@@ -53,7 +53,7 @@ class Explorer:
         self.index = index
         self.name = f"{index.manifest['identity']['model']['name']} on {index.manifest['identity']['corpus']['name']}"
         self.others = _named(others)
-        self.room = room or ModelRoom(index.manifest["identity"]["model"]["name"], None)
+        self.model = model or ModelThread(index.manifest["identity"]["model"]["name"], None)
         self._results = results
         self._kept: dict[str, Future[Any]] = {}
         self._lock = Lock()
@@ -125,7 +125,7 @@ def open_explorer(
         threads: processors for the model.
         trust_remote_code: run Python code that comes with the model, where its config asks for that.
         results: the folder of a study, if the index has several.
-        read_only: let nobody annotate.
+        read_only: refuse annotations.
 
     Raises:
         StoreError: no index there, or damaged.
@@ -135,14 +135,14 @@ def open_explorer(
     index = open_index(folder)
     identity = index.manifest["identity"]
 
-    def load() -> "Transformer":
-        from ffmem.index.verify import load_indexed_model
+    def load() -> "ModelQuestions":
+        from ffmem.server.model_questions import load_questions  # it loads torch, which pages must not wait for
 
-        return load_indexed_model(index, model, trust_remote_code=trust_remote_code)
+        return load_questions(index, model, threads, trust_remote_code)
 
-    room = ModelRoom(identity["model"]["name"], load if with_model else None, threads)
+    thread = ModelThread(identity["model"]["name"], load if with_model else None)
     return Explorer(
-        index, [open_index(one) for one in others], room, None if results is None else Path(results), read_only
+        index, [open_index(one) for one in others], thread, None if results is None else Path(results), read_only
     )
 
 
@@ -153,7 +153,7 @@ def _named(indexes: Sequence[Index]) -> dict[str, Index]:
         name = index.folder.resolve().name
         if name in found:
             raise InputError(
-                f"two indexes to compare with are named {name!r}: {found[name].folder} and {index.folder}",
+                f"two further indexes are named {name!r}: {found[name].folder} and {index.folder}",
                 "Expected folders of different names",
                 "Rename one of them",
             )

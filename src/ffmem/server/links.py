@@ -25,7 +25,7 @@ class Links:
         ]
         pages += [("figures", "Figures")]
         if explorer.others:
-            pages.append(("diff", "Compare"))
+            pages.append(("diff", "Diff"))
         return tuple(pages)
 
     def page(self, name: str, **query: Any) -> str:

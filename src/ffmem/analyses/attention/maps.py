@@ -36,6 +36,18 @@ _PAGE = Markup(
 
 
 @dataclass(frozen=True)
+class MostSeen:
+    """What one layer's queries look at most, on average."""
+
+    layer: str
+    token: str
+    weight: float
+    """The token's share of all weight that the text's tokens give."""
+    norm: float
+    """Its share of all that is added: of the sum of ‖sum of alpha f(x)‖."""
+
+
+@dataclass(frozen=True)
 class LayerAttention:
     """One attention sub-layer over a text. In the formulas: i is a query, j a source, h a head."""
 
@@ -74,6 +86,13 @@ class LayerAttention:
         """‖alpha^h_ij f^h(x_j)‖ = alpha^h_ij ‖f^h(x_j)‖, since weights are not negative."""
         norms: Float[np.ndarray, "heads queries keys"] = self.weights * self.transformed_norms[:, None]
         return norms
+
+    @property
+    def most_seen(self) -> MostSeen:
+        """The token with most weight, and what it adds; of several the first."""
+        weights, norms = (matrix.sum(0) / matrix.sum() for matrix in (self.mean_weights, self.summed_norms))
+        best = int(weights.argmax())
+        return MostSeen(self.layer, self.keys[best].text, float(weights[best]), float(norms[best]))
 
     @property
     def mean_weights(self) -> Float[np.ndarray, "queries keys"]:

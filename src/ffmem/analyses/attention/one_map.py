@@ -127,6 +127,26 @@ class OneMap:
             for j in range(len(self.tokens))
         )
 
+    def largest(self, by: Unit, n_memories: int) -> float:
+        """The largest size of what a token, or one of the first cells of a layer, added; 1 if all is 0."""
+        added = [one for layer in self.layers for one in layer.sources]
+        added += [one.addition for layer in self.layers for one in layer.memories[:n_memories]]
+        sizes = (abs((one.logit if by == "logit" else one.norm) or 0.0) for one in added)
+        return max(sizes, default=0.0) or 1.0
+
+    @property
+    def largest_token(self) -> float:
+        """The largest size of a token's share of the score, by either way; 1 if all is 0."""
+        return max((abs(part) for parts in self.by_token() or () for part in parts), default=0.0) or 1.0
+
+    @property
+    def heaviest(self) -> LayerOfMap:
+        """The layer whose feed-forward part adds most to the score; without a score, the longest one."""
+        return max(
+            self.layers,
+            key=lambda one: abs((one.feed_forward.logit if self.score is not None else one.feed_forward.norm) or 0),
+        )
+
     def to_json(self) -> JsonObject:
         """The fields, and each token's share, which is computed from them."""
         return fields_to_json(self) | {"by_token": self.by_token()}

@@ -13,7 +13,7 @@ from ffmem.annotations import batches
 from ffmem.annotations.drafts import MAX_PATTERNS, Draft, draft_of
 from ffmem.annotations.journal import Conflict, Saved
 from ffmem.annotations.protocol import check_name
-from ffmem.annotations.rows import EXPORT, to_csv, to_json
+from ffmem.annotations.rows import EXPORT, rows_to_json, to_csv
 from ffmem.annotations.sheets import export_rows
 from ffmem.annotations.store import load
 from ffmem.errors import InputError
@@ -55,7 +55,7 @@ def annotations_page(request: Request) -> Response:
 def export_json(request: Request) -> Response:
     """Everything that was annotated, in the form that `ffmem annotate import` reads."""
     index = explorer_of(request).index
-    return as_json({"annotations": to_json(export_rows(index, load(index)))})
+    return as_json({"annotations": rows_to_json(export_rows(index, load(index)))})
 
 
 @router.get("/annotate/export.csv")

@@ -10,14 +10,14 @@ from starlette.responses import Response
 from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.json_values import JsonObject
-from ffmem.queries.similar import Likeness
+from ffmem.queries.shades import ShadedTrigger
+from ffmem.queries.similar import Likeness, similar
 from ffmem.queries.table import SortKey
 from ffmem.server.answers import Missing, as_json, explorer_of, page
 from ffmem.server.limits import MAX_ROWS
 from ffmem.server.views.cell import CellView, cell_view
 from ffmem.server.views.cells import CellsView, cells_view
-from ffmem.server.views.shades import ShadedTrigger, shaded_triggers
-from ffmem.server.views.similar import NEEDS_MODEL, TITLES, SimilarView, choices_of, similar_view
+from ffmem.server.views.similar import NEEDS_MODEL, TITLES, SimilarView, choices_of
 
 router = APIRouter()
 
@@ -58,8 +58,10 @@ async def similar_page(request: Request, cell_id: CellName, by: Likeness = "trig
 async def _similar(request: Request, cell_id: str, by: Likeness, limit: int) -> SimilarView:
     explorer, known = explorer_of(request), known_cell(request, cell_id)
     if by in NEEDS_MODEL:
-        return await explorer.room.ask(lambda model: similar_view(explorer, known, by, limit, model))
-    return await run_in_threadpool(similar_view, explorer, known, by, limit)
+        nearest = await explorer.model.ask(lambda questions: questions.similar(known, by, limit))
+    else:
+        nearest = await run_in_threadpool(similar, explorer.index, str(known), by=by, limit=limit)
+    return SimilarView(known, by, choices_of(explorer), nearest)
 
 
 @router.get("/cells/{cell_id}/shades.json")
@@ -80,7 +82,7 @@ async def shades_page(request: Request, cell_id: CellName, triggers: Triggers = 
 async def _shades(request: Request, cell_id: str, triggers: int) -> tuple[ShadedTrigger, ...]:
     explorer, known = explorer_of(request), known_cell(request, cell_id)
     n = min(triggers, MAX_ROWS)
-    return await explorer.room.ask(lambda model: shaded_triggers(model, explorer.index, known, n))
+    return await explorer.model.ask(lambda questions: questions.shades(known, n))
 
 
 def known_cell(request: Request, cell_id: str) -> CellId:

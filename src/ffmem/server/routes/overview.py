@@ -25,4 +25,4 @@ def overview_page(request: Request) -> Response:
 @router.get("/model.json")
 def model_json(request: Request) -> Response:
     """Whether the model can be asked."""
-    return as_json(explorer_of(request).room.state)
+    return as_json(explorer_of(request).model.state)

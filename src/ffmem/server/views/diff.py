@@ -88,7 +88,7 @@ def _first(cell: Cell, n_triggers: int) -> Cell:
 def _other(explorer: Explorer, name: str) -> Index:
     if name not in explorer.others:
         raise InputError(
-            f"there is no index {name[:100]!r} to compare with",
+            f"there is no index {name[:100]!r} beside this one",
             f"Expected one of: {', '.join(explorer.others) or 'none was given'}",
             "Name further indexes when the explorer is started: ffmem serve DIR OTHER",
         )

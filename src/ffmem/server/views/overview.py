@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ffmem.json_values import JsonObject, fields_to_json
 from ffmem.queries.highlights import Highlight, highlights
-from ffmem.queries.overview import LayerRow, overview
+from ffmem.queries.overview import LayerRow, n_dead, overview
 from ffmem.queries.table import info
 from ffmem.server.explorer import Explorer
 from ffmem.studies.geva2021.findings import Findings
@@ -52,7 +52,7 @@ def overview_view(explorer: Explorer) -> OverviewView:
     return OverviewView(
         info=info(explorer.index),
         layers=tuple(LayerView(row, labels.get(row.layer)) for row in rows),
-        n_dead=sum(row.n_dead for row in rows),
+        n_dead=n_dead(rows),
         study={"available": study.findings is not None, "why": study.why},
         highlights=explorer.ready(_HIGHLIGHTS),
     )

@@ -1,15 +1,11 @@
 """One box for everything: cells by triggers, values, patterns and what people said; sentences by text."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 
-import numpy as np
-
-from ffmem.annotations.store import load
+from ffmem.annotations.store import cells_with_words
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject, fields_to_json
-from ffmem.queries.find import Found, FoundCell, find
+from ffmem.queries.find import Found, FoundCell, Masks, find, in_all, read_ahead
 from ffmem.queries.question import KEYS, Question, TokenChoice, choose_token, parse_question
 from ffmem.queries.search import SearchResult, search
 from ffmem.server.explorer import Explorer
@@ -84,13 +80,7 @@ def search_view(explorer: Explorer, text: str, limit: int) -> SearchView:
 
 def warm_search(explorer: Explorer) -> None:
     """Read once what questions look at, so that the first one need not wait for the disk."""
-    index = explorer.index
-    if index.text.vocabulary:
-        index.text.matching('"the"', 1)
-    for place in range(index.n_layers):
-        arrays = index.layer(place)
-        for name in ("n_active", "promoted_ids", "trigger_token", "slot_by_token"):
-            np.asarray(getattr(arrays, name)).max(initial=0)
+    read_ahead(explorer.index)
     if explorer.study.folder is not None:
         _kinds(explorer)
 
@@ -127,18 +117,16 @@ def _promoted(index: Index, one: FoundCell) -> tuple[str, ...]:
     return index.text.token_strings(ids[row, :6].tolist())
 
 
-def _among(explorer: Explorer, question: Question) -> Sequence[np.ndarray] | None:
-    masks: list[Sequence[np.ndarray]] = []
+def _among(explorer: Explorer, question: Question) -> Masks | None:
+    masks: list[Masks] = []
     if question.pattern is not None:
         masks.append(_patterned(explorer, question.pattern))
     if question.said is not None:
-        masks.append(_said(explorer.index, question.said))
-    if not masks:
-        return None
-    return reduce(lambda left, right: [one & other for one, other in zip(left, right, strict=True)], masks)
+        masks.append(cells_with_words(explorer.index, question.said))
+    return in_all(masks) if masks else None
 
 
-def _patterned(explorer: Explorer, asked: str) -> Sequence[np.ndarray]:
+def _patterned(explorer: Explorer, asked: str) -> Masks:
     folder = explorer.study.folder
     if folder is None:
         raise InputError(
@@ -149,17 +137,7 @@ def _patterned(explorer: Explorer, asked: str) -> Sequence[np.ndarray]:
     return _kinds(explorer).get(asked) or cells_with_text(folder, explorer.index, asked)
 
 
-def _kinds(explorer: Explorer) -> dict[str, list[np.ndarray]]:
+def _kinds(explorer: Explorer) -> dict[str, Masks]:
     folder = explorer.study.folder
     assert folder is not None
     return explorer.kept(f"kinds {folder}", lambda: kinds_of_cells(folder, explorer.index))
-
-
-def _said(index: Index, words: str) -> Sequence[np.ndarray]:
-    """Cells of whose patterns an annotator said this; ``*``: all that were annotated."""
-    found = [np.zeros(layer.n_cells, dtype=bool) for layer in index.cells.layers]
-    for one in load(index):
-        if words == "*" or any(words.lower() in pattern.text.lower() for pattern in one.patterns):
-            place, row = index.cells.place(one.shown.cell)
-            found[place][row] = True
-    return found
