@@ -8,7 +8,7 @@ import ffmem
 from ffmem import render
 from ffmem.annotations import batches, store
 from ffmem.annotations.adjudication import adjudication_rows
-from ffmem.annotations.agreement import measure_agreement
+from ffmem.annotations.annotator_agreement import measure_agreement
 from ffmem.annotations.protocol import ADJUDICATED
 from ffmem.annotations.rows import ADJUDICATION
 from ffmem.annotations.summary import summarize

@@ -18,7 +18,7 @@ from ffmem.store.reader import Index
 from ffmem.version import __version__
 
 if TYPE_CHECKING:
-    from ffmem.queries.batches import Batches
+    from ffmem.queries.record_batches import Batches
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def export(index: Index, out: str | Path, *, progress: Callable[[str], None] | N
     Cost: memory for the largest layer (expert): about 100 bytes x cells x 2 x top.
     """
     extra_module("pyarrow", "parquet", "nothing can be exported")
-    from ffmem.queries.batches import Batches
+    from ffmem.queries.record_batches import Batches
 
     out = Path(out)
     if os.path.lexists(out):
@@ -81,7 +81,7 @@ def _write_table(batches: "Batches", relation: Relation, folder: Path, about: di
     """Returns the number of rows."""
     import pyarrow.parquet as pq
 
-    from ffmem.queries.batches import schema
+    from ffmem.queries.record_batches import schema
 
     n_rows = 0
     wanted = schema(relation, encoded=False).with_metadata(about)

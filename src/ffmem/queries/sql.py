@@ -19,7 +19,7 @@ from ffmem.store.reader import Index
 if TYPE_CHECKING:
     import duckdb
 
-    from ffmem.queries.batches import Batches
+    from ffmem.queries.record_batches import Batches
 
 _VIEWS = ", ".join(relation.name for relation in RELATIONS)
 _LIST_VIEWS = "`ffmem query DIR --views` lists the views with their columns"
@@ -71,7 +71,7 @@ def query(index: Index, sql: str, *, limit: int = 1000, memory_mb: int = 2048, t
             raise InputError(f"{flag} is {value}", "Expected a number above 0", f"Leave {flag} out for its default")
     import duckdb
 
-    from ffmem.queries.batches import Batches
+    from ffmem.queries.record_batches import Batches
 
     batches = Batches(index)
     views = [_View(batches, relation) for relation in RELATIONS]
@@ -106,7 +106,7 @@ class _View:
     """A table that DuckDB may read any number of times, each time from its beginning."""
 
     def __init__(self, batches: "Batches", relation: Relation) -> None:
-        from ffmem.queries.batches import schema
+        from ffmem.queries.record_batches import schema
 
         self.relation = relation
         self.error: FfmemError | None = None

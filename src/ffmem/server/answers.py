@@ -47,8 +47,8 @@ def failure(request: Request, error: Exception) -> Response:
     status = 404 if isinstance(error, Missing) else next((s for c, s in _STATUS.items() if isinstance(cause, c)), 500)
     if isinstance(cause, Busy):
         told = {
-            "got": "the model answers others",
-            "expected": "fewer questions at a time",
+            "got": "the model is busy with other questions",
+            "expected": "fewer questions at once",
             "mend": "Try again in a moment",
         }
     elif isinstance(cause, FfmemError):

@@ -62,7 +62,11 @@ def _not_understood(request: Request, error: Any) -> Response:
     told = "; ".join(f"{'.'.join(map(str, one['loc'][1:])) or 'the request'}: {one['msg']}" for one in error.errors())
     return failure(
         request,
-        InputError(f"the request is not understood: {told[:1000]}", "Expected what /openapi.json describes", "Mend it"),
+        InputError(
+            f"the request is not understood: {told[:1000]}",
+            "Expected what /openapi.json describes",
+            "Correct the request",
+        ),
     )
 
 

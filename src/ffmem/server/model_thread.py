@@ -67,7 +67,7 @@ class ModelThread:
         if loaded is None:
             state = self.state
             raise InputError(
-                f"{state.name} is not at hand: {state.why}",
+                f"{state.name} cannot be asked: {state.why}",
                 "Expected the model that the index was built from",
                 "Start the explorer with it: ffmem serve DIR --model WHERE",
             )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ffmem.annotations.adjudication import adjudication_rows
-from ffmem.annotations.agreement import Agreement, measure_agreement
+from ffmem.annotations.annotator_agreement import Agreement, measure_agreement
 from ffmem.annotations.batches import Batch, index_id
 from ffmem.annotations.drafts import Draft
 from ffmem.annotations.journal import Journal, Saved, batch_names
@@ -263,4 +263,4 @@ def check_writable(explorer: Explorer) -> None:
         InputError: it was.
     """
     if explorer.read_only:
-        raise InputError("this explorer only reads", "Expected one that may write", "Start it without --read-only")
+        raise InputError("this explorer is read-only", "Expected one that may write", "Start it without --read-only")

@@ -1,5 +1,6 @@
 """One box for everything: cells by triggers, values, patterns and what people said; sentences by text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ffmem.annotations.store import cells_with_words
@@ -137,7 +138,7 @@ def _patterned(explorer: Explorer, asked: str) -> Masks:
     return _kinds(explorer).get(asked) or cells_with_text(folder, explorer.index, asked)
 
 
-def _kinds(explorer: Explorer) -> dict[str, Masks]:
+def _kinds(explorer: Explorer) -> Mapping[str, Masks]:
     folder = explorer.study.folder
     assert folder is not None
     return explorer.kept(f"kinds {folder}", lambda: kinds_of_cells(folder, explorer.index))
