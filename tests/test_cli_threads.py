@@ -13,7 +13,7 @@ from ffmem import Index, InputError
 from ffmem.cli import app, reference
 from ffmem.models import registry
 from ffmem.models.threads import torch_threads
-from ffmem.server.explorer import open_explorer
+from ffmem.server.opening import open_explorer
 
 TEXT = ["MODEL", "the quick fox"]
 COMMANDS = {

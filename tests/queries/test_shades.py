@@ -10,9 +10,7 @@ from ffmem.queries.shades import shaded_triggers
 
 
 @pytest.mark.parametrize("family", ["gpt2", "bert"])
-def test_every_token_has_its_coefficient_and_no_character_is_lost(
-    index_of: Callable[[str], Index], family: str
-) -> None:
+def test_every_token_has_its_coefficient_in_order(index_of: Callable[[str], Index], family: str) -> None:
     index = index_of(family)
     cell = index.cell("L1.7")
     made = {
@@ -22,9 +20,10 @@ def test_every_token_has_its_coefficient_and_no_character_is_lost(
     shown = shaded_triggers(index, cell.cell, cell.triggers, made)
     assert [(one.sign, one.rank) for one in shown] == [(one.sign, one.rank) for one in cell.triggers]
     for one, trigger in zip(shown, cell.triggers, strict=True):
-        assert "".join(piece.text for piece in one.pieces) == trigger.text
+        assert trigger.text.startswith("".join(piece.text for piece in one.pieces))
         coefficients = [piece.coefficient for piece in one.pieces if piece.coefficient is not None]
-        assert coefficients == made[one.sentence_id].tolist()
+        expected = made[one.sentence_id].tolist()[: trigger.position + 41]  # 40 tokens behind the firing one are shown
+        assert coefficients == expected
         firing = [piece for piece in one.pieces if piece.place == "firing"]
         assert [piece.coefficient for piece in firing] == [trigger.position + 1]
         largest = cell.statistics.maximum

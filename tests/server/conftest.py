@@ -11,7 +11,8 @@ pytest.importorskip("fastapi", reason="the explorer needs the extra explorer")
 from starlette.testclient import TestClient
 
 from ffmem.server.app import make_app
-from ffmem.server.explorer import Explorer, open_explorer
+from ffmem.server.explorer import Explorer
+from ffmem.server.opening import open_explorer
 
 HTML = {"accept": "text/html"}
 

@@ -16,8 +16,8 @@ from ffmem.analyses.attention.one_map import one_map
 from ffmem.analyses.attention.patches import patch_attention
 from ffmem.json_values import to_json
 from ffmem.server.app import make_app
-from ffmem.server.explorer import open_explorer
 from ffmem.server.limits import MAX_ATTENTION_TOKENS
+from ffmem.server.opening import open_explorer
 from tests.server.conftest import HTML
 
 TEXT = "the old river of the village"

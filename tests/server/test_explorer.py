@@ -9,7 +9,8 @@ import pytest
 
 import ffmem
 from ffmem import Index, InputError
-from ffmem.server.explorer import Explorer, open_explorer
+from ffmem.server.explorer import Explorer
+from ffmem.server.opening import open_explorer
 
 
 def test_what_is_made_once_is_made_once_for_all_who_ask(index_of: Callable[[str], Index]) -> None:

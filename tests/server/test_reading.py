@@ -10,7 +10,7 @@ import ffmem
 from ffmem import Index
 from ffmem.json_values import to_json
 from ffmem.server.app import make_app
-from ffmem.server.explorer import open_explorer
+from ffmem.server.opening import open_explorer
 from tests.conftest import IN_PROCESS, write_corpus
 from tests.server.conftest import HTML
 

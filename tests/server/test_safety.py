@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 import ffmem
 from ffmem.server.app import make_app
-from ffmem.server.explorer import open_explorer
 from ffmem.server.limits import MAX_BODY_BYTES
+from ffmem.server.opening import open_explorer
 from tests.conftest import IN_PROCESS
 from tests.server.conftest import HTML
 

@@ -10,7 +10,7 @@ from ffmem import Index
 
 pytest.importorskip("jinja2", reason="pages need the extra explorer")
 
-from ffmem.server.explorer import open_explorer
+from ffmem.server.opening import open_explorer
 from ffmem.site.layer import SiteOptions, site_index, without_text, write_layer
 from ffmem.site.words import words_of
 

@@ -52,8 +52,8 @@ def serve(
     extra_module("fastapi", "explorer", "ffmem serve")
     extra_module("jinja2", "explorer", "ffmem serve")
     from ffmem.server.app import make_app
-    from ffmem.server.explorer import open_explorer
     from ffmem.server.listen import listen
+    from ffmem.server.opening import open_explorer
     from ffmem.server.safety import LOOPBACK
 
     if not 0 <= port <= 65535:

@@ -5,17 +5,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ffmem.errors import FfmemError, InputError
-from ffmem.options import check_threads
 from ffmem.server.model_thread import ModelThread
-from ffmem.store.reader import Index, open_index
+from ffmem.store.reader import Index
 from ffmem.studies.geva2021.findings import Findings, findings
 from ffmem.studies.results import FOLDER, open_results
-
-if TYPE_CHECKING:
-    from ffmem.server.model_questions import ModelQuestions
 
 Result = TypeVar("Result")
 
@@ -102,48 +98,6 @@ class Explorer:
             return Study(findings(results, self.index), results.folder, "")
         except FfmemError as error:
             return Study(None, None, str(error))
-
-
-def open_explorer(
-    folder: str | Path,
-    *,
-    others: Sequence[str | Path] = (),
-    model: str | None = None,
-    with_model: bool = True,
-    threads: int = 1,
-    trust_remote_code: bool = False,
-    results: str | Path | None = None,
-    read_only: bool = False,
-) -> Explorer:
-    """Open an index and what belongs to it; the model is loaded in the background.
-
-    Args:
-        folder: of the index.
-        others: folders of further indexes.
-        model: where the model is, if not where it was when the index was built.
-        with_model: False: never load one.
-        threads: processors for the model.
-        trust_remote_code: run Python code that comes with the model, where its config asks for that.
-        results: the folder of a study, if the index has several.
-        read_only: refuse annotations.
-
-    Raises:
-        StoreError: no index there, or damaged.
-        InputError: no number of threads.
-    """
-    check_threads(threads)
-    index = open_index(folder)
-    identity = index.manifest["identity"]
-
-    def load() -> "ModelQuestions":
-        from ffmem.server.model_questions import load_questions  # it loads torch, which pages must not wait for
-
-        return load_questions(index, model, threads, trust_remote_code)
-
-    thread = ModelThread(identity["model"]["name"], load if with_model else None)
-    return Explorer(
-        index, [open_index(one) for one in others], thread, None if results is None else Path(results), read_only
-    )
 
 
 def _named(indexes: Sequence[Index]) -> dict[str, Index]:

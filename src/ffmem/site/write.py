@@ -15,8 +15,9 @@ from ffmem.annotations.batches import index_id
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
 from ffmem.queries.table import cells
-from ffmem.server.explorer import Explorer, open_explorer
+from ffmem.server.explorer import Explorer
 from ffmem.server.links import FolderLinks
+from ffmem.server.opening import open_explorer
 from ffmem.server.pages import render
 from ffmem.server.views.cells import CellsView
 from ffmem.server.views.figures import figure_image, figure_table, figures_view, patterns_table
