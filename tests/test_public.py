@@ -25,6 +25,7 @@ def test_the_public_names_are_these() -> None:
         "build_index",
         "load_model",
         "open_index",
+        "to_json",
     ]
     for name in ffmem.__all__:
         assert getattr(ffmem, name) is not None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ffmem.cell import Cell
 from ffmem.errors import FfmemError, InputError, ModelError, StoreError
 from ffmem.ids import CellId
+from ffmem.json_values import to_json
 from ffmem.options import IndexOptions, RunOptions
 from ffmem.store.reader import Index, open_index
 from ffmem.version import __version__
@@ -27,6 +28,7 @@ __all__ = [
     "build_index",
     "load_model",
     "open_index",
+    "to_json",
 ]
 
 

@@ -1,10 +1,10 @@
 """What an index says about one cell, as plain frozen records that know how to show themselves."""
 
-import html
 from dataclasses import dataclass
-from typing import Any
 
 from ffmem.ids import CellId
+from ffmem.json_values import JsonObject, Record, fields_to_json
+from ffmem.markup import Markup
 
 
 def mark(text: str, span: tuple[int, int], before: str = "[", after: str = "]") -> tuple[str, str, str]:
@@ -28,12 +28,12 @@ class Document:
 
     document_id: int
     name: str
-    metadata: dict[str, Any]
+    metadata: JsonObject
     """Every other field that the corpus gave with the document."""
 
 
 @dataclass(frozen=True)
-class Trigger:
+class Trigger(Record):
     """A trigger example: a prefix on which a cell has one of its largest coefficients."""
 
     sign: int
@@ -63,14 +63,9 @@ class Trigger:
         """The text in three parts around the firing token: see `mark`."""
         return mark(self.text, self.span, before, after)
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        document = dict(self.document.__dict__)
-        return self.__dict__ | {"tokens": list(self.tokens), "span": list(self.span), "document": document}
-
 
 @dataclass(frozen=True)
-class Statistics:
+class Statistics(Record):
     """Activity of a cell over every position that was indexed."""
 
     n_tokens: int
@@ -85,11 +80,6 @@ class Statistics:
     """Bin b holds edges[b] <= x < edges[b + 1]; the first edge is -inf, the last inf."""
     histogram: tuple[tuple[int, ...], ...]
     """Sentences by their largest coefficient; for gated cells a second row, by their lowest coefficient negated."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON; infinite edges are null."""
-        edges = [None if edge in (float("inf"), float("-inf")) else edge for edge in self.histogram_edges]
-        return self.__dict__ | {"histogram_edges": edges, "histogram": [list(row) for row in self.histogram]}
 
 
 @dataclass(frozen=True)
@@ -117,42 +107,37 @@ class Cell:
     suppressed: tuple[PromotedToken, ...]
     """Lowest scores first."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
+    def to_json(self) -> JsonObject:
+        """The fields, and the parts of its id."""
         return {
             "cell": str(self.cell),
             "layer": self.cell.layer,
             "index": self.cell.index,
-            "statistics": self.statistics.to_json(),
-            "triggers": [trigger.to_json() for trigger in self.triggers],
-            "projection": self.projection,
-            "promoted": [dict(token.__dict__) for token in self.promoted],
-            "suppressed": [dict(token.__dict__) for token in self.suppressed],
+            **fields_to_json(self, "cell"),
         }
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        rows = "".join(_trigger_row(trigger) for trigger in self.triggers if trigger.rank < 10)
         stats = self.statistics
-        return (
-            f"<h4>{self.cell}</h4><p>active at {stats.active_fraction:.2%} of {stats.n_tokens:,} positions; "
-            f"coefficient from {stats.minimum:.4g} to {stats.maximum:.4g}, mean {stats.mean:.4g}</p>"
-            f"<p>promotes: {_token_list(self.promoted)}<br>suppresses: {_token_list(self.suppressed)} "
-            f"<small>({html.escape(self.projection)})</small></p>"
-            f"<table><thead><tr><th>coefficient</th><th>trigger</th><th>next</th><th>document</th></tr></thead>"
-            f"<tbody>{rows}</tbody></table>"
+        return Markup(
+            "<h4>{}</h4><p>active at {:.2%} of {:,} positions; coefficient from {:.4g} to {:.4g}, mean {:.4g}</p>"
+            "<p>promotes: {}<br>suppresses: {} <small>({})</small></p>"
+            "<table><thead><tr><th>coefficient</th><th>trigger</th><th>next</th><th>document</th></tr></thead>"
+            "<tbody>{}</tbody></table>"
+        ).format(
+            *(self.cell, stats.active_fraction, stats.n_tokens, stats.minimum, stats.maximum, stats.mean),
+            *(_token_list(self.promoted), _token_list(self.suppressed), self.projection),
+            Markup().join(_trigger_row(trigger) for trigger in self.triggers if trigger.rank < 10),
         )
 
 
-def _token_list(tokens: tuple[PromotedToken, ...], n: int = 10) -> str:
-    return " ".join(f"<code>{html.escape(token.token)}</code>" for token in tokens[:n])
+def _token_list(tokens: tuple[PromotedToken, ...], n: int = 10) -> Markup:
+    return Markup(" ").join(Markup("<code>{}</code>").format(token.token) for token in tokens[:n])
 
 
-def _trigger_row(trigger: Trigger) -> str:
-    left, token, right = trigger.marked("", "")
-    text = f"{html.escape(left)}<mark>{html.escape(token)}</mark>{html.escape(right)}"
-    following = "" if trigger.next_token is None else f"<code>{html.escape(trigger.next_token)}</code>"
-    return (
-        f"<tr><td>{trigger.coefficient:.4g}</td><td style='text-align:left;white-space:pre-wrap'>{text}</td>"
-        f"<td>{following}</td><td>{html.escape(trigger.document.name)}</td></tr>"
-    )
+def _trigger_row(trigger: Trigger) -> Markup:
+    following = "" if trigger.next_token is None else Markup("<code>{}</code>").format(trigger.next_token)
+    return Markup(
+        "<tr><td>{:.4g}</td><td style='text-align:left;white-space:pre-wrap'>{}<mark>{}</mark>{}</td>"
+        "<td>{}</td><td>{}</td></tr>"
+    ).format(trigger.coefficient, *trigger.marked("", ""), following, trigger.document.name)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 from ffmem.selection import parse_selection
 
 PerSentence = Literal["1", "all"]
@@ -115,7 +116,7 @@ class IndexOptions:
                 "Write --holdout 0.05 for one document in twenty, --holdout 0 for none",
             )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The options as plain JSON values, in the order of definition; those of special cases only where they are given."""
         rare = ("cells", "architecture")
         return {name: value for name, value in asdict(self).items() if name not in rare or value is not None}

@@ -227,3 +227,16 @@ def test_annotators_who_agree_leave_nothing_to_settle(index: Index, batch: Batch
     store.import_files(index, [fill(sheets[0], 1), fill(sheets[2], 1)])
     assert adjudication_rows(batch, store.load(index)) == []
     assert len([line for line in read_lines(sheets[0]) if line["cell"] == "1"]) == N_PATTERN_ROWS + 5
+
+
+def test_cells_are_found_by_what_annotators_said(index: Index, sheets: list[Path]) -> None:
+    store.import_files(index, sheets)
+    for words in ("*", "PATTERN", '"2", OF 3', "no such words"):
+        wanted = {
+            str(one.shown.cell)
+            for one in store.load(index)
+            if words == "*" or any(words.lower() in pattern.text.lower() for pattern in one.patterns)
+        }
+        masks = store.cells_with_words(index, words)
+        found = {str(index.cells.cell_id(place, row)) for place, mask in enumerate(masks) for row in mask.nonzero()[0]}
+        assert found == wanted and bool(wanted) == (words != "no such words")

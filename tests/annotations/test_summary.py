@@ -9,6 +9,7 @@ from ffmem import Index, InputError
 from ffmem.analyses.intervals import mean
 from ffmem.annotations.protocol import LABELS, CellAnnotation
 from ffmem.annotations.summary import summarize
+from ffmem.json_values import to_json
 from tests.annotations.made import annotation
 
 
@@ -65,7 +66,7 @@ def test_invalid_patterns_are_told(index: Index) -> None:
     (bad,) = found.invalid
     assert (str(bad.cell), bad.pattern.number, bad.n_triggers) == ("L0.0", 1, 2)
     assert found.layers[0].patterns_per_cell.value == 0
-    assert found.to_json()["invalid"][0]["cell"] == "L0.0"
+    assert to_json(found)["invalid"][0]["cell"] == "L0.0"
 
 
 def test_there_must_be_something(index: Index) -> None:

@@ -19,6 +19,7 @@ import ffmem
 from ffmem import FfmemError, queries, render
 from ffmem.cli.app import as_json
 from ffmem.index.verify import verify_index
+from ffmem.json_values import to_json
 from ffmem.store.reader import Index
 from tests.attacks.mutations import mutate
 
@@ -54,13 +55,13 @@ def _cell(index: Index, cell_id: str) -> str:
     found = queries.cell(index, cell_id)
     found._repr_html_()
     render.cell(found, 5)
-    return as_json(found.to_json() | {"projection": "the manifest's word"})
+    return as_json(to_json(found) | {"projection": "the manifest's word"})
 
 
 def _cells(index: Index, sort: Any) -> str:
     rows = queries.cells(index, sort=sort, limit=4)
     render.cells(rows)
-    return as_json([row.to_json() for row in rows])
+    return as_json(rows)
 
 
 def _sentence(index: Index, number: int) -> Any:

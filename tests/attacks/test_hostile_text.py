@@ -91,13 +91,13 @@ def test_a_terminal_is_not_disturbed(index: Index) -> None:
 def test_json_is_json_and_gives_the_text_back(index: Index) -> None:
     for cell_id in all_cells(index):
         found = index.cell(cell_id)
-        text = as_json(found.to_json())
+        text = as_json(found)
         assert {c for c in text if unicodedata.category(c) == "Cc" or unicodedata.bidirectional(c) in CONTROLS} == {
             "\n"
         }
         read = json.loads(text, parse_constant=pytest.fail)
         assert [trigger["text"] for trigger in read["triggers"]] == [trigger.text for trigger in found.triggers]
-    json.loads(as_json([row.to_json() for row in queries.cells(index, limit=1000)]), parse_constant=pytest.fail)
+    json.loads(as_json(queries.cells(index, limit=1000)), parse_constant=pytest.fail)
     assert json.loads(as_json({"a": [float("inf"), float("nan"), 1.5]})) == {"a": [None, None, 1.5]}
 
 

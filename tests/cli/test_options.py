@@ -13,7 +13,7 @@ from ffmem import Index, InputError
 from ffmem.cli import app, reference
 from ffmem.models import registry
 from ffmem.models.threads import torch_threads
-from ffmem.server.explorer import open_explorer
+from ffmem.server.opening import open_explorer
 
 TEXT = ["MODEL", "the quick fox"]
 COMMANDS = {
@@ -91,9 +91,9 @@ def test_the_explorer_tells_the_thread_of_its_model(index_of: Callable[[str], In
     explorer = open_explorer(index_of("gpt2").folder, threads=threads)
     before = torch.get_num_threads()
     try:
-        assert asyncio.run(explorer.room.ask(lambda _: torch.get_num_threads())) == threads
+        assert asyncio.run(explorer.model.ask(lambda _: torch.get_num_threads())) == threads
     finally:
-        explorer.room.close()
+        explorer.model.close()
         torch.set_num_threads(before)
 
 

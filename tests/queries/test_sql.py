@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ffmem import Index, InputError, StoreError, open_index, queries
+from ffmem.json_values import to_json
 from ffmem.queries.relations import RELATIONS
 from ffmem.render import views_page
 from ffmem.store.arrays import total_of
@@ -178,6 +179,6 @@ def test_a_result_shows_itself_escaped(index_of: Callable[[str], Index]) -> None
     found = queries.query(index_of("llama"), "select '<script>' as a, null as b, 1.5::double as c")
     assert "&lt;script&gt;" in found._repr_html_() and "<script>" not in found._repr_html_()
     rows = queries.cells(index_of("llama"), limit=3)
-    assert rows._repr_html_().count("<tr>") == 4 and len(rows.to_json()) == 3
+    assert rows._repr_html_().count("<tr>") == 4 and len(to_json(rows)) == 3
     assert "48 cells" in index_of("llama")._repr_html_()
     assert np.isfinite(rows[0].mean)

@@ -11,7 +11,8 @@ pytest.importorskip("fastapi", reason="the explorer needs the extra explorer")
 from starlette.testclient import TestClient
 
 from ffmem.server.app import make_app
-from ffmem.server.explorer import Explorer, open_explorer
+from ffmem.server.explorer import Explorer
+from ffmem.server.opening import open_explorer
 
 HTML = {"accept": "text/html"}
 
@@ -24,12 +25,12 @@ def explorer_of(index_of: Callable[[str], Index]) -> Iterator[Callable[[str], Ex
     def make(family: str) -> Explorer:
         if family not in made:
             made[family] = open_explorer(index_of(family).folder)
-            made[family].room.wait()
+            made[family].model.wait()
         return made[family]
 
     yield make
     for one in made.values():
-        one.room.close()
+        one.model.close()
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from ffmem import Index
 from ffmem.annotations.batches import draw, load_batch
 from ffmem.annotations.store import import_files, load
 from ffmem.server.app import make_app
-from ffmem.server.explorer import open_explorer
 from ffmem.server.limits import MAX_FIELDS
+from ffmem.server.opening import open_explorer
 from tests.server.conftest import HTML
 
 

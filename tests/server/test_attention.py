@@ -14,9 +14,10 @@ from ffmem import Index
 from ffmem.analyses.attention.maps import attention_maps
 from ffmem.analyses.attention.one_map import one_map
 from ffmem.analyses.attention.patches import patch_attention
+from ffmem.json_values import to_json
 from ffmem.server.app import make_app
-from ffmem.server.explorer import open_explorer
 from ffmem.server.limits import MAX_ATTENTION_TOKENS
+from ffmem.server.opening import open_explorer
 from tests.server.conftest import HTML
 
 TEXT = "the old river of the village"
@@ -43,7 +44,7 @@ def test_attention_says_what_the_function_says(
         "/attention.json", params={"text": TEXT, "layer": "L2", "heads": ["L1.H0, L2"], "by": "norms"}
     ).json()
     assert told["problems"] == {} and [one["layer"] for one in told["layers"]] == ["L0", "L1", "L2"]
-    assert told["shown"] == attention_maps(model, TEXT).layer("L2").to_json()
+    assert told["shown"] == to_json(attention_maps(model, TEXT).layer("L2"))
     assert told["effect"]["kl"] == pytest.approx(patch_attention(model, TEXT, ["L1.H0", "L2"], patch="norms").kl)
     assert [one["where"] for one in told["sweep"]["heads"]] == [f"L2.H{n}" for n in range(4)]
 

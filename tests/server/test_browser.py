@@ -77,7 +77,7 @@ def test_charts_are_drawn(server: Server, tab: Any) -> None:
 def test_two_indexes_are_compared(server: Server, tab: Any) -> None:
     tab.goto(f"{server.url}/diff")
     tab.select_option("select[name=by]", "active")
-    tab.click("button:has-text('Compare')")
+    tab.click("button:has-text('Show')")
     tab.wait_for_url("**by=active**")
     tab.click("tbody tr:first-child a")
     tab.wait_for_selector("h1:has-text('in both')")

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from ffmem import Index
 from ffmem.server.app import make_app
-from ffmem.server.explorer import open_explorer
+from ffmem.server.opening import open_explorer
 from ffmem.server.warm import warm
 from tests.server.conftest import HTML
 

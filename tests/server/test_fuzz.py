@@ -23,7 +23,7 @@ def test_the_document_names_every_page_with_data(client: TestClient) -> None:
 
 def test_no_request_makes_it_fail(index_of: Callable[[str], Index]) -> None:
     from ffmem.server.app import make_app
-    from ffmem.server.explorer import open_explorer
+    from ffmem.server.opening import open_explorer
 
     explorer = open_explorer(index_of("llama").folder)  # its own: the fuzzer closes it
     app = make_app(explorer, ("testserver", "localhost"))

@@ -1,8 +1,5 @@
 """A prompt of the user's own, and one model for all who ask."""
 
-import asyncio
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +12,8 @@ from ffmem import Index
 from ffmem.analyses.explain import explain
 from ffmem.analyses.intervene import intervene, parse_change
 from ffmem.analyses.lens import lens
-from ffmem.server.app import make_app
-from ffmem.server.explorer import Explorer
-from ffmem.server.limits import MAX_PROMPT, MAX_WAITING
-from ffmem.server.room import Busy, ModelRoom
+from ffmem.json_values import to_json
+from ffmem.server.limits import MAX_PROMPT
 from tests.server.conftest import HTML
 
 TEXT = "the old river of the village"
@@ -39,7 +34,7 @@ def test_it_says_what_the_analyses_say(
     }
     told = client.get("/prompt.json", params=asked).json()
     assert told["problems"] == {}
-    assert told["lens"] == lens(model, TEXT, target="s", index=index).to_json() | {
+    assert told["lens"] == to_json(lens(model, TEXT, target="s", index=index)) | {
         "tokens": told["lens"]["tokens"], "layers": ["L0", "L1", "L2"], "boxes": told["lens"]["boxes"],
     }  # fmt: skip
     explained = explain(model, TEXT, target="s", against="e", index=index)
@@ -48,7 +43,7 @@ def test_it_says_what_the_analyses_say(
         str(one.cell.cell) for one in explained.cells
     ]
     changes = [parse_change(model, one) for one in asked["change"]]
-    assert told["intervention"] == intervene(model, TEXT, changes, n_new=3).to_json() | {
+    assert told["intervention"] == to_json(intervene(model, TEXT, changes, n_new=3)) | {
         "changes": ["L1.3*0", "L0.2=5"], "candidates": told["intervention"]["candidates"],
     }  # fmt: skip
     assert told["writers"][0]["cell"].startswith("L1.") and told["state"]["at"] == 2
@@ -100,79 +95,3 @@ def test_models_without_predictions_show_what_is_active(client_of: Callable[[str
     told = client_of(family).get("/prompt.json", params={"text": TEXT}).json()
     assert told["lens"] is None and told["problems"] == {} and told["activation"]["tokens"]
     assert "activates most" in client_of(family).get("/prompt", params={"text": TEXT}, headers=HTML).text
-
-
-# The room
-
-
-def slow_room(release: threading.Event, asked: list[str]) -> ModelRoom:
-    def load() -> Any:
-        return "model"
-
-    room = ModelRoom("slow", load)
-    room.wait()
-    return room
-
-
-def test_pages_are_read_while_the_model_thinks(index_of: Callable[[str], Index]) -> None:
-    """A question that hangs, and a reading page beside it."""
-    release = threading.Event()
-    explorer = Explorer(index_of("gpt2"), room=slow_room(release, []))
-    client = TestClient(make_app(explorer), base_url="http://localhost")
-
-    async def both() -> float:
-        hanging = asyncio.ensure_future(explorer.room.ask(lambda _: release.wait(30)))
-        await asyncio.sleep(0.05)
-        begin = time.monotonic()
-        answer = await asyncio.to_thread(client.get, "/cells/L1.3")
-        assert answer.status_code == 200 and not hanging.done()
-        took = time.monotonic() - begin
-        release.set()
-        await hanging
-        return took
-
-    assert asyncio.run(both()) < 10
-    explorer.room.close()
-
-
-def test_too_many_questions_are_told_to_come_back() -> None:
-    release = threading.Event()
-    room = slow_room(release, [])
-
-    async def many() -> None:
-        waiting = [asyncio.ensure_future(room.ask(lambda _: release.wait(30))) for _ in range(MAX_WAITING)]
-        await asyncio.sleep(0.05)
-        with pytest.raises(Busy):
-            await room.ask(lambda _: None)
-        release.set()
-        await asyncio.gather(*waiting)
-        assert await room.ask(lambda model: model) == "model"
-
-    asyncio.run(many())
-    room.close()
-
-
-def test_who_is_told_to_come_back_gets_503(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ffmem.server.room.MAX_WAITING", 0)
-    answer = client.get("/prompt.json", params={"text": TEXT})
-    assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
-    assert answer.json()["error"]["kind"] == "Busy"
-
-
-def test_a_question_that_nobody_waits_for_is_not_asked() -> None:
-    release, asked = threading.Event(), []
-    room = slow_room(release, asked)
-
-    async def leave() -> None:
-        first = asyncio.ensure_future(room.ask(lambda _: release.wait(30)))
-        second = asyncio.ensure_future(room.ask(lambda _: asked.append("second")))
-        await asyncio.sleep(0.05)
-        second.cancel()
-        await asyncio.sleep(0.05)
-        release.set()
-        await first
-        await room.ask(lambda _: asked.append("third"))
-
-    asyncio.run(leave())
-    assert asked == ["third"]
-    room.close()

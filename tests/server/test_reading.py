@@ -8,8 +8,9 @@ from starlette.testclient import TestClient
 
 import ffmem
 from ffmem import Index
+from ffmem.json_values import to_json
 from ffmem.server.app import make_app
-from ffmem.server.explorer import open_explorer
+from ffmem.server.opening import open_explorer
 from tests.conftest import IN_PROCESS, write_corpus
 from tests.server.conftest import HTML
 
@@ -64,13 +65,13 @@ def test_shades_of_text_in_many_scripts_lose_no_character(tmp_path: Path, tiny_f
     cell = explorer.index.cell("L0.1")
     for shown, trigger in zip(client.get("/cells/L0.1/shades.json").json()["triggers"], cell.triggers, strict=True):
         assert "".join(one["text"] for one in shown["pieces"]) == trigger.text
-    explorer.room.close()
+    explorer.model.close()
 
 
 def test_near_cells_are_those_of_the_query(client: TestClient, index_of: Callable[[str], Index]) -> None:
     from ffmem.queries import similar
 
-    expected = similar(index_of("gpt2"), "L1.3", by="triggers", limit=5).to_json()["rows"]
+    expected = to_json(similar(index_of("gpt2"), "L1.3", by="triggers", limit=5))["rows"]
     assert client.get("/cells/L1.3/similar.json", params={"limit": 5}).json()["rows"] == expected
     assert client.get("/cells/L1.3/similar.json", params={"by": "value", "limit": 5}).status_code == 200
     assert client.get("/cells/L1.3/similar.json", params={"by": "gate-key"}).status_code == 400
@@ -89,11 +90,11 @@ def test_another_model_is_refused_when_it_is_asked(
     index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
 ) -> None:
     explorer = open_explorer(index_of("gpt2").folder, model=str(tiny_folder("opt")))
-    explorer.room.wait()
+    explorer.model.wait()
     client = TestClient(make_app(explorer), base_url="http://localhost")
     assert client.get("/model.json").json()["state"] == "failed"
     assert "other weights" in client.get("/cells/L1.3/shades.json").json()["error"]["message"]
-    explorer.room.close()
+    explorer.model.close()
 
 
 def test_without_a_study_the_figures_say_how_to_make_one(client: TestClient) -> None:
@@ -115,7 +116,7 @@ def test_two_indexes_side_by_side(
     index = index_of("gpt2")
     explorer = open_explorer(index.folder, others=[tmp_path / "other"], with_model=False)
     client = TestClient(make_app(explorer), base_url="http://localhost")
-    expected = diff(index, other, limit=5).to_json()
+    expected = to_json(diff(index, other, limit=5))
     told = client.get("/diff.json", params={"limit": 5}).json()
     assert told["rows"] == expected["rows"] and told["with"] == "other"
     first = expected["rows"][0]["cell"]

@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 import ffmem
 from ffmem.server.app import make_app
-from ffmem.server.explorer import open_explorer
 from ffmem.server.limits import MAX_BODY_BYTES
+from ffmem.server.opening import open_explorer
 from tests.conftest import IN_PROCESS
 from tests.server.conftest import HTML
 
@@ -149,4 +149,4 @@ def test_a_corpus_of_html_and_scripts_stays_text(tmp_path: Path, tiny_folder: Ca
     for path in pages:
         assert_only_our_own(client.get(path, headers=HTML).text)
     assert "&lt;script&gt;alert(1)" in client.get("/sentences/0", headers=HTML).text
-    explorer.room.close()
+    explorer.model.close()

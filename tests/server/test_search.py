@@ -11,7 +11,7 @@ from ffmem import Index, InputError
 from ffmem.queries import find, search
 from ffmem.queries.question import Question, choose_token, parse_question
 from ffmem.server.app import make_app
-from ffmem.server.explorer import open_explorer
+from ffmem.server.opening import open_explorer
 from ffmem.studies.geva2021.cell_patterns import patterns_of
 from tests.server.conftest import HTML
 

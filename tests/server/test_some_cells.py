@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from ffmem import Index
 from ffmem.server.app import make_app
-from ffmem.server.explorer import open_explorer
+from ffmem.server.opening import open_explorer
 from ffmem.server.warm import warm
 from tests.server.conftest import HTML
 
@@ -16,10 +16,10 @@ from tests.server.conftest import HTML
 @pytest.fixture(scope="module")
 def some_client(sparse_index_of: Callable[[str, str], Index]) -> Iterator[TestClient]:
     explorer = open_explorer(sparse_index_of("gpt2", "L2,L0.5-9,L0.11").folder)
-    explorer.room.wait()
+    explorer.model.wait()
     warm(explorer).join()
     yield TestClient(make_app(explorer), base_url="http://localhost:8765")
-    explorer.room.close()
+    explorer.model.close()
 
 
 def test_every_page_is_there(some_client: TestClient) -> None:

@@ -1,8 +1,7 @@
 """Which cells does a text activate most, token by token, and where does an index know them from?"""
 
-import html
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -13,6 +12,8 @@ from ffmem.analyses.indexed import read_as_indexed
 from ffmem.cell import mark
 from ffmem.errors import InputError
 from ffmem.ids import CellId
+from ffmem.json_values import JsonObject, fields_to_json
+from ffmem.markup import Markup, each
 from ffmem.models.inputs import ModelInput, as_row
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
@@ -63,38 +64,26 @@ class Activation:
     by: Strength
     tokens: tuple[ActiveToken, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {
-            "text": self.text,
-            "by": self.by,
-            "tokens": [
-                {
-                    "token": token.token,
-                    "position": token.position,
-                    "cells": [
-                        active.__dict__
-                        | {"cell": str(active.cell), "trigger": _joined(active), "promoted": list(active.promoted)}
-                        for active in token.cells
-                    ],
-                }
-                for token in self.tokens
-            ],
-        }
+    def to_json(self) -> JsonObject:
+        """The fields, but each trigger in one piece."""
+        plain = fields_to_json(self)
+        for token, shown in zip(self.tokens, plain["tokens"], strict=True):
+            for cell, values in zip(token.cells, shown["cells"], strict=True):
+                values["trigger"] = _joined(cell)
+        return plain
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        rows = "".join(
-            f"<tr><td>{html.escape(token.token)}</td><td>{active.cell}</td><td>{active.coefficient:.4g}</td>"
-            f"<td>{active.norm:.4g}</td><td style='text-align:left'>{html.escape(_joined(active) or '')}</td>"
-            f"<td style='text-align:left'>{html.escape(' '.join(active.promoted))}</td></tr>"
+        rows = (
+            (token.token, cell.cell, cell.coefficient, cell.norm, _joined(cell) or "", " ".join(cell.promoted))
             for token in self.tokens
-            for active in token.cells
+            for cell in token.cells
         )
-        head = "".join(
-            f"<th>{name}</th>" for name in ("token", "cell", "coefficient", "norm", "trigger in the index", "promotes")
+        line = "<tr><td>{}</td><td>{}</td><td>{:.4g}</td><td>{:.4g}</td>" + 2 * "<td style='text-align:left'>{}</td>"
+        names = ("token", "cell", "coefficient", "norm", "trigger in the index", "promotes")
+        return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(
+            each("<th>{}</th>", ([name] for name in names)), each(f"{line}</tr>", rows)
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def activate(

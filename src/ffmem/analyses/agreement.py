@@ -8,6 +8,7 @@ import numpy as np
 from ffmem.analyses.intervals import Estimate, mean, proportion
 from ffmem.analyses.values import NONE, Targets, ValueScores, median_length, score_values, targets, unigram_counts
 from ffmem.ids import CellId
+from ffmem.json_values import Record
 from ffmem.models.transformer import Transformer
 from ffmem.store.facts import Projection
 from ffmem.store.reader import Index
@@ -80,7 +81,7 @@ class StrongValue:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(Record):
     """What values say, layer by layer and over all layers."""
 
     projection: Projection

@@ -1,7 +1,6 @@
 """One prediction as an exact sum: what the embedding, attention, every cell and every bias added to a score."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -20,6 +19,7 @@ from ffmem.analyses.indexed import read_as_indexed
 from ffmem.analyses.one_token import one_token
 from ffmem.analyses.values import first_of_largest, rank_of
 from ffmem.errors import InputError
+from ffmem.json_values import Record
 from ffmem.models.inputs import as_row
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
@@ -59,7 +59,7 @@ class CellShare:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Record):
     """A token's score after a text, as a sum: embedding, layers, constant and normalisers.
 
     With ``against``: the difference of the scores of two tokens.
@@ -91,13 +91,17 @@ class Explanation:
     cells: tuple[CellShare, ...]
     """Those with the largest shares, of either sign."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {
-            "cells": [
-                asdict(share) | {"cell": asdict(share.cell) | {"cell": str(share.cell.cell)}} for share in self.cells
-            ]
-        }
+    @property
+    def largest_part(self) -> float:
+        """The largest part of the score, in size; 1 if all are 0."""
+        parts = [self.embedding, self.constant, self.normalisers]
+        parts += [part for one in self.layers for part in (one.attention, one.cells, one.bias)]
+        return max(map(abs, parts)) or 1.0
+
+    @property
+    def largest_cell(self) -> float:
+        """The largest share of a cell, in size; 1 without cells."""
+        return max((abs(one.share) for one in self.cells), default=1.0)
 
 
 def explain(

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +13,7 @@ from ffmem.analyses.decomposition import check_causal, next_token_logits
 from ffmem.analyses.distances import kl
 from ffmem.errors import InputError
 from ffmem.ids import CellId
+from ffmem.json_values import Record
 from ffmem.models.inputs import as_row, read_text
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display
@@ -51,7 +52,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Intervention:
+class Intervention(Record):
     """A prediction before and after."""
 
     text: str
@@ -64,10 +65,6 @@ class Intervention:
     """What the model writes on, taking the most probable token each time."""
     continued_changed: str
     """The same with the changes."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
 
 
 def parse_change(model: Transformer, text: str) -> Change:

@@ -1,6 +1,6 @@
 """What each layer would predict, token by token: the stream after every layer, read as the model reads its last state."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from ffmem.analyses.indexed import read_as_indexed
 from ffmem.analyses.one_token import one_token
 from ffmem.analyses.values import first_of_largest, rank_of
 from ffmem.errors import InputError
+from ffmem.json_values import Record
 from ffmem.models.inputs import as_row
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
@@ -36,7 +37,7 @@ class LensBox:
 
 
 @dataclass(frozen=True)
-class Lens:
+class Lens(Record):
     """What every layer would predict after every token of a text."""
 
     text: str
@@ -47,10 +48,6 @@ class Lens:
     target: str | None
     projection: str
     """How states were read."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
 
 
 def lens(

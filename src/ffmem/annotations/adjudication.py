@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ffmem.annotations.agreement import by_cell, match
+from ffmem.annotations.annotator_agreement import by_cell, match
 from ffmem.annotations.batches import Batch
 from ffmem.annotations.protocol import ADJUDICATED, CellAnnotation, Pattern, ShownTrigger
 from ffmem.annotations.rows import Values

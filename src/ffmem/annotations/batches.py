@@ -12,6 +12,7 @@ import numpy as np
 from ffmem.annotations.protocol import MIN_TRIGGERS, ShownCell, ShownTrigger, check_name
 from ffmem.cell import mark
 from ffmem.errors import InputError, StoreError
+from ffmem.json_values import JsonObject
 from ffmem.store.files import disk_errors, parse_json, write_json
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
@@ -31,7 +32,7 @@ class Batch:
     cells: tuple[ShownCell, ...]
     """In an order that does not tell the layer; nor does that of their triggers tell the coefficient."""
 
-    def to_json(self, index: Index) -> dict[str, Any]:
+    def to_json(self, index: Index) -> JsonObject:
         """The key: which number stands for which cell, and for which of its triggers."""
         cells = [
             {

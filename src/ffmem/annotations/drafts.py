@@ -8,6 +8,7 @@ from typing import Any
 from ffmem.annotations.batches import Batch
 from ffmem.annotations.protocol import ADJUDICATED, CLASSES, CellAnnotation, Pattern
 from ffmem.errors import InputError, StoreError
+from ffmem.json_values import JsonObject
 from ffmem.store.files import parse_json
 
 MAX_PATTERNS = 50
@@ -27,7 +28,7 @@ class Draft:
     done: bool = False
     """Whether the annotator has said that this is all."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
         patterns = [{"text": text, "class": pattern_class} for text, pattern_class in self.patterns]
         return {"patterns": patterns, "marks": [list(one) for one in self.marks], "done": self.done}

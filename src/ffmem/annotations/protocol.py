@@ -7,6 +7,7 @@ from typing import Literal
 
 from ffmem.errors import InputError
 from ffmem.ids import CellId
+from ffmem.json_values import Record
 
 PatternClass = Literal["shallow", "semantic"]
 """Shallow: a recurring n-gram, such as a last word that triggers share. Semantic: a recurring topic or relation."""
@@ -43,7 +44,7 @@ class ShownCell:
 
 
 @dataclass(frozen=True)
-class Pattern:
+class Pattern(Record):
     """Something that recurs in the triggers of a cell."""
 
     number: int

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 from ffmem.store.files import parse_json
 
 SHEET = ("cell", "row", "number", "text", "class", "patterns", "batch", "annotator")
@@ -85,7 +85,7 @@ def _unharmed(text: str) -> str:
     return text[1:] if re.match(r"'+[=+\-@\t\r]", text) else text
 
 
-def to_json(rows: Iterable[Values]) -> list[dict[str, Any]]:
+def rows_to_json(rows: Iterable[Values]) -> list[JsonObject]:
     """Rows as JSON values: one for each annotator and batch, that holds cells, that hold patterns and triggers."""
     found = []
     for file, of_file in groupby(rows, lambda row: _typed(row, _OF_FILE)):
@@ -94,15 +94,15 @@ def to_json(rows: Iterable[Values]) -> list[dict[str, Any]]:
     return found
 
 
-def _lists(rows: list[Values]) -> dict[str, Any]:
+def _lists(rows: list[Values]) -> JsonObject:
     columns = {"pattern": _OF_PATTERN, "trigger": _OF_TRIGGER}
     return {
         name: [_typed(row, columns[kind]) for row in rows if row["row"] == kind] for kind, name in _LISTS.items()
     }  # fmt: skip
 
 
-def _typed(row: Values, columns: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _typed(row: Values, columns: Sequence[str]) -> JsonObject:
+    found: JsonObject = {}
     for column, value in ((column, row[column]) for column in columns if column in row):
         if column == "patterns":
             found[column] = [int(one) for one in numbers_of(value) if one != "0"] if value else None
@@ -169,7 +169,7 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
         raise ValueError(f"it is not laid out as one ({error})") from error
 
 
-def _plain_values(values: dict[str, Any], where: str) -> Values:
+def _plain_values(values: JsonObject, where: str) -> Values:
     found = {}
     for name, value in values.items():
         if name not in (*EXPORT, *ADJUDICATION):

@@ -2,22 +2,25 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+import numpy as np
 
 from ffmem.annotations.batches import Batch, annotations_folder, save_batch
 from ffmem.annotations.protocol import ADJUDICATED, CellAnnotation, Pattern, check_name
-from ffmem.annotations.rows import EXPORT, SHEET, Values, to_csv, to_json
+from ffmem.annotations.rows import EXPORT, SHEET, Values, rows_to_json, to_csv
 from ffmem.annotations.sheets import blank_rows, export_rows, read_filled
 from ffmem.errors import InputError
 from ffmem.ids import CellId
+from ffmem.json_values import Record
 from ffmem.store.files import atomic_write, disk_errors
 from ffmem.store.reader import Index
 
 
 @dataclass(frozen=True)
-class Invalid:
+class Invalid(Record):
     """A pattern that too few different triggers carry."""
 
     cell: CellId
@@ -27,13 +30,9 @@ class Invalid:
     n_triggers: int
     """That carry it, whatever their sentences."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"cell": str(self.cell)}
-
 
 @dataclass(frozen=True)
-class Imported:
+class Imported(Record):
     """What an import has stored."""
 
     batch: str
@@ -43,10 +42,6 @@ class Imported:
     """Cells of the sheet that were not annotated."""
     done: Literal["stored", "replaced", "unchanged"]
     invalid: tuple[Invalid, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"invalid": [one.to_json() for one in self.invalid]}
 
 
 def write_sheets(index: Index, batch: Batch, annotators: Sequence[str], out: Path) -> list[Path]:
@@ -85,7 +80,7 @@ def write_sheet(sheet: Path, rows: list[Values], columns: Sequence[str]) -> tupl
     with disk_errors(sheet):
         sheet.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(files[0], to_csv(rows, columns))
-    atomic_write(files[1], _as_bytes(to_json(rows)[0]))
+    atomic_write(files[1], _as_bytes(rows_to_json(rows)[0]))
     return files
 
 
@@ -173,6 +168,16 @@ def load(index: Index) -> list[CellAnnotation]:
     return [one for path in sorted(annotations_folder(index).glob("*.json")) for one in load_path(index, path)]
 
 
+def cells_with_words(index: Index, words: str) -> list[np.ndarray]:
+    """For each layer, of which of its cells an annotator said this in a pattern; ``*``: all that were annotated."""
+    masks = [np.zeros(layer.n_cells, dtype=bool) for layer in index.cells.layers]
+    for one in load(index):
+        if words == "*" or any(words.lower() in pattern.text.lower() for pattern in one.patterns):
+            place, row = index.cells.place(one.shown.cell)
+            masks[place][row] = True
+    return masks
+
+
 def export(index: Index, out: Path) -> int:
     """Write all annotations into one .csv or .json file, and say how many cells of an annotator they are.
 
@@ -193,7 +198,7 @@ def export(index: Index, out: Path) -> int:
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(
-        out, to_csv(rows, EXPORT) if out.suffix.lower() == ".csv" else _as_bytes({"annotations": to_json(rows)})
+        out, to_csv(rows, EXPORT) if out.suffix.lower() == ".csv" else _as_bytes({"annotations": rows_to_json(rows)})
     )
     return len(annotations)
 
@@ -226,7 +231,7 @@ def load_path(index: Index, path: Path) -> tuple[CellAnnotation, ...]:
 def _save(index: Index, path: Path, annotations: Iterable[CellAnnotation]) -> None:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, _as_bytes(to_json(export_rows(index, annotations))[0]))
+    atomic_write(path, _as_bytes(rows_to_json(export_rows(index, annotations))[0]))
 
 
 def stored_path(index: Index, batch: str, annotator: str) -> Path:

@@ -1,8 +1,7 @@
 """Labels of triggers by layer: Geva et al. 2021, Figure 2."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from ffmem.annotations.protocol import ADJUDICATED, LABELS, CellAnnotation, Labe
 from ffmem.annotations.store import Invalid, invalid_patterns
 from ffmem.errors import InputError
 from ffmem.ids import CellId
+from ffmem.json_values import Record
 from ffmem.store.reader import Index
 
 
@@ -34,7 +34,7 @@ class LayerSummary:
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(Record):
     """What annotators found, by layer."""
 
     layers: tuple[LayerSummary, ...]
@@ -42,10 +42,6 @@ class Summary:
     all_layers: LayerSummary
     invalid: tuple[Invalid, ...]
     """Patterns that count for nothing here."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"invalid": [one.to_json() for one in self.invalid]}
 
 
 def summarize(index: Index, annotations: Sequence[CellAnnotation], *, annotator: str | None = None) -> Summary:

@@ -1,8 +1,6 @@
 """The application that every command belongs to, and what the commands share."""
 
 import io
-import json
-import math
 import os
 import re
 import sys
@@ -13,6 +11,7 @@ from cyclopts import App, Parameter, Token, convert
 from cyclopts.validators import Number
 
 from ffmem.errors import InputError
+from ffmem.json_values import json_text
 from ffmem.version import __version__
 
 _NO_TEXT = re.compile("[\ud800-\udfff]")
@@ -83,13 +82,5 @@ def _speaks_unicode() -> bool:
 
 def as_json(value: Any, ascii_only: bool = False) -> str:
     """One JSON document; numbers that JSON does not have (infinity, NaN) become null."""
-    text = json.dumps(_finite(value), ensure_ascii=ascii_only, indent=1, allow_nan=False)
+    text = json_text(value, indent=1, ascii_only=ascii_only)
     return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value

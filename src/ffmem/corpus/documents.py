@@ -13,6 +13,7 @@ from typing import Any
 
 from ffmem.corpus.encodings import UTF_8, decoded
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 
 REPLACEMENT = "\ufffd"
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -28,7 +29,7 @@ class Document:
 
     name: str
     text: str
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: JsonObject = field(default_factory=dict)
     """Every other field that came with it."""
 
 
@@ -44,7 +45,7 @@ class Corpus:
         self.n_lines = 0
         """Lines of files that the last iteration has read, blank ones included; 0 where a corpus has none."""
 
-    def settle(self, folder: Path, begun: dict[str, Any] | None) -> None:
+    def settle(self, folder: Path, begun: JsonObject | None) -> None:
         """Get ready to be read as often as a build needs; called once, before `identity`.
 
         Args:
@@ -52,7 +53,7 @@ class Corpus:
             begun: the identity of the corpus that the build began with, or was finished with; None for a new one.
         """
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """What decides the documents: kind, name, and a hash of the content."""
         raise NotImplementedError
 
@@ -83,7 +84,7 @@ class PythonDocs(Corpus):
     kind = "python-docs"
     name = "python-docs"
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """See Corpus.identity. The text differs between Python versions, and so does the hash."""
         return {"kind": self.kind, "name": self.name, "sha256": self.content_hash()}
 
@@ -102,7 +103,7 @@ class Rows(Corpus):
         super().__init__()
         self.text_field, self.encoding = text_field, encoding
 
-    def _document(self, fields: dict[str, Any], where: str, fallback: str) -> Document:
+    def _document(self, fields: JsonObject, where: str, fallback: str) -> Document:
         """The document of one row.
 
         Args:
@@ -133,7 +134,7 @@ class Rows(Corpus):
         return Document(_name_of(metadata) or fallback, text, metadata)
 
 
-def _name_of(metadata: dict[str, Any]) -> str | None:
+def _name_of(metadata: JsonObject) -> str | None:
     """What a document calls itself: a string, or a whole number."""
     for key in ("id", "title"):
         value = metadata.get(key)

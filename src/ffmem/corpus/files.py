@@ -11,6 +11,7 @@ from ffmem.corpus.documents import MAX_DEPTH, MAX_DIGITS, Corpus, Document, Rows
 from ffmem.corpus.encodings import UTF_8, read_lines
 from ffmem.corpus.lines import is_blank
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 
 _JSON_SPACE = " \t\r\n"
 
@@ -20,7 +21,7 @@ class File(Corpus):
 
     path: Path
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """See Corpus.identity. The hash is that of the file's bytes, compressed as they are."""
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -61,7 +62,7 @@ class TextFile(_LineFile):
         super().__init__()
         self.path, self.name, self.encoding, self.told = path, path.name, encoding, told or str(path)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """See Corpus.identity."""
         return super().identity() | encoding_identity(self.encoding)
 
@@ -94,7 +95,7 @@ class JsonLines(_LineFile, Rows):
         Rows.__init__(self, text_field, encoding)
         self.path, self.name, self.told = path, path.name, told or str(path)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """See Corpus.identity."""
         return super().identity() | {"field": self.text_field} | encoding_identity(self.encoding)
 
@@ -104,7 +105,7 @@ class JsonLines(_LineFile, Rows):
                 where = f"line {number} of {self.told}"
                 yield self._document(self._fields(line, where), where, f"line {number}")
 
-    def _fields(self, line: str, where: str) -> dict[str, Any]:
+    def _fields(self, line: str, where: str) -> JsonObject:
         try:
             fields = json.loads(
                 line,
@@ -134,7 +135,7 @@ class JsonLines(_LineFile, Rows):
         check_depth(fields, where)
         return {name: self._clean_all(value) for name, value in fields.items()}
 
-    def _unique(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def _unique(self, pairs: list[tuple[str, Any]]) -> JsonObject:
         """An object, its names cleaned; refused if that leaves one of them twice."""
         fields = {self._clean(name): value for name, value in pairs}
         if len(fields) != len(pairs):

@@ -5,12 +5,12 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.encodings import UTF_8
 from ffmem.corpus.files import File, encoding_identity
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 
 
 class Glob(Corpus):
@@ -41,7 +41,7 @@ class Glob(Corpus):
             )
         self._files: Sequence[tuple[str, File]] = [(name, open_file(paths[name])) for name in sorted(paths)]
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """See Corpus.identity. The hash is over each file's identity and its path below the pattern's fixed part."""
         digest = hashlib.sha256()
         for name, file in self._files:

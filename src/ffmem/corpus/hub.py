@@ -12,6 +12,7 @@ from ffmem.corpus.encodings import UTF_8
 from ffmem.corpus.files import encoding_identity
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
+from ffmem.json_values import JsonObject
 
 PREFIX = "hf:"
 _EXACT = 2.0**53
@@ -44,7 +45,7 @@ class HubDataset(Rows):
         self._dataset, config, split, field = (*parts, "", "", "")[:4]
         self._config, self._split, self.text_field = config or None, split or "train", field or text_field
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """See Corpus.identity. With the commit of a data set on the hub, else a hash over the rows as they are read."""
         parts = {"dataset": self._dataset, "config": self._config, "split": self._split, "field": self.text_field}
         parts |= encoding_identity(self.encoding)
@@ -100,7 +101,7 @@ class HubDataset(Rows):
         )
         return builder.as_streaming_dataset(split=self._split)
 
-    def _check_numbers(self, fields: dict[str, Any], number: int) -> None:
+    def _check_numbers(self, fields: JsonObject, number: int) -> None:
         """Refuse whole numbers of JSON that the library has rounded: beyond 64 bits it reads them as floats."""
         for name, value in fields.items():
             if isinstance(value, float) and abs(value) >= _EXACT and value.is_integer():

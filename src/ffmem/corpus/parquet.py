@@ -10,6 +10,7 @@ from ffmem.corpus.encodings import UTF_8
 from ffmem.corpus.files import File, encoding_identity
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
+from ffmem.json_values import JsonObject
 
 _ROWS_AT_ONCE = 1000
 
@@ -31,7 +32,7 @@ class Parquet(File, Rows):
         Rows.__init__(self, text_field, encoding)
         self.path, self.name = path, path.name
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """See Corpus.identity."""
         return super().identity() | {"field": self.text_field} | encoding_identity(self.encoding)
 

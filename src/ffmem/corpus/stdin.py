@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.encodings import UTF_8, read_lines
 from ffmem.corpus.files import JsonLines, TextFile, encoding_identity
 from ffmem.corpus.lines import is_blank
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 
 _CHUNK = 1 << 20
 _TOLD = "standard input"
@@ -32,9 +33,9 @@ class StandardInput(Corpus):
         super().__init__()
         self._field, self._encoding = text_field, encoding
         self._path = Path()
-        self._identity: dict[str, Any] = {}
+        self._identity: JsonObject = {}
 
-    def settle(self, folder: Path, begun: dict[str, Any] | None) -> None:
+    def settle(self, folder: Path, begun: JsonObject | None) -> None:
         """See Corpus.settle: keeps the input, or goes on with what an earlier run kept.
 
         A build that has begun needs no input any more. If there is some, it must be the same: its hash is taken.
@@ -68,7 +69,7 @@ class StandardInput(Corpus):
         kept = TextFile(self._path).identity() | {"kind": self.kind, "name": self.name}
         self._identity = kept | self._format(self._begins_with_object())
 
-    def _format(self, is_object: bool) -> dict[str, Any]:
+    def _format(self, is_object: bool) -> JsonObject:
         if is_object or self._field != "text":
             return {"format": "jsonl", "field": self._field} | encoding_identity(self._encoding)
         return {"format": "text"} | encoding_identity(self._encoding)
@@ -83,7 +84,7 @@ class StandardInput(Corpus):
         except ValueError:
             return False
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """See Corpus.identity."""
         return self._identity
 

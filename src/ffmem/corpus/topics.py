@@ -5,9 +5,9 @@ import lzma
 from collections.abc import Iterator
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
 
 from ffmem.corpus.documents import Corpus, Document
+from ffmem.json_values import JsonObject
 
 
 class Topics(Corpus):
@@ -22,7 +22,7 @@ class Topics(Corpus):
     def _content(self) -> bytes:
         return (files("ffmem") / "data" / "topics.jsonl.xz").read_bytes()
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """See Corpus.identity: a hash of the file."""
         return {"kind": self.kind, "name": self.name, "sha256": sha256(self._content()).hexdigest()}
 

@@ -18,6 +18,7 @@ import transformers
 from ffmem.errors import ModelError
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, read_tokens
+from ffmem.json_values import to_json
 from ffmem.models.identities import measure_identities
 from ffmem.models.proof import prove
 from ffmem.models.sentences_to_try import Sentence
@@ -69,7 +70,7 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
     _check(worst, model, options)
     return {
         "errors": worst,
-        "proof": proof.to_json(),
+        "proof": to_json(proof),
         "n_sentences": len(measured),
         "sentence_ids": sorted(drawn.tolist()),
         "dtype": options.dtype,

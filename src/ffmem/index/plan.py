@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from ffmem.index.scan.job import IndexJob
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard
 from ffmem.index.state.layers import Shape
 from ffmem.index.text.writer import TextCounts, write_text
+from ffmem.json_values import Record
 from ffmem.models.registry import load_model
 from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
@@ -58,7 +59,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Record):
     """What a build would take."""
 
     seconds: Range
@@ -79,10 +80,6 @@ class Plan:
     """Of the finished index."""
     free_disk_bytes: int
     free_memory_bytes: int | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
 
 
 def plan_index(

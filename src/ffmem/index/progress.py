@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ffmem.index.run.executors import Event
 from ffmem.index.run.runlog import RunLog
 from ffmem.index.scan.batches import Shard
+from ffmem.json_values import Record
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(Record):
     """How far a build is."""
 
     stage: str
@@ -47,10 +47,6 @@ class Progress:
     """With `worker`: the shard ("shard-17") or layer ("values-3") that is done, or that the worker died at."""
     message: str = ""
     """Anything else worth saying: a worker that was started again, a resumed build."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
 
 
 ProgressListener = Callable[[Progress], None]

@@ -9,8 +9,7 @@ right even alone is refused.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ffmem.errors import ModelError
+from ffmem.json_values import Record
 from ffmem.models.base import Batching, Rows
 from ffmem.models.inputs import padded_rows
 from ffmem.models.masks import one_text_a_row
@@ -38,7 +38,7 @@ _PREFIX = 8
 
 
 @dataclass(frozen=True)
-class Proof:
+class Proof(Record):
     """What was measured, and how the model must be run."""
 
     batching: Batching
@@ -50,10 +50,6 @@ class Proof:
     in the longest input and in a short one."""
     notes: tuple[str, ...] = ()
     """What a user should know of it, a sentence each."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"lengths": list(self.lengths), "notes": list(self.notes)}
 
 
 def prove_on_samples(model: Transformer, bos: Bos = "auto") -> Proof:

@@ -8,7 +8,8 @@ import numpy as np
 
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.notebook import captioned
+from ffmem.json_values import Record
+from ffmem.markup import captioned
 from ffmem.queries.names import places
 from ffmem.queries.overlap import PERSISTENCE, rank_biased_overlap, without_repeats
 from ffmem.store.arrays import LayerArrays, total_of
@@ -20,7 +21,7 @@ _NAMES: tuple[Change, ...] = get_args(Change)
 
 
 @dataclass(frozen=True)
-class CellDiff:
+class CellDiff(Record):
     """A cell in two indexes, the first before the second."""
 
     cell: CellId
@@ -35,15 +36,9 @@ class CellDiff:
     active_fractions: tuple[float, float]
     means: tuple[float, float]
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values; an infinite difference (both variances are 0) is null."""
-        plain = {name: value if _is_finite(value) else None for name, value in self.__dict__.items()}
-        pairs = {"active_fractions": list(self.active_fractions), "means": list(self.means)}
-        return plain | {"cell": str(self.cell)} | pairs
-
 
 @dataclass(frozen=True)
-class Diff:
+class Diff(Record):
     """The cells that differ most."""
 
     compared: Literal["triggers", "firing tokens"]
@@ -55,10 +50,6 @@ class Diff:
     mean_overlap: float
     """Mean `trigger_overlap` of all cells compared."""
     rows: tuple[CellDiff, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"rows": [row.to_json() for row in self.rows]}
 
     def _repr_html_(self) -> str:
         """For notebooks."""

@@ -7,10 +7,11 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
+from ffmem.json_values import Record
 from ffmem.queries.relations import CELLS, RELATIONS, Relation
 from ffmem.store.files import disk_errors, sync_folder
 from ffmem.store.histogram import histogram_edges
@@ -18,21 +19,17 @@ from ffmem.store.reader import Index
 from ffmem.version import __version__
 
 if TYPE_CHECKING:
-    from ffmem.queries.batches import Batches
+    from ffmem.queries.record_batches import Batches
 
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(Record):
     """What an export wrote."""
 
     folder: Path
     n_rows: dict[str, int]
     """Rows of each table."""
     n_bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"folder": str(self.folder)}
 
 
 def export(index: Index, out: str | Path, *, progress: Callable[[str], None] | None = None) -> Exported:
@@ -53,7 +50,7 @@ def export(index: Index, out: str | Path, *, progress: Callable[[str], None] | N
     Cost: memory for the largest layer (expert): about 100 bytes x cells x 2 x top.
     """
     extra_module("pyarrow", "parquet", "nothing can be exported")
-    from ffmem.queries.batches import Batches
+    from ffmem.queries.record_batches import Batches
 
     out = Path(out)
     if os.path.lexists(out):

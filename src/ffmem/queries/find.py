@@ -9,7 +9,8 @@ import numpy as np
 from ffmem.cell import Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.notebook import captioned
+from ffmem.json_values import Record
+from ffmem.markup import captioned
 from ffmem.queries.inverted import triggers_within
 from ffmem.queries.names import places, token_id
 from ffmem.queries.search import TIME_LIMIT_S, matching_sentences
@@ -19,7 +20,7 @@ FindSort = Literal["auto", "promotes", "triggers", "coefficient", "active", "ind
 
 
 @dataclass(frozen=True)
-class FoundCell:
+class FoundCell(Record):
     """A cell that meets every condition, with one of its signs."""
 
     cell: CellId
@@ -36,13 +37,9 @@ class FoundCell:
     triggers: tuple[Trigger, ...]
     """The first of them."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"cell": str(self.cell), "triggers": [one.to_json() for one in self.triggers]}
-
 
 @dataclass(frozen=True)
-class Found:
+class Found(Record):
     """The cells that meet every condition."""
 
     rows: tuple[FoundCell, ...]
@@ -50,10 +47,6 @@ class Found:
     """Cells that do, those beyond the limit included; both signs of a gated cell count."""
     note: str
     """What was left out, and how to get it; empty if nothing was."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"rows": [row.to_json() for row in self.rows]}
 
     def _repr_html_(self) -> str:
         """For notebooks."""
@@ -77,6 +70,25 @@ class _Marks:
     """The one after its last."""
 
 
+Masks = Sequence[np.ndarray]
+"""For each layer, by its place, whether each of its cells is meant."""
+
+
+def in_all(masks: Sequence[Masks]) -> Masks:
+    """The cells that all of some masks have."""
+    return [np.logical_and.reduce(of_layer) for of_layer in zip(*masks, strict=True)]
+
+
+def read_ahead(index: Index) -> None:
+    """Read once what questions look at, so that the first one need not wait for the disk."""
+    if index.text.vocabulary:
+        index.text.matching('"the"', 1)
+    for place in range(index.n_layers):
+        arrays = index.layer(place)
+        for name in ("n_active", "promoted_ids", "trigger_token", "slot_by_token"):
+            np.asarray(getattr(arrays, name)).max(initial=0)
+
+
 def find(
     index: Index,
     *,
@@ -87,7 +99,7 @@ def find(
     layer: str | int | None = None,
     min_active: float | None = None,
     max_active: float | None = None,
-    among: Sequence[np.ndarray] | None = None,
+    among: Masks | None = None,
     sort: FindSort = "auto",
     limit: int = 20,
     n_triggers: int = 3,

@@ -1,17 +1,18 @@
 """The model as layers: how active its cells are, how many are dead, how far keys and values agree."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ffmem.notebook import Table
+from ffmem.json_values import Record
+from ffmem.markup import Table
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
 
 @dataclass(frozen=True)
-class LayerRow:
+class LayerRow(Record):
     """A layer in numbers, over all its cells."""
 
     layer: str
@@ -30,10 +31,6 @@ class LayerRow:
     largest: float
     """Largest |coefficient| of the layer."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"active_quantiles": list(self.active_quantiles)}
-
 
 def overview(index: Index) -> Table[LayerRow]:
     """Every layer of an index in numbers, in the order of the model.
@@ -44,6 +41,11 @@ def overview(index: Index) -> Table[LayerRow]:
     Cost: one look at the statistics, and at one trigger, of every cell.
     """
     return Table(_row(index, place) for place in range(index.n_layers))
+
+
+def n_dead(rows: Iterable[LayerRow]) -> int:
+    """Cells of all layers that are never active."""
+    return sum(row.n_dead for row in rows)
 
 
 def _row(index: Index, place: int) -> LayerRow:

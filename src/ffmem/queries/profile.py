@@ -1,10 +1,10 @@
 """A cell's stored triggers in a few numbers: how alike they are, and how far the value agrees with what follows them."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ffmem.cell import Cell, Trigger
+from ffmem.json_values import Record
 from ffmem.store.reader import Index
 
 N_PROMOTED = 10
@@ -12,7 +12,7 @@ N_PROMOTED = 10
 
 
 @dataclass(frozen=True)
-class SignProfile:
+class SignProfile(Record):
     """The triggers of one sign."""
 
     sign: int
@@ -32,10 +32,6 @@ class SignProfile:
     """The most frequent of them, with how often."""
     n_documents: int
     """Different documents that the triggers come from."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"firing_tokens": [list(pair) for pair in self.firing_tokens]}
 
 
 def profile(index: Index, cell: Cell) -> tuple[SignProfile, ...]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from ffmem.cell import PromotedToken
 from ffmem.ids import CellId
-from ffmem.notebook import captioned
+from ffmem.json_values import JsonObject, Record, fields_to_json
+from ffmem.markup import captioned
 from ffmem.queries.names import places, token_id
 from ffmem.store.reader import Index
 
@@ -20,7 +21,7 @@ _ROWS = 256
 
 
 @dataclass(frozen=True)
-class PromotingCell:
+class PromotingCell(Record):
     """A cell that promotes, or suppresses, a token."""
 
     cell: CellId
@@ -34,10 +35,6 @@ class PromotingCell:
     promoted: tuple[str, ...]
     """The three tokens at this end of the value's scores."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"cell": str(self.cell), "promoted": list(self.promoted)}
-
 
 @dataclass(frozen=True)
 class Promoting:
@@ -50,10 +47,9 @@ class Promoting:
     """Cells that have the token in their stored list."""
     rows: tuple[PromotingCell, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        token = {"token": self.token.token, "token_id": self.token.token_id}
-        return self.__dict__ | {"token": token, "rows": [row.to_json() for row in self.rows]}
+    def to_json(self) -> JsonObject:
+        """The fields, but the token without its logit, which the first row has."""
+        return fields_to_json(self) | {"token": fields_to_json(self.token, "logit")}
 
     def _repr_html_(self) -> str:
         """For notebooks."""
@@ -139,7 +135,7 @@ def _stored(index: Index, number: int, layers: range, suppressed: bool) -> Itera
 
 def _scored(index: Index, model: "Transformer", number: int, stored: list[_Found]) -> Iterator[_Found]:
     """Every cell of these layers, by its value itself."""
-    vectors: dict[str, Any] = {}
+    vectors: JsonObject = {}
     for part in stored:
         projection = index.manifest.layer_projections[part.place]
         rows = index.own_rows(part.place, model.value_rows)

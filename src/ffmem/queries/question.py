@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ffmem.errors import InputError
 from ffmem.ids import CellId
+from ffmem.json_values import Record
 from ffmem.store.reader import Index
 
 KEYS = {
@@ -25,7 +25,7 @@ _PART = re.compile(
 
 
 @dataclass(frozen=True)
-class Question:
+class Question(Record):
     """A question in parts."""
 
     cell: CellId | None
@@ -54,11 +54,6 @@ class Question:
     def empty(self) -> bool:
         """Whether nothing is asked."""
         return replace(self, layer=None, exact=frozenset()) == Question(None, "", "")
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        cell = None if self.cell is None else str(self.cell)
-        return self.__dict__ | {"cell": cell, "exact": sorted(self.exact)}
 
 
 def parse_question(index: Index, text: str) -> Question:

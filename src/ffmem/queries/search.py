@@ -4,13 +4,14 @@ import re
 import time
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from ffmem.cell import Document
 from ffmem.errors import InputError
-from ffmem.notebook import captioned
+from ffmem.json_values import Record
+from ffmem.markup import captioned
 from ffmem.queries.inverted import n_cells_of_sentences
 from ffmem.queries.names import storable
 from ffmem.queries.wanted import Wanted, literal, parse_words
@@ -30,7 +31,7 @@ _Hit = tuple[int, float | None, Spans]
 
 
 @dataclass(frozen=True)
-class SentenceHit:
+class SentenceHit(Record):
     """A sentence that was found."""
 
     sentence_id: int
@@ -48,15 +49,9 @@ class SentenceHit:
     """Held-out sentences are found too; they are no cell's trigger."""
     document: Document
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        cells = None if self.cells is None else [one.__dict__ | {"cell": str(one.cell)} for one in self.cells]
-        spans = [list(span) for span in self.spans]
-        return self.__dict__ | {"spans": spans, "cells": cells, "document": dict(self.document.__dict__)}
-
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(Record):
     """The sentences that were found, and how much was searched."""
 
     hits: tuple[SentenceHit, ...]
@@ -70,10 +65,6 @@ class SearchResult:
     """What was left out, and how to get it; empty if nothing was."""
     sought: str
     """How the text was looked for, and so what is not found."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"hits": [hit.to_json() for hit in self.hits]}
 
     def _repr_html_(self) -> str:
         """For notebooks."""

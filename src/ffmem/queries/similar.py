@@ -8,7 +8,8 @@ import numpy as np
 
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.notebook import captioned
+from ffmem.json_values import Record
+from ffmem.markup import captioned
 from ffmem.queries.inverted import triggers_within
 from ffmem.queries.overlap import rank_weights
 from ffmem.store.keys import NO_TOKEN
@@ -21,7 +22,7 @@ Likeness = Literal["triggers", "promoted", "key", "gate-key", "up-key", "value"]
 
 
 @dataclass(frozen=True)
-class SimilarCell:
+class SimilarCell(Record):
     """A cell, and how similar it is to the one that was asked about."""
 
     cell: CellId
@@ -34,22 +35,14 @@ class SimilarCell:
     promoted: tuple[str, ...]
     """Its three most promoted tokens."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"cell": str(self.cell), "promoted": list(self.promoted)}
-
 
 @dataclass(frozen=True)
-class Similar:
+class Similar(Record):
     """The cells nearest to a cell."""
 
     cell: CellId
     by: Likeness
     rows: tuple[SimilarCell, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {"cell": str(self.cell), "by": self.by, "rows": [row.to_json() for row in self.rows]}
 
     def _repr_html_(self) -> str:
         """For notebooks."""

@@ -9,16 +9,17 @@ from decimal import Decimal
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from ffmem import notebook
 from ffmem.errors import FfmemError, InputError
 from ffmem.extras import extra_module
+from ffmem.json_values import JsonObject
+from ffmem.markup import Markup, table
 from ffmem.queries.relations import RELATIONS, Relation
 from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
     import duckdb
 
-    from ffmem.queries.batches import Batches
+    from ffmem.queries.record_batches import Batches
 
 _VIEWS = ", ".join(relation.name for relation in RELATIONS)
 _LIST_VIEWS = "`ffmem query DIR --views` lists the views with their columns"
@@ -35,15 +36,15 @@ class QueryResult:
     is_cut: bool
     """There are more rows than the limit let through."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON: names and types of the columns, rows as lists, and whether there are more."""
         rows = [[_plain(value) for value in row] for row in self.rows]
         return {"columns": list(self.columns), "types": list(self.types), "rows": rows, "is_cut": self.is_cut}
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        more = "<p>There are more rows than the limit let through.</p>" if self.is_cut else ""
-        return notebook.table(self.columns, self.rows) + more
+        more = Markup("<p>There are more rows than the limit let through.</p>") if self.is_cut else ""
+        return table(self.columns, self.rows) + more
 
 
 def query(index: Index, sql: str, *, limit: int = 1000, memory_mb: int = 2048, timeout_s: float = 60.0) -> QueryResult:
@@ -70,7 +71,7 @@ def query(index: Index, sql: str, *, limit: int = 1000, memory_mb: int = 2048, t
             raise InputError(f"{flag} is {value}", "Expected a number above 0", f"Leave {flag} out for its default")
     import duckdb
 
-    from ffmem.queries.batches import Batches
+    from ffmem.queries.record_batches import Batches
 
     batches = Batches(index)
     views = [_View(batches, relation) for relation in RELATIONS]
@@ -132,7 +133,7 @@ def _connection(views: list[_View], memory_mb: int) -> "Iterator[duckdb.DuckDBPy
     """A database of its own, with the views and nothing else; it can reach nothing outside and cannot be told to."""
     import duckdb
 
-    config: dict[str, Any] = {
+    config: JsonObject = {
         "enable_external_access": False,
         "autoload_known_extensions": False,
         "autoinstall_known_extensions": False,

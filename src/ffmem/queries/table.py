@@ -1,14 +1,15 @@
 """What an index is, one of its cells, and tables of them by a statistic."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from ffmem.cell import Cell
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.notebook import Table
+from ffmem.json_values import JsonObject, Record
+from ffmem.markup import Table
 from ffmem.queries.names import places
 from ffmem.store.arrays import total_of
 from ffmem.store.keys import NO_TOKEN
@@ -18,7 +19,7 @@ SortKey = Literal["max", "min", "mean", "mean-square", "active", "top", "index"]
 
 
 @dataclass(frozen=True)
-class CellRow:
+class CellRow(Record):
     """A line of a table of cells."""
 
     cell: CellId
@@ -34,12 +35,8 @@ class CellRow:
     promoted: tuple[str, ...]
     """Its three most promoted tokens."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"cell": str(self.cell), "promoted": list(self.promoted)}
 
-
-def info(index: Index) -> dict[str, Any]:
+def info(index: Index) -> JsonObject:
     """What an index is: its manifest without the list of files, and its size on disk."""
     manifest = {name: value for name, value in index.manifest.to_json().items() if name != "files"}
     sizes = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffmem.analyses.intervals import Estimate
-from ffmem.annotations.agreement import Agreement
+from ffmem.annotations.annotator_agreement import Agreement
 from ffmem.annotations.batches import Batch
 from ffmem.annotations.protocol import LABELS, MIN_TRIGGERS
 from ffmem.annotations.store import Imported, Invalid

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ffmem.json_values import to_json
 from ffmem.render.terminal import duration, one_line, width
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def json_lines(clock: Callable[[], float] = time.monotonic) -> Callable[["Progre
             if elapsed - shown["at"] < _TOKENS_S:
                 return
             shown["at"] = elapsed
-        told = {"elapsed_s": round(elapsed, 3)} | now.to_json()
+        told = {"elapsed_s": round(elapsed, 3)} | to_json(now)
         print(json.dumps(told, allow_nan=False), file=sys.stderr, flush=True)
 
     return listen

@@ -1,17 +1,16 @@
 """Questions -> answers over HTTP: a page or JSON, and every error as one body."""
 
-import json
-import math
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from ffmem.errors import FfmemError, InputError, ModelError, StoreError
+from ffmem.json_values import json_text
 from ffmem.server.explorer import Explorer
 from ffmem.server.links import Links
+from ffmem.server.model_thread import Busy
 from ffmem.server.pages import render
-from ffmem.server.room import Busy
 
 _STATUS: dict[type[Exception], int] = {InputError: 400, ModelError: 422, StoreError: 503, Busy: 503}
 """From class to status; the first that an error is one of."""
@@ -38,17 +37,8 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 
 
 def as_json(value: Any, status: int = 200) -> Response:
-    """JSON; infinity and NaN, which it does not have, become null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
-    return Response(text.encode("utf-8", "backslashreplace"), status, media_type="application/json")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
+    """JSON, as `to_json` has it."""
+    return Response(json_text(value).encode("utf-8", "backslashreplace"), status, media_type="application/json")
 
 
 def failure(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ from ffmem.server import routes
 from ffmem.server.answers import Missing, failure
 from ffmem.server.explorer import Explorer
 from ffmem.server.links import Links
-from ffmem.server.room import Busy
+from ffmem.server.model_thread import Busy
 from ffmem.server.safety import LOOPBACK, Guard
 from ffmem.server.warm import warm
 from ffmem.version import __version__
@@ -35,7 +35,7 @@ def make_app(explorer: Explorer, hosts: Iterable[str] = LOOPBACK) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         warm(explorer)
         yield
-        explorer.room.close()
+        explorer.model.close()
 
     app = FastAPI(
         title="ffmem",

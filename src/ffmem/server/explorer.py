@@ -1,21 +1,17 @@
-"""What one explorer shows: an index, the results of its study, other indexes to compare with, a model to ask."""
+"""What one explorer shows: an index, the results of its study, further indexes, a model to ask."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ffmem.errors import FfmemError, InputError
-from ffmem.options import check_threads
-from ffmem.server.room import ModelRoom
-from ffmem.store.reader import Index, open_index
+from ffmem.server.model_thread import ModelThread
+from ffmem.store.reader import Index
 from ffmem.studies.report import Report, report_of
 from ffmem.studies.results import Results, open_results, results_in
-
-if TYPE_CHECKING:
-    from ffmem.models.transformer import Transformer
 
 Result = TypeVar("Result")
 PATTERNS_STUDY = "geva2021"
@@ -38,16 +34,16 @@ class Explorer:
     Args:
         index: what is shown.
         others: further indexes, for comparison.
-        room: the model.
+        model: the model, in its thread.
         results: the folder of a study, if the index has several.
-        read_only: let nobody annotate.
+        read_only: refuse annotations.
     """
 
     def __init__(
         self,
         index: Index,
         others: Sequence[Index] = (),
-        room: ModelRoom | None = None,
+        model: ModelThread | None = None,
         results: Path | None = None,
         read_only: bool = False,
     ) -> None:
@@ -55,7 +51,7 @@ class Explorer:
         self.index = index
         self.name = f"{index.manifest.identity.model.name} on {index.manifest.identity.corpus.name}"
         self.others = _named(others)
-        self.room = room or ModelRoom(index.manifest.identity.model.name, None)
+        self.model = model or ModelThread(index.manifest.identity.model.name, None)
         self._results = results
         self._kept: dict[str, Future[Any]] = {}
         self._lock = Lock()
@@ -133,47 +129,6 @@ class Explorer:
         return self.kept(f"report {chosen[0].key} {written}", lambda: report_of(chosen[0]))
 
 
-def open_explorer(
-    folder: str | Path,
-    *,
-    others: Sequence[str | Path] = (),
-    model: str | None = None,
-    with_model: bool = True,
-    threads: int = 1,
-    trust_remote_code: bool = False,
-    results: str | Path | None = None,
-    read_only: bool = False,
-) -> Explorer:
-    """Open an index and what belongs to it; the model is loaded in the background.
-
-    Args:
-        folder: of the index.
-        others: folders of further indexes.
-        model: where the model is, if not where it was when the index was built.
-        with_model: False: never load one.
-        threads: processors for the model.
-        trust_remote_code: run Python code that comes with the model, where its config asks for that.
-        results: the folder of a study, if the index has several.
-        read_only: let nobody annotate.
-
-    Raises:
-        StoreError: no index there, or damaged.
-        InputError: no number of threads.
-    """
-    check_threads(threads)
-    index = open_index(folder)
-
-    def load() -> "Transformer":
-        from ffmem.index.indexed_model import load_indexed_model
-
-        return load_indexed_model(index, model, trust_remote_code=trust_remote_code)
-
-    room = ModelRoom(index.manifest.identity.model.name, load if with_model else None, threads)
-    return Explorer(
-        index, [open_index(one) for one in others], room, None if results is None else Path(results), read_only
-    )
-
-
 def _named(indexes: Sequence[Index]) -> dict[str, Index]:
     """By the names of their folders, which must differ."""
     found: dict[str, Index] = {}
@@ -181,7 +136,7 @@ def _named(indexes: Sequence[Index]) -> dict[str, Index]:
         name = index.folder.resolve().name
         if name in found:
             raise InputError(
-                f"two indexes to compare with are named {name!r}: {found[name].folder} and {index.folder}",
+                f"two further indexes are named {name!r}: {found[name].folder} and {index.folder}",
                 "Expected folders of different names",
                 "Rename one of them",
             )

@@ -3,6 +3,8 @@
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from ffmem.json_values import JsonObject
+
 
 class Links:
     """Where the pages of a running explorer are."""
@@ -23,7 +25,7 @@ class Links:
         ]
         pages += [("figures", "Figures")]
         if explorer.others:
-            pages.append(("diff", "Compare"))
+            pages.append(("diff", "Diff"))
         return tuple(pages)
 
     def page(self, name: str, **query: Any) -> str:
@@ -110,6 +112,6 @@ def _stacked(cell: str) -> tuple[str, str, str]:
     return f"{stack}.{layer}", ".", rest
 
 
-def _query(query: dict[str, Any]) -> str:
+def _query(query: JsonObject) -> str:
     kept = [(name.rstrip("_"), value) for name, value in query.items() if value not in (None, "", ())]
     return f"?{urlencode(kept, doseq=True)}" if kept else ""

@@ -1,14 +1,13 @@
-"""Data -> HTML. Every text is escaped here and nowhere else."""
+"""What the templates of the explorer need to show data."""
 
 import math
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup, escape
+from jinja2 import Environment
 
 from ffmem.cell import Trigger
+from ffmem.markup import Markup, each, environment, escape
 from ffmem.queries.question import TokenChoice
 from ffmem.queries.search import SentenceHit
 from ffmem.server.links import Links
@@ -26,10 +25,8 @@ def render(name: str, links: Links, **context: Any) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(_source), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
+    made = environment("ffmem.server", "ffmem.studies")
+    made.filters |= {
         "token": token,
         "number": number,
         "count": lambda value: f"{value:,}",
@@ -39,19 +36,13 @@ def _environment() -> Environment:
         "share": lambda value: "" if value is None or math.isnan(value) else percent(value),
         "values_of": lambda shares: {name: one.value for name, one in shares.items()},
         "instead": instead,
-        "attention_maps": lambda layer, heads: Markup(layer.html(heads=heads)),  # it escapes what it shows itself
     }
-    return environment
-
-
-def _source(name: str) -> str:
-    room = "ffmem.studies" if name == "exhibits.html" else "ffmem.server"
-    return files(room).joinpath(f"templates/{name}").read_text("utf-8")
+    return made
 
 
 def token(text: str) -> Markup:
     """A token with its white space made visible."""
-    shown = Markup("").join(
+    shown = Markup().join(
         Markup("<i>{}</i>").format(_VISIBLE[one]) if one in _VISIBLE else escape(_printable(one)) for one in text
     )
     return Markup('<code class="token">{}</code>').format(shown or Markup("<i>(empty)</i>"))
@@ -77,11 +68,9 @@ def percent(value: float | None) -> str:
 
 def marked_spans(hit: SentenceHit) -> Markup:
     """The text of a sentence with the parts that were looked for marked."""
-    pieces, last = [], 0
-    for start, end in hit.spans:
-        pieces += [Markup(escape(hit.text[last:start])), Markup("<mark>{}</mark>").format(hit.text[start:end])]
-        last = end
-    return Markup("").join([*pieces, Markup(escape(hit.text[last : last + 2000]))])
+    ends = [0, *(end for _, end in hit.spans)]
+    parts = ((hit.text[last:start], hit.text[start:end]) for last, (start, end) in zip(ends, hit.spans, strict=False))
+    return each("{}<mark>{}</mark>", parts) + hit.text[ends[-1] : ends[-1] + 2000]
 
 
 def instead(choice: TokenChoice, other: str, key: str, text: str) -> str:

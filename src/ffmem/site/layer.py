@@ -53,16 +53,16 @@ class _KeptText(TextReader):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.sentence = lru_cache(maxsize=200_000)(super().sentence)  # type: ignore[method-assign]
-        self.document = lru_cache(maxsize=200_000)(super().document)  # type: ignore[method-assign]
+        self._sentence = lru_cache(maxsize=200_000)(super().sentence)
+        self._document = lru_cache(maxsize=200_000)(super().document)
 
     def sentence(self, sentence_id: int) -> SentenceRow:
         """See `TextReader.sentence`."""
-        raise NotImplementedError  # replaced above
+        return self._sentence(sentence_id)
 
     def document(self, document_id: int) -> DocumentRow:
         """See `TextReader.document`."""
-        raise NotImplementedError  # replaced above
+        return self._document(document_id)
 
 
 def write_layer(explorer: Explorer, place: int, out: Path, options: SiteOptions) -> LayerWords:

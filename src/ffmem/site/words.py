@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import regex
 
-Postings = dict[str, array]  # type: ignore[type-arg]
+Postings = dict[str, "array[int]"]
 """From a word to numbers of cells, ascending."""
 _UNSPACED = (
     r"[[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\uff70\p{Bopomofo}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
@@ -60,7 +60,7 @@ def shard_of(word: str) -> str:
     return "-".join(f"{ord(one):x}" for one in word[: 1 if _FIRST.match(word) else 2])
 
 
-def scripts(kind: str, postings: Mapping[str, array]) -> dict[str, bytes]:  # type: ignore[type-arg]
+def scripts(kind: str, postings: Mapping[str, "array[int]"]) -> dict[str, bytes]:
     """Scripts by name: each hands over the words of one shard, with differences of ascending numbers in base 36."""
     shards: dict[str, dict[str, str]] = {}
     for word in sorted(postings):

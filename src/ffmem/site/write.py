@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from ffmem.annotations.batches import index_id
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject, Record
 from ffmem.queries.table import cells
-from ffmem.server.explorer import Explorer, open_explorer
+from ffmem.server.explorer import Explorer
 from ffmem.server.links import FolderLinks
+from ffmem.server.opening import open_explorer
 from ffmem.server.pages import render
 from ffmem.server.views.cells import CellsView
 from ffmem.server.views.figures import FiguresView, figure_image, figure_table, figures_view, patterns_table
@@ -31,16 +32,12 @@ _N_FIRST = 200
 
 
 @dataclass(frozen=True)
-class Site:
+class Site(Record):
     """A site that was written."""
 
     folder: Path
     n_pages: int
     n_bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"folder": str(self.folder)}
 
 
 def write_site(
@@ -145,7 +142,7 @@ def _write_rest(explorer: Explorer, out: Path, parts: list[LayerWords], options:
         [layer.name, layer.group_size, layer.n_experts, None if layer.kept is None else list(layer.indices)]
         for layer in index.cells.layers
     ]
-    pages: dict[str, tuple[str, dict[str, Any]]] = {
+    pages: dict[str, tuple[str, JsonObject]] = {
         "index.html": ("overview.html", {"view": overview}),
         "cells.html": ("cells.html", {"view": first}),
         "figures.html": ("figures.html", {"view": figures}),

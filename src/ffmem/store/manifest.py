@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from ffmem.errors import FfmemError, StoreError
 from ffmem.ids import CellSpace, parse_runs
+from ffmem.json_values import Record
 from ffmem.options import IndexOptions
 from ffmem.store.facts import ModelFacts, Projection
 from ffmem.store.files import parse_json
@@ -147,7 +148,7 @@ class SameBytes(_Part):
 
 
 @dataclass(frozen=True)
-class Proof(_Part):
+class Proof(Record, _Part):
     """How the model was held to its own plain call, and how it must run."""
 
     batching: Mapping[str, Any]

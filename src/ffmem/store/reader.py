@@ -1,7 +1,7 @@
 """Opens a finished index: cells, their triggers with text, statistics and promoted tokens. Needs no model, no torch."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 from ffmem.cell import Cell, Document, PromotedToken, Statistics, Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId, CellSpace
-from ffmem.notebook import Table, table
+from ffmem.json_values import Record
+from ffmem.markup import Table, table
 from ffmem.store.arrays import LayerArrays, layer_sizes, total_of
 from ffmem.store.files import damaged
 from ffmem.store.histogram import histogram_edges
@@ -36,7 +37,7 @@ def open_index(folder: str | Path) -> "Index":
 
 
 @dataclass(frozen=True)
-class SentenceCell:
+class SentenceCell(Record):
     """A cell that has a sentence among its triggers."""
 
     cell: CellId
@@ -44,10 +45,6 @@ class SentenceCell:
     sign: int
     rank: int
     position: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"cell": str(self.cell)}
 
 
 class Index:

@@ -3,9 +3,7 @@
 import json
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from ffmem.markup import Markup, environment
 from ffmem.store.files import atomic_write
 from ffmem.studies import charts
 from ffmem.studies.report import Report
@@ -39,12 +37,15 @@ def write_page(report: Report, folder: Path) -> Path:
 
 def html_of(report: Report) -> str:
     """The page."""
-    environment = Environment(loader=PackageLoader("ffmem.studies"), autoescape=True, undefined=StrictUndefined)
     specs = {name: charts.spec(chart) for name, chart in report.charts.items()}
-    return environment.get_template("report.html").render(
-        report=report,
-        n_shown=N_SHOWN,
-        version=__version__,
-        script=Markup(charts.script().replace("</script", "<\\/script")),
-        specs=Markup(json.dumps(specs, sort_keys=True).replace("<", "\\u003c")),
+    return (
+        environment("ffmem.studies")
+        .get_template("report.html")
+        .render(
+            report=report,
+            n_shown=N_SHOWN,
+            version=__version__,
+            script=Markup(charts.script().replace("</script", "<\\/script")),
+            specs=Markup(json.dumps(specs, sort_keys=True).replace("<", "\\u003c")),
+        )
     )

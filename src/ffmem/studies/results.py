@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from ffmem.errors import InputError, StoreError
 from ffmem.ids import CellId
+from ffmem.json_values import to_json
 from ffmem.store.files import atomic_write, disk_errors, map_arrays, parse_json, write_json
 from ffmem.store.identity import differences
 from ffmem.store.reader import Index, open_index
@@ -69,7 +70,7 @@ class Results:
 
     def save(self, name: str, result: Any) -> None:
         """Keep a result: dataclasses, lists, dictionaries, numbers."""
-        write_json(self.folder / f"{name}.json", {"key": self.key, "experiment": name, "result": plain(result)})
+        write_json(self.folder / f"{name}.json", {"key": self.key, "experiment": name, "result": to_json(result)})
 
     def load_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Arrays, memory-mapped."""

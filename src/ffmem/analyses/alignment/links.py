@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ffmem.analyses.alignment.link_forms import WrittenLink, WrittenLinks, WrittenPair, parse_links
 from ffmem.analyses.alignment.pairs import Pair, read_lines
 from ffmem.errors import InputError
+from ffmem.json_values import Record
 
 Link = tuple[int, int]
 """(source word, target word), both from 0."""
@@ -28,7 +28,7 @@ class Links:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOut(Record):
     """Links of a file that point beyond the words of their pair, and were left out since that was asked for."""
 
     name: str
@@ -40,10 +40,6 @@ class LeftOut:
     first_line: int
     """Where the first of them stands."""
     first_link: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return dict(self.__dict__)
 
 
 @dataclass(frozen=True)

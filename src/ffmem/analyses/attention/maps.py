@@ -4,11 +4,9 @@ Source: Kobayashi, Kuribayashi, Yokoi, Inui, "Attention is Not Only a Weight" (E
 the norm and the mixing ratio, the same authors' "Incorporating Residual and Normalization Layers" (EMNLP 2021).
 """
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +19,32 @@ from ffmem.analyses.attention.norms import gram, norms_of, summed_norms
 from ffmem.analyses.attention.split import Bias, split_values
 from ffmem.errors import InputError
 from ffmem.index.resources import free_memory
+from ffmem.json_values import JsonObject, to_json
+from ffmem.markup import HEATMAP_STYLE, Markup, each, heatmap
 from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.frozen_norm import FrozenNorm
 from ffmem.models.transformer import Transformer
-from ffmem.notebook import HEATMAP_STYLE, heatmap
 from ffmem.options import Bos
 
 _N_SHOWN = 64
 """Tokens of a heat map."""
+_STYLE = ":root { color-scheme: light dark; } body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem; }"
+_PAGE = Markup(
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{}</title><style>{}</style></head>'
+    "<body><h1>{}</h1>{}</body></html>"
+)
+
+
+@dataclass(frozen=True)
+class MostSeen:
+    """What one layer's queries look at most, on average."""
+
+    layer: str
+    token: str
+    weight: float
+    """The token's share of all weight that the text's tokens give."""
+    norm: float
+    """Its share of all that is added: of the sum of ‖sum of alpha f(x)‖."""
 
 
 @dataclass(frozen=True)
@@ -72,56 +88,49 @@ class LayerAttention:
         return norms
 
     @property
+    def most_seen(self) -> MostSeen:
+        """The token with most weight, and what it adds; of several the first."""
+        weights, norms = (matrix.sum(0) / matrix.sum() for matrix in (self.mean_weights, self.summed_norms))
+        best = int(weights.argmax())
+        return MostSeen(self.layer, self.keys[best].text, float(weights[best]), float(norms[best]))
+
+    @property
     def mean_weights(self) -> Float[np.ndarray, "queries keys"]:
         """The mean over heads of alpha: what a layer's weights are, beside `summed_norms`."""
         mean: Float[np.ndarray, "queries keys"] = self.weights.mean(0)
         return mean
 
-    def html(self, heads: bool = True) -> str:
+    def html(self, heads: bool = True) -> Markup:
         """Heat maps, weights beside norms: of all heads together, then head by head."""
         rows, columns = ([one.text for one in tokens[:_N_SHOWN]] for tokens in (self.queries, self.keys))
         n = len(rows), len(columns)
 
-        def both(weights: np.ndarray, norms: np.ndarray, what: tuple[str, str]) -> str:
+        def both(weights: np.ndarray, norms: np.ndarray, what: tuple[str, str]) -> Markup:
             shown = (
                 heatmap(name, rows, columns, found[: n[0], : n[1]].tolist())
                 for name, found in zip(what, (weights, norms), strict=True)
             )
-            return f'<div class="heatmaps">{"".join(shown)}</div>'
+            return Markup('<div class="heatmaps">{}</div>').format(Markup().join(shown))
 
         found = both(self.mean_weights, self.summed_norms, ("mean of α over heads", "‖Σ α f(x)‖ over heads"))
         if heads:
             norms = self.head_norms
-            found += "".join(
+            found += Markup().join(
                 both(self.weights[head], norms[head], (f"H{head}: α", f"H{head}: ‖α f(x)‖"))
                 for head in range(self.n_heads)
             )
         cut = max(len(self.queries), len(self.keys)) - _N_SHOWN
-        return found + (f"<p>{cut} tokens more are not drawn; the arrays have them.</p>" if cut > 0 else "")
+        return found + each("<p>{} tokens more are not drawn; the arrays have them.</p>", [[cut]] if cut > 0 else [])
 
     def _repr_html_(self) -> str:
-        return f"<style>{HEATMAP_STYLE}</style>{self.html()}"
+        return Markup("<style>{}</style>{}").format(HEATMAP_STYLE, self.html(heads=True))
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values: rows are queries, columns are keys."""
-
-        def plain(array: np.ndarray | None) -> Any:
-            return None if array is None else np.round(array, 6).tolist()
-
-        return {
-            "layer": self.layer,
-            "cross": self.cross,
-            "n_heads": self.n_heads,
-            "weights": plain(self.weights),
-            "transformed_norms": plain(self.transformed_norms),
-            "summed_norms": plain(self.summed_norms),
-            "added_norms": plain(self.added_norms),
-            "residual_norms": plain(self.residual_norms),
-            "normed_norms": plain(self.normed_norms),
-            "bias_norm": self.bias_norm,
-            "mixing": {name: plain(ratios) for name, ratios in self.mixing.items()},
-            "output_error": self.output_error,
-        }
+    def to_json(self) -> JsonObject:
+        """The fields, arrays with six decimals, rows for queries; the tokens are named once, by `AttentionMaps`."""
+        plain = {"layer": self.layer, "cross": self.cross, "n_heads": self.n_heads} | self.__dict__
+        plain |= {name: np.round(one, 6) for name, one in plain.items() if isinstance(one, np.ndarray)}
+        plain |= {"mixing": {name: np.round(ratios, 6) for name, ratios in self.mixing.items()}}
+        return {name: to_json(one) for name, one in plain.items() if name not in ("queries", "keys")}
 
 
 @dataclass(frozen=True)
@@ -145,8 +154,8 @@ class AttentionMaps:
         names = ", ".join(one.layer for one in self.layers)
         raise InputError(f"there is no attention {name!r} here", f"Expected one of: {names}", "Ask for one of those")
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
+    def to_json(self) -> JsonObject:
+        """The text beside its tokens, and the layers."""
         return {
             "model": self.model,
             "text": self.read.text,
@@ -154,7 +163,7 @@ class AttentionMaps:
             "bias": self.bias,
             "tokens": [one.text for one in self.read.tokens],
             "target_tokens": [one.text for one in self.read.target_tokens],
-            "layers": [one.to_json() for one in self.layers],
+            "layers": to_json(self.layers),
         }
 
     def write_html(self, path: Path) -> None:
@@ -163,15 +172,9 @@ class AttentionMaps:
         Raises:
             InputError: it cannot be written there.
         """
-        title = html.escape(f"Attention of {self.model}")
+        title = f"Attention of {self.model}"
         try:
-            path.write_text(
-                f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-                "<style>:root { color-scheme: light dark; } "
-                "body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem; }</style>"
-                f"</head><body><h1>{title}</h1>{self._html(heads=True)}</body></html>",
-                "utf-8",
-            )
+            path.write_text(_PAGE.format(title, _STYLE, title, self._html(heads=True)), "utf-8")
         except OSError as error:
             raise InputError(
                 f"{path} cannot be written: {error.strerror}",
@@ -182,17 +185,15 @@ class AttentionMaps:
     def _repr_html_(self) -> str:
         return self._html(heads=False)
 
-    def _html(self, heads: bool) -> str:
-        parts = "".join(
-            f"<details{' open' if number == 0 else ''}><summary>{html.escape(one.layer)}</summary>"
-            f"{one.html(heads=heads)}</details>"
-            for number, one in enumerate(self.layers)
+    def _html(self, heads: bool) -> Markup:
+        parts = each(
+            "<details{}><summary>{}</summary>{}</details>",
+            ((" open" if one is self.layers[0] else "", one.layer, one.html(heads=heads)) for one in self.layers),
         )
         text = self.read.text if self.read.target is None else f"{self.read.text} → {self.read.target}"
-        return (
-            f"<style>{HEATMAP_STYLE}</style><p>{html.escape(text)}</p>"
-            f"<p>A row is a token that looks, a column one that is looked at. {_told(self.bias)}</p>{parts}"
-        )
+        return Markup(
+            "<style>{}</style><p>{}</p><p>A row is a token that looks, a column one that is looked at. {}</p>{}"
+        ).format(HEATMAP_STYLE, text, _told(self.bias), parts)
 
 
 def _told(bias: Bias) -> str:

@@ -9,8 +9,8 @@ is held as it is, and the shares are those of the up branch.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ from ffmem.analyses.decomposition import LayerParts, at_position, has_scores, is
 from ffmem.analyses.indexed import check_model
 from ffmem.analyses.one_token import one_token
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject, fields_to_json
 from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
@@ -133,13 +134,29 @@ class OneMap:
             for j in range(len(self.tokens))
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        plain = asdict(self)
-        for layer, shown in zip(plain["layers"], self.layers, strict=True):
-            for memory, fired in zip(layer["memories"], shown.memories, strict=True):
-                memory["cell"]["cell"] = str(fired.cell.cell)
-        return plain | {"by_token": self.by_token()}
+    def largest(self, by: Unit, n_memories: int) -> float:
+        """The largest size of what a token, or one of the first cells of a layer, added; 1 if all is 0."""
+        added = [one for layer in self.layers for one in layer.sources]
+        added += [one.addition for layer in self.layers for one in layer.memories[:n_memories]]
+        sizes = (abs((one.logit if by == "logit" else one.norm) or 0.0) for one in added)
+        return max(sizes, default=0.0) or 1.0
+
+    @property
+    def largest_token(self) -> float:
+        """The largest size of a token's share of the score, by either way; 1 if all is 0."""
+        return max((abs(part) for parts in self.by_token() or () for part in parts), default=0.0) or 1.0
+
+    @property
+    def heaviest(self) -> LayerOfMap:
+        """The layer whose feed-forward part adds most to the score; without a score, the longest one."""
+        return max(
+            self.layers,
+            key=lambda one: abs((one.feed_forward.logit if self.score is not None else one.feed_forward.norm) or 0),
+        )
+
+    def to_json(self) -> JsonObject:
+        """The fields, and each token's share, which is computed from them."""
+        return fields_to_json(self) | {"by_token": self.by_token()}
 
 
 def one_map(

@@ -6,8 +6,8 @@ The patches are the Transformer's form of the tests of Wiegreffe and Pinter, "At
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,6 +17,7 @@ from ffmem.analyses.attention.inputs import AttentionInput, as_batch, read_text,
 from ffmem.analyses.attention.maps import choose
 from ffmem.analyses.distances import jsd, kl, tvd
 from ffmem.errors import InputError
+from ffmem.json_values import Record
 from ffmem.models.attention import AttentionLayer, AttentionStates, change_attention
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display
@@ -49,7 +50,7 @@ class PatchEffect:
 
 
 @dataclass(frozen=True)
-class PatchSweep:
+class PatchSweep(Record):
     """The effects of one patch, each layer and each head by itself."""
 
     model: str
@@ -61,10 +62,6 @@ class PatchSweep:
     probability: float
     layers: tuple[PatchEffect, ...]
     heads: tuple[PatchEffect, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
 
 
 def patch_attention(

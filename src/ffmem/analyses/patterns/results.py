@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt32, UInt64
@@ -12,6 +12,7 @@ from ffmem.analyses.patterns.kinds import CLASS_OF, GRAM_LENGTH, Kind, PatternCl
 from ffmem.analyses.patterns.lexical import SHAPES
 from ffmem.analyses.patterns.semantic import Meaning
 from ffmem.ids import CellId
+from ffmem.json_values import JsonObject, Record, fields_to_json
 from ffmem.store.reader import Index
 
 FIRING = 0.01
@@ -21,7 +22,7 @@ Label = Literal["shallow", "semantic", "shallow+semantic", "not-covered"]
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Record):
     """Values of one kind that triggers of a layer's units share, a row each: candidates, of which some are accepted.
 
     A *unit* is a cell, of gated cells a cell and a sign; its number is row * n_signs + axis.
@@ -96,7 +97,7 @@ class LayerPatterns:
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Record):
     """How well the patterns of one kind of a layer predict, a row for each row of `Found`; NaN where it was not scored."""
 
     auc: Float64[np.ndarray, "rows"]
@@ -165,9 +166,9 @@ class Pattern:
         """How many triggers share it."""
         return len(self.triggers)
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"cell": str(self.cell), "n": self.n, "triggers": list(self.triggers)}
+    def to_json(self) -> JsonObject:
+        """The fields, and how many triggers there are."""
+        return fields_to_json(self) | {"n": self.n}
 
 
 @dataclass(frozen=True)

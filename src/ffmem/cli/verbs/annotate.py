@@ -8,11 +8,12 @@ import ffmem
 from ffmem import render
 from ffmem.annotations import batches, store
 from ffmem.annotations.adjudication import adjudication_rows
-from ffmem.annotations.agreement import measure_agreement
+from ffmem.annotations.annotator_agreement import measure_agreement
 from ffmem.annotations.protocol import ADJUDICATED
 from ffmem.annotations.rows import ADJUDICATION
 from ffmem.annotations.summary import summarize
 from ffmem.cli.app import Count, Json, app, show
+from ffmem.json_values import to_json
 from ffmem.queries.names import places
 
 annotate = App(
@@ -95,7 +96,7 @@ def import_(folder: str, /, *files: str, replace: bool = False, json: Json = Fal
         Print one JSON document.
     """
     found = store.import_files(ffmem.open_index(folder), [Path(file) for file in files], replace=replace)
-    show([one.to_json() for one in found] if json else render.imported(found))
+    show(found if json else render.imported(found))
 
 
 @annotate.command
@@ -140,7 +141,7 @@ def agreement(folder: str, /, *, batch: str | None = None, adjudicate: str | Non
             rows = adjudication_rows(batches.load_batch(index, name), annotations)
             if rows:
                 files += store.write_sheet(Path(adjudicate) / f"{name}.{ADJUDICATED}", rows, ADJUDICATION)
-    show(found.to_json() | {"sheets": [str(one) for one in files]} if json else render.agreement(found, files))
+    show(to_json(found) | {"sheets": [str(one) for one in files]} if json else render.agreement(found, files))
 
 
 @annotate.command
@@ -158,4 +159,4 @@ def summary(folder: str, /, *, annotator: str | None = None, json: Json = False)
     """
     index = ffmem.open_index(folder)
     found = summarize(index, store.load(index), annotator=annotator)
-    show(found.to_json() if json else render.annotations_summary(found))
+    show(found if json else render.annotations_summary(found))

@@ -61,7 +61,7 @@ def search(
         limit=limit,
         time_limit_s=time_limit,
     )
-    show(found.to_json() if json else render.search(found))
+    show(found if json else render.search(found))
 
 
 def promotes(
@@ -98,7 +98,7 @@ def promotes(
     index = ffmem.open_index(folder)
     loaded = None if model is None else options.load(index, model)
     found = queries.promotes(index, token, suppressed=suppressed, layer=layer, limit=limit, model=loaded)
-    show(found.to_json() if json else render.promoting(found))
+    show(found if json else render.promoting(found))
 
 
 def find(
@@ -164,7 +164,7 @@ def find(
         n_triggers=triggers,
         time_limit_s=time_limit,
     )
-    show(found.to_json() if json else render.found(found))
+    show(found if json else render.found(found))
 
 
 def similar(
@@ -229,4 +229,4 @@ def diff(
         Print one JSON document.
     """
     found = queries.diff(ffmem.open_index(left), ffmem.open_index(right), by=by, layer=layer, limit=limit)
-    show(found.to_json() if json else render.diff(found))
+    show(found if json else render.diff(found))

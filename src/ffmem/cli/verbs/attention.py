@@ -1,6 +1,5 @@
 """Commands about attention: weights beside norms, other weights in their place, and one map with the memories."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +63,7 @@ def attention(
     )
     if html is not None:
         found.write_html(html)
-    show(found.to_json() if json else render.attention(found, at, layer, head, html))
+    show(found if json else render.attention(found, at, layer, head, html))
 
 
 def patch(
@@ -105,11 +104,11 @@ def patch(
     named: dict[str, Any] = {"patch": by, "target": target, "at": at}
     if heads:
         effect = patch_attention(loaded, text, heads, **named)
-        show(asdict(effect) if json else render.patch_effect(effect))
+        show(effect if json else render.patch_effect(effect))
         return
     with render.steps(quiet) as listen:
         sweep = patch_sweep(loaded, text, on_layer=lambda done, n: listen("sub-layers", done, n), **named)
-    show(sweep.to_json() if json else render.patch_sweep(sweep, limit))
+    show(sweep if json else render.patch_sweep(sweep, limit))
 
 
 def map_(

@@ -64,7 +64,7 @@ def index(
         found = plan_index(
             model, corpora, out, options=options, run=run, field=field, encoding=encoding, revision=revision
         )
-        show(found.to_json() if json else render.plan(found))
+        show(found if json else render.plan(found))
         return
     with render.progress(quiet, progress) as listen:
         built = build_index(

@@ -9,8 +9,8 @@ from ffmem.cli.app import FLAT, Count, Json, Some, show
 from ffmem.cli.options import IndexModelOptions
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
-from ffmem.server.explorer import open_explorer
 from ffmem.server.listen import listen
+from ffmem.server.opening import open_explorer
 from ffmem.server.safety import LOOPBACK
 
 
@@ -119,4 +119,4 @@ def site(
 
     found = write_site(folder, out, options=SiteOptions(triggers, not no_text), workers=workers, progress=progress)
     told = f"{found.folder}: {found.n_pages:,} pages, {found.n_bytes / 1e6:,.0f} MB. Open {found.folder / 'index.html'}"
-    show(found.to_json() if json else told)
+    show(found if json else told)

@@ -49,7 +49,7 @@ def query(
     if format == "table":
         show(render.query(found))
         return
-    show(found.to_json() if format == "json" else render.query_csv(found))
+    show(found if format == "json" else render.query_csv(found))
     if found.is_cut:
         print(f"ffmem: there are more than {limit:,} rows; raise --limit to see them", file=sys.stderr)
 
@@ -70,4 +70,4 @@ def export(folder: str, /, *, parquet: str, json: Json = False) -> None:
         Print one JSON document.
     """
     found = queries.export(ffmem.open_index(folder), parquet, progress=None if json else render.say("writing"))
-    show(found.to_json() if json else render.exported(found))
+    show(found if json else render.exported(found))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64, UInt64
 
+from ffmem.json_values import Record
 from ffmem.models.base import Rows
 
 MAX_WASTE = 0.1
@@ -43,7 +44,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(Record):
     """Sentences that go through the model together, longest first."""
 
     sentence_ids: tuple[int, ...]

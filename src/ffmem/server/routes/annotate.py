@@ -13,10 +13,11 @@ from ffmem.annotations import batches
 from ffmem.annotations.drafts import MAX_PATTERNS, Draft, draft_of
 from ffmem.annotations.journal import Conflict, Saved
 from ffmem.annotations.protocol import check_name
-from ffmem.annotations.rows import EXPORT, to_csv, to_json
+from ffmem.annotations.rows import EXPORT, rows_to_json, to_csv
 from ffmem.annotations.sheets import export_rows
 from ffmem.annotations.store import load
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 from ffmem.queries.names import places
 from ffmem.server.answers import Missing, as_json, explorer_of, page
 from ffmem.server.limits import MAX_BATCH, MAX_FIELDS
@@ -41,7 +42,7 @@ Number = Annotated[int, Path(ge=1, le=10**6, description="Number of a cell in th
 @router.get("/annotate.json")
 def annotations_json(request: Request) -> Response:
     """Batches with their progress, agreement between annotators, labels by layer."""
-    return as_json(annotations_view(explorer_of(request)).to_json())
+    return as_json(annotations_view(explorer_of(request)))
 
 
 @router.get("/annotate", include_in_schema=False)
@@ -54,7 +55,7 @@ def annotations_page(request: Request) -> Response:
 def export_json(request: Request) -> Response:
     """Everything that was annotated, in the form that `ffmem annotate import` reads."""
     index = explorer_of(request).index
-    return as_json({"annotations": to_json(export_rows(index, load(index)))})
+    return as_json({"annotations": rows_to_json(export_rows(index, load(index)))})
 
 
 @router.get("/annotate/export.csv")
@@ -119,7 +120,7 @@ def begin(
 @router.get("/annotate/{batch}/{annotator}/{number}.json")
 def work_json(request: Request, batch: Batch, annotator: Annotator, number: Number) -> Response:
     """One cell of a batch under its number, and what the annotator has said about it."""
-    return as_json(_work(request, batch, annotator, number).to_json())
+    return as_json(_work(request, batch, annotator, number))
 
 
 @router.get("/annotate/{batch}/{annotator}/{number}", include_in_schema=False)
@@ -134,7 +135,7 @@ def save_json(
     batch: Batch,
     annotator: Annotator,
     number: Number,
-    body: Annotated[dict[str, Any], Body(description="revision, patterns, marks, done")],
+    body: Annotated[JsonObject, Body(description="revision, patterns, marks, done")],
 ) -> Response:
     """Keep what an annotator says; 409 with the newer state if another tab was first."""
     try:
@@ -149,7 +150,7 @@ def undo_json(
     batch: Batch,
     annotator: Annotator,
     number: Number,
-    body: Annotated[dict[str, Any], Body(description="revision")],
+    body: Annotated[JsonObject, Body(description="revision")],
 ) -> Response:
     """Take the last change back."""
     return _step(request, batch, annotator, number, body, "undo")
@@ -161,7 +162,7 @@ def redo_json(
     batch: Batch,
     annotator: Annotator,
     number: Number,
-    body: Annotated[dict[str, Any], Body(description="revision")],
+    body: Annotated[JsonObject, Body(description="revision")],
 ) -> Response:
     """Make the change again that was taken back last."""
     return _step(request, batch, annotator, number, body, "redo")
@@ -193,7 +194,7 @@ async def save_form(request: Request, batch: Batch, annotator: Annotator, number
     return RedirectResponse(f"/annotate/{batch}/{annotator}/{going}", 303)
 
 
-def _both(request: Request, batch: str, annotator: str, number: int, body: dict[str, Any], current: Saved) -> Response:
+def _both(request: Request, batch: str, annotator: str, number: int, body: JsonObject, current: Saved) -> Response:
     """The page with what was sent, and what somebody else has saved; to send it once more is to decide."""
     view = _work(request, batch, annotator, number)
     mine = Saved(current.revision, draft_of(body, len(view.triggers)), False)
@@ -214,7 +215,7 @@ def _batch(request: Request, batch: str, annotator: str, number: int) -> batches
         raise Missing from error
 
 
-def _save(request: Request, batch: str, annotator: str, number: int, body: dict[str, Any]) -> dict[str, Any]:
+def _save(request: Request, batch: str, annotator: str, number: int, body: JsonObject) -> JsonObject:
     explorer = explorer_of(request)
     check_writable(explorer)
     found = _batch(request, batch, annotator, number)
@@ -224,7 +225,7 @@ def _save(request: Request, batch: str, annotator: str, number: int, body: dict[
 
 
 def _step(
-    request: Request, batch: str, annotator: str, number: int, body: dict[str, Any], how: Literal["undo", "redo"]
+    request: Request, batch: str, annotator: str, number: int, body: JsonObject, how: Literal["undo", "redo"]
 ) -> Response:
     explorer = explorer_of(request)
     check_writable(explorer)
@@ -237,7 +238,7 @@ def _step(
     return as_json(saved_json(saved, invalid_of(found, number, saved.draft)))
 
 
-def _revision(body: dict[str, Any]) -> int:
+def _revision(body: JsonObject) -> int:
     try:
         return int(body["revision"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:

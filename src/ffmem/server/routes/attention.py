@@ -9,7 +9,7 @@ from starlette.responses import Response
 from ffmem.errors import InputError
 from ffmem.server.answers import as_json, explorer_of, page
 from ffmem.server.limits import MAX_HEADS, MAX_PROMPT
-from ffmem.server.views.attention import AttentionState, AttentionView, MapState, MapView, attention_view, map_view
+from ffmem.server.views.attention import AttentionState, AttentionView, MapState, MapView
 
 router = APIRouter()
 
@@ -47,34 +47,34 @@ def _map_state(
 @router.get("/attention.json")
 async def attention_json(request: Request, state: Annotated[AttentionState, Depends(_attention_state)]) -> Response:
     """Weights and norms of one layer over a text, what each layer looks at most, and what patching heads does."""
-    return as_json((await _attention(request, _with_text(state))).to_json())
+    return as_json(await _attention(request, _with_text(state)))
 
 
 @router.get("/attention", include_in_schema=False)
 async def attention_page(request: Request, state: Annotated[AttentionState, Depends(_attention_state)]) -> Response:
     """The same as a page."""
-    room = explorer_of(request).room.state
+    model = explorer_of(request).model.state
     decodes = explorer_of(request).index.manifest.model.two_stacks
-    view = AttentionView(state, decodes, (("model", room.why),) if room.why else ())
-    if state.text and room.state == "ready":
+    view = AttentionView(state, decodes, (("model", model.why),) if model.why else ())
+    if state.text and model.state == "ready":
         view = await _attention(request, state)
-    return page(request, "attention.html", view=view, room=room)
+    return page(request, "attention.html", view=view, model=model)
 
 
 @router.get("/map.json")
 async def map_json(request: Request, state: Annotated[MapState, Depends(_map_state)]) -> Response:
     """What every token and every cell added to one position, in one unit, and which token fired which cell."""
-    return as_json((await _map(request, _with_text(state))).to_json())
+    return as_json(await _map(request, _with_text(state)))
 
 
 @router.get("/map", include_in_schema=False)
 async def map_page(request: Request, state: Annotated[MapState, Depends(_map_state)]) -> Response:
     """The same as a page."""
-    room = explorer_of(request).room.state
-    view = MapView(state, (("model", room.why),) if room.why else ())
-    if state.text and room.state == "ready":
+    model = explorer_of(request).model.state
+    view = MapView(state, (("model", model.why),) if model.why else ())
+    if state.text and model.state == "ready":
         view = await _map(request, state)
-    return page(request, "map.html", view=view, room=room)
+    return page(request, "map.html", view=view, model=model)
 
 
 def _with_text(state: State) -> State:
@@ -84,10 +84,8 @@ def _with_text(state: State) -> State:
 
 
 async def _attention(request: Request, state: AttentionState) -> AttentionView:
-    explorer = explorer_of(request)
-    return await explorer.room.ask(lambda model: attention_view(model, explorer.index, state))
+    return await explorer_of(request).model.ask(lambda questions: questions.attention(state))
 
 
 async def _map(request: Request, state: MapState) -> MapView:
-    explorer = explorer_of(request)
-    return await explorer.room.ask(lambda model: map_view(model, explorer.index, state))
+    return await explorer_of(request).model.ask(lambda questions: questions.map(state))

@@ -1,6 +1,6 @@
 """Cells: a table of them, and each by itself."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from starlette.concurrency import run_in_threadpool
@@ -9,14 +9,15 @@ from starlette.responses import Response
 
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.queries.similar import Likeness
+from ffmem.json_values import JsonObject
+from ffmem.queries.shades import ShadedTrigger
+from ffmem.queries.similar import Likeness, similar
 from ffmem.queries.table import SortKey
 from ffmem.server.answers import Missing, as_json, explorer_of, page
 from ffmem.server.limits import MAX_ROWS
 from ffmem.server.views.cell import CellView, cell_view
 from ffmem.server.views.cells import CellsView, cells_view
-from ffmem.server.views.shades import ShadedTrigger, shaded_triggers
-from ffmem.server.views.similar import NEEDS_MODEL, TITLES, SimilarView, choices_of, similar_view
+from ffmem.server.views.similar import NEEDS_MODEL, TITLES, SimilarView, choices_of
 
 router = APIRouter()
 
@@ -33,7 +34,7 @@ def _cells(request: Request, layer: str | None, sort: SortKey, limit: int) -> Ce
 @router.get("/cells.json")
 def cells_json(request: Request, layer: Layer = None, sort: SortKey = "max", limit: Limit = 50) -> Response:
     """A table of cells by a statistic."""
-    return as_json(_cells(request, layer, sort, limit).to_json())
+    return as_json(_cells(request, layer, sort, limit))
 
 
 @router.get("/cells", include_in_schema=False)
@@ -45,7 +46,7 @@ def cells_page(request: Request, layer: Layer = None, sort: SortKey = "max", lim
 @router.get("/cells/{cell_id}/similar.json")
 async def similar_json(request: Request, cell_id: CellName, by: Likeness = "triggers", limit: Limit = 20) -> Response:
     """The cells nearest to a cell."""
-    return as_json((await _similar(request, cell_id, by, limit)).to_json())
+    return as_json(await _similar(request, cell_id, by, limit))
 
 
 @router.get("/cells/{cell_id}/similar", include_in_schema=False)
@@ -57,14 +58,16 @@ async def similar_page(request: Request, cell_id: CellName, by: Likeness = "trig
 async def _similar(request: Request, cell_id: str, by: Likeness, limit: int) -> SimilarView:
     explorer, known = explorer_of(request), known_cell(request, cell_id)
     if by in NEEDS_MODEL:
-        return await explorer.room.ask(lambda model: similar_view(explorer, known, by, limit, model))
-    return await run_in_threadpool(similar_view, explorer, known, by, limit)
+        nearest = await explorer.model.ask(lambda questions: questions.similar(known, by, limit))
+    else:
+        nearest = await run_in_threadpool(similar, explorer.index, str(known), by=by, limit=limit)
+    return SimilarView(known, by, choices_of(explorer), nearest)
 
 
 @router.get("/cells/{cell_id}/shades.json")
 async def shades_json(request: Request, cell_id: CellName, triggers: Triggers = 25) -> Response:
     """The coefficient of a cell at every token of its triggers, computed by the model."""
-    return as_json({"triggers": [one.to_json() for one in await _shades(request, cell_id, triggers)]})
+    return as_json({"triggers": await _shades(request, cell_id, triggers)})
 
 
 @router.get("/cells/{cell_id}/shades", include_in_schema=False)
@@ -79,7 +82,7 @@ async def shades_page(request: Request, cell_id: CellName, triggers: Triggers = 
 async def _shades(request: Request, cell_id: str, triggers: int) -> tuple[ShadedTrigger, ...]:
     explorer, known = explorer_of(request), known_cell(request, cell_id)
     n = min(triggers, MAX_ROWS)
-    return await explorer.room.ask(lambda model: shaded_triggers(model, explorer.index, known, n))
+    return await explorer.model.ask(lambda questions: questions.shades(known, n))
 
 
 def known_cell(request: Request, cell_id: str) -> CellId:
@@ -97,7 +100,7 @@ def _cell(request: Request, cell_id: str, triggers: int) -> CellView:
 @router.get("/cells/{cell_id}.json")
 def cell_json(request: Request, cell_id: CellName, triggers: Triggers = 50) -> Response:
     """Everything that is known about one cell."""
-    return as_json(_cell(request, cell_id, triggers).to_json())
+    return as_json(_cell(request, cell_id, triggers))
 
 
 @router.get("/cells/{cell_id}", include_in_schema=False)
@@ -108,5 +111,5 @@ def cell_page(request: Request, cell_id: CellName, triggers: Triggers = 25) -> R
     )
 
 
-def _near(request: Request) -> dict[str, Any]:
+def _near(request: Request) -> JsonObject:
     return {"choices": choices_of(explorer_of(request)), "titles": TITLES}

@@ -25,7 +25,7 @@ def diff_json(
     request: Request, other: Other = None, by: Change = "triggers", layer: Layer = None, limit: Limit = 50
 ) -> Response:
     """The cells that differ most between two indexes."""
-    return as_json(_diff(request, other, by, layer, limit).to_json())
+    return as_json(_diff(request, other, by, layer, limit))
 
 
 @router.get("/diff", include_in_schema=False)
@@ -43,7 +43,7 @@ def _cell(request: Request, cell_id: str, other: str | None, triggers: int) -> D
 @router.get("/diff/{cell_id}.json")
 def diff_cell_json(request: Request, cell_id: CellName, other: Other = None, triggers: Triggers = 10) -> Response:
     """One cell in both indexes."""
-    return as_json(_cell(request, cell_id, other, triggers).to_json())
+    return as_json(_cell(request, cell_id, other, triggers))
 
 
 @router.get("/diff/{cell_id}", include_in_schema=False)

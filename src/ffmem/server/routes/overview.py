@@ -13,7 +13,7 @@ router = APIRouter()
 @router.get("/index.json")
 def overview_json(request: Request) -> Response:
     """What the index is, and its layers in numbers."""
-    return as_json(overview_view(explorer_of(request)).to_json())
+    return as_json(overview_view(explorer_of(request)))
 
 
 @router.get("/", include_in_schema=False)
@@ -25,4 +25,4 @@ def overview_page(request: Request) -> Response:
 @router.get("/model.json")
 def model_json(request: Request) -> Response:
     """Whether the model can be asked."""
-    return as_json(explorer_of(request).room.state.to_json())
+    return as_json(explorer_of(request).model.state)

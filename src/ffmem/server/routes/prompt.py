@@ -9,7 +9,7 @@ from starlette.responses import Response
 from ffmem.errors import InputError
 from ffmem.server.answers import as_json, explorer_of, page
 from ffmem.server.limits import MAX_CHANGES, MAX_NEW_TOKENS, MAX_PROMPT
-from ffmem.server.views.prompt import PromptState, PromptView, empty_prompt, prompt_view
+from ffmem.server.views.prompt import PromptState, PromptView, empty_prompt
 
 router = APIRouter()
 
@@ -39,19 +39,18 @@ async def prompt_json(request: Request, state: State) -> Response:
     """Predictions layer by layer, the cells behind them, the exact sum behind a score, and what changes do."""
     if not state.text:
         raise InputError("there is no text", "Expected one", "Add ?text=...")
-    return as_json((await _answer(request, state)).to_json())
+    return as_json(await _answer(request, state))
 
 
 @router.get("/prompt", include_in_schema=False)
 async def prompt_page(request: Request, state: State) -> Response:
     """The same as a page."""
     explorer = explorer_of(request)
-    room = explorer.room.state
-    if not state.text or room.state != "ready":
-        return page(request, "prompt.html", view=empty_prompt(state, explorer.causal, room.why), room=room)
-    return page(request, "prompt.html", view=await _answer(request, state), room=room)
+    model = explorer.model.state
+    if not state.text or model.state != "ready":
+        return page(request, "prompt.html", view=empty_prompt(state, explorer.causal, model.why), model=model)
+    return page(request, "prompt.html", view=await _answer(request, state), model=model)
 
 
 async def _answer(request: Request, state: PromptState) -> PromptView:
-    explorer = explorer_of(request)
-    return await explorer.room.ask(lambda model: prompt_view(model, explorer.index, state))
+    return await explorer_of(request).model.ask(lambda questions: questions.prompt(state))

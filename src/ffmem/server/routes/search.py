@@ -21,7 +21,7 @@ Text = Annotated[
 @router.get("/search.json")
 def search_json(request: Request, text: Text = "", limit: Limit = 20) -> Response:
     """Cells by triggers, values, patterns and annotations; sentences by text."""
-    return as_json(search_view(explorer_of(request), text, limit).to_json())
+    return as_json(search_view(explorer_of(request), text, limit))
 
 
 @router.get("/search", include_in_schema=False)

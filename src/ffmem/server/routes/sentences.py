@@ -25,7 +25,7 @@ def _sentence(request: Request, sentence_id: int) -> SentenceView:
 @router.get("/sentences/{sentence_id}.json")
 def sentence_json(request: Request, sentence_id: Number) -> Response:
     """A sentence, its tokens, and the cells that have it among their triggers."""
-    return as_json(_sentence(request, sentence_id).to_json())
+    return as_json(_sentence(request, sentence_id))
 
 
 @router.get("/sentences/{sentence_id}", include_in_schema=False)

@@ -1,11 +1,10 @@
 """Annotation in the page: batches, one cell at a time without its name, what annotators agree on."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from ffmem.annotations.adjudication import adjudication_rows
-from ffmem.annotations.agreement import Agreement, measure_agreement
+from ffmem.annotations.annotator_agreement import Agreement, measure_agreement
 from ffmem.annotations.batches import Batch, index_id
 from ffmem.annotations.drafts import Draft
 from ffmem.annotations.journal import Journal, Saved, batch_names
@@ -13,6 +12,7 @@ from ffmem.annotations.protocol import ADJUDICATED, MIN_TRIGGERS, CellAnnotation
 from ffmem.annotations.summary import Summary, summarize
 from ffmem.cell import mark
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject, Record, fields_to_json
 from ffmem.server.explorer import Explorer
 from ffmem.server.views.annotated import batch_of, stored_of
 from ffmem.server.views.overview import labels_by_layer
@@ -20,7 +20,7 @@ from ffmem.store.reader import Index
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(Record):
     """How far an annotator is."""
 
     annotator: str
@@ -31,13 +31,9 @@ class Progress:
     next: int
     """The first cell that is not done; the first of all if all are."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class BatchView:
+class BatchView(Record):
     """A batch and its annotators."""
 
     name: str
@@ -47,10 +43,6 @@ class BatchView:
     """Cells that annotators differ on."""
     n_settled: int
     """Of these, the ones that are settled."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -65,14 +57,9 @@ class AnnotationsView:
     machine: dict[str, dict[str, float]]
     """Share of the triggers with each label by the automatic patterns of the study, by layer; empty without one."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {
-            "batches": [one.to_json() for one in self.batches],
-            "agreement": self.agreement and self.agreement.to_json(),
-            "summary": self.summary and self.summary.to_json(),
-            "machine": self.machine,
-        }
+    def to_json(self) -> JsonObject:
+        """The answers; why there are none is for people."""
+        return fields_to_json(self, "why_no_agreement", "why_no_summary")
 
 
 @dataclass(frozen=True)
@@ -121,8 +108,8 @@ class WorkView:
         """The cell after; None at the last."""
         return min((one for one in self.numbers if one > self.number), default=None)
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
+    def to_json(self) -> JsonObject:
+        """What an annotator sees, in the words of the form that comes back."""
         return {
             "batch": self.batch,
             "annotator": self.annotator,
@@ -133,7 +120,7 @@ class WorkView:
         } | saved_json(self.saved, self.invalid)
 
 
-def saved_json(saved: Saved, invalid: tuple[int, ...]) -> dict[str, Any]:
+def saved_json(saved: Saved, invalid: tuple[int, ...]) -> JsonObject:
     """What is said of a cell, as plain JSON values."""
     told = {
         "revision": saved.revision,
@@ -275,4 +262,4 @@ def check_writable(explorer: Explorer) -> None:
         InputError: it was.
     """
     if explorer.read_only:
-        raise InputError("this explorer only reads", "Expected one that may write", "Start it without --read-only")
+        raise InputError("this explorer is read-only", "Expected one that may write", "Start it without --read-only")

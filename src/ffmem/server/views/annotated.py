@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +38,7 @@ def stored_of(explorer: Explorer) -> list[CellAnnotation]:
     found: list[CellAnnotation] = []
     for path in sorted(annotations_folder(explorer.index).glob("*.json")):
         with suppress(FileNotFoundError):  # it was taken away just now
-            found += _kept(explorer, path, lambda path=path: load_path(explorer.index, path))  # type: ignore[misc]
+            found += _kept(explorer, path, partial(load_path, explorer.index, path))
     return found
 
 

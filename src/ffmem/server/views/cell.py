@@ -1,32 +1,17 @@
 """One cell."""
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from ffmem.annotations.batches import index_id
 from ffmem.cell import Cell, Trigger
 from ffmem.ids import CellId
+from ffmem.json_values import JsonObject, fields_to_json
+from ffmem.queries.bars import Bar, bars
 from ffmem.queries.profile import SignProfile, profile
 from ffmem.server.explorer import Explorer
-from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 from ffmem.studies.geva2021.cell_patterns import CellPattern, patterns_of
 from ffmem.version import __version__
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A bin of the histogram of per-sentence maxima."""
-
-    low: float | None
-    high: float | None
-    n: int
-    height: float
-    """As a share of the largest, on a scale of log(1 + n)."""
-    n_triggers: int
-    """Stored triggers that lie in it."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +32,9 @@ class CellView:
         """The first of one sign."""
         return tuple(one for one in self.cell.triggers if one.sign == sign and one.rank < n)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        return self.cell.to_json() | {
-            "profiles": [one.to_json() for one in self.profiles],
-            "patterns": None if self.patterns is None else [one.to_json() for one in self.patterns],
-            "previous": None if self.previous is None else str(self.previous),
-            "next": None if self.next is None else str(self.next),
-            "citation": self.citation,
-        }
+        return self.cell.to_json() | fields_to_json(self, "cell", "histograms")
 
 
 def cell_view(explorer: Explorer, cell: CellId, n_triggers: int, whole: bool = True) -> CellView:
@@ -76,7 +55,7 @@ def cell_view(explorer: Explorer, cell: CellId, n_triggers: int, whole: bool = T
         cell=shown,
         profiles=profile(index, found) if whole else (),
         patterns=None if results is None else patterns_of(results, layer, cell),
-        histograms=tuple(_bars(index, found, sign) for sign in (1, -1)[: index.n_signs]),
+        histograms=tuple(bars(index, found, sign) for sign in (1, -1)[: index.n_signs]),
         previous=_neighbour(index, place, row - 1),
         next=_neighbour(index, place, row + 1),
         citation=citation(index, cell),
@@ -100,28 +79,3 @@ def _neighbour(index: Index, place: int, row: int) -> CellId | None:
     elif row >= index.cells.layers[place].n_cells:
         place, row = place + 1, 0
     return index.cells.cell_id(place, row) if 0 <= place < index.n_layers else None
-
-
-def _bars(index: Index, cell: Cell, sign: int) -> tuple[Bar, ...]:
-    statistics = cell.statistics
-    counts = statistics.histogram[0 if sign > 0 else 1]
-    edges = statistics.histogram_edges
-    filled = [bin_ for bin_, n in enumerate(counts) if n]
-    if not filled:
-        return ()
-    place, row = index.cells.place(cell.cell)
-    arrays, number = index.layer(place), (1 - sign) // 2
-    stored_ones = np.asarray(arrays.trigger_token[row, number]) != NO_TOKEN
-    coefficients = np.abs(np.asarray(arrays.trigger_coefficient[row, number]))[stored_ones]
-    stored, _ = np.histogram(coefficients, np.array(edges))
-    largest = np.log1p(max(counts))
-    return tuple(
-        Bar(
-            low=edges[bin_] if np.isfinite(edges[bin_]) else None,
-            high=edges[bin_ + 1] if np.isfinite(edges[bin_ + 1]) else None,
-            n=counts[bin_],
-            height=float(np.log1p(counts[bin_]) / largest),
-            n_triggers=int(stored[bin_]),
-        )
-        for bin_ in range(filled[0], filled[-1] + 1)
-    )

@@ -1,24 +1,20 @@
 """A table of cells."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from ffmem.json_values import Record
 from ffmem.queries.table import CellRow, SortKey, cells
 from ffmem.server.explorer import Explorer
 
 
 @dataclass(frozen=True)
-class CellsView:
+class CellsView(Record):
     """The first cells by a statistic."""
 
     layer: str | None
     sort: SortKey
     limit: int
     rows: tuple[CellRow, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"rows": [row.to_json() for row in self.rows]}
 
 
 def cells_view(explorer: Explorer, *, layer: str | None, sort: SortKey, limit: int) -> CellsView:

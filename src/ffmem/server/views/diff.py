@@ -1,11 +1,11 @@
 """Two indexes side by side: which cells differ most, and one cell in both."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from ffmem.cell import Cell
 from ffmem.errors import InputError
 from ffmem.ids import CellId
+from ffmem.json_values import JsonObject, to_json
 from ffmem.queries.diff import Change, Diff, diff
 from ffmem.queries.overlap import PERSISTENCE
 from ffmem.server.explorer import Explorer
@@ -28,9 +28,9 @@ class DiffView:
     limit: int
     diff: Diff | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        return {"with": self.other, "others": list(self.others)} | (self.diff.to_json() if self.diff else {})
+        return {"with": self.other, "others": list(self.others)} | (to_json(self.diff) if self.diff else {})
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class DiffCellView:
     """Promoted tokens that both lists have."""
     persistence: float = PERSISTENCE
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
         return {
             "cell": str(self.cell),
-            "sides": [{"index": name, "cell": cell.to_json()} for name, cell in self.sides],
+            "sides": [{"index": name, "cell": cell} for name, cell in self.sides],
             "n_common_promoted": self.n_common,
         }
 
@@ -88,7 +88,7 @@ def _first(cell: Cell, n_triggers: int) -> Cell:
 def _other(explorer: Explorer, name: str) -> Index:
     if name not in explorer.others:
         raise InputError(
-            f"there is no index {name[:100]!r} to compare with",
+            f"there is no index {name[:100]!r} beside this one",
             f"Expected one of: {', '.join(explorer.others) or 'none was given'}",
             "Name further indexes when the explorer is started: ffmem serve DIR OTHER",
         )

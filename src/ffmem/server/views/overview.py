@@ -1,10 +1,10 @@
 """The model as layers."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from ffmem.json_values import JsonObject, fields_to_json
 from ffmem.queries.highlights import Highlight, highlights
-from ffmem.queries.overview import LayerRow, overview
+from ffmem.queries.overview import LayerRow, n_dead, overview
 from ffmem.queries.table import info
 from ffmem.server.explorer import Explorer
 
@@ -21,27 +21,26 @@ class LayerView:
     labels: dict[str, float] | None
     """Share of its triggers with each label, from a study; None without one."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        return self.row.to_json() | {"labels": self.labels}
+        return fields_to_json(self.row) | {"labels": self.labels}
 
 
 @dataclass(frozen=True)
 class OverviewView:
     """The overview: what the index is, its layers, a few cells worth a first look."""
 
-    info: dict[str, Any]
+    info: JsonObject
     layers: tuple[LayerView, ...]
     n_dead: int
-    study: dict[str, Any]
+    study: JsonObject
     highlights: tuple[Highlight, ...] | None
     """None while they are being chosen, which takes a look at all triggers of all cells."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
         first = [{"why": one.why, "cell": str(one.cell.cell)} for one in self.highlights or ()]
-        layers = [one.to_json() for one in self.layers]
-        return {"info": self.info, "layers": layers, "study": self.study, "highlights": first}
+        return fields_to_json(self, "n_dead", "highlights") | {"highlights": first}
 
 
 def overview_view(explorer: Explorer) -> OverviewView:
@@ -52,7 +51,7 @@ def overview_view(explorer: Explorer) -> OverviewView:
     return OverviewView(
         info=info(explorer.index),
         layers=tuple(LayerView(row, labels.get(row.layer)) for row in rows),
-        n_dead=sum(row.n_dead for row in rows),
+        n_dead=n_dead(rows),
         study={"available": bool(studies.results), "why": studies.why},
         highlights=explorer.ready(_HIGHLIGHTS),
     )

@@ -1,15 +1,12 @@
 """One box for everything: cells by triggers, values, patterns and what people said; sentences by text."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import reduce
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-import numpy as np
-
-from ffmem.annotations.store import load
+from ffmem.annotations.store import cells_with_words
 from ffmem.errors import InputError
-from ffmem.queries.find import Found, FoundCell, find
+from ffmem.json_values import JsonObject, fields_to_json
+from ffmem.queries.find import Found, FoundCell, Masks, find, in_all, read_ahead
 from ffmem.queries.question import KEYS, Question, TokenChoice, choose_token, parse_question
 from ffmem.queries.search import SearchResult, search
 from ffmem.server.explorer import Explorer
@@ -27,9 +24,9 @@ class CellHit:
     found: FoundCell
     promoted: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        return self.found.to_json() | {"promoted": list(self.promoted)}
+        return fields_to_json(self.found) | {"promoted": self.promoted}
 
 
 @dataclass(frozen=True)
@@ -49,19 +46,9 @@ class SearchView:
     notes: tuple[str, ...]
     keys: tuple[tuple[str, str], ...] = tuple(KEYS.items())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        question = None if self.question is None else self.question.to_json()
-        return {
-            "q": self.text,
-            "question": question,
-            "problem": self.problem,
-            "tokens": {key: asdict(one) for key, one in self.tokens.items()},
-            "cells": [one.to_json() for one in self.cells],
-            "n_cells": self.n_cells,
-            "sentences": None if self.sentences is None else self.sentences.to_json(),
-            "notes": list(self.notes),
-        }
+        return {"q": self.text} | fields_to_json(self, "text", "keys")
 
 
 def search_view(explorer: Explorer, text: str, limit: int) -> SearchView:
@@ -94,13 +81,7 @@ def search_view(explorer: Explorer, text: str, limit: int) -> SearchView:
 
 def warm_search(explorer: Explorer) -> None:
     """Read once what questions look at, so that the first one need not wait for the disk."""
-    index = explorer.index
-    if index.text.vocabulary:
-        index.text.matching('"the"', 1)
-    for place in range(index.n_layers):
-        arrays = index.layer(place)
-        for name in ("n_active", "promoted_ids", "trigger_token", "slot_by_token"):
-            np.asarray(getattr(arrays, name)).max(initial=0)
+    read_ahead(explorer.index)
     if explorer.patterns_folder is not None:
         _kinds(explorer)
 
@@ -137,18 +118,16 @@ def _promoted(index: Index, one: FoundCell) -> tuple[str, ...]:
     return index.text.token_strings(ids[row, :6].tolist())
 
 
-def _among(explorer: Explorer, question: Question) -> Sequence[np.ndarray] | None:
-    masks: list[Sequence[np.ndarray]] = []
+def _among(explorer: Explorer, question: Question) -> Masks | None:
+    masks: list[Masks] = []
     if question.pattern is not None:
         masks.append(_patterned(explorer, question.pattern))
     if question.said is not None:
-        masks.append(_said(explorer.index, question.said))
-    if not masks:
-        return None
-    return reduce(lambda left, right: [one & other for one, other in zip(left, right, strict=True)], masks)
+        masks.append(cells_with_words(explorer.index, question.said))
+    return in_all(masks) if masks else None
 
 
-def _patterned(explorer: Explorer, asked: str) -> Sequence[np.ndarray]:
+def _patterned(explorer: Explorer, asked: str) -> Masks:
     folder = explorer.patterns_folder
     if folder is None:
         raise InputError(
@@ -159,17 +138,7 @@ def _patterned(explorer: Explorer, asked: str) -> Sequence[np.ndarray]:
     return _kinds(explorer).get(asked) or cells_with_text(folder, explorer.index, asked)
 
 
-def _kinds(explorer: Explorer) -> dict[str, list[np.ndarray]]:
+def _kinds(explorer: Explorer) -> Mapping[str, Masks]:
     folder = explorer.patterns_folder
     assert folder is not None
     return explorer.kept(f"kinds {folder}", lambda: kinds_of_cells(folder, explorer.index))
-
-
-def _said(index: Index, words: str) -> Sequence[np.ndarray]:
-    """Cells of whose patterns an annotator said this; ``*``: all that were annotated."""
-    found = [np.zeros(layer.n_cells, dtype=bool) for layer in index.cells.layers]
-    for one in load(index):
-        if words == "*" or any(words.lower() in pattern.text.lower() for pattern in one.patterns):
-            place, row = index.cells.place(one.shown.cell)
-            found[place][row] = True
-    return found

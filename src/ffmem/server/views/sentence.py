@@ -1,9 +1,9 @@
 """One sentence, and the cells that have it among their triggers."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ffmem.cell import Document
+from ffmem.json_values import Record
 from ffmem.server.explorer import Explorer
 from ffmem.store.reader import Index, SentenceCell
 
@@ -12,7 +12,7 @@ _N_CELLS = 500
 
 
 @dataclass(frozen=True)
-class SentenceView:
+class SentenceView(Record):
     """A stored sentence."""
 
     sentence_id: int
@@ -26,14 +26,6 @@ class SentenceView:
     """The first of them, layer by layer, strongest first within each."""
     previous: int | None
     next: int | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {
-            "tokens": list(self.tokens),
-            "document": asdict(self.document),
-            "cells": [one.to_json() for one in self.cells],
-        }
 
 
 def sentence_view(explorer: Explorer, sentence_id: int) -> SentenceView:

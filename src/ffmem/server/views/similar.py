@@ -1,14 +1,11 @@
 """The cells nearest to a cell, in each sense that can be asked."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from ffmem.ids import CellId
-from ffmem.queries.similar import Likeness, Similar, similar
+from ffmem.json_values import JsonObject, fields_to_json
+from ffmem.queries.similar import Likeness, Similar
 from ffmem.server.explorer import Explorer
-
-if TYPE_CHECKING:
-    from ffmem.models.transformer import Transformer
 
 TITLES: dict[Likeness, str] = {
     "triggers": "shared triggers", "promoted": "promoted tokens", "key": "key", "gate-key": "gate key",
@@ -26,20 +23,12 @@ class SimilarView:
     choices: tuple[Likeness, ...]
     similar: Similar
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        return self.similar.to_json() | {"choices": list(self.choices)}
+        return fields_to_json(self.similar) | {"choices": self.choices}
 
 
 def choices_of(explorer: Explorer) -> tuple[Likeness, ...]:
     """What cells of this model can be compared by."""
     keys: tuple[Likeness, ...] = ("gate-key", "up-key") if explorer.index.n_signs == 2 else ("key",)
     return ("triggers", "promoted", *keys, "value")
-
-
-def similar_view(
-    explorer: Explorer, cell: CellId, by: Likeness, limit: int, model: "Transformer | None" = None
-) -> SimilarView:
-    """See `SimilarView`; vectors need the model."""
-    found = similar(explorer.index, str(cell), by=by, limit=limit, model=model)
-    return SimilarView(cell, by, choices_of(explorer), found)

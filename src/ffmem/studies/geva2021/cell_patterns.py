@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ffmem.errors import StoreError
 from ffmem.ids import CellId
+from ffmem.json_values import Record
 from ffmem.store.files import parse_json
 from ffmem.store.reader import Index
 
@@ -22,7 +22,7 @@ PATTERNS = "patterns"
 
 
 @dataclass(frozen=True)
-class CellPattern:
+class CellPattern(Record):
     """Something that triggers of a cell share more often than chance would have it."""
 
     sign: int
@@ -40,10 +40,6 @@ class CellPattern:
     """How well it predicts where the cell fires in held-out text; None if not scored."""
     precision: float | None
     recall: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.__dict__ | {"triggers": list(self.triggers)}
 
 
 def patterns_of(results: Path, layer: str, cell: CellId) -> tuple[CellPattern, ...] | None:

@@ -17,6 +17,7 @@ from ffmem.analyses.attention.split import split_values
 from ffmem.analyses.correlation import spearman
 from ffmem.analyses.intervals import Estimate, mean
 from ffmem.corpus.documents import Corpus
+from ffmem.json_values import Record
 from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display
@@ -65,7 +66,7 @@ def reproduce_attention(
     return statistics.findings(corpus.name)
 
 
-class Statistics:
+class Statistics(Record):
     """The statistics, as texts are read.
 
     Args:

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from math import nan
-from typing import Any
 
 from ffmem.annotations.protocol import ADJUDICATED, CellAnnotation, ShownCell
 from ffmem.errors import InputError
+from ffmem.json_values import Record
 
 MIN_OVERLAP = 0.5
 """Patterns match if at least this share of the triggers that carry either carry both."""
@@ -35,7 +35,7 @@ class PairAgreement:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(Record):
     """How far annotators agree. What was adjudicated has no part in it."""
 
     annotators: tuple[str, ...]
@@ -46,10 +46,6 @@ class Agreement:
     alpha: float
     """Krippendorff's, of the labels of these triggers: 1 is full agreement, 0 is chance. NaN if there is but one label."""
     pairs: tuple[PairAgreement, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
 
 
 def krippendorff_alpha(units: Iterable[Sequence[Hashable | None]]) -> float:

@@ -7,7 +7,7 @@ from math import isnan
 import pytest
 
 from ffmem import InputError
-from ffmem.annotations.agreement import krippendorff_alpha, match, measure_agreement
+from ffmem.annotations.annotator_agreement import krippendorff_alpha, match, measure_agreement
 from tests.annotations.made import annotation, table_3
 
 

@@ -5,22 +5,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ffmem.errors import FfmemError, InputError
 from ffmem.server.limits import MAX_WAITING
 
 if TYPE_CHECKING:
-    from ffmem.models.transformer import Transformer
+    from ffmem.server.model_questions import ModelQuestions
 
 Result = TypeVar("Result")
-
-
-def _set_threads(threads: int) -> None:
-    """In the model's own thread: torch keeps a number for each, and takes all processors in one that was never told."""
-    from ffmem.models.threads import set_threads
-
-    set_threads(threads)
 
 
 class Busy(Exception):  # noqa: N818 (it says what to do, and is no error of ours)
@@ -28,7 +21,7 @@ class Busy(Exception):  # noqa: N818 (it says what to do, and is no error of our
 
 
 @dataclass(frozen=True)
-class RoomState:
+class ModelState:
     """Whether the model can be asked."""
 
     state: Literal["absent", "loading", "ready", "failed"]
@@ -36,39 +29,34 @@ class RoomState:
     why: str
     """Why not; empty when ready."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return dict(self.__dict__)
 
-
-class ModelRoom:
+class ModelThread:
     """Holds a model, or the reason why there is none.
 
     Args:
         name: what the model is called.
         load: loads and checks it; None if the explorer was started without one.
-        threads: processors for it.
     """
 
-    def __init__(self, name: str, load: "Callable[[], Transformer] | None", threads: int = 1) -> None:
+    def __init__(self, name: str, load: "Callable[[], ModelQuestions] | None") -> None:
         self._name = name
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model", initializer=_set_threads, initargs=(threads,))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._n_waiting = 0
-        self._loaded: Future[Transformer] | None = None if load is None else self._thread.submit(load)
+        self._loaded: Future[ModelQuestions] | None = None if load is None else self._thread.submit(load)
 
     @property
-    def state(self) -> RoomState:
+    def state(self) -> ModelState:
         """As of now."""
         if self._loaded is None:
-            return RoomState("absent", self._name, "the explorer was started without a model (--no-model)")
+            return ModelState("absent", self._name, "the explorer was started without a model (--no-model)")
         if not self._loaded.done():
-            return RoomState("loading", self._name, "the model is being loaded")
+            return ModelState("loading", self._name, "the model is being loaded")
         error = self._loaded.exception()
         if error is not None:
-            return RoomState("failed", self._name, str(error))
-        return RoomState("ready", self._name, "")
+            return ModelState("failed", self._name, str(error))
+        return ModelState("ready", self._name, "")
 
-    async def ask(self, question: "Callable[[Transformer], Result]") -> Result:
+    async def ask(self, question: "Callable[[ModelQuestions], Result]") -> Result:
         """The answer to a question, once those before it are answered.
 
         Raises:

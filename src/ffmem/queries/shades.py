@@ -1,15 +1,15 @@
 """The coefficient of a cell at every token of its triggers."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from ffmem.cell import Trigger
 from ffmem.ids import CellId
+from ffmem.json_values import Record
 from ffmem.store.reader import Index
 from ffmem.store.text import SentenceRow
-
-if TYPE_CHECKING:
-    from ffmem.models.transformer import Transformer
 
 _BEFORE, _AFTER = 90, 40
 """Tokens that are shown around the firing one."""
@@ -29,7 +29,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class ShadedTrigger:
+class ShadedTrigger(Record):
     """A trigger, token by token."""
 
     sign: int
@@ -37,18 +37,20 @@ class ShadedTrigger:
     sentence_id: int
     pieces: tuple[Piece, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self) | {"pieces": [asdict(one) for one in self.pieces]}
 
+def shaded_triggers(
+    index: Index, cell: CellId, triggers: Sequence[Trigger], coefficients: Mapping[int, np.ndarray]
+) -> tuple[ShadedTrigger, ...]:
+    """Triggers of a cell token by token.
 
-def shaded_triggers(model: "Transformer", index: Index, cell: CellId, n_triggers: int) -> tuple[ShadedTrigger, ...]:
-    """The first triggers of each sign with the coefficient of every token."""
-    from ffmem.analyses.token_coefficients import token_coefficients
-
-    triggers = [one for one in index.cell(cell).triggers if one.rank < n_triggers]
-    found = token_coefficients(model, index, cell, [one.sentence_id for one in triggers])
+    Args:
+        index: an opened index.
+        cell: one of its cells.
+        triggers: some of its triggers.
+        coefficients: of each of their sentences, by its id, the cell's coefficient at every token.
+    """
     statistics = index.statistics(cell)
+    extremes = statistics.minimum, statistics.maximum
     return tuple(
         ShadedTrigger(
             one.sign,
@@ -57,9 +59,9 @@ def shaded_triggers(model: "Transformer", index: Index, cell: CellId, n_triggers
             tuple(
                 _pieces(
                     index.text.sentence(one.sentence_id),
-                    found[one.sentence_id].tolist(),
+                    coefficients[one.sentence_id].tolist(),
                     one.position,
-                    (statistics.minimum, statistics.maximum),
+                    extremes,
                 )
             ),
         )

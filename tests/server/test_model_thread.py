@@ -1,0 +1,125 @@
+"""The thread that a model is asked in: one question at a time, in order, and no more waiting than it can answer."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from ffmem import Index, InputError
+from ffmem.server.app import make_app
+from ffmem.server.explorer import Explorer
+from ffmem.server.limits import MAX_WAITING
+from ffmem.server.model_thread import Busy, ModelThread
+
+TEXT = "the old river"
+
+
+def slow_model(release: threading.Event, asked: list[str]) -> ModelThread:
+    def load() -> Any:
+        return "model"
+
+    thread = ModelThread("slow", load)
+    thread.wait()
+    return thread
+
+
+def test_pages_are_read_while_the_model_thinks(index_of: Callable[[str], Index]) -> None:
+    """A question that hangs, and a reading page beside it."""
+    release = threading.Event()
+    explorer = Explorer(index_of("gpt2"), model=slow_model(release, []))
+    client = TestClient(make_app(explorer), base_url="http://localhost")
+
+    async def both() -> float:
+        hanging = asyncio.ensure_future(explorer.model.ask(lambda _: release.wait(30)))
+        await asyncio.sleep(0.05)
+        begin = time.monotonic()
+        answer = await asyncio.to_thread(client.get, "/cells/L1.3")
+        assert answer.status_code == 200 and not hanging.done()
+        took = time.monotonic() - begin
+        release.set()
+        await hanging
+        return took
+
+    assert asyncio.run(both()) < 10
+    explorer.model.close()
+
+
+def test_too_many_questions_are_told_to_come_back() -> None:
+    release = threading.Event()
+    thread = slow_model(release, [])
+
+    async def many() -> None:
+        waiting = [asyncio.ensure_future(thread.ask(lambda _: release.wait(30))) for _ in range(MAX_WAITING)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(Busy):
+            await thread.ask(lambda _: None)
+        release.set()
+        await asyncio.gather(*waiting)
+        assert await thread.ask(lambda model: model) == "model"
+
+    asyncio.run(many())
+    thread.close()
+
+
+def test_who_is_told_to_come_back_gets_503(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffmem.server.model_thread.MAX_WAITING", 0)
+    answer = client.get("/prompt.json", params={"text": TEXT})
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+    assert answer.json()["error"]["kind"] == "Busy"
+
+
+def test_a_question_that_nobody_waits_for_is_not_asked() -> None:
+    release, asked = threading.Event(), []
+    thread = slow_model(release, asked)
+
+    async def leave() -> None:
+        first = asyncio.ensure_future(thread.ask(lambda _: release.wait(30)))
+        second = asyncio.ensure_future(thread.ask(lambda _: asked.append("second")))
+        await asyncio.sleep(0.05)
+        second.cancel()
+        await asyncio.sleep(0.05)
+        release.set()
+        await first
+        await thread.ask(lambda _: asked.append("third"))
+
+    asyncio.run(leave())
+    assert asked == ["third"]
+    thread.close()
+
+
+def test_who_has_no_model_says_why() -> None:
+    absent = ModelThread("tiny", None)
+    assert (absent.state.state, absent.state.name) == ("absent", "tiny") and "--no-model" in absent.state.why
+    with pytest.raises(InputError, match=r"tiny cannot be asked: .* Start the explorer with it"):
+        asyncio.run(absent.ask(lambda _: None))
+
+
+def test_a_model_that_cannot_be_loaded_says_why() -> None:
+    def load() -> Any:
+        raise InputError("there is no model at x", "Expected one", "Name another")
+
+    thread = ModelThread("tiny", load)
+    thread.wait()
+    assert thread.state.state == "failed" and "there is no model at x" in thread.state.why
+    with pytest.raises(InputError, match="there is no model at x"):
+        asyncio.run(thread.ask(lambda _: None))
+    thread.close()
+
+
+def test_pages_can_tell_that_it_loads() -> None:
+    release = threading.Event()
+
+    def load() -> Any:
+        release.wait(30)
+        return "model"
+
+    thread = ModelThread("tiny", load)
+    assert thread.state.state == "loading"
+    release.set()
+    thread.wait()
+    assert thread.state == type(thread.state)("ready", "tiny", "")
+    thread.close()
