@@ -12,7 +12,7 @@ from ffmem.index.state import kernel, topk
 from ffmem.store.keys import EMPTY, NO_TOKEN, pack, unpack
 
 TRIGGERS = st.lists(
-    st.tuples(st.floats(2.0**-149, 3.4e38, width=32), st.integers(0, NO_TOKEN - 1)), min_size=1, max_size=20
+    st.tuples(st.floats(2.0**-149, 2.0**127, width=32), st.integers(0, NO_TOKEN - 1)), min_size=1, max_size=20
 )
 
 

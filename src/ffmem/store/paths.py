@@ -78,5 +78,5 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     """The record of how an index was built, or None if it is not there (it is no part of the index)."""
     try:
         return dict(json.loads(StorePaths(folder).run.read_bytes()))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return None

@@ -83,6 +83,7 @@ _LATER_COUNTS = ("n_lines", "n_empty_sentences", "n_held_out_also_indexed")
 """Which older indexes do not have."""
 
 _SCHEMA: dict[str, Any] = {
+    "format": _is_count,
     "identity": {
         "ffmem": _is_text,
         "model": {

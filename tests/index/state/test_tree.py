@@ -213,7 +213,7 @@ def test_a_build_killed_between_a_merged_state_and_its_inputs(
     options = IndexOptions(top=9, shard_tokens=200)
     whole = build_index(tiny_folder("llama"), corpus, tmp_path / "whole", options=options, run=RunOptions(workers=0))
     script = tmp_path / "killed.py"
-    script.write_text(_KILLED.format(root=str(Path(__file__).parents[2])))
+    script.write_text(_KILLED.format(root=str(Path(__file__).parents[3])))
     command = [sys.executable, script, "index", tiny_folder("llama"), corpus, "--out", tmp_path / "killed"]
     command += ["--top", 9, "--shard-tokens", 200, "--quiet"]
     killed = subprocess.run(list(map(str, command)), stderr=subprocess.PIPE, timeout=300)

@@ -1,7 +1,7 @@
 """The inner loops of indexing on a GPU, in Triton: the coefficients are read once, and nothing waits for the host.
 
 Tensors in, tensors out; knows no model. Two kernels a layer: `_scan_sentences` goes through the positions of each sentence,
-counts, and leaves each sentence's best keys (see topk.py); `_let_compete` lets them compete for the lists. One program owns
+counts, and leaves each sentence's best keys (see store/keys.py); `_let_compete` lets them compete for the lists. One program owns
 the lists of a few cells and holds them in registers, so that no two write to one place, and no result depends on an order.
 """
 
@@ -288,7 +288,7 @@ def observe(
         lengths: (sentences,) int32, how many positions from there on do; padding follows.
         tokens: (sentences, longest) int64, their token indices.
         rows: (2, competing) int64: sentence and position of every competing position; empty unless ``every_position``.
-        lists: (cells, signs, top) int64, contiguous, see topk.py; in any order.
+        lists: (cells, signs, top) int64, contiguous, see store/keys.py; in any order.
         least: (signs, cells) float32: the smallest coefficient of each full list, else 0; a part of one of more cells.
         histogram: (signs, bins, cells) int32, a part of one of more cells, as those that follow.
         minimum: (cells,) float32.

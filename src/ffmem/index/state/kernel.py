@@ -2,7 +2,7 @@
 
 Arrays in, arrays out; knows no model. `layers.TorchLayer` does the same with tensors, for other devices.
 
-A list of triggers is a binary heap of keys (see topk.py) with the smallest first: what a new trigger has to beat. Where
+A list of triggers is a binary heap of keys (see store/keys.py) with the smallest first: what a new trigger has to beat. Where
 lists are merged, they are sorted, best first.
 """
 
