@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.fixtures.corpora",
     "tests.fixtures.indexes",
     "tests.fixtures.models",
+    "tests.fixtures.shared",
     "tests.server.browser",
 ]
 

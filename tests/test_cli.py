@@ -10,13 +10,7 @@ from pathlib import Path
 import pytest
 
 from ffmem import Index
-
-
-def ffmem(*arguments: object, expect: int = 0) -> tuple[str, str]:
-    command = [sys.executable, "-m", "ffmem", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == expect, done.stderr + done.stdout
-    return done.stdout, done.stderr
+from tests.fixtures.programs import ffmem
 
 
 def test_index_shows_progress_and_a_summary_and_the_reading_verbs_work(
@@ -126,7 +120,7 @@ def test_a_cell_is_shown_in_half_a_second_or_five_starts_of_python(index_of: Cal
         subprocess.run([sys.executable, "-c", "import numpy"], check=True)
         started.append(time.monotonic() - begin)
         begin = time.monotonic()
-        ffmem("cell", index.folder, "L0.0")
+        subprocess.run([sys.executable, "-m", "ffmem", "cell", index.folder, "L0.0"], check=True, capture_output=True)
         shown.append(time.monotonic() - begin)
     assert min(shown) < max(0.5, 5 * min(started)), (shown, started)
     queries = []

@@ -17,7 +17,7 @@ from ffmem.index.run.runlog import RunLog
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.worker import IndexWorker, ScanShard
 from ffmem.render.progress import json_lines
-from tests.test_cli import ffmem
+from tests.fixtures.programs import ffmem
 
 HOST = "host-b (node 1f2e3d4c, process 17)"
 EVENTS = [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ffmem import Index
 from tests.annotations.filling import edit, fill
-from tests.test_cli import ffmem
+from tests.fixtures.programs import ffmem
 
 
 def test_from_draw_to_the_table_of_figure_2(index: Index, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.corpus.registry import open_corpus
 from ffmem.models.transformer import Transformer
 from ffmem.studies.kobayashi2020.experiments import FIRST, OTHER, POINTS, AttentionFindings, reproduce_attention
-from tests.test_cli import ffmem
+from tests.fixtures.programs import ffmem
 
 SMALL = AttentionOptions(texts=12, length=24, count_tokens=3000)
 
