@@ -32,7 +32,6 @@ MISSING = {
     "analyses/values",
     "annotations/adjudication",
     "annotations/drafts",
-    "annotations/rows",
     "cli/align",
     "cli/annotate",
     "cli/app",
