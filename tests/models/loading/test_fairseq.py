@@ -1,6 +1,8 @@
 """Checkpoints of fairseq: read whole, read right, and nothing in them run."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,6 @@ import ffmem
 from ffmem import InputError, ModelError, load_model
 from ffmem.models.identities import measure_identities
 from ffmem.models.loading.fairseq import read_dictionary
-from tests.fixtures.programs import ffmem as run_ffmem
 from tests.models.loading.fairseq_checkpoint import (
     CUTOFFS,
     N_WORDS,
@@ -212,7 +213,12 @@ def test_index_of_a_checkpoint(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     text = tmp_path / "text.txt"
     text.write_text("\n\n".join(" ".join(rng.choice(WORDS[:35], 9)) + " ." for _ in range(60)))
-    run_ffmem("index", f"fairseq:{folder}", text, "--out", tmp_path / "out", "--workers", 1, "--holdout", 0, "--top", 5)
+    done = subprocess.run(
+        [sys.executable, "-m", "ffmem", "index", f"fairseq:{folder}", str(text), "--out", str(tmp_path / "out"),
+         "--workers", "1", "--holdout", "0", "--top", "5"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     index = ffmem.open_index(tmp_path / "out")
     assert index.manifest["projection"] == "adaptive" and index.manifest["model"]["name"] == "model"
     cell = index.cell("L1.3")

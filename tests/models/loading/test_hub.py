@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,6 @@ import torch
 from safetensors.torch import load_file
 
 from ffmem import load_model
-from tests.fixtures.programs import TORCH, run_python
 from tests.models.loading.hub_stand_in import Repository, StandIn, serving
 
 Folder = Callable[[str], Path]
@@ -54,8 +54,8 @@ class Client:
     ) -> subprocess.CompletedProcess[str]:
         settings = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
         settings |= {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(self.home)} | environment
-        command = ("-Werror", "-c", LOAD, model, revision, "1" if whole else "")
-        return run_python(*command, env=settings, imported=TORCH)
+        command = [sys.executable, "-W", "error", "-c", LOAD, model, revision, "1" if whole else ""]
+        return subprocess.run(command, capture_output=True, text=True, env=settings, timeout=120)
 
 
 @pytest.fixture

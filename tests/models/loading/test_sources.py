@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +15,6 @@ import torch
 from ffmem import InputError, load_model
 from ffmem.models.loading.sources import model_name, resolve
 from ffmem.models.vocabulary import display, token_bytes
-from tests.fixtures.programs import TORCH, run_python
 
 # Folders
 
@@ -66,8 +67,8 @@ def test_without_the_hub(offline: bool, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
     environment |= {"HF_ENDPOINT": f"http://127.0.0.1:{closed_port()}", "HF_HOME": str(tmp_path)}
     environment |= {"HF_HUB_OFFLINE": "1"} if offline else {}
-    command = ("-m", "ffmem", "index", "nobody/no-model", "python-docs", "--out", tmp_path / "out")
-    done = run_python(*command, env=environment, imported=TORCH)
+    command = [sys.executable, "-m", "ffmem", "index", "nobody/no-model", "python-docs", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 2, done.stderr
     message = " ".join(done.stderr.split())
     assert "'nobody/no-model' is no file or folder here, and the hub cannot be reached to look for it there." in message
