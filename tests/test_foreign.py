@@ -1,16 +1,15 @@
 """Errors of other libraries and of the system in our words: each has three parts and the right mend, and no traceback."""
 
 import errno
-import os
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ffmem import FfmemError, InputError, ModelError, StoreError
 from ffmem.foreign import bug, explained, foreign_errors
+from tests.fixtures.programs import run_python
 
 
 @pytest.mark.parametrize(
@@ -96,8 +95,7 @@ cli.main()
 
 
 def run(raising: str, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", RUN.format(raising=raising, more=list(more))]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ)
+    return run_python("-c", RUN.format(raising=raising, more=list(more)))
 
 
 def test_the_command_line_shows_no_traceback() -> None:

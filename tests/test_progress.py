@@ -19,7 +19,7 @@ from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.tasks import ScanShard
 from ffmem.index.scan.worker import IndexWorker
 from ffmem.render.progress import json_lines
-from tests.cli.conftest import ffmem
+from tests.fixtures.programs import ffmem
 
 HOST = "host-b (node 1f2e3d4c, process 17)"
 EVENTS = [

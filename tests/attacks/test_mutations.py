@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import ffmem
 from ffmem import Index, IndexOptions
 from tests.attacks.mutations import mutate
 from tests.conftest import IN_PROCESS, write_corpus
+from tests.fixtures.programs import run_python
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="named pipes and memory limits are POSIX")
 
@@ -44,8 +44,7 @@ def attack(pair: Pair, work: Path, first: int, last: int) -> Counter[str]:
     """Verdicts of some mutations; a process that dies is a verdict about the mutation it was at."""
     verdicts: Counter[str] = Counter()
     while first < last:
-        command = [sys.executable, "-m", "tests.attacks.probe", *map(str, pair), str(work), str(first), str(last)]
-        ended = subprocess.run(command, capture_output=True, text=True)
+        ended = run_python("-m", "tests.attacks.probe", *pair, work, first, last, timeout=3600)
         lines = [json.loads(line) for line in ended.stdout.splitlines()]
         for line in lines:
             if "end" in line:
@@ -105,12 +104,11 @@ def run_commands(pair: Pair, work: Path, seeds: range) -> int:
         shutil.copytree(pair[0], work)
         what = mutate(work, pair[1], seed)
         verb = random.Random(seed).choice(VERBS)
-        command = [sys.executable, "-m", "ffmem", verb[0], str(work), *verb[1:]]
-        ended = subprocess.run(command, capture_output=True, timeout=120)
-        said = ended.stderr.decode()
+        ended = run_python("-m", "ffmem", verb[0], work, *verb[1:], timeout=120)
+        said = ended.stderr
         assert ended.returncode in (0, 1, 2), (seed, what, verb, ended.returncode, said)
         assert "Traceback" not in said, (seed, what, verb, said)
-        assert all(c.isprintable() or c == "\n" for c in ended.stdout.decode() + said), (seed, what, verb)
+        assert all(c.isprintable() or c == "\n" for c in ended.stdout + said), (seed, what, verb)
         n_refused += ended.returncode != 0
     return n_refused
 

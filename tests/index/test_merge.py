@@ -19,6 +19,7 @@ from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
 from ffmem.index.verify import verify_index
 from tests.conftest import WORDS
+from tests.fixtures.programs import run_python
 
 IN_PROCESS = RunOptions(workers=0)
 Build = Callable[..., Index]
@@ -159,5 +160,6 @@ def test_a_killed_extension_goes_on(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert (tmp_path / "b" / "work").is_dir()
-    subprocess.run(command, check=True)
+    done = run_python(*command[1:])
+    assert done.returncode == 0, done.stderr
     assert contents(ffmem.open_index(tmp_path / "b")) == contents(whole)

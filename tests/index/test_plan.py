@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from ffmem.index.state.accumulator import LayerAccumulator
 from ffmem.index.state.layers import Shape
 from ffmem.json_values import to_json
 from tests.conftest import write_corpus
+from tests.fixtures.programs import ffmem
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "mixtral", "t5"])
@@ -38,8 +37,8 @@ def test_a_plan_is_near_the_build(tiny_folder: Callable[[str], Path], tmp_path: 
         tiny_folder("llama"), corpus, tmp_path / "out", options=options, run=RunOptions(workers=1), probe_s=1.0
     )
     assert not (tmp_path / "out").exists()
-    command = [sys.executable, "-m", "ffmem", "index", str(tiny_folder("llama")), str(corpus), "--top", "5"]
-    subprocess.run([*command, "--out", str(tmp_path / "out"), "--workers", "1", "--quiet"], check=True)
+    command = ("index", tiny_folder("llama"), corpus, "--top", 5)
+    ffmem(*command, "--out", tmp_path / "out", "--workers", 1, "--quiet")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
     assert found.n_tokens.low == found.n_tokens.high == manifest["counts"]["n_tokens"]  # small enough to be counted
     n_bytes = sum(file["bytes"] for file in manifest["files"].values())
@@ -60,8 +59,8 @@ def test_the_rest_of_a_long_corpus_is_counted(
         tiny_folder("gpt2"), corpus, tmp_path / "out", options=small, run=RunOptions(workers=0), probe_s=0.5
     )
     model, counts = tiny_folder("gpt2"), tmp_path / "whole"
-    command = [sys.executable, "-m", "ffmem", "index", str(model), str(corpus), "--out", str(counts), "--top", "3"]
-    subprocess.run([*command, *["--holdout", "0", "--duplicates", "keep", "--workers", "0", "--quiet"]], check=True)
+    command = ("index", model, corpus, "--out", counts, "--top", 3)
+    ffmem(*command, "--holdout", 0, "--duplicates", "keep", "--workers", 0, "--quiet")
     n_tokens = json.loads((counts / "manifest.json").read_bytes())["counts"]["n_tokens"]
     assert found.n_tokens.low < n_tokens < found.n_tokens.high and n_tokens > 6000
     assert found.n_tokens.expected == pytest.approx(n_tokens, rel=0.1)

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -20,9 +18,8 @@ from ffmem.index.verify import verify_index
 from ffmem.models import families
 from ffmem.models.registry import FAMILIES
 from ffmem.options import Dtype
-from tests import families as tiny
-from tests.conftest import VARIANTS
-from tests.families import D_FF, D_MODEL
+from tests.conftest import D_FF, D_MODEL, VARIANTS
+from tests.fixtures.programs import run_python
 
 Folder = Callable[[str], Path]
 WEIGHTS = "model.safetensors"
@@ -244,8 +241,8 @@ for dtype in sys.argv[2:]:
         print(error)
 """
     dtypes = ("float64", "int8", "", "Float32")
-    command = [sys.executable, "-c", script, str(tiny_folder("gpt2")), *dtypes]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = run_python("-c", script, tiny_folder("gpt2"), *dtypes)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         f"dtype is {dtype!r}. Expected one of: float32, bfloat16, float16. Use float32." for dtype in dtypes
     ]

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,8 @@ from ffmem import Index, InputError, StoreError, open_index, queries
 from ffmem.json_values import to_json
 from ffmem.queries.relations import RELATIONS
 from ffmem.render import views_page
-from ffmem.store.arrays import total_of
-from ffmem.store.keys import NO_TOKEN
+from ffmem.store.arrays import NO_TOKEN, total_of
+from tests.fixtures.programs import ffmem as run_ffmem
 
 pytest.importorskip("duckdb", reason="the extra sql is not installed")
 pq = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
@@ -163,8 +162,7 @@ def test_on_the_command_line(index_of: Callable[[str], Index], tmp_path: Path) -
     folder = str(index_of("llama").folder)
 
     def ffmem(*arguments: str) -> str:
-        command = [sys.executable, "-m", "ffmem", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return run_ffmem(*arguments)[0]
 
     assert "n_layers" not in ffmem("query", folder, "--views") and "triggers: a row is" in ffmem(
         "query", folder, "--views"

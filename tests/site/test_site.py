@@ -205,7 +205,7 @@ def test_from_disk_in_a_browser(site: Path, studied_index: Index, tab: Any) -> N
 
 
 def test_on_the_command_line(index_of: Callable[[str], Index], tmp_path: Path) -> None:
-    from tests.cli.conftest import ffmem as run
+    from tests.fixtures.programs import ffmem as run
 
     shutil.copytree(index_of("gpt2").folder, tmp_path / "i")
     told, progress = run("site", tmp_path / "i", "--out", tmp_path / "site", "--workers", 1)

@@ -3,8 +3,6 @@
 import importlib.util
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +15,7 @@ from ffmem import InputError
 from ffmem.models.loading import gguf
 from ffmem.models.loading.gguf import from_gguf
 from ffmem.models.loading.sources import resolve
+from tests.fixtures.programs import run_python
 
 
 def test_a_gguf_file_that_is_not_there() -> None:
@@ -177,9 +176,8 @@ def test_a_conversion_says_one_thing(tmp_path: Path) -> None:
     pytest.importorskip("gguf", reason="the extra gguf is not installed, and without it no GGUF file is read")
     write_gguf(tmp_path / "m.gguf", "llama")
     script = "import sys, ffmem; print(ffmem.load_model(sys.argv[1]).facts.d_ff)"
-    command = [sys.executable, "-c", script, str(tmp_path / "m.gguf")]
     environment = os.environ | {"FFMEM_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    done = run_python("-c", script, tmp_path / "m.gguf", env=environment)
     assert done.stdout == "64\n", done.stderr
     assert done.stderr == "converting m.gguf to safetensors, once (about a minute) ...\n"  # no bars of other libraries
 
