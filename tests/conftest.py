@@ -367,7 +367,7 @@ def sparse_index_of(
 def studied_index(index_of: Callable[[str], Index], tmp_path_factory: pytest.TempPathFactory) -> Index:
     """An index of a tiny model with the results of a small study beside it; whoever changes it takes a copy."""
     from ffmem.studies.geva2021.options import StudyOptions
-    from ffmem.studies.geva2021.run import reproduce
+    from ffmem.studies.geva2021.study import reproduce
 
     folder = tmp_path_factory.mktemp("studied") / "index"
     shutil.copytree(index_of("wikilm").folder, folder)
