@@ -36,8 +36,8 @@ from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
-from ffmem.store.arrays import StorePaths
 from ffmem.store.files import map_arrays
+from ffmem.store.paths import StorePaths
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "opt-125m": ("OPT", {"hidden_size": 768, "ffn_dim": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}),

@@ -38,8 +38,8 @@ from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import linear_scores
 from ffmem.options import IndexOptions, RunOptions
-from ffmem.store.arrays import StorePaths
 from ffmem.store.files import map_arrays
+from ffmem.store.paths import StorePaths
 
 
 def gpt2_small(folder: Path) -> Path:

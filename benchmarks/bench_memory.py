@@ -88,10 +88,10 @@ def measure(model: Path, corpus: Path, out: Path) -> dict[str, object]:
     index = ffmem.build_index(model, corpus, out, options=options, run=RunOptions(workers=2), progress=watch.hear)
     watch.over.set()
     watch.scanning.set()
-    counts = index.manifest["counts"]
+    counts = index.manifest.counts
     return {
-        "n_sentences": counts["n_sentences"],
-        "n_tokens": counts["n_tokens"],
+        "n_sentences": counts.n_sentences,
+        "n_tokens": counts.n_tokens,
         "seconds": round(time.monotonic() - begin, 1),
         "parent_peak_mb": round(max(watch.parent_bytes) / 1e6, 1),
         "worker_peak_mb": round(max(watch.worker_bytes) / 1e6, 1),

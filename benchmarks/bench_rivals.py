@@ -51,9 +51,9 @@ def batches_of(model: str, folder: Path, order: str) -> list[tuple[Any, Any, Any
     from ffmem.models.registry import load_model
 
     plain, opened = load_model(model), ffmem.open_index(folder)
-    options = ffmem.IndexOptions(**opened.manifest["identity"]["options"])
+    options = opened.manifest.options
     starts = opened.text.sentence_start
-    shards = plan_shards(starts, opened.manifest["counts"]["n_sentences_by_corpus"], options.shard_tokens)
+    shards = plan_shards(starts, opened.manifest.counts.n_sentences_by_corpus, options.shard_tokens)
     text = ShardText(read_tokens(folder / "index"), plain, options)
     batches = []
     for shard in shards:
@@ -132,7 +132,7 @@ def rival(model: str, index: Path, out: Path, order: str) -> None:
 def same(index_folder: Path, found: Path) -> bool:
     """Whether all lists agree."""
     import ffmem
-    from ffmem.store.arrays import NO_TOKEN
+    from ffmem.store.keys import NO_TOKEN
 
     index, theirs = ffmem.open_index(index_folder), np.load(found)
     starts = np.asarray(index.text.sentence_start)

@@ -44,8 +44,9 @@ from ffmem.index.state.layers import Shape
 from ffmem.index.state.states import Account
 from ffmem.index.state.topk import merge
 from ffmem.index.state.tree import merge_states
-from ffmem.store.arrays import StorePaths
 from ffmem.store.files import atomic_write, map_arrays, sha256_of
+from ffmem.store.keys import pack
+from ffmem.store.paths import StorePaths
 
 
 class Parts:
@@ -143,8 +144,7 @@ def measure_merge(files: list[Path], shape: Shape, arguments: argparse.Namespace
         whole = result["groups"][name] + result["finish"][name]
         result[f"{name}_per_state"] = round(whole / arguments.n_states, 4)
     arrays = map_arrays(layers[-1])
-    bits = np.abs(arrays["trigger_coefficient"][3]).view(np.int32).astype(np.int64)
-    found = (bits << 32) | (2**32 - 1 - arrays["trigger_token"][3].astype(np.int64))
+    found = pack(np.abs(arrays["trigger_coefficient"][3]), arrays["trigger_token"][3].astype(np.int64))
     assert np.array_equal(found, expected), "merged lists differ from a sort of all lists"
     shutil.rmtree(folder)
     return result

@@ -25,8 +25,8 @@ from typing import Any
 from ffmem.ids import LayerCells
 from ffmem.index.resources import layers_bytes, state_bytes
 from ffmem.index.state.layers import Shape
-from ffmem.index.state.topk import TOKEN_LIMIT
 from ffmem.options import IndexOptions, RunOptions
+from ffmem.store.keys import NO_TOKEN
 
 H100_BF16 = 989e12
 """Dense bf16 operations a second of an H100 SXM, NVIDIA's data sheet (1,979 with sparsity)."""
@@ -129,7 +129,7 @@ class Case:
 
 def case(model: Model, n_tokens: float, n_gpus: int, given: argparse.Namespace) -> Case:
     """What one build would take."""
-    n_indexes = -(-int(n_tokens) // (TOKEN_LIMIT - 1))
+    n_indexes = -(-int(n_tokens) // (NO_TOKEN - 1))
     mfu, speed_of_bare = given.mfu or model.mfu, given.speed_of_bare or model.speed_of_bare
     speed = n_gpus * H100_BF16 * mfu * speed_of_bare / model.token_operations(given.sentence_tokens)
     states = n_gpus * state_bytes(model.shape)
@@ -218,7 +218,7 @@ def measure_text(corpus: str, max_tokens: int) -> dict[str, float]:
     from ffmem.index.request import Request, text_source
     from ffmem.index.untouched import Untouched
     from ffmem.models.registry import load_model
-    from ffmem.store.arrays import StorePaths
+    from ffmem.store.paths import StorePaths
 
     options = IndexOptions(max_tokens=max_tokens, holdout=0)
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,8 @@ from ffmem.ids import LayerCells
 from ffmem.index.finish import write_manifest
 from ffmem.index.text.writer import TextCounts, TextSource, write_text
 from ffmem.options import IndexOptions
-from ffmem.store.arrays import FORMAT, StorePaths, layer_path
+from ffmem.store.facts import ModelFacts
+from ffmem.store.paths import FORMAT, StorePaths, layer_path
 
 N_WORDS = 20_000
 _SYLLABLES = (
@@ -148,20 +149,27 @@ def write_synthetic_index(
         save_file(arrays, layer_path(paths.index, cells))
     model = {"name": "synthetic", "source": "", "revision": None}
     model |= {"weights_sha256": "", "config_sha256": "", "tokenizer_sha256": ""}
-    facts: dict[str, Any] = {
-        "name": "synthetic",
-        "family": "none",
-        "architecture": "none",
-        "activation": "none",
-        "gated": gated,
-    }
-    facts |= {
-        "n_layers": n_layers,
-        "d_ff": n_cells,
-        "d_model": n_cells // 4,
-        "d_vocab": len(vocabulary),
-        "causal": True,
-    }
+    facts = ModelFacts(
+        name="synthetic",
+        family="none",
+        architecture="none",
+        n_layers=n_layers,
+        layers=tuple(layers),
+        d_model=n_cells // 4,
+        d_ff=n_cells,
+        d_vocab=len(vocabulary),
+        activation="none",
+        gated=gated,
+        key_bias=False,
+        value_bias=False,
+        norm="layernorm",
+        norm_placement="pre",
+        parallel=False,
+        causal=True,
+        max_length=None,
+        projections=("raw",),
+        dtype="float32",
+    )
     errors = {"ff_sum_errors": [0.0], "residual_errors": [0.0]}
     manifest = {
         "format": FORMAT,
@@ -172,7 +180,7 @@ def write_synthetic_index(
             "corpus": corpus.identity(),
             "options": options.to_json(),
         },
-        "model": facts | {"layers": [asdict(cells) for cells in layers]},
+        "model": facts.to_json(),
         "projection": "raw",
         "layer_projections": ["raw"] * n_layers,
         "special_tokens": {"prefix": [], "suffix": []},

@@ -19,7 +19,7 @@ from ffmem.ids import LayerCells
 from ffmem.index.state import states
 from ffmem.index.state.layers import Shape
 from ffmem.index.state.states import save_state, state_path
-from ffmem.index.state.topk import TOKEN_LIMIT
+from ffmem.store.keys import NO_TOKEN, join
 
 JOB = "simulated"
 TAIL = 0.2
@@ -45,7 +45,7 @@ def _layer(rng: np.random.Generator, shape: Shape, n_cells: int, share: tuple[in
     coefficients = (ranks / (n_tokens / 20)) ** -TAIL
     bits = coefficients.astype(np.float32).view(np.int32).astype(np.int64)
     tokens = first + rng.integers(0, n_tokens, size=bits.shape)
-    keys = np.sort((bits << 32) | (2**32 - 1 - tokens), axis=2)[:, :, ::-1]
+    keys = np.sort(join(bits, tokens), axis=2)[:, :, ::-1]
     histogram = rng.integers(0, n_tokens // 1280, size=(shape.n_signs, 64, n_cells), dtype=np.int32)
     return {
         "keys": np.ascontiguousarray(keys),
@@ -61,7 +61,7 @@ def _layer(rng: np.random.Generator, shape: Shape, n_cells: int, share: tuple[in
 
 def write_files(folder: Path, shape: Shape, n_files: int, n_states: int) -> list[Path]:
     """The files that stand in for ``n_states`` states, which share all tokens that an index can have."""
-    n_tokens, paths = (TOKEN_LIMIT - 1) // n_states, []
+    n_tokens, paths = (NO_TOKEN - 1) // n_states, []
     for number in range(n_files):
         rng = np.random.default_rng(number)
         layers = (_layer(rng, shape, cells.d_ff, (n_tokens, number * n_tokens)) for cells in shape.layers)

@@ -6,13 +6,17 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 import torch
 
 import ffmem
 from ffmem import Index, IndexOptions, RunOptions
+from tests import families
+from tests.families import Example
 from tests.server.browser import chromium, serve, tab  # noqa: F401 (fixtures of every folder)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,19 +34,15 @@ TEXT = (
     "Soldiers, teachers and musicians of the old village write about silver engines in the morning market! "
     "naïve café 日本語 😀 — “quoted” (1,234.5)\n\tdef f(x): return x**2\n"
 )
-D_MODEL, D_FF, N_LAYERS, CONTEXT = 32, 48, 3, 64
-
+EXAMPLES: dict[str, Example] = {
+    name: example
+    for module in iter_modules(families.__path__)
+    for name, example in import_module(f"{families.__name__}.{module.name}").EXAMPLES.items()
+}
+VARIANTS = tuple(EXAMPLES)
+"""The kinds of models of all families: every file of the folder ``families``."""
 FAMILIES = ("gpt2", "opt", "llama", "gpt_neox", "gemma2", "bert", "mixtral", "qwen3_moe", "t5")
-VARIANTS = (
-    *FAMILIES,
-    *("gpt_neox_sequential", "opt_post_ln", "llama_biased", "bert_headless", "t5_gated", "t5_scaled"),
-    *("mistral", "qwen2", "qwen3", "gemma3", "gpt_neo", "gptj", "phi"),
-    *("bloom", "bloom_normed_residual"),
-    *("falcon", "falcon_two_norms", "falcon_one_norm", "falcon_sequential", "falcon_alibi"),
-    *("roberta", "roberta_headless"),
-    *("wikilm", "wikilm_final_norm"),
-    "marian",
-)
+"""Some of them, for tests that take long."""
 
 
 def byte_level_tokenizer(bos_by_itself: bool) -> object:
@@ -89,90 +89,12 @@ def word_piece_tokenizer() -> object:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
 
 
-def model_from_config(variant: str, d_vocab: int) -> object:
-    """A tiny model as the library initialises it."""
-    import transformers as t
-
-    from ffmem.models.wikilm import WikiLMConfig, WikiLMForCausalLM
-
-    sizes = {"hidden_size": D_MODEL, "num_hidden_layers": N_LAYERS, "num_attention_heads": 4, "vocab_size": d_vocab}
-    sizes |= {"max_position_embeddings": CONTEXT, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
-    gated = sizes | {"intermediate_size": D_FF, "num_key_value_heads": 2, "head_dim": 8}
-    wide = sizes | {"intermediate_size": D_FF}
-    t5 = {"vocab_size": d_vocab, "d_model": D_MODEL, "d_ff": D_FF, "d_kv": 8, "num_layers": N_LAYERS, "num_heads": 4}
-    t5 |= {"decoder_start_token_id": 0, "pad_token_id": 1, "eos_token_id": 0, "relative_attention_num_buckets": 8}
-    t5 |= {"tie_word_embeddings": False}
-    marian = {
-        "vocab_size": d_vocab,
-        "d_model": D_MODEL,
-        "decoder_start_token_id": 1,
-        "pad_token_id": 1,
-        "eos_token_id": 0,
-    }
-    marian |= {"forced_eos_token_id": 0, "max_position_embeddings": CONTEXT, "activation_function": "relu"}
-    marian |= {f"{stack}_layers": N_LAYERS for stack in ("encoder", "decoder")}
-    marian |= {f"{stack}_attention_heads": 4 for stack in ("encoder", "decoder")}
-    marian |= {f"{stack}_ffn_dim": D_FF for stack in ("encoder", "decoder")}
-    experts = gated | {"num_experts_per_tok": 2}
-    opt = sizes | {"ffn_dim": D_FF, "word_embed_proj_dim": D_MODEL}
-    bloom = {name: size for name, size in sizes.items() if name != "max_position_embeddings"}
-    window = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
-    falcon = sizes | {"ffn_hidden_size": D_FF}
-    made: object = {
-        "gpt2": lambda: t.GPT2LMHeadModel(
-            t.GPT2Config(n_embd=D_MODEL, n_inner=D_FF, n_layer=N_LAYERS, n_head=4, vocab_size=d_vocab, n_positions=CONTEXT,
-                         bos_token_id=0, eos_token_id=0)),
-        "opt": lambda: t.OPTForCausalLM(t.OPTConfig(**opt)),
-        "opt_post_ln": lambda: t.OPTForCausalLM(
-            t.OPTConfig(**(opt | {"word_embed_proj_dim": 16, "do_layer_norm_before": False}))),
-        "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(**gated)),
-        "llama_biased": lambda: t.LlamaForCausalLM(t.LlamaConfig(**gated, mlp_bias=True)),
-        "gpt_neox": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**wide)),
-        "gpt_neox_sequential": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**wide, use_parallel_residual=False)),
-        "gemma2": lambda: t.Gemma2ForCausalLM(t.Gemma2Config(**gated, query_pre_attn_scalar=8)),
-        "mistral": lambda: t.MistralForCausalLM(t.MistralConfig(**gated, sliding_window=4)),
-        "qwen2": lambda: t.Qwen2ForCausalLM(t.Qwen2Config(**gated, **window, use_sliding_window=True)),
-        "qwen3": lambda: t.Qwen3ForCausalLM(t.Qwen3Config(**gated)),
-        "gemma3": lambda: t.Gemma3ForCausalLM(t.Gemma3TextConfig(**gated, **window, query_pre_attn_scalar=8)),
-        "gpt_neo": lambda: t.GPTNeoForCausalLM(t.GPTNeoConfig(
-            **wide, window_size=4, attention_types=[[["global"], 1], [["local", "global"], 1]])),
-        "gptj": lambda: t.GPTJForCausalLM(t.GPTJConfig(**sizes, n_inner=D_FF, rotary_dim=4)),
-        "phi": lambda: t.PhiForCausalLM(t.PhiConfig(**wide)),
-        "bloom": lambda: t.BloomForCausalLM(t.BloomConfig(**bloom)),
-        "bloom_normed_residual": lambda: t.BloomForCausalLM(
-            t.BloomConfig(**bloom, apply_residual_connection_post_layernorm=True)),
-        "falcon": lambda: t.FalconForCausalLM(t.FalconConfig(**falcon)),
-        "falcon_two_norms": lambda: t.FalconForCausalLM(
-            t.FalconConfig(**falcon, new_decoder_architecture=True, num_kv_heads=2)),
-        "falcon_one_norm": lambda: t.FalconForCausalLM(
-            t.FalconConfig(**falcon, new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1)),
-        "falcon_sequential": lambda: t.FalconForCausalLM(
-            t.FalconConfig(**falcon, parallel_attn=False, multi_query=False, alibi=True, bias=True)),
-        "falcon_alibi": lambda: t.FalconForCausalLM(t.FalconConfig(**falcon, alibi=True)),
-        "roberta": lambda: t.RobertaForMaskedLM(t.RobertaConfig(**wide)),
-        "roberta_headless": lambda: t.RobertaModel(t.RobertaConfig(**wide)),
-        "wikilm": lambda: WikiLMForCausalLM(WikiLMConfig(**wide, cutoffs=[100, 250], adaptive_factor=2)),
-        "wikilm_final_norm": lambda: WikiLMForCausalLM(
-            WikiLMConfig(**wide, cutoffs=[100, 250], adaptive_factor=2, final_norm=True)),
-        "bert": lambda: t.BertForMaskedLM(t.BertConfig(**(wide | {"pad_token_id": 0}))),
-        "bert_headless": lambda: t.BertModel(t.BertConfig(**(wide | {"pad_token_id": 0}))),
-        "mixtral": lambda: t.MixtralForCausalLM(t.MixtralConfig(**experts, num_local_experts=4)),
-        "qwen3_moe": lambda: t.Qwen3MoeForCausalLM(  # the layer in the middle has no experts
-            t.Qwen3MoeConfig(**experts, num_experts=3, moe_intermediate_size=D_FF, mlp_only_layers=[1], norm_topk_prob=True)),
-        "t5": lambda: t.T5ForConditionalGeneration(t.T5Config(**t5)),
-        "t5_gated": lambda: t.T5ForConditionalGeneration(t.T5Config(**t5, feed_forward_proj="gated-gelu")),
-        "marian": lambda: t.MarianMTModel(t.MarianConfig(**marian)),
-        "t5_scaled": lambda: t.T5ForConditionalGeneration(t.T5Config(**(t5 | {"tie_word_embeddings": True}))),
-    }[variant]()  # fmt: skip
-    return made
-
-
 def tiny_model(variant: str, d_vocab: int) -> object:
     """A random model from a config, with norms and biases that are not trivial."""
     import torch
 
     torch.manual_seed(7)
-    made = model_from_config(variant, d_vocab)
+    made = EXAMPLES[variant].make(d_vocab)
     with torch.no_grad():
         for name, parameter in made.named_parameters():  # type: ignore[attr-defined]
             if parameter.ndim == 1:
@@ -194,11 +116,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     def make(variant: str) -> Path:
         if variant not in made:
             folder = tmp_path_factory.mktemp("models") / variant
-            is_bert = variant.startswith("bert")
+            kind = EXAMPLES[variant].tokenizer
             tokenizer = (
-                word_piece_tokenizer()
-                if is_bert
-                else byte_level_tokenizer(variant in ("llama", "gemma2", "opt", "roberta", "wikilm"))
+                word_piece_tokenizer() if kind == "word pieces" else byte_level_tokenizer(kind == "bytes with a BOS")
             )
             tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
             tiny_model(variant, len(tokenizer)).save_pretrained(folder)  # type: ignore[attr-defined,arg-type]

@@ -10,6 +10,7 @@ import pytest
 import ffmem
 from ffmem import errors
 from ffmem.corpus.registry import FILE_KINDS, OTHER_KINDS
+from ffmem.models.family_table import family_table
 from ffmem.models.registry import FAMILIES
 from ffmem.options import IndexOptions, RunOptions
 
@@ -56,6 +57,11 @@ def test_every_family_is_documented() -> None:
         assert f"## `{family.name}`" in text
         for architecture in family.architectures:
             assert architecture in text
+
+
+def test_the_table_of_families_is_fresh() -> None:
+    text = (DOCS / "reference" / "families.md").read_text()
+    assert f"<!-- families -->\n{family_table()}<!-- /families -->\n" in text, "stale: print family_table() into it"
 
 
 def test_every_kind_of_corpus_is_documented() -> None:

@@ -22,11 +22,11 @@ from ffmem.foreign import bug, explained, foreign_errors
         (
             OSError(errno.ENAMETOOLONG, "File name too long", "b" * 300),
             InputError,
-            "is too long a name: 300 characters",
+            "is too long a path: 300 characters",
         ),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x/a"), InputError, "lies below a file"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x/a"), InputError, "is below a file"),
         (IsADirectoryError(errno.EISDIR, "Is a directory", "/x/a"), InputError, "/x/a is a folder"),
-        (FileExistsError(errno.EEXIST, "File exists", "/x/a"), InputError, "/x/a is there already"),
+        (FileExistsError(errno.EEXIST, "File exists", "/x/a"), InputError, "/x/a already exists"),
         (FileNotFoundError(errno.ENOENT, "No such file", "/x/a"), InputError, "/x/a does not exist"),
         (OSError(errno.EMFILE, "Too many open files", "/x/a"), InputError, "ulimit -n"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), ModelError, "--batch-tokens"),
@@ -103,7 +103,7 @@ def run(raising: str, *more: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_line_shows_no_traceback() -> None:
     known = run("raise NotADirectoryError(20, 'Not a directory', '/x/a')")
     assert known.returncode == 2 and known.stderr == (
-        "ffmem: /x/a lies below a file, not a folder. Expected a folder. Choose another path, or move that file away.\n"
+        "ffmem: /x/a is below a file, not a folder. Expected a folder. Choose another path, or move that file away.\n"
     )
     unknown = run("raise ZeroDivisionError('division by zero')")
     assert unknown.returncode == 1 and unknown.stderr.startswith(

@@ -37,7 +37,7 @@ def test_every_trigger_is_what_the_model_computes(tmp_path: Path) -> None:
     options = IndexOptions(top=5, shard_tokens=1000)
     index = ffmem.build_index("minilm", corpus, tmp_path / "index", options=options, run=RunOptions(workers=0))
     assert (index.cells.describe(), index.n_signs) == ("6 layers of 1536 cells", 1)
-    errors = index.manifest["certificate"]["errors"]
+    errors = index.manifest.certificate.errors
     assert 0 < max(errors["ff_sum_errors"]) < 1e-5 and max(errors["residual_errors"]) < 1e-5
     assert errors["hook_error"] == 0 and errors["logit_error"] is None
     found = verify_index(index, n_batches=3)

@@ -28,7 +28,7 @@ EVENTS = [
     Event("tokens", 1, 30, where=HOST),
     Event("restart", 1, task="shard-2", where=HOST, text="signal\nSIGKILL"),
     Event("failed", 1, task="shard-2", where=HOST, text="signal SIGKILL"),
-    Event("note", -1, text="waiting for room"),
+    Event("note", -1, text="waiting for free resources"),
 ]
 
 
@@ -83,7 +83,7 @@ def test_lines_show_shards_restarts_and_nodes(tmp_path: Path, capsys: pytest.Cap
     assert " 50%  200 of 400 tokens, 2 of 4 shards, " in lines[0] and "restart" not in lines[0]
     assert lines[0].endswith(f"left; last shard-1, worker 0 on {HOST}")
     assert f"worker 1 on {HOST} died at shard-2 (signal SIGKILL) and is started again" in lines
-    assert lines[-1] == "waiting for room"
+    assert lines[-1] == "waiting for free resources"
 
 
 def test_restarts_are_shown_when_there_are_some(capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,7 +198,7 @@ def test_after_a_resume_the_speed_is_that_of_what_was_read(
     with pytest.raises(KeyboardInterrupt):
         build("do", some)
     left = re.search(r"speed +[\d,]+ tokens/s, for the ([\d,]+) tokens that were left to read\n", build())
-    n_tokens = open_index(tmp_path / "i").manifest["counts"]["n_tokens"]
+    n_tokens = open_index(tmp_path / "i").manifest.counts.n_tokens
     assert left is not None and 0 < int(left[1].replace(",", "")) < n_tokens
 
 

@@ -64,7 +64,7 @@ def test_its_held_out_documents_are_new_to_the_model(index: ffmem.Index) -> None
     with as_file(files("ffmem") / "data" / "topics.jsonl.xz") as corpus:
         trained, held_out = piece("train").documents(corpus)
     texts = {one.name: one.text for one in open_corpus("topics")}
-    n = index.manifest["counts"]["n_documents"]
+    n = index.manifest.counts.n_documents
     documents = [index.text.document(number) for number in range(n)]
     assert {texts[one.name] for one in documents if one.held_out} <= set(held_out)
     assert {texts[one.name] for one in documents if not one.held_out} <= set(trained)

@@ -25,8 +25,8 @@ def test_smollm2_the_whole_way(tmp_path: Path) -> None:
     options = IndexOptions(max_tokens=1200, shard_tokens=600)
     index = ffmem.build_index("smollm2", corpus, tmp_path / "index", options=options, run=RunOptions(workers=2))
     assert (index.cells.describe(), index.n_cells, index.n_signs) == ("30 layers of 1536 cells", 46_080, 2)
-    assert 600 < index.manifest["counts"]["n_tokens"] <= 1200
-    errors = index.manifest["certificate"]["errors"]
+    assert 600 < index.manifest.counts.n_tokens <= 1200
+    errors = index.manifest.certificate.errors
     assert 0 < max(errors["ff_sum_errors"]) < 1e-5 and max(errors["residual_errors"]) < 1e-5
     assert errors["hook_error"] == 0 and errors["logit_error"] < 1e-4
     found = verify_index(index, n_batches=2)

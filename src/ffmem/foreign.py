@@ -110,9 +110,9 @@ def first_line(error: BaseException) -> str:
 def _no_memory(error: BaseException, what: str) -> FfmemError:
     return ModelError(
         f"there is not enough memory{f' for {what}' if what else ''}: {first_line(error)}",
-        "Expected room for the model, one batch and the lists of its cells, for each worker",
-        "Write fewer --workers or a smaller --batch-tokens, or take fewer cells with --cells; ffmem index "
-        "--plan tells what is needed",
+        "Expected enough memory for the model, one batch and the lists of its cells, for each worker",
+        "Write fewer --workers or a smaller --batch-tokens, or index fewer cells with --cells; ffmem index "
+        "--plan says what is needed",
     )
 
 
@@ -121,7 +121,7 @@ def _of_sqlite(error: sqlite3.DatabaseError, what: str) -> FfmemError:
     if "locked" in text or "busy" in text:
         return StoreError(
             f"{name} is in use by another process: {text}",
-            "Expected to have it to ourselves for a moment",
+            "Expected exclusive access for a moment",
             "Wait until the other process is done, and run the same command again",
         )
     if "full" in text or "disk I/O" in text:
@@ -152,7 +152,7 @@ def no_room(what: str) -> StoreError:
     """The error of a disk, or a quota, that is full."""
     return StoreError(
         f"no space left while writing {what}",
-        "Expected room on this disk (or under this user's quota)",
+        "Expected free space on this disk (or under this user's quota)",
         "Free some space and run the same command again: what is finished is kept",
     )
 
@@ -174,22 +174,22 @@ def _of_the_system(error: OSError, what: str) -> FfmemError | None:
     told = {
         errno.ENOENT: ("does not exist, and cannot be made there", "Expected it there", "Check the path"),
         errno.ENOTDIR: (
-            "lies below a file, not a folder",
+            "is below a file, not a folder",
             "Expected a folder",
             "Choose another path, or move that file away",
         ),
         errno.EISDIR: ("is a folder", "Expected a file", "Give a file, or move that folder away"),
-        errno.EEXIST: ("is there already", "Expected a new name", "Choose another path, or move that file away"),
+        errno.EEXIST: ("already exists", "Expected a new name", "Choose another path, or move that file away"),
         errno.ENOTEMPTY: ("is a folder that is not empty", "Expected a new or empty one", "Choose another folder"),
         errno.ENAMETOOLONG: (
-            f"is too long a name: {len(name):,} characters",
+            f"is too long a path: {len(name):,} characters",
             "Expected at most 255 a part, and 4,096 in all",
             "Choose a shorter path",
         ),
         errno.ELOOP: ("is a link that leads to itself", "Expected a file or folder", "Remove that link"),
         errno.EMFILE: (
             "cannot be opened: too many files are open",
-            "Expected room for one more",
+            "Expected fewer open files",
             "Raise the limit: ulimit -n 4096",
         ),
         errno.EIO: (
@@ -197,7 +197,7 @@ def _of_the_system(error: OSError, what: str) -> FfmemError | None:
             "Expected a disk without errors",
             "Copy what can be read to another disk",
         ),
-        errno.ESTALE: ("is gone from its network disk", "Expected it there", "Run the same command again"),
+        errno.ESTALE: ("has disappeared from its network disk", "Expected it there", "Run the same command again"),
         errno.EADDRINUSE: ("is an address in use", "Expected a free port", "Choose another with --port"),
     }.get(error.errno or 0)
     if told is not None:

@@ -81,7 +81,7 @@ def parse_runs(text: str) -> Runs:
     runs = tuple((int(first), int(last or first) + 1) for first, _, last in pairs)
     in_order = all(first < end for first, end in runs) and all(one[1] < two[0] for one, two in pairwise(runs))
     if not in_order or format_runs(runs) != text:
-        raise ValueError(f"{text[:80]!r} are no indices in order")
+        raise ValueError(f"{text[:80]!r} are not indices in order")
     return runs
 
 

@@ -63,7 +63,7 @@ class IndexOptions:
     quantize: Quantize = "no"
     """How plain weights are kept: "no" as they are, "8bit" or "4bit" packed by bitsandbytes (extra quantized)."""
     architecture: str | None = None
-    """The class of transformers to load the model with, such as "LlamaForCausalLM", whatever its config names; for a model that
+    """The class of transformers to load the model with, such as "LlamaForCausalLM", regardless of its config; for a model that
     brings code of its own, instead of that code."""
     device: str = "cpu"
     """Where the model runs: "cpu", "cuda", "cuda:1", ..."""
@@ -71,7 +71,7 @@ class IndexOptions:
     """Threads of each worker; with more than 1 the index is equal to rounding only, and its manifest says so."""
     batch_tokens: int = 0
     """Most tokens, padding included, of one forward pass; 0: 1,024 on a CPU, 65,536 elsewhere. A GPU whose memory is too
-    small for it goes on with half of it, and says so."""
+    small for it continues with half of it, and says so."""
     shard_tokens: int = 0
     """About how many tokens are handed to a worker at a time; sentences of similar length share a batch within it. 0:
     8,192 on a CPU, 524,288 elsewhere."""
@@ -127,7 +127,7 @@ class RunOptions:
 
     workers: int | None = None
     """Worker processes; by default one for each processor on a CPU, one on a GPU. 0 works in this process. On a cluster,
-    by default as many as there is room for."""
+    by default as many as it has free resources for."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model, where its config asks for that. Its hash stands in the manifest."""
     checkpoint_s: float = 60.0
@@ -158,7 +158,7 @@ class RunOptions:
             for name, default in (("address", "auto"), ("gpus_per_worker", None), ("shared", None)):
                 if getattr(self, name) != default:
                     raise InputError(
-                        f"{_flag(name)} is given, and the workers are to run on this machine",
+                        f"{_flag(name)} is given, but the workers run on this machine",
                         "Expected it only for a Ray cluster",
                         f"Write --executor ray, or leave {_flag(name)} out",
                     )

@@ -73,11 +73,11 @@ def _part(text: str) -> Part:
                 "Expected a layer and indices: the same indices are taken in every expert",
                 f"Write {_OF_EXPERT.split(text)[0]} and the index",
             )
-        raise _wrong(text, "is none of its forms", f"Expected {_FORM}", _EXAMPLE)
+        raise _wrong(text, "has none of the accepted forms", f"Expected {_FORM}", _EXAMPLE)
     named = found.groupdict()
     share = Fraction(named["share"]) / 100 if named.get("share") else Fraction(1)
     if not 0 < share <= 1:
-        raise _wrong(text, "is no share of a layer", "Expected more than 0%, and at most 100%", "Write --cells 1%")
+        raise _wrong(text, "is not a share of a layer", "Expected more than 0%, and at most 100%", "Write --cells 1%")
     if "stack" not in named:
         return Part(text, share=share)
     stack, first = named["stack"].lower(), int(named["first"])
@@ -86,7 +86,7 @@ def _part(text: str) -> Part:
         if (named["last_stack"] or stack).lower() != stack or last < first:
             raise _wrong(
                 text,
-                "is no range of layers",
+                "is not a range of layers",
                 "Expected the first and the last of one stack",
                 "Write L0-L5, or dec.L0-L5",
             )
@@ -95,7 +95,7 @@ def _part(text: str) -> Part:
     if (named["last_layer"] or f"{stack}L{first}").lower() != f"{stack}l{first}" or end < index:
         raise _wrong(
             text,
-            "is no range of cells",
+            "is not a range of cells",
             "Expected the first and the last cell of one layer",
             f"Write L{first}.0-{max(index, end)}, or whole layers: L0-L5",
         )

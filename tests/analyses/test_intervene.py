@@ -130,7 +130,7 @@ def test_changes_are_read(tiny_folder: Callable[[str], Path]) -> None:
     assert parse_change(model, "l1.3 = -2.5e1 @ -1") == Change(CellId(1, 3), "=", -25.0, -1)
     assert str(parse_change(model, "L1.3+2@4")) == "L1.3+2@4"
     for text in ("L1.3", "L1.3*", "L1.3*x", "L1.3*1.2.3", "*2", "L1.3/2", "L1.3*2@x"):
-        with pytest.raises(InputError, match=r"is no change of a cell.*For example: L9\.12\*0"):
+        with pytest.raises(InputError, match=r"is not a change of a cell.*For example: L9\.12\*0"):
             parse_change(model, text)
     with pytest.raises(InputError, match="does not exist"):
         parse_change(model, "L99.3*0")

@@ -70,7 +70,7 @@ def test_undo_goes_back_step_by_step(index: Index, batch: Batch) -> None:
         texts.append([text for text, _ in now.draft.patterns])
     assert texts == [["two"], ["one"], []]
     assert load(index) == []
-    with pytest.raises(InputError, match="nothing was changed"):
+    with pytest.raises(InputError, match="nothing has been changed"):
         journal.undo(batch, "ann", 1, now.revision)
     journal.save(batch, "ann", 1, now.revision, said(batch, 1, "again"))
     assert load(index)[0].patterns[0].text == "again"
@@ -158,7 +158,7 @@ def test_redo_goes_forward_again(index: Index, batch: Batch) -> None:
     now = journal.undo(batch, "ann", 1, now.revision)
     assert now.draft.patterns[0][0] == "two" and now.can_redo
     now = journal.save(batch, "ann", 1, now.revision, said(batch, 1, "other"))
-    with pytest.raises(InputError, match="nothing was taken back"):
+    with pytest.raises(InputError, match="nothing has been undone"):
         journal.redo(batch, "ann", 1, now.revision)
     assert journal.undo(batch, "ann", 1, now.revision).draft.patterns[0][0] == "two"
 

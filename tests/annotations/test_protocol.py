@@ -55,5 +55,5 @@ def test_labels_are_those_of_the_definition() -> None:
 def test_names_that_no_file_can_have_everywhere(name: str) -> None:
     with pytest.raises(InputError) as error:
         check_name(name, "annotator")
-    assert error.value.got == f"{name!r} is no name of an annotator"
+    assert error.value.got == f"{name!r} is not a valid name for an annotator"
     check_name("ann-2_b", "annotator")

@@ -131,12 +131,12 @@ ERRORS: list[tuple[Callable[[list[Line]], Any], str]] = [
     (
         put("trigger", "2", patterns="1 7"),
         "row 37: trigger 2 of cell 3 has pattern 7, which is not described. Expected numbers of its patterns (1, 2), spaces "
-        "between them; or 0. Describe the pattern in a row of its own, or mend the number, and import the file again.",
+        "between them; or 0. Describe the pattern in a row of its own, or correct the number, and import the file again.",
     ),
     (
         put("trigger", "2", patterns="0 1"),
         "row 37: trigger 2 of cell 3 has pattern 0, which is not described. Expected numbers of its patterns (1, 2), spaces "
-        "between them; or 0. Describe the pattern in a row of its own, or mend the number, and import the file again.",
+        "between them; or 0. Describe the pattern in a row of its own, or correct the number, and import the file again.",
     ),
     (
         lambda lines: lines.remove(one(lines, "trigger", "2")),
@@ -201,8 +201,8 @@ def test_a_cell_that_is_gone(index: Index, sheet: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("annotator", "Ann", "row 2: 'Ann' is no name of an annotator"),
-        ("batch", "../b", "row 2: '../b' is no name of a batch"),
+        ("annotator", "Ann", "row 2: 'Ann' is not a valid name for an annotator"),
+        ("batch", "../b", "row 2: '../b' is not a valid name for a batch"),
         ("batch", "other", "row 2: {folder} has no batch 'other'"),
     ],
 )
@@ -222,16 +222,16 @@ def test_names_that_are_wrong(index: Index, sheet: Path, column: str, value: str
             "a.csv",
             b"cell,row\n1,2\n",
             "its first row is cell, row, and not cell, row, number, text, class, patterns, batch, annotator",
-            "Save it once more as CSV or JSON",
+            "Save it again as CSV or JSON",
         ),
         (
             "a.csv",
             b"cell,row,number,text,class,patterns,batch,annotator\n1,trigger,1,a,,1,2,b,ann\n",
             "row 2 has more fields than there are columns",
-            "Save it once more as CSV or JSON",
+            "Save it again as CSV or JSON",
         ),
-        ("a.json", b'{"batch": "b"}', "it is not laid out as one ('cells')", "Save it once more as CSV or JSON"),
-        ("a.json", b"{}", "it is not laid out as one ('cells')", "Save it once more as CSV or JSON"),
+        ("a.json", b'{"batch": "b"}', "it is not laid out as one ('cells')", "Save it again as CSV or JSON"),
+        ("a.json", b"{}", "it is not laid out as one ('cells')", "Save it again as CSV or JSON"),
         ("gone.csv", None, "No such file or directory", "Check the path"),
     ],
 )  # fmt: skip

@@ -142,14 +142,14 @@ def test_all_files_or_none(index: Index, sheets: list[Path]) -> None:
 
 def test_a_sheet_is_not_overwritten_and_must_be_filled_in(index: Index, batch: Batch, tmp_path: Path) -> None:
     blank, _ = store.write_sheets(index, batch, ["ann"], tmp_path)
-    with pytest.raises(InputError, match=r"b\.ann\.csv is there already, and may have been filled in"):
+    with pytest.raises(InputError, match=r"b\.ann\.csv already exists, and may have been filled in"):
         store.write_sheets(index, batch, ["bob", "ann"], tmp_path)
     assert not (tmp_path / "b.bob.csv").exists()
     with pytest.raises(InputError, match="is blank: ann has annotated no cell of batch 'b'"):
         store.import_files(index, [blank])
     with pytest.raises(InputError, match="an annotator is named 'adjudicated'"):
         store.write_sheets(index, batch, ["adjudicated"], tmp_path)
-    with pytest.raises(InputError, match="no annotator is named"):
+    with pytest.raises(InputError, match="no annotator is given"):
         store.write_sheets(index, batch, [], tmp_path)
 
 
@@ -167,7 +167,7 @@ def test_what_can_be_exported(index: Index, sheets: list[Path], tmp_path: Path) 
     with pytest.raises(InputError, match=r"Expected a name that ends in \.csv or \.json"):
         store.export(index, tmp_path / "all.txt")
     store.export(index, tmp_path / "all.json")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         store.export(index, tmp_path / "all.json")
 
 

@@ -75,5 +75,5 @@ def test_there_must_be_something(index: Index) -> None:
         f"{index.folder} has no annotations of 'bob'. Expected those of one of: ann. "
         "Import them first: ffmem annotate import DIR SHEET."
     )
-    with pytest.raises(InputError, match=r"has no annotations\. Expected some"):
+    with pytest.raises(InputError, match=r"has no annotations\. Expected some annotations"):
         summarize(index, [])

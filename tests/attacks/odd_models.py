@@ -26,7 +26,8 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
-from tests.conftest import CONTEXT, TEXT, tiny_model
+from tests.conftest import TEXT, tiny_model
+from tests.families import CONTEXT
 
 VALUE_MATRICES = {
     "llama": "mlp.down_proj",

@@ -50,7 +50,7 @@ def all_cells(index: Index) -> list[Any]:
 
 
 def test_every_text_is_kept_to_the_byte_and_counted(index: Index) -> None:
-    counts = index.manifest["counts"]
+    counts = index.manifest.counts
     expected = [
         (number, sentence.start_byte, sentence.text)
         for number, text in enumerate(SHORT.values())
@@ -63,9 +63,9 @@ def test_every_text_is_kept_to_the_byte_and_counted(index: Index) -> None:
         assert data[row.document_id][row.start_byte : row.start_byte + len(stored)] == stored
     whole = {(row.document_id, row.start_byte) for row in rows}
     lost = [text for number, start, text in expected if (number, start) not in whole]
-    assert len(lost) == counts["n_empty_sentences"]
-    assert len(rows) == len(expected) - len(lost) - counts["n_long_sentences"] + counts["n_windows"]
-    assert counts["n_documents"] == len(SHORT) and counts["n_documents_empty"] == 1
+    assert len(lost) == counts.n_empty_sentences
+    assert len(rows) == len(expected) - len(lost) - counts.n_long_sentences + counts.n_windows
+    assert counts.n_documents == len(SHORT) and counts.n_documents_empty == 1
     assert [index.text.document(i).name for i in range(len(SHORT))] == list(SHORT.values())
     assert [index.text.document(i).metadata["note"] for i in range(len(SHORT))] == [{t: [t]} for t in SHORT.values()]
 
@@ -81,7 +81,7 @@ def test_triggers_join_to_their_text(index: Index) -> None:
 
 def test_a_terminal_is_not_disturbed(index: Index) -> None:
     shown = [render.cell(index.cell(cell_id), 40) for cell_id in all_cells(index)]
-    shown += [render.cells(queries.cells(index, sort="max", limit=1000)), render.info(queries.info(index))]
+    shown += [render.cells(queries.cells(index, sort="max", limit=1000)), render.info(index)]
     shown += [render.summary(index, queries.highlights(index))]
     shown += [render.verification(verify_index(index, with_model=False))]
     assert {c for text in shown for c in text if not c.isprintable()} == {"\n"}
@@ -141,7 +141,7 @@ def test_names_of_a_hostile_path_do_not_disturb_the_terminal(tmp_path: Path) -> 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 def test_numbers_that_are_not_json_are_refused(tmp_path: Path, number: str) -> None:
     (tmp_path / "a.jsonl").write_text(f'{{"text": "a", "year": {number}}}')
-    with pytest.raises(InputError, match=rf"line 1 of .*a\.jsonl is not JSON: {number} is no JSON number"):
+    with pytest.raises(InputError, match=rf"line 1 of .*a\.jsonl is not JSON: {number} is not a JSON number"):
         list(open_corpus(str(tmp_path / "a.jsonl")))
 
 

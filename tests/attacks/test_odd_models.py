@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 
 import ffmem
 from ffmem import FfmemError, Index, IndexOptions
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.keys import NO_TOKEN
 from tests.attacks.odd_models import OddCase, OddTokenizer, PlainModel, cases
 from tests.conftest import IN_PROCESS
 
@@ -38,7 +38,7 @@ def check(index: Index, case: OddCase, plain: PlainModel) -> None:
     """Extremes, sums and triggers of every cell, and the text of every token, against the plain model."""
     text = index.text
     rows = [text.sentence(number) for number in range(text.n_sentences)]
-    cut = index.manifest["counts"]["n_windows"] > 0
+    cut = index.manifest.counts.n_windows > 0
     whole = [plain.coefficients(row.text, case.bos, row.token_ids.tolist() if cut else None) for row in rows]
     for row in () if cut else rows:
         given = plain.tokenizer(row.text, add_special_tokens=False, return_offsets_mapping=True)

@@ -22,7 +22,7 @@ EVERY_WHOLE_NUMBER = [
 def _typed(command: str) -> list[str]:
     """A command with all that it must have: as many words, and its folder."""
     (usage,) = re.findall(rf"^ffmem {command} (.*)$", REFERENCE, re.MULTILINE)
-    words = re.findall(r" [A-Z][A-Z-]*\b", usage.partition("[OPTIONS]")[2])
+    words = re.findall(r" [A-Z][A-Z_-]*\b", usage.partition("[OPTIONS]")[2])
     return [*command.split(), *("x" for _ in words), *(["--out", "x"] if usage.startswith("--out ") else [])]
 
 
@@ -108,5 +108,5 @@ def test_a_file_may_have_any_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sql", ["", "  \t", ";"])
 def test_no_statement_is_told_as_none(sql: str, index_of: Callable[[str], Index]) -> None:
     pytest.importorskip("duckdb", reason="the extra sql is not installed")
-    with pytest.raises(InputError, match=r"there is no statement. Expected one. Write for example"):
+    with pytest.raises(InputError, match=r"no statement is given. Expected one. Write for example"):
         app(["query", str(index_of("gpt2").folder), sql], exit_on_error=False)

@@ -11,14 +11,25 @@ from ffmem import InputError, ModelError, load_model
 from ffmem.models.identities import measure_identities, relative_error
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
-from tests.conftest import CONTEXT, D_FF, D_MODEL, N_LAYERS, VARIANTS
+from tests.conftest import EXAMPLES, VARIANTS
+from tests.families import CONTEXT, D_MODEL, N_LAYERS, Example
 
 TOLERANCE = 1e-5
 
 
 @pytest.fixture(params=VARIANTS)
-def model(request: pytest.FixtureRequest, tiny_folder: Callable[[str], Path]) -> Transformer:
-    return load_model(tiny_folder(request.param))
+def variant(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def model(variant: str, tiny_folder: Callable[[str], Path]) -> Transformer:
+    return load_model(tiny_folder(variant))
+
+
+@pytest.fixture
+def example(variant: str) -> Example:
+    return EXAMPLES[variant]
 
 
 def sample(model: Transformer, batch: int = 3, positions: int = 11, seed: int = 0) -> torch.Tensor:
@@ -51,11 +62,10 @@ def against(x: torch.Tensor, keys: torch.Tensor, bias: torch.Tensor | None) -> t
     return x @ keys.T if bias is None else x @ keys.T + bias
 
 
-def test_facts_and_shapes(model: Transformer) -> None:
+def test_facts_and_shapes(model: Transformer, example: Example) -> None:
     facts = model.facts
     n_stacks = 2 if model.module.config.is_encoder_decoder else 1
-    d_ff = 4 * D_MODEL if facts.family == "bloom" else D_FF  # BLOOM's config does not choose
-    assert (facts.n_layers, facts.d_model, facts.d_ff) == (n_stacks * N_LAYERS, D_MODEL, d_ff)
+    assert (facts.n_layers, facts.d_model, facts.d_ff) == (n_stacks * N_LAYERS, D_MODEL, example.d_ff)
     for layer, cells in enumerate(facts.layers):
         keys = [model.gate_keys(layer), model.up_keys(layer)] if facts.gated else [model.keys(layer)]
         assert all(matrix.shape == (cells.n_cells, D_MODEL) for matrix in [*keys, model.values(layer)])
@@ -64,7 +74,7 @@ def test_facts_and_shapes(model: Transformer) -> None:
         model.keys(0) if facts.gated else model.gate_keys(0)
 
 
-def test_check_1_sums_of_memories_and_residuals(model: Transformer) -> None:
+def test_check_1_sums_of_memories_and_residuals(model: Transformer, example: Example) -> None:
     token_ids = sample(model)
     found = measure_identities(model, token_ids, mask_for(model, token_ids))
     assert max(found.ff_sum_errors) < TOLERANCE
@@ -75,10 +85,7 @@ def test_check_1_sums_of_memories_and_residuals(model: Transformer) -> None:
         # o is what the next layer starts from; the library norms that of the last one
         for layer in range(N_LAYERS - 1):
             output = states[stack * N_LAYERS + layer].layer_output
-            if model.facts.family in (
-                "gpt_neo",
-                "gptj",
-            ):  # they add in another order: the last bits, on some processors
+            if example.last_bits:
                 assert relative_error(output, own[layer + 1]) < 1e-6
             else:
                 assert torch.equal(output, own[layer + 1])
@@ -180,39 +187,22 @@ def test_check_3_prefixes_batches_and_padding(model: Transformer) -> None:
     assert max(relative_error(p[:, :9], w) for p, w in zip(padded, whole, strict=True)) < TOLERANCE
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_longest_input_is_the_longest_that_runs(variant: str, tiny_folder: Callable[[str], Path]) -> None:
-    model = load_model(tiny_folder(variant))
-    without_limit = variant.startswith(("bloom", "t5")) or variant in ("falcon_alibi", "falcon_sequential")
-    expected = None if without_limit else CONTEXT - {"roberta": 2, "marian": 1}.get(variant.split("_")[0], 0)
-    assert model.facts.max_length == expected
-    token_ids = sample(model, batch=1, positions=expected or 2 * CONTEXT)
+def test_the_longest_input_is_the_longest_that_runs(model: Transformer, example: Example) -> None:
+    assert model.facts.max_length == example.longest
+    token_ids = sample(model, batch=1, positions=example.longest or 2 * CONTEXT)
     assert model.forward(token_ids, mask_for(model, token_ids)).isfinite().all()
-    if model.facts.family in (
-        "gpt2",
-        "opt",
-        "gpt_neo",
-        "gptj",
-        "bert",
-        "roberta",
-        "marian",
-    ):  # a table of positions ends there
-        token_ids = sample(model, batch=1, positions=expected + 1)
+    if example.has_table:
+        assert example.longest is not None
+        token_ids = sample(model, batch=1, positions=example.longest + 1)
         with pytest.raises((IndexError, RuntimeError)):
             model.forward(token_ids, mask_for(model, token_ids))
 
 
-GATED_OR_RELU = [
-    *(("llama", -4.0), ("llama_biased", -1.0), ("mistral", -4.0), ("qwen2", 0.25), ("qwen3", -1.0)),
-    *(("gemma2", -1.0), ("gemma3", -4.0), ("opt", 4.0), ("opt_post_ln", 0.25)),
-    ("wikilm", 4.0),
-]
-
-
-@pytest.mark.parametrize(("variant", "factor"), GATED_OR_RELU)
-def test_check_13_gauges(variant: str, factor: float, tiny_folder: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("variant", [name for name, example in EXAMPLES.items() if example.gauge is not None])
+def test_check_13_gauges(model: Transformer, example: Example) -> None:
     """The model cannot see a gated cell's up key and value scaled, with either sign, nor a ReLU cell's key and value."""
-    model = load_model(tiny_folder(variant))
+    factor = example.gauge
+    assert factor is not None
     token_ids = sample(model)
     before, output = coefficients(model, token_ids), model.forward(token_ids)
     facts = model.facts

@@ -159,7 +159,7 @@ def test_a_null_is_refused_by_its_line(tmp_path: Path, line: bytes):
 @pytest.mark.parametrize("name", ["utf-9", "", "rot13", "base64", "unicode_escape", "a\0b", "utf-7"])
 def test_no_such_encoding(name: str):
     with pytest.raises(
-        InputError, match=r"--encoding is .* no known encoding of text\. Expected a name such as utf-8, "
+        InputError, match=r"--encoding is .* not a known text encoding\. Expected a name such as utf-8, "
     ):
         open_corpus("topics", encoding=name)
 

@@ -108,7 +108,9 @@ def test_a_damaged_file(folder: Path):
 
 @pytest.mark.parametrize("name", ["hf:", "hf::x", "hf:a:b:c:d:e"])
 def test_a_name_that_names_nothing(name: str):
-    with pytest.raises(InputError, match=r"names no data set\. Expected hf:NAME\[:CONFIG\]\[:SPLIT\]\[:FIELD\]\. For"):
+    with pytest.raises(
+        InputError, match=r"does not name a data set\. Expected hf:NAME\[:CONFIG\]\[:SPLIT\]\[:FIELD\]\. For"
+    ):
         open_corpus(name)
 
 

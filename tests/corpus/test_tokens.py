@@ -110,7 +110,7 @@ def test_a_character_that_does_not_fit(vocabulary: np.ndarray | None):
         windows("z😀", one("z😀", vocabulary=vocabulary), 3)
     assert str(error.value) == (
         "a character at byte 1 of a sentence has more than 3 tokens. "
-        "Expected a longest input that holds a whole character. Choose a larger --max-length, or larger windows."
+        "Expected inputs long enough to hold a whole character. Choose a larger --max-length, or larger windows."
     )
 
 

@@ -15,8 +15,9 @@ import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
 from ffmem.index.build import adopt_states
 from ffmem.index.scan.worker import IndexJob
-from ffmem.store.arrays import NO_TOKEN, locked
 from ffmem.store.histogram import histogram_edges
+from ffmem.store.keys import NO_TOKEN
+from ffmem.store.paths import locked
 from tests.conftest import FAMILIES
 
 IN_PROCESS = RunOptions(workers=0)
@@ -24,12 +25,12 @@ IN_PROCESS = RunOptions(workers=0)
 
 def coefficients_of(index: Index, model: "ffmem.models.transformer.Transformer") -> list[list[np.ndarray]]:
     """[sentence][layer] -> (own tokens, cells), each sentence alone through the model."""
-    special = index.manifest["special_tokens"]
-    n_prefix, n_suffix = len(special["prefix"]), len(special["suffix"])
+    special = index.manifest.special_tokens
+    n_prefix, n_suffix = len(special.prefix), len(special.suffix)
     found = []
     for sentence_id in range(index.text.n_sentences):
         own = index.text.sentence(sentence_id).token_ids.tolist()
-        ids = torch.tensor([special["prefix"] + own + special["suffix"]])
+        ids = torch.tensor([[*special.prefix, *own, *special.suffix]])
         layers: list[np.ndarray] = []
         with (
             torch.inference_mode(),
@@ -126,7 +127,7 @@ def test_options_of_what_competes(
     options = replace(small_options, per_sentence=per_sentence, skip_first=skip, bos=bos, max_sentences=60)
     index = ffmem.build_index(tiny_folder("llama"), corpus, tmp_path / "i", options=options, run=IN_PROCESS)
     assert index.text.n_sentences == 60
-    assert len(index.manifest["special_tokens"]["prefix"]) == {"yes": 1, "no": 0}.get(bos, 1)
+    assert len(index.manifest.special_tokens.prefix) == {"yes": 1, "no": 0}.get(bos, 1)
     found = coefficients_of(index, ffmem.load_model(tiny_folder("llama")))
     assert check_lists(index, found, per_sentence, skip) > 100
 
@@ -135,7 +136,7 @@ def test_promoted_tokens_are_those_of_the_values(
     index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
 ) -> None:
     index, model = index_of("llama"), ffmem.load_model(tiny_folder("llama"))
-    assert index.manifest["projection"] == "folded"
+    assert index.manifest.projection == "folded"
     scores = model.values(1).double() @ model.projection_matrix("folded").double().T
     cell = index.cell("L1.3")
     expected = torch.sort(scores[3], descending=True)
@@ -163,7 +164,7 @@ def test_same_bytes_whatever_the_workers_and_how_it_was_cut(
         run = RunOptions(workers=workers, checkpoint_s=0)
         ffmem.build_index(tiny_folder("gpt2"), corpus, out, options=small_options, run=run)
         assert bytes_of(out) == expected
-        assert json.loads((out / "manifest.json").read_bytes()) == index_of("gpt2").manifest | {
+        assert json.loads((out / "manifest.json").read_bytes()) == index_of("gpt2").manifest.to_json() | {
             "files": json.loads((out / "manifest.json").read_bytes())["files"]
         }
 

@@ -67,13 +67,13 @@ def test_a_merged_index_is_one_build_over_both(build: Build, texts: tuple[Path, 
     first, second = build("a", texts[0]), build("b", texts[1])
     merged = merge_indexes(first.folder, second.folder, tmp_path / "ab")
     again = merge_indexes(second.folder, first.folder, tmp_path / "ba")
-    names = merged.manifest["identity"]["corpus"]["name"].split(" + ")
+    names = merged.manifest.identity.corpus.name.split(" + ")
     whole = build("whole", *(path for name in names for path in texts if path.name == name))
     assert contents(merged) == contents(again) == contents(whole)
-    assert merged.manifest["counts"] == whole.manifest["counts"] == again.manifest["counts"]
-    assert merged.manifest["identity"] == whole.manifest["identity"]
-    assert merged.manifest["counts"]["n_sentences_shared"] == 0 and merged.manifest["same_bytes"]["holds"]
-    assert merged.manifest["counts"]["n_sentences_held_out"] > 0
+    assert merged.manifest.counts == whole.manifest.counts == again.manifest.counts
+    assert merged.manifest.identity == whole.manifest.identity
+    assert merged.manifest.counts.n_sentences_shared == 0 and merged.manifest.same_bytes.holds
+    assert merged.manifest.counts.n_sentences_held_out > 0
     assert merged.text.n_sentences > max(first.text.n_sentences, second.text.n_sentences)
     found = verify_index(merged, n_batches=2)
     assert found.problems == () and found.same_bytes and found.n_triggers > 30
@@ -86,8 +86,8 @@ def test_an_extended_index_is_one_build_over_all(build: Build, texts: tuple[Path
     extended = build("abc", *texts[1:], extend=base.folder)
     whole = build("whole", *texts)
     assert contents(extended) == contents(whole) and contents(base) == before
-    assert extended.manifest["counts"] == whole.manifest["counts"]
-    assert extended.manifest["identity"] == whole.manifest["identity"]
+    assert extended.manifest.counts == whole.manifest.counts
+    assert extended.manifest.identity == whole.manifest.identity
     assert verify_index(extended, n_batches=2).problems == ()
     step = build("ab", texts[1], extend=base.folder)
     assert contents(build("ab-c", texts[2], extend=step.folder)) == contents(whole)
@@ -101,10 +101,10 @@ def test_sentences_that_come_again_are_counted_with_their_first(
     more.write_text(texts[1].read_text() + "\n\n" + "\n\n".join(texts[0].read_text().split("\n\n")[:10]))
     base = build("a", texts[0])
     extended, whole = build("a+", more, extend=base.folder), build("whole", texts[0], more)
-    assert contents(extended) == contents(whole) and extended.manifest["counts"] == whole.manifest["counts"]
-    assert whole.manifest["counts"]["n_duplicates"] > base.manifest["counts"]["n_duplicates"] + 10
+    assert contents(extended) == contents(whole) and extended.manifest.counts == whole.manifest.counts
+    assert whole.manifest.counts.n_duplicates > base.manifest.counts.n_duplicates + 10
     merged = merge_indexes(base.folder, build("more", more).folder, tmp_path / "merged")
-    n_shared = merged.manifest["counts"]["n_sentences_shared"]
+    n_shared = merged.manifest.counts.n_sentences_shared
     assert n_shared == merged.text.n_sentences - whole.text.n_sentences > 10
     assert verify_index(merged, with_model=False).problems == ()
 
@@ -114,7 +114,7 @@ def test_merges_of_merges_cover_everything(build: Build, texts: tuple[Path, ...]
     pair = merge_indexes(parts[0].folder, parts[1].folder, tmp_path / "pair")
     merged = merge_indexes(parts[2].folder, pair.folder, tmp_path / "all")
     assert merged.text.n_sentences == sum(part.text.n_sentences for part in parts)
-    assert len(merged.manifest["identity"]["corpus"]["corpora"]) == 3
+    assert len(merged.manifest.identity.corpora) == 3
     assert verify_index(merged, n_batches=2).problems == ()
     with pytest.raises(InputError, match=r"both hold the corpus a\.txt.*would be counted twice"):
         merge_indexes(merged.folder, parts[0].folder, tmp_path / "twice")
@@ -133,9 +133,7 @@ def test_what_cannot_be_joined(
         merge_indexes(first.folder, make("c", "llama", texts[1], replace(small_options, top=3)).folder, tmp_path / "x")
     with pytest.raises(InputError, match=r"is not empty \(it holds index, manifest\.json"):
         merge_indexes(first.folder, make("d", "llama", texts[1]).folder, first.folder)
-    with pytest.raises(
-        InputError, match=r"cannot be extended with what is asked for here: --top is 7 there and 3 here"
-    ):
+    with pytest.raises(InputError, match=r"cannot be extended with these options: --top is 7 there and 3 here"):
         make("e", "llama", texts[1], replace(small_options, top=3), extend=first.folder)
     limited = replace(small_options, max_sentences=10)
     short = make("short", "llama", texts[0], limited)

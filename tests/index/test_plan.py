@@ -21,11 +21,11 @@ from tests.conftest import write_corpus
 @pytest.mark.parametrize("family", ["gpt2", "llama", "mixtral", "t5"])
 def test_the_sizes_are_those_of_the_files(family: str, index_of: Callable[[str], Index], tmp_path: Path) -> None:
     index = index_of(family)
-    options = index.manifest["identity"]["options"]
-    shape = Shape(index.cells.layers, index.n_signs, options["top"], options["per_sentence"])
+    options = index.manifest.options
+    shape = Shape(index.cells.layers, index.n_signs, options.top, options.per_sentence)
     found = sum(path.stat().st_size for path in (index.folder / "index" / "layers").iterdir())
     header = 1200 * index.n_layers
-    assert 0 <= found - layers_bytes(shape, options["promoted"]) <= header
+    assert 0 <= found - layers_bytes(shape, options.promoted) <= header
     (tmp_path / "state").write_bytes(LayerAccumulator(shape).dump("job"))
     assert 0 <= (tmp_path / "state").stat().st_size - state_bytes(shape) <= 1000 * index.n_layers
 

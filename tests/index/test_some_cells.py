@@ -15,8 +15,9 @@ from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
 from ffmem.index.verify import verify_index
-from ffmem.store.arrays import LAYER_ARRAYS
-from tests.conftest import D_FF, IN_PROCESS, N_LAYERS, write_corpus
+from ffmem.store.fields import layer_arrays
+from tests.conftest import IN_PROCESS, write_corpus
+from tests.families import D_FF, N_LAYERS
 
 SOME = {
     "llama": "10%,L1.0-7,L2.47",
@@ -25,14 +26,14 @@ SOME = {
     "mixtral": "L1:10%,L2.0-3",
     "qwen3_moe": "L1,L2.7",  # the layer in the middle has no experts
 }
-PER_CELL = [name for name in LAYER_ARRAYS if name not in ("slot_by_token", "counts")]
+PER_CELL = [name for name in layer_arrays() if name not in ("slot_by_token", "counts")]
 SCORES = ("promoted_scores", "suppressed_scores")
 
 
 def of_cells(index: Index, name: str) -> np.ndarray:
     """An array of all cells of an index, a row for each cell, layer after layer."""
     parts = [np.asarray(getattr(index.layer(place), name)) for place in range(index.n_layers)]
-    return np.concatenate([part.T if LAYER_ARRAYS[name][1] == "2 cells" else part for part in parts])
+    return np.concatenate([part.T if layer_arrays()[name][1] == "2 cells" else part for part in parts])
 
 
 def ids_of(index: Index) -> list[str]:
@@ -59,8 +60,8 @@ def test_each_cell_has_the_bits_that_it_has_among_all(
         of_whole = whole.layer(some.cells.whole_place(place))
         assert layer.name == whole.cells.layers[some.cells.whole_place(place)].name
         assert np.array_equal(some.layer(place).counts, of_whole.counts)
-    assert {**some.manifest["model"]} == {**whole.manifest["model"]}
-    assert some.cells.whole.layers == whole.cells.layers and "cells_kept" not in whole.manifest
+    assert some.manifest.model == whole.manifest.model
+    assert some.cells.whole.layers == whole.cells.layers and whole.manifest.cells_kept is None
     found = verify_index(some, n_batches=12)
     assert found.problems == () and found.same_bytes and found.n_triggers > 5
 
@@ -75,7 +76,7 @@ def test_the_same_bytes_however_it_was_built(
     once = sparse_index_of("gpt2", SOME["gpt2"])
     options = replace(small_options, cells=SOME["gpt2"])
     build_index(tiny_folder("gpt2"), corpus, tmp_path / "two", options=options, run=RunOptions(workers=2))
-    for name in once.manifest["files"]:
+    for name in once.manifest.files:
         if name.endswith(".safetensors"):
             assert (once.folder / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
@@ -91,16 +92,16 @@ def test_merging_and_extending_keep_the_cells(
 
     first, second = (build(path.stem, path) for path in texts)
     merged = merge_indexes(first.folder, second.folder, tmp_path / "merged")
-    names = merged.manifest["identity"]["corpus"]["name"].split(" + ")
+    names = merged.manifest.identity.corpus.name.split(" + ")
     whole = build("whole", *(tmp_path / name for name in names))
     extended = build("extended", tmp_path / names[1], extend=tmp_path / Path(names[0]).stem)
-    for name in whole.manifest["files"]:
+    for name in whole.manifest.files:
         if "/layers/" in name:
             expected = (whole.folder / name).read_bytes()
             assert (merged.folder / name).read_bytes() == (extended.folder / name).read_bytes() == expected
     assert merged.cells.layers == extended.cells.layers == whole.cells.layers
-    assert merged.manifest["cells_kept"] == whole.manifest["cells_kept"]
-    assert [*whole.manifest["cells_kept"]] == ["L0", "L2"] and whole.manifest["cells_kept"]["L0"] == "7"
+    assert merged.manifest.cells_kept == whole.manifest.cells_kept
+    assert [*whole.manifest.cells_kept] == ["L0", "L2"] and whole.manifest.cells_kept["L0"] == "7"
     other = replace(options, cells="L2:30%,L0.8")
     build_index(tiny_folder("llama"), texts[0], tmp_path / "other", options=other, run=IN_PROCESS)
     with pytest.raises(InputError, match=r"--cells is 'L2:30%,L0.[78]' there and"):
@@ -113,7 +114,7 @@ def test_a_share_of_all_is_an_index_of_all(
     text = write_corpus(tmp_path / "text.txt", 10)
     options = replace(small_options, cells="100%")
     index = build_index(tiny_folder("gpt2"), text, tmp_path / "all", options=options, run=IN_PROCESS)
-    assert index.cells.is_whole and index.n_cells == N_LAYERS * D_FF and "cells_kept" not in index.manifest
+    assert index.cells.is_whole and index.n_cells == N_LAYERS * D_FF and index.manifest.cells_kept is None
 
 
 def test_nan_is_told_of_the_cell_that_has_it(
@@ -214,6 +215,6 @@ def test_sizes_that_are_not_the_models_are_noticed_with_it(copy: Path) -> None:
     change(copy, lambda manifest: manifest["model"]["layers"][0].update(d_ff=10**12))
     assert len(ffmem.open_index(copy)["L0.5"].triggers) > 0  # nothing of that size is made
     with pytest.raises(
-        StoreError, match=r"it tells of 1 layers of 1000000000000 cells.* and the model has 3 layers of 48"
+        StoreError, match=r"it says there are 1 layers of 1000000000000 cells.* and the model has 3 layers of 48"
     ):
         verify_index(ffmem.open_index(copy), n_batches=1)

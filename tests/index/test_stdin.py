@@ -64,7 +64,7 @@ class TestStandardInput:
         pipe(b"")
         with pytest.raises(InputError, match=r"corpus\.format is 'text' there and 'jsonl' here"):
             index(field="body")
-        assert index().manifest["counts"] == index(corpus, "file").manifest["counts"]
+        assert index().manifest.counts == index(corpus, "file").manifest.counts
 
     def test_a_finished_one_opens(self, index: Callable[..., Index], corpus: Path, pipe: Pipe):
         pipe(corpus.read_bytes())

@@ -68,7 +68,7 @@ def test_the_same_command_with_a_mended_corpus_and_other_options_works(index, tm
     with pytest.raises(InputError, match="is empty"):
         index("", tmp_path / "i")
     found = index(GOOD, tmp_path / "i", options=IndexOptions(top=2, promoted=3, holdout=0))
-    assert found.manifest["counts"]["n_documents"] == 1
+    assert found.manifest.counts.n_documents == 1
 
 
 def test_an_unfinished_build_stays_as_it_was(index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_an_unfinished_build_stays_as_it_was(index, tmp_path: Path, monkeypatch:
         assert now | {"work/run.json": None} == before | {"work/run.json": None}
     with pytest.raises(InputError, match="an index of something else"):
         index(GOOD, out, options=IndexOptions(top=4, holdout=0))
-    assert index(GOOD, out).manifest["counts"]["n_sentences"] == 1
+    assert index(GOOD, out).manifest.counts.n_sentences == 1
 
 
 def test_nothing_of_standard_input_stays_in_another_index(

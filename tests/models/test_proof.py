@@ -12,11 +12,13 @@ from torch import nn
 from ffmem import ModelError, load_model
 from ffmem.models.base import Batching
 from ffmem.models.feed_forward import DenseLayer
-from ffmem.models.proof import Sentence, difference, prove, prove_on_samples
+from ffmem.models.proof import difference, prove, prove_on_samples
 from ffmem.models.rotary import rotary_error
 from ffmem.models.run_state import RunState
+from ffmem.models.sentences_to_try import Sentence
 from ffmem.models.transformer import Transformer
-from tests.conftest import CONTEXT, VARIANTS
+from tests.conftest import VARIANTS
+from tests.families import CONTEXT
 
 Folder = Callable[[str], Path]
 BIDIRECTIONAL = ("bert", "bert_headless", "roberta", "roberta_headless", "t5", "t5_gated", "t5_scaled", "marian")

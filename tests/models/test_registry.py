@@ -20,7 +20,9 @@ from ffmem.index.verify import verify_index
 from ffmem.models import families
 from ffmem.models.registry import FAMILIES
 from ffmem.options import Dtype
-from tests.conftest import D_FF, D_MODEL, VARIANTS
+from tests import families as tiny
+from tests.conftest import VARIANTS
+from tests.families import D_FF, D_MODEL
 
 Folder = Callable[[str], Path]
 WEIGHTS = "model.safetensors"
@@ -59,6 +61,10 @@ def test_each_architecture_is_tried_on_a_tiny_model(tiny_folder: Folder) -> None
     tried = {json.loads((tiny_folder(variant) / "config.json").read_text())["architectures"][0] for variant in VARIANTS}
     without_weights_of_its_own = {"BertForPreTraining"}  # loaded as BertForMaskedLM
     assert {name for family in FAMILIES for name in family.architectures} == tried | without_weights_of_its_own
+
+
+def test_each_family_has_tiny_models_of_its_own() -> None:
+    assert {path.stem for path in Path(tiny.__file__).parent.glob("[a-z]*.py")} == {family.name for family in FAMILIES}
 
 
 def test_an_unknown_architecture_lists_those_that_are_known(copy: Path) -> None:
@@ -220,7 +226,7 @@ def test_a_gemma_that_sees_to_its_right_is_refused(tiny_folder: Folder, tmp_path
     assert str(raised.value) == (
         "use_bidirectional_attention is true in the config of this Gemma 3: a position sees those to its right. "
         "Expected a causal language model, whose triggers are prefixes. "
-        "Take the language model that this encoder was made from."
+        "Use the language model that this encoder was made from."
     )
 
 
@@ -365,8 +371,8 @@ def test_the_hash_of_the_tokenizer_changes_with_it(copy: Path) -> None:
 def test_an_index_in_half_precision(dtype: Dtype, tiny_folder: Folder, corpus: Path, tmp_path: Path) -> None:
     options = IndexOptions(top=7, promoted=10, max_tokens=2000, batch_tokens=200, dtype=dtype)
     index = build_index(tiny_folder("llama"), corpus, tmp_path / "index", options=options, run=RunOptions(workers=0))
-    assert index.manifest["model"]["dtype"] == dtype
-    errors = index.manifest["certificate"]["errors"]
+    assert index.manifest.model.dtype == dtype
+    errors = index.manifest.certificate.errors
     assert 1e-6 < max(errors["ff_sum_errors"]) < TOLERANCE[dtype]  # it was not float32 after all
     found = verify_index(index, n_batches=10)
     assert found.problems == () and found.same_bytes and found.n_triggers > 100

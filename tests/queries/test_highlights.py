@@ -143,7 +143,7 @@ def test_counts_of_rows_are_those_of_a_counter() -> None:
 
 def test_metadata_of_every_document(index_with: Callable[[str], Index]) -> None:
     index = index_with("label")
-    n = index.manifest["counts"]["n_documents"]
+    n = index.manifest.counts.n_documents
     expected = [index.text.document(number).metadata for number in range(n)]
     assert index.text.metadata_field("label") == [one["label"] for one in expected]
     assert index.text.metadata_field("number") == [one["number"] for one in expected]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ffmem.studies.geva2021.run import reproduce
 
 import ffmem
 from ffmem import Index, InputError
@@ -27,8 +28,7 @@ from ffmem.queries.similar import similar
 from ffmem.queries.sql import query
 from ffmem.queries.table import cells, info
 from ffmem.render import info as shown_info
-from ffmem.store.arrays import NO_TOKEN
-from ffmem.studies.geva2021.run import reproduce
+from ffmem.store.keys import NO_TOKEN
 
 SOME = {"gpt2": "L2,L0.5-9,L0.11", "mixtral": "L1:10%,L2.0-3", "llama": "L0.3-20,L2:50%"}
 FAMILIES = tuple(SOME)
@@ -47,7 +47,7 @@ def pair(
 
 @pytest.fixture
 def model(pair: Pair, tiny_folder: Callable[[str], Path]) -> Transformer:
-    return ffmem.load_model(tiny_folder(Path(pair[0].manifest["identity"]["model"]["source"]).name))
+    return ffmem.load_model(tiny_folder(Path(pair[0].manifest.identity.model.source).name))
 
 
 def test_a_cell_is_what_it_is_among_all(pair: Pair) -> None:

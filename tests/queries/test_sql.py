@@ -14,7 +14,8 @@ import pytest
 from ffmem import Index, InputError, StoreError, open_index, queries
 from ffmem.queries.relations import RELATIONS
 from ffmem.render import views_page
-from ffmem.store.arrays import NO_TOKEN, total_of
+from ffmem.store.arrays import total_of
+from ffmem.store.keys import NO_TOKEN
 
 pytest.importorskip("duckdb", reason="the extra sql is not installed")
 pq = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
@@ -90,13 +91,13 @@ def test_an_export_explains_itself(index_of: Callable[[str], Index], tmp_path: P
     queries.export(index, tmp_path / "out")
     file = pq.ParquetFile(tmp_path / "out" / "triggers.parquet")
     about = file.schema_arrow.metadata
-    assert json.loads(about[b"ffmem.model"])["weights_sha256"] == index.manifest["identity"]["model"]["weights_sha256"]
+    assert json.loads(about[b"ffmem.model"])["weights_sha256"] == index.manifest.identity.model.weights_sha256
     assert json.loads(about[b"ffmem.columns"])["coefficient"].startswith("what the cell's value is multiplied by")
     n_groups = sum(layer.n_groups for layer in index.cells.layers)
     assert file.num_row_groups == n_groups and file.metadata.row_group(0).column(0).compression == "ZSTD"
     readme = (tmp_path / "out" / "README.md").read_text()
     assert "## cells.parquet" in readme and "| `active_fraction` | DOUBLE |" in readme
-    with pytest.raises(InputError, match=r"is there already.*never overwrites"):
+    with pytest.raises(InputError, match=r"already exists.*never overwrites"):
         queries.export(index, tmp_path / "out")
 
 
@@ -121,7 +122,7 @@ def test_a_failed_export_leaves_nothing(
         ("attach '/tmp/x.db'", "is of the kind ATTACH"),
         ("set memory_limit = '1TB'", "is of the kind"),
         ("select 1; select 2", "there are 2 statements"),
-        ("", "there is no statement"),
+        ("", "no statement is given"),
         ("selec 1", "(?s)the statement failed: Parser Error.*Expected SQL over cells, triggers"),
         ("select nothing from cells", "Binder Error"),
         ("select * from read_csv('/etc/passwd')", "the statement failed"),

@@ -75,7 +75,7 @@ def test_the_histogram_counts_every_sentence_and_every_stored_trigger(client: Te
 
 def test_the_citation_names_weights_text_and_index(client: TestClient, index_of: Callable[[str], Index]) -> None:
     told = client.get("/cells/L1.5.json").json()["citation"]
-    weights = index_of("gpt2").manifest["identity"]["model"]["weights_sha256"]
+    weights = index_of("gpt2").manifest.identity.model.weights_sha256
     assert told.startswith("Cell L1.5 of gpt2") and weights[:12] in told and "index-" in told
 
 

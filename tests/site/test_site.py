@@ -115,7 +115,7 @@ def test_without_text_nothing_of_the_text_is_there(studied_index: Index, tmp_pat
 
 def test_a_folder_of_something_else_is_left_alone(studied_index: Index, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="no site of ours"):
+    with pytest.raises(InputError, match="not a site written by ffmem"):
         write_site(studied_index.folder, tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 

@@ -57,7 +57,7 @@ def test_no_index(tmp_path: Path) -> None:
 def test_an_unfinished_index(copy: Path) -> None:
     (copy / "manifest.json").unlink()
     (copy / "work").mkdir()
-    with pytest.raises(StoreError, match=r"is not finished.*goes on where it stopped"):
+    with pytest.raises(StoreError, match=r"is not finished.*resumes where it stopped"):
         open_index(copy)
 
 

@@ -319,7 +319,7 @@ class TestLimits:
             write([{"text": "Short."}, {"text": "z" * 25}], options, max_tokens=10)
 
     def test_more_tokens_than_an_index_can_hold(self, write, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(text_writer, "TOKEN_LIMIT", 20)
+        monkeypatch.setattr(text_writer, "NO_TOKEN", 20)
         with pytest.raises(InputError, match=r"the corpus has more than 19 tokens\. .*32 bits.* --max-tokens"):
             write()
 

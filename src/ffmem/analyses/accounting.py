@@ -1,6 +1,9 @@
 """Where a model's parameters are: attention, feed-forward layers, embeddings, norms."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from ffmem.models.transformer import Transformer
 
@@ -36,8 +39,8 @@ def count_parameters(model: Transformer) -> Parameters:
     seen: set[int] = set()
     counts = {"attention": 0, "feed_forward": 0, "norms": 0, "other": 0}
 
-    def count(part: str, parameters: object) -> None:
-        for parameter in parameters:  # type: ignore[attr-defined]
+    def count(part: str, parameters: Iterable[Tensor]) -> None:
+        for parameter in parameters:
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 counts[part] += parameter.numel()

@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ffmem.analyses.indexed import read_as_indexed
 from ffmem.cell import mark
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.certificate import adopt_proof
-from ffmem.index.identity import longest_input
+from ffmem.models.inputs import ModelInput, as_row
 from ffmem.models.transformer import Transformer
-from ffmem.options import Bos, IndexOptions
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.options import Bos
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
 Strength = Literal["norm", "coefficient", "share"]
@@ -70,26 +70,26 @@ class Activation:
             "by": self.by,
             "tokens": [
                 {
-                    "token": one.token,
-                    "position": one.position,
+                    "token": token.token,
+                    "position": token.position,
                     "cells": [
-                        found.__dict__
-                        | {"cell": str(found.cell), "trigger": _joined(found), "promoted": list(found.promoted)}
-                        for found in one.cells
+                        active.__dict__
+                        | {"cell": str(active.cell), "trigger": _joined(active), "promoted": list(active.promoted)}
+                        for active in token.cells
                     ],
                 }
-                for one in self.tokens
+                for token in self.tokens
             ],
         }
 
     def _repr_html_(self) -> str:
         """For notebooks."""
         rows = "".join(
-            f"<tr><td>{html.escape(one.token)}</td><td>{found.cell}</td><td>{found.coefficient:.4g}</td>"
-            f"<td>{found.norm:.4g}</td><td style='text-align:left'>{html.escape(_joined(found) or '')}</td>"
-            f"<td style='text-align:left'>{html.escape(' '.join(found.promoted))}</td></tr>"
-            for one in self.tokens
-            for found in one.cells
+            f"<tr><td>{html.escape(token.token)}</td><td>{active.cell}</td><td>{active.coefficient:.4g}</td>"
+            f"<td>{active.norm:.4g}</td><td style='text-align:left'>{html.escape(_joined(active) or '')}</td>"
+            f"<td style='text-align:left'>{html.escape(' '.join(active.promoted))}</td></tr>"
+            for token in self.tokens
+            for active in token.cells
         )
         head = "".join(
             f"<th>{name}</th>" for name in ("token", "cell", "coefficient", "norm", "trigger in the index", "promotes")
@@ -127,99 +127,68 @@ def activate(
     if by not in get_args(Strength):
         raise InputError(f"--by is {by!r}", f"Expected one of: {', '.join(get_args(Strength))}", "Write --by norm")
     if index is None and by == "share":
-        raise InputError("--by is 'share', and no index is given", "Expected one to compare with", "Add --index DIR")
-    if index is not None:
-        check_model(index, model)
-    options = IndexOptions(**index.manifest["identity"]["options"]) if index else IndexOptions()
-    prefix, suffix = model.special_tokens(bos or options.bos)
-    own = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    check_length(text, len(own.input_ids), longest_input(model, options) - len(prefix) - len(suffix))
+        raise InputError(
+            "--by is 'share', but no index is given", "Expected an index to compare with", "Add --index DIR"
+        )
+    read = read_as_indexed(model, text, index, bos)
     wanted = set(range(model.facts.n_layers)) if layer is None else {model.cells.parse_layer(layer)}
-    best = _Best(model, index, by, limit, (len(prefix), len(own.input_ids)))
+    best = _Best(model, index, by, limit, read)
 
     def on_layer(place: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
         if place in wanted:
             best.take(place, coefficients[0])
 
-    device = next(model.module.parameters()).device
-    token_ids = torch.tensor([[*prefix, *own.input_ids, *suffix]], device=device)
     with torch.inference_mode(), model.watch_coefficients(on_layer):
-        model.forward(token_ids, None if model.facts.causal else torch.ones_like(token_ids))
+        model.forward(as_row(model, read.token_ids))
     tokens = [
         ActiveToken(text[start:end], position, tuple(describe(model, index, *cell) for cell in best.cells(position)))
-        for position, (start, end) in enumerate(own.offset_mapping)
+        for position, (start, end) in enumerate(read.own.spans)
     ]
     return Activation(text, by, tuple(tokens))
-
-
-def check_model(index: Index, model: Transformer) -> None:
-    """Refuse an index of another model; let this one run as the index's proof says."""
-    if index.manifest["identity"]["model"]["weights_sha256"] != model.weights_hash():
-        raise InputError(
-            f"{model.facts.name} has other weights than the model that {index.folder} was built from",
-            f"Expected {index.manifest['identity']['model']['name']}",
-            f"Give that model: {index.manifest['identity']['model']['source']}",
-        )
-    index.check_layers(model.cells)
-    adopt_proof(model, index.manifest)
-
-
-def check_length(text: str, n_tokens: int, limit: int) -> None:
-    """Refuse a text that is empty, or longer than a model's context."""
-    if n_tokens == 0:
-        raise InputError(
-            f"the text {text!r} has no token", "Expected some words", 'Write them in quotes: "The capital of"'
-        )
-    if n_tokens > limit:
-        raise InputError(
-            f"the text has {n_tokens} tokens",
-            f"Expected at most {limit}, the context of the model",
-            "Give a shorter text",
-        )
 
 
 class _Best:
     """The strongest cells of each token over the layers seen so far."""
 
-    def __init__(self, model: Transformer, index: Index | None, by: Strength, limit: int, own: tuple[int, int]) -> None:
+    def __init__(self, model: Transformer, index: Index | None, by: Strength, limit: int, read: ModelInput) -> None:
         self._model, self._index, self._by, self._limit = model, index, by, limit
-        self._first, self._n = own
-        self._found: list[list[tuple[float, int, int, float]]] = [[] for _ in range(self._n)]
+        self._first, self._n = len(read.before), len(read.own.ids)
+        self._strongest: list[list[tuple[float, int, int, float]]] = [[] for _ in range(self._n)]
 
     def take(self, place: int, coefficients: Float[Tensor, "positions cells"]) -> None:
-        own = coefficients[self._first : self._first + self._n].float()
-        strength = own.abs() * self._scale(place, own)
+        of_text = coefficients[self._first : self._first + self._n].float()
+        strength = of_text.abs() * self._scale(place, of_text)
         best = strength.topk(min(self._limit, strength.shape[1]), dim=1)
-        chosen = own.gather(1, best.indices)
+        chosen = of_text.gather(1, best.indices)
         for position, (scores, rows, values) in enumerate(
             zip(best.values.tolist(), best.indices.tolist(), chosen.tolist(), strict=True)
         ):
-            here = self._found[position]
+            here = self._strongest[position]
             here += [(-s, place, row, c) for s, row, c in zip(scores, rows, values, strict=True) if s > 0]
             here.sort()
             del here[self._limit :]
 
-    def _scale(self, place: int, own: Float[Tensor, "positions cells"]) -> Float[Tensor, "*positions cells"]:
+    def _scale(self, place: int, of_text: Float[Tensor, "positions cells"]) -> Float[Tensor, "*positions cells"]:
         if self._by == "norm":
             lengths: Tensor = self._model.values(place).float().norm(dim=1)
             return lengths
         if self._by == "coefficient":
-            return own.new_ones(own.shape[1])
+            return of_text.new_ones(of_text.shape[1])
         assert self._index is not None
-        high, low = (torch.from_numpy(one).to(own.device) for one in _extremes(self._index, self._model, place))
-        largest = torch.where(own > 0, high, -low)
+        high, low = (torch.from_numpy(bound).to(of_text.device) for bound in _extremes(self._index, self._model, place))
+        largest = torch.where(of_text > 0, high, -low)
         return torch.where(largest > 0, 1 / largest, 0.0)
 
     def cells(self, position: int) -> list[tuple[int, int, float]]:
-        return [(place, row, coefficient) for _, place, row, coefficient in self._found[position]]
+        return [(place, row, coefficient) for _, place, row, coefficient in self._strongest[position]]
 
 
 def _extremes(index: Index, model: Transformer, place: int) -> tuple[np.ndarray, np.ndarray]:
     """Maximum and minimum of every cell of a layer of the model; 0 for cells that are not in the index."""
     high, low = (np.zeros(model.cells.layers[place].n_cells, dtype=np.float32) for _ in range(2))
-    for own, layer in enumerate(index.cells.layers):
-        if index.cells.whole_place(own) == place:
-            arrays = index.layer(own)
+    for number, layer in enumerate(index.cells.layers):
+        if index.cells.whole_place(number) == place:
+            arrays = index.layer(number)
             high[layer.whole_rows], low[layer.whole_rows] = arrays.maximum, arrays.minimum
     return high, low
 
@@ -251,8 +220,8 @@ def describe(model: Transformer, index: Index | None, place: int, row: int, coef
     )
 
 
-def _joined(found: ActiveCell) -> str | None:
-    return None if found.trigger is None else "".join(found.trigger)
+def _joined(active: ActiveCell) -> str | None:
+    return None if active.trigger is None else "".join(active.trigger)
 
 
 def _marked(index: Index, token: int) -> tuple[str, str, str] | None:

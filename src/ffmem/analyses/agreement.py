@@ -8,8 +8,8 @@ import numpy as np
 from ffmem.analyses.intervals import Estimate, mean, proportion
 from ffmem.analyses.values import NONE, Targets, ValueScores, median_length, score_values, targets, unigram_counts
 from ffmem.ids import CellId
-from ffmem.models.base import Projection
 from ffmem.models.transformer import Transformer
+from ffmem.store.facts import Projection
 from ffmem.store.reader import Index
 
 AT = (1, 5, 10, 50, 100)

@@ -3,22 +3,23 @@
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.analyses.activation import check_length
+from ffmem.analyses.decomposition import check_causal, next_token_logits
 from ffmem.analyses.distances import kl
-from ffmem.analyses.explain import check_causal
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.index.identity import longest_input
+from ffmem.models.inputs import as_row, read_text
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display
-from ffmem.options import Bos, IndexOptions
+from ffmem.options import Bos
 
+How = Literal["*", "=", "+"]
+"""Scaled by, set to, or raised by an amount."""
 Where = Literal["all", "last"]
 """At which tokens: at all of them, those that are generated too; or at the last one of the text as it grows."""
 _CHANGE = re.compile(r"(?P<cell>[^*=+@\s]+)(?P<how>[*=+])(?P<amount>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:@(?P<at>-?\d+))?")
@@ -29,11 +30,10 @@ class Change:
     """Another coefficient for one cell, in the coefficient's own unit: what multiplies the value."""
 
     cell: CellId
-    how: Literal["*", "=", "+"]
-    """Scaled by, set to, or raised by the amount."""
+    how: How
     amount: float
     at: int | None = None
-    """Only at this token of the text, from 0, or from the end if negative; None: where `intervene` is told."""
+    """Only at this token of the text, from 0, or from the end if negative; None: where `intervene` has it."""
 
     def __str__(self) -> str:
         at = "" if self.at is None else f"@{self.at}"
@@ -85,12 +85,13 @@ def parse_change(model: Transformer, text: str) -> Change:
         amount = float(match["amount"])
     except ValueError:
         raise InputError(
-            f"{text!r} is no change of a cell",
+            f"{text!r} is not a change of a cell",
             "Expected a cell, one of * = + and a number; and, after @, the number of a token",
             "For example: L9.12*0 (out), L9.12*2 (doubled), L9.12=5 (set), L9.12+1@-1 (raised at the last token)",
         ) from None
     at = None if match["at"] is None else int(match["at"])
-    return Change(model.cells.parse(match["cell"]), match["how"], amount, at)  # type: ignore[arg-type]
+    how = next(sign for sign in get_args(How) if sign == match["how"])
+    return Change(model.cells.parse(match["cell"]), how, amount, at)
 
 
 def intervene(
@@ -120,30 +121,31 @@ def intervene(
     Cost: two forward passes for each new token, of the whole text.
     """
     check_causal(model)
-    before, after = model.special_tokens(bos)
-    own = model.tokenizer(text, add_special_tokens=False).input_ids
-    check_length(text, len(own), longest_input(model, IndexOptions()) - len(before) - len(after) - n_new)
+    read = read_text(model, text, bos, n_new=n_new)
+    n_own = len(read.own.ids)
     for change in changes:
-        if change.at is not None and not -len(own) <= change.at < len(own):
+        if change.at is not None and not -n_own <= change.at < n_own:
             raise InputError(
-                f"{change} is at token {change.at}, and the text has {len(own)} tokens",
-                f"Expected {-len(own)} to {len(own) - 1}",
+                f"{change} is at token {change.at}, and the text has {n_own} tokens",
+                f"Expected {-n_own} to {n_own - 1}",
                 "Tokens count from 0; negative numbers count from the end",
             )
-    ids = torch.tensor([[*before, *own]], device=model.values(0).device)
-    apply = _Apply(model, changes, where, len(before), len(own))
+    ids = as_row(model, read.to_continue)
+    apply = _Apply(model, changes, where, len(read.before), n_own)
     with torch.inference_mode():
         own_logits, continued = _run(model, ids, n_new)
         with model.change_coefficients(apply):
             changed_logits, continued_changed = _run(model, ids, n_new)
-    p, q = (one.double().log_softmax(-1) for one in (own_logits, changed_logits))
+    p, q = (logits.double().log_softmax(-1) for logits in (own_logits, changed_logits))
     vocabulary = model.vocabulary
     shown = {*p.topk(min(limit, len(p))).indices.tolist(), *q.topk(min(limit, len(q))).indices.tolist()}
     candidates = [Candidate(display(vocabulary[i]), i, float(p[i].exp()), float(q[i].exp())) for i in shown]
     return Intervention(
         text=text,
         changes=tuple(map(str, changes)),
-        candidates=tuple(sorted(candidates, key=lambda one: (-one.after, -one.before, one.token_id))),
+        candidates=tuple(
+            sorted(candidates, key=lambda candidate: (-candidate.after, -candidate.before, candidate.token_id))
+        ),
         divergence=float(kl(p, q)),
         continued=model.tokenizer.decode(continued),
         continued_changed=model.tokenizer.decode(continued_changed),
@@ -169,14 +171,14 @@ class _Apply:
         changed = coefficients.clone()
         for row, change in here:
             positions = self._positions(change, coefficients.shape[1])
-            found = changed[:, positions, row]
+            coefficient = changed[:, positions, row]
             if change.how == "*":
-                found = found * change.amount
+                coefficient = coefficient * change.amount
             elif change.how == "+":
-                found = found + change.amount
+                coefficient = coefficient + change.amount
             else:
-                found = torch.full_like(found, change.amount)
-            changed[:, positions, row] = found
+                coefficient = torch.full_like(coefficient, change.amount)
+            changed[:, positions, row] = coefficient
         return changed
 
     def _positions(self, change: Change, n: int) -> slice:
@@ -193,9 +195,7 @@ def _run(
     first: Tensor | None = None
     written: list[int] = []
     for _ in range(max(n_new, 1)):
-        logits = model.logits(ids)
-        assert logits is not None  # causal models have heads
-        last = logits[0, -1].float()
+        last = next_token_logits(model, ids)[0]
         first = last if first is None else first
         if n_new == 0:
             break

@@ -6,17 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ffmem.analyses.activation import ActiveCell, check_length, check_model, describe
-from ffmem.analyses.explain import check_causal
+from ffmem.analyses.activation import ActiveCell, describe
+from ffmem.analyses.decomposition import check_causal
+from ffmem.analyses.indexed import read_as_indexed
 from ffmem.analyses.one_token import one_token
-from ffmem.analyses.refinement import own_projections
 from ffmem.analyses.values import first_of_largest, rank_of
 from ffmem.errors import InputError
-from ffmem.index.identity import longest_input
+from ffmem.models.inputs import as_row
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display
-from ffmem.options import Bos, IndexOptions
+from ffmem.options import Bos
 from ffmem.store.reader import Index
 
 _POSITIONS = 64
@@ -66,7 +66,7 @@ def lens(
     Args:
         model: a causal model.
         text: read as one input, as a sentence of an index is.
-        target: exactly one token, whose rank and probability are told too.
+        target: exactly one token, whose rank and probability are given too.
         index: an index of the model: special tokens are put as there.
         bos: special tokens: as in the index, or "auto" without one.
 
@@ -82,11 +82,11 @@ def lens(
     ids, first = _inputs(model, text, index, bos)
     wanted = None if target is None else one_token(model, target)
     vocabulary = model.vocabulary
-    projection = own_projections(model, "raw").states
+    projection = model.unembedding.own_projection
     with torch.inference_mode():
         states = trace(model, ids)
         boxes = tuple(
-            tuple(_boxes(model, one.layer_output[0, first:], projection, wanted, vocabulary)) for one in states
+            tuple(_boxes(model, state.layer_output[0, first:], projection, wanted, vocabulary)) for state in states
         )
     tokens = tuple(display(vocabulary[i]) for i in ids[0, first:].tolist())
     names = tuple(layer.name for layer in model.cells.layers)
@@ -131,7 +131,7 @@ def writers(
             seen.append(coefficients[0, first + position].float().clone())
 
     with torch.inference_mode(), model.watch_coefficients(on_layer):
-        model.forward(ids, None if model.facts.causal else torch.ones_like(ids))
+        model.forward(ids)
         added = seen[0].abs() * model.values(place).float().norm(dim=1)
     best = added.topk(min(limit, len(added)))
     return tuple(
@@ -143,28 +143,22 @@ def writers(
 
 def _inputs(model: Transformer, text: str, index: Index | None, bos: Bos | None) -> tuple[Tensor, int]:
     """(1, positions) ids with special tokens, and how many of these stand before the text."""
-    if index is not None:
-        check_model(index, model)
-    options = IndexOptions(**index.manifest["identity"]["options"]) if index else IndexOptions()
-    before, after = model.special_tokens(bos or options.bos)
-    own = model.tokenizer(text, add_special_tokens=False).input_ids
-    check_length(text, len(own), longest_input(model, options) - len(before) - len(after))
-    after = () if model.facts.causal else after
-    return torch.tensor([[*before, *own, *after]], device=model.values(0).device), len(before)
+    read = read_as_indexed(model, text, index, bos)
+    return as_row(model, read.to_continue if model.facts.causal else read.token_ids), len(read.before)
 
 
 def _boxes(model: Transformer, states: Tensor, projection: Any, wanted: int | None, vocabulary: Any) -> list[LensBox]:
-    found: list[LensBox] = []
+    boxes: list[LensBox] = []
     for first in range(0, len(states), _POSITIONS):
         scores = model.project(states[first : first + _POSITIONS], projection).float()
         probabilities = scores.softmax(-1)
         top, _ = first_of_largest(scores)
         largest = probabilities.gather(1, top[:, None])[:, 0].tolist()
         ranks: list[int | None] = [None] * len(largest)
-        own: list[float | None] = [None] * len(largest)
+        shares: list[float | None] = [None] * len(largest)
         if wanted is not None:
             ranks = rank_of(scores, torch.full_like(top, wanted)).tolist()
-            own = probabilities[:, wanted].tolist()
-        rows = zip(top.tolist(), largest, ranks, own, strict=True)
-        found += [LensBox(display(vocabulary[token]), value, rank, share) for token, value, rank, share in rows]
-    return found
+            shares = probabilities[:, wanted].tolist()
+        rows = zip(top.tolist(), largest, ranks, shares, strict=True)
+        boxes += [LensBox(display(vocabulary[token]), value, rank, share) for token, value, rank, share in rows]
+    return boxes

@@ -20,7 +20,7 @@ from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 from ffmem.store.text import SentenceRow
 
@@ -122,10 +122,10 @@ def modify(
     Cost: for each different prefix some five passes of its length, up to this layer only.
     """
     index.check_whole("the study of modified triggers")
-    if not model.facts.causal or index.cells.layers[layer].stack:
+    if not model.facts.predicts_next_token:
         raise InputError(
             f"{model.facts.name} is not a causal language model: a cell fires on a sentence, not on a prefix",
-            "Expected a model whose states depend on what stands before them only",
+            "Expected a model whose states depend only on what comes before them",
             "Leave this analysis out for this model",
         )
     sequences: dict[tuple[int, ...], list[_Probe]] = {}
@@ -206,8 +206,9 @@ def _edits(
     distinct = sorted(set(words))
     drawn_word = _random_of(len(distinct), rng)
     if len(distinct) > 1:
-        for edit, word in (("first word", 0), ("last word", -1), ("random word", drawn_word)):
-            yield edit, tuple(token for token, of in zip(prefix, words, strict=True) if of != distinct[word])  # type: ignore[misc]
+        removed: tuple[tuple[Edit, int], ...] = (("first word", 0), ("last word", -1), ("random word", drawn_word))
+        for edit, word in removed:
+            yield edit, tuple(token for token, of in zip(prefix, words, strict=True) if of != distinct[word])
     if n > 2:
         yield "shuffled", (*(prefix[i] for i in order), prefix[-1])
 

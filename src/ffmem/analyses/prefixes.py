@@ -9,6 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ffmem.errors import InputError
+from ffmem.models.inputs import padded_rows
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
 from ffmem.store.reader import Index
@@ -89,11 +90,11 @@ def random_prefixes(
         if len(drawn) >= n:
             break
     drawn.sort()
-    kept, numbers = np.unique([sentence for sentence, _ in drawn], return_inverse=True)
+    with_prefix, numbers = np.unique([sentence for sentence, _ in drawn], return_inverse=True)
     ends = {sentence: position + 1 for sentence, position in drawn}  # in order, so that the longest stays
     return Prefixes(
-        sentences=tuple(sentences[i][: ends[i]] for i in kept.tolist()),
-        sentence_ids=sentence_ids[kept] if len(kept) else np.empty(0, np.int64),
+        sentences=tuple(sentences[i][: ends[i]] for i in with_prefix.tolist()),
+        sentence_ids=sentence_ids[with_prefix] if len(with_prefix) else np.empty(0, np.int64),
         sentence=numbers.astype(np.int64),
         position=np.array([position for _, position in drawn], dtype=np.int64),
     )
@@ -104,7 +105,7 @@ class Pass:
     """Some sentences as one input of a model."""
 
     token_ids: Int[Tensor, "batch positions"]
-    attention_mask: Int[Tensor, "batch positions"] | None
+    attention_mask: Int[Tensor, "batch positions"]
     sentences: tuple[int, ...]
     """Number of the sentence of each row."""
     first: int
@@ -137,14 +138,8 @@ def passes(
         if model.batching.rows != "padded":
             end = len(rows) if model.batching.rows == "equal-length" else 1
             rows = [number for number in rows[:end] if len(sentences[number]) == len(sentences[rows[0]])]
-        ids = np.full((len(rows), width), model.pad_id, dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, number in enumerate(rows):
-            whole = np.concatenate((before, sentences[number], after)).astype(np.int64)
-            ids[row, : len(whole)], mask[row, : len(whole)] = whole, 1
-        # causal: what stands on the right of a token cannot reach it
-        attention_mask = None if model.facts.causal else torch.from_numpy(mask).to(device)
-        yield Pass(torch.from_numpy(ids).to(device), attention_mask, tuple(rows), len(before))
+        ids, mask = padded_rows([sentences[number] for number in rows], before, after, model.pad_id)
+        yield Pass(torch.from_numpy(ids).to(device), torch.from_numpy(mask), tuple(rows), len(before))
         begin += len(rows)
 
 

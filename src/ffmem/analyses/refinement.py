@@ -12,11 +12,11 @@ from torch import Tensor
 from ffmem.analyses.intervals import Estimate, mean, proportion
 from ffmem.analyses.prefixes import Pass, Prefixes, passes, rows_of
 from ffmem.analyses.values import first_of_largest, rank_of
-from ffmem.models.base import Projection
-from ffmem.models.tracing import trace
-from ffmem.models.transformer import LayerTrace, Transformer
+from ffmem.models.tracing import LayerTrace, trace
+from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import Scores
 from ffmem.options import Bos
+from ffmem.store.facts import Projection
 from ffmem.store.reader import Index
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -107,8 +107,7 @@ class Projections:
 
 def own_projections(model: Transformer, values: Projection) -> Projections:
     """The projections of a model's states, and of contributions as its values are read."""
-    own = model.facts.projections
-    return Projections("final-norm" if "final-norm" in own else own[0], values)
+    return Projections(model.unembedding.own_projection, values)
 
 
 def measure_refinement(

@@ -9,7 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ffmem.ids import CellId
+from ffmem.models.inputs import padded_rows
 from ffmem.models.transformer import Transformer
+from ffmem.store.manifest import SpecialTokens
 from ffmem.store.reader import Index
 
 _BATCH_TOKENS = 2048
@@ -37,12 +39,12 @@ def token_coefficients(
     Cost: a forward pass up to the cell's layer over the sentences, a few at a time.
     """
     place, row = model.cells.place(cell)
-    special = index.manifest["special_tokens"]
+    special = index.manifest.special_tokens
     own = {one: index.text.sentence(one).token_ids.tolist() for one in dict.fromkeys(sentence_ids)}
     found: dict[int, np.ndarray] = {}
     batch: list[int] = []
     for one in sorted(own, key=lambda one: (len(own[one]), one)):
-        length = len(own[one]) + len(special["prefix"]) + len(special["suffix"])
+        length = len(own[one]) + len(special.prefix) + len(special.suffix)
         rows = model.batching.rows
         apart = rows == "alone" or (rows == "equal-length" and bool(batch) and len(own[batch[0]]) != len(own[one]))
         if batch and (apart or (len(batch) + 1) * length > _BATCH_TOKENS):
@@ -59,16 +61,10 @@ class _Enough(Exception):  # noqa: N818 (nothing is wrong: a pass is over)
 
 
 def _of_batch(
-    model: Transformer, sentences: dict[int, list[int]], special: dict[str, list[int]], where: tuple[int, int]
+    model: Transformer, sentences: dict[int, list[int]], special: SpecialTokens, where: tuple[int, int]
 ) -> dict[int, np.ndarray]:
     place, row = where
-    inputs = [[*special["prefix"], *ids, *special["suffix"]] for ids in sentences.values()]
-    longest, device = max(map(len, inputs)), model.values(place).device
-    ids = torch.full((len(inputs), longest), model.pad_id, device=device)
-    mask = torch.zeros_like(ids)
-    for number, one in enumerate(inputs):
-        ids[number, : len(one)] = torch.tensor(one, device=device)
-        mask[number, : len(one)] = 1
+    ids, mask = padded_rows(list(sentences.values()), special.prefix, special.suffix, model.pad_id)
     seen: list[np.ndarray] = []
 
     def on_layer(layer: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
@@ -77,6 +73,6 @@ def _of_batch(
             raise _Enough  # the layers above change nothing
 
     with suppress(_Enough), torch.inference_mode(), model.watch_coefficients(on_layer):
-        model.forward(ids, None if model.facts.causal else mask)
-    first = len(special["prefix"])
+        model.forward(torch.from_numpy(ids).to(model.device), torch.from_numpy(mask))
+    first = len(special.prefix)
     return {one: seen[0][number, first : first + len(own)] for number, (one, own) in enumerate(sentences.items())}

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.models.base import Projection
 from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import Scores
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.facts import Projection
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
 _BLOCK = 2**23
@@ -185,7 +185,7 @@ def unigram_counts(index: Index) -> Int[np.ndarray, "d_vocab"]:
     """
     text = index.text
     end = int(text.sentence_start[text.n_sentences])
-    counted: np.ndarray = np.bincount(text.token_id[1:end], minlength=index.manifest["model"]["d_vocab"])
+    counted: np.ndarray = np.bincount(text.token_id[1:end], minlength=index.manifest.model.d_vocab)
     starts = text.sentence_start[1 : text.n_sentences].astype(np.int64)
     first = np.bincount(text.token_id[starts], minlength=len(counted))
     return counted - first

@@ -12,8 +12,8 @@ import numpy as np
 from ffmem.annotations.protocol import MIN_TRIGGERS, ShownCell, ShownTrigger, check_name
 from ffmem.cell import mark
 from ffmem.errors import InputError, StoreError
-from ffmem.store.arrays import NO_TOKEN
 from ffmem.store.files import disk_errors, parse_json, write_json
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
 N_CELLS = 10
@@ -57,7 +57,7 @@ def index_id(index: Index) -> str:
             return {name: known(one) for name, one in value.items() if name not in ("name", "source")}
         return [known(one) for one in value] if isinstance(value, list) else value
 
-    identity = json.dumps(known(index.manifest["identity"]), sort_keys=True)
+    identity = json.dumps(known(index.manifest.identity.json), sort_keys=True)
     return f"index-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
@@ -148,7 +148,7 @@ def _check(index: Index, per_layer: int, n_triggers: int, sign: int) -> None:
 
 
 def save_batch(index: Index, batch: Batch) -> None:
-    """Write the key of a batch; one that is there already must be the same.
+    """Write the key of a batch; one that already exists must be the same.
 
     Raises:
         InputError: a batch of that name holds other cells.

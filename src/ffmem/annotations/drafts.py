@@ -68,9 +68,9 @@ def draft_of(value: Mapping[str, Any], n_triggers: int) -> Draft:
             )
         if not text.isprintable() and any(0xD800 <= ord(one) <= 0xDFFF or one == "\0" for one in text):
             raise InputError(
-                f"pattern {number} is described with half a character",
+                f"pattern {number} has a description with half a character in it",
                 "Expected text that UTF-8 can hold",
-                "Type it once more",
+                "Type it again",
             )
         if pattern_class not in ("", *CLASSES):
             raise InputError(
@@ -99,9 +99,9 @@ def _plain(value: Mapping[str, Any]) -> Draft:
         if not all(isinstance(one, str) for pattern in given for one in pattern):
             raise TypeError("text and class are not both text")
         if not isinstance(marks, list) or not all(isinstance(one, list) for one in marks):
-            raise TypeError("marks are no lists")
+            raise TypeError("marks are not lists")
         if not all(type(number) is int for one in marks for number in one):
-            raise TypeError("a mark is no whole number")
+            raise TypeError("a mark is not a whole number")
         done = value.get("done", False)
         if not isinstance(done, bool):
             raise TypeError("done is neither true nor false")

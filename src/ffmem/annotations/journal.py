@@ -133,7 +133,7 @@ class Journal:
         with self._transaction() as connection:
             now = self._on(connection, batch, annotator, number, base)
             if not now.can_undo:
-                raise InputError("nothing was changed yet", "Expected a change to take back", "Go on")
+                raise InputError("nothing has been changed yet", "Expected a change to undo", "Go on")
             (parent,) = connection.execute("SELECT parent FROM revisions WHERE id = ?", (base,)).fetchone()
             earlier, before = _revision(connection, parent) if parent else (_blank(batch, number), 0)
             made = _append(connection, batch.name, annotator, number, before, earlier)
@@ -150,7 +150,7 @@ class Journal:
         with self._transaction() as connection:
             now = self._on(connection, batch, annotator, number, base)
             if not now.can_redo:
-                raise InputError("nothing was taken back", "Expected a change that was undone last", "Go on")
+                raise InputError("nothing has been undone", "Expected an undo right before a redo", "Go on")
             later = _later(connection, base)
             draft, _ = _revision(connection, later)
             made = _append(connection, batch.name, annotator, number, base, draft)
@@ -187,7 +187,7 @@ class Journal:
         except (sqlite3.Error, Timeout) as error:
             raise StoreError(
                 f"{self._path} cannot be used: {error}",
-                "Expected a journal as the explorer wrote it, on a disk with room",
+                "Expected a journal as the explorer wrote it, on a disk with free space",
                 "Move it away to begin a new one: the .json files beside it hold what was annotated",
             ) from error
 

@@ -111,7 +111,7 @@ def check_name(name: str, what: str) -> None:
     """
     if re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", name) is None:
         raise InputError(
-            f"{name!r} is no name of {'an' if what == 'annotator' else 'a'} {what}",
+            f"{name!r} is not a valid name for {'an' if what == 'annotator' else 'a'} {what}",
             "Expected a lower-case letter (a to z), then up to 39 of them, digits, - and _",
             f"Choose another name, such as {'ann' if what == 'annotator' else 'batch-2'}",
         )

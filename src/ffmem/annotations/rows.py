@@ -127,7 +127,7 @@ def read_rows(path: Path) -> list[Row]:
     except UnicodeDecodeError as error:
         raise _unreadable(path, "it is not UTF-8", "Save it as CSV UTF-8") from error
     except (csv.Error, ValueError) as error:
-        raise _unreadable(path, str(error), "Save it once more as CSV or JSON") from error
+        raise _unreadable(path, str(error), "Save it again as CSV or JSON") from error
 
 
 def _unreadable(path: Path, why: str, mend: str) -> InputError:

@@ -246,6 +246,6 @@ def _marks(row: Row, known: Sequence[int]) -> frozenset[int]:
         raise row.wrong(
             f"trigger {row['number']} of cell {row['cell']} has pattern {strange[0]}, which is not described",
             f"numbers of its patterns ({', '.join(map(str, known)) or 'none is described'}), spaces between them; or 0",
-            "Describe the pattern in a row of its own, or mend the number",
+            "Describe the pattern in a row of its own, or correct the number",
         )
     return frozenset(map(int, given))

@@ -53,19 +53,19 @@ def write_sheets(index: Index, batch: Batch, annotators: Sequence[str], out: Pat
     """Write a batch's key beside the index, and a sheet for each annotator, as CSV and as JSON.
 
     Raises:
-        InputError: a name is taken or is none, or a sheet is there already.
+        InputError: a name is taken or is none, or a sheet already exists.
     """
     for annotator in annotators:
         check_name(annotator, "annotator")
         if annotator == ADJUDICATED:
             raise InputError(
                 f"an annotator is named {ADJUDICATED!r}",
-                "Expected a name that does not stand for the settled differences of others",
+                "Expected a name other than the one reserved for differences that were settled",
                 "Choose another name",
             )
     if not annotators:
         raise InputError(
-            "no annotator is named", "Expected one or more", "Name them: ffmem annotate draw DIR ann bob ..."
+            "no annotator is given", "Expected one or more", "Name them: ffmem annotate draw DIR ann bob ..."
         )
     sheets = {out / f"{batch.name}.{one}": list(blank_rows(batch, one)) for one in annotators}
     for sheet in sheets:
@@ -78,7 +78,7 @@ def write_sheet(sheet: Path, rows: list[Values], columns: Sequence[str]) -> tupl
     """Write a sheet under a name, to which .csv and .json are added.
 
     Raises:
-        InputError: it is there already.
+        InputError: it already exists.
     """
     files = csv_of(sheet), json_of(sheet)
     _check_new(*files)
@@ -177,12 +177,14 @@ def export(index: Index, out: Path) -> int:
     """Write all annotations into one .csv or .json file, and say how many cells of an annotator they are.
 
     Raises:
-        InputError: nothing is stored; the file is there already, or of another kind.
+        InputError: nothing is stored; the file already exists, or of another kind.
     """
     annotations = load(index)
     if not annotations:
         raise InputError(
-            f"{index.folder} has no annotations", "Expected some", "Import them first: ffmem annotate import DIR SHEET"
+            f"{index.folder} has no annotations",
+            "Expected some annotations",
+            "Import them first: ffmem annotate import DIR SHEET",
         )
     if out.suffix.lower() not in (".csv", ".json"):
         raise InputError(f"--out is {str(out)!r}", "Expected a name that ends in .csv or .json", "Write --out all.csv")
@@ -240,7 +242,7 @@ def _check_new(*paths: Path) -> None:
     for path in paths:
         if path.exists():
             raise InputError(
-                f"{path} is there already, and may have been filled in",
-                "Expected a name that is free",
+                f"{path} already exists, and may have been filled in",
+                "Expected a name that is not taken",
                 "Move it away, or choose another --out",
             )

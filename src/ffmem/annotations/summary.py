@@ -67,7 +67,7 @@ def summarize(index: Index, annotations: Sequence[CellAnnotation], *, annotator:
     if not annotations:
         raise InputError(
             f"{index.folder} has no annotations" + (f" of {annotator!r}" if annotator else ""),
-            f"Expected those of one of: {', '.join(names)}" if names else "Expected some",
+            f"Expected those of one of: {', '.join(names)}" if names else "Expected some annotations",
             "Import them first: ffmem annotate import DIR SHEET",
         )
     counted = _counted(annotations)

@@ -30,7 +30,7 @@ def main() -> None:
         print(f"ffmem: {render.one_line(str(error))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
-        print("ffmem: stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        print("ffmem: stopped. Run the same command again to resume from the last checkpoint.", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `ffmem cells ... | head`
         sys.stderr.close()

@@ -25,7 +25,7 @@ def _read(type_: Any, tokens: Sequence[Token]) -> Any:
         if _NO_TEXT.search(token.value) and not os.path.lexists(token.value):  # a file may have any name
             raise InputError(
                 f"an argument has bytes that are not UTF-8: {token.value[:100]!r}",
-                "Expected text in UTF-8, or the name of a file that is there",
+                "Expected text in UTF-8, or the name of an existing file",
                 "Set the terminal to UTF-8 (LANG=C.UTF-8), or convert the text: iconv -f LATIN1 -t UTF-8",
             )
     choices = next((get_args(one) for one in (type_, *get_args(type_)) if get_origin(one) is Literal), ())

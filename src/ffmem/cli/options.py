@@ -30,7 +30,7 @@ Revision = Annotated[str | None, Parameter(help="Revision of a hub model.")]
 Threads = Annotated[
     int,
     Parameter(
-        help="Threads of the model. More than 1 help a large model on a machine with nothing else to do, and slow a small one "
+        help="Threads of the model. More than 1 helps a large model on an otherwise idle machine, and slows a small one "
         "down where other programs run; they change numbers by rounding.",
         validator=check,
     ),
@@ -68,7 +68,7 @@ class ModelOptions:
     threads: Threads = 1
     trust_remote_code: TrustCode = False
     architecture: str | None = None
-    """The class of transformers to load it with, whatever its config says."""
+    """The class of transformers to load it with, regardless of its config."""
 
     def load(self, model: str) -> "Transformer":
         """The model, and this process set up for it."""

@@ -18,7 +18,7 @@ from ffmem.index.verify import load_indexed_model
 from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
-from ffmem.store.arrays import StorePaths
+from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index, open_index
 from ffmem.studies.page import write_page
 from ffmem.studies.report import Report, report_of
@@ -74,7 +74,10 @@ class Named:
             return load(self.source, self.run.loading)
         trusted = self.run.loading.trust_remote_code
         return load_indexed_model(
-            self.index, self.run.model, IndexOptions(**self.index.manifest["identity"]["options"]).device, trust_remote_code=trusted
+            self.index,
+            self.run.model,
+            self.index.manifest.options.device,
+            trust_remote_code=trusted,
         )
 
     @property

@@ -47,7 +47,7 @@ def encoding_named(name: str) -> str:
         known = False
     if not known:
         raise InputError(
-            f"--encoding is {name!r}, which is no known encoding of text",
+            f"--encoding is {name!r}, which is not a known text encoding",
             "Expected a name such as utf-8, utf-16, utf-32, latin-1, cp1252, shift_jis, euc-kr or gb18030",
             "Leave --encoding out for UTF-8",
         )

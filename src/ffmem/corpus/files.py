@@ -125,10 +125,10 @@ class JsonLines(_LineFile, Rows):
             ) from error
         except ValueError as error:
             raise InputError(
-                f"{where} is not JSON: {error}", "Expected one JSON object a line", "Mend the line"
+                f"{where} is not JSON: {error}", "Expected one JSON object a line", "Correct the line"
             ) from error
         if not isinstance(fields, dict):
-            raise InputError(f"{where} holds {type(fields).__name__}", "Expected a JSON object", "Mend the line")
+            raise InputError(f"{where} holds {type(fields).__name__}", "Expected a JSON object", "Correct the line")
         if "\\ud" not in line and "\\uD" not in line:
             return fields
         check_depth(fields, where)
@@ -163,7 +163,7 @@ class _UnheldError(Exception):
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:

@@ -37,7 +37,7 @@ class HubDataset(Rows):
         parts = name.removeprefix(PREFIX).split(":")
         if len(parts) > 4 or not parts[0]:
             raise InputError(
-                f"{name!r} names no data set",
+                f"{name!r} does not name a data set",
                 "Expected hf:NAME[:CONFIG][:SPLIT][:FIELD]",
                 "For example: ffmem index MODEL hf:wikitext:wikitext-2-raw-v1:validation --out DIR",
             )

@@ -112,7 +112,7 @@ def _check_offsets(text: str, offsets: Int64[np.ndarray, "n_tokens two"], tokens
             f"the tokenizer says of its token {place}, {tokens[place]!r}, that it stands at the characters "
             f"{offsets[place, 0]} to {offsets[place, 1]} of {text[:60]!r}",
             "Expected offsets within the text, in its order",
-            "Use another tokenizer of this model: where each token stands cannot be told from this one",
+            "Use another tokenizer of this model: this one does not say where its tokens are",
         )
 
 
@@ -158,7 +158,7 @@ def windows(text: str, tokens: TokenizedSentence, size: int, stride: int | None 
         if end == first:
             raise InputError(
                 f"a character at byte {int(tokens.starts[first])} of a sentence has more than {size} tokens",
-                "Expected a longest input that holds a whole character",
+                "Expected inputs long enough to hold a whole character",
                 "Choose a larger --max-length, or larger windows",
             )
         if end > covered:

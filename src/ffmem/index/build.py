@@ -21,7 +21,6 @@ from ffmem.index.identity import (
     check_device,
     check_options,
     check_same,
-    corpora_of,
     decide_projection,
     describe,
     hash_of,
@@ -30,7 +29,7 @@ from ffmem.index.identity import (
 )
 from ffmem.index.inherit import check_extendable, copy_promoted, states_of
 from ffmem.index.machine import device_memory, machine, n_processors
-from ffmem.index.progress import Listener, Meter, Progress
+from ffmem.index.progress import Meter, Progress, ProgressListener
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, layers_bytes, state_bytes
 from ffmem.index.run.executors import Executor, InProcessExecutor
@@ -60,8 +59,9 @@ from ffmem.models.registry import load_model
 from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions, parse_shards
-from ffmem.store.arrays import StorePaths, read_manifest
 from ffmem.store.files import disk_errors, map_arrays, write_json
+from ffmem.store.manifest import corpora_of, read_manifest
+from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index, open_index
 
 
@@ -76,7 +76,7 @@ def build_index(
     encoding: str = "utf-8",
     revision: str | None = None,
     extend: str | Path | None = None,
-    progress: Listener | None = None,
+    progress: ProgressListener | None = None,
 ) -> Index:
     """Index every feed-forward cell of a model over a corpus, and open the index.
 
@@ -124,7 +124,7 @@ class Build:
     """One run of a build, from what earlier runs left."""
 
     def __init__(
-        self, paths: StorePaths, request: Request, run: RunOptions, listen: Listener, before: Untouched
+        self, paths: StorePaths, request: Request, run: RunOptions, listen: ProgressListener, before: Untouched
     ) -> None:
         self._paths, self._request, self._run, self._listen, self._before = paths, request, run, listen, before
 
@@ -147,7 +147,7 @@ class Build:
         check_options(model, options)
         identity = self._identify(model)
         if self._paths.manifest.exists():
-            check_same(self._paths, identity, read_manifest(self._paths.folder)["identity"])
+            check_same(self._paths, identity, read_manifest(self._paths.folder).identity.json)
             shutil.rmtree(self._paths.work, ignore_errors=True)  # a run that was stopped while it cleaned up
             self._listen(Progress("done"))
             return
@@ -207,13 +207,13 @@ class Build:
         """The identity of what is asked for; corpora that can be read but once keep themselves in the work folder."""
         job, folder, begun = self._paths.work / "job.json", self._paths.folder, []
         if self._paths.manifest.exists():
-            begun = corpora_of(read_manifest(folder)["identity"])
+            begun = corpora_of(read_manifest(folder).identity.json)
         elif job.exists():
             begun = corpora_of(json.loads(job.read_bytes()))
         else:
             self._check_free()
         base, request = self._request.base, self._request
-        earlier = [] if base is None else corpora_of(base.manifest["identity"])
+        earlier = [] if base is None else corpora_of(base.manifest.identity.json)
         for corpus, known in zip_longest(request.corpora, begun[len(earlier) :]):
             if corpus is not None:
                 with disk_errors(self._paths.work):
@@ -265,10 +265,10 @@ class Build:
         """Start from what an index that is extended has found."""
         done = self._paths.work / "base.json"
         if not done.exists():
-            n_sentences = base.manifest["counts"]["n_sentences_by_corpus"]
+            n_sentences = base.manifest.counts.n_sentences_by_corpus
             shards = plan_shards(base.text.sentence_start, n_sentences, job.options.shard_tokens)
             covered = {shard.shard_id for shard in shards} - parse_shards(job.options.exclude_shards)
-            machines = base.manifest["same_bytes"].get("machines", ())
+            machines = base.manifest.same_bytes.machines
             shape = accumulator_shape(model, job.options)
             save_state(state_path(job.folder, "base", 0), shape, states_of(base), job.job_hash, covered, machines)
             copy_promoted(base, job.folder)

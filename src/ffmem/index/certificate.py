@@ -6,7 +6,7 @@ the identities of the memories (models/identities.py).
 
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, read_tokens
 from ffmem.models.base import Batching
 from ffmem.models.identities import measure_identities
-from ffmem.models.proof import Sentence, prove
+from ffmem.models.proof import prove
+from ffmem.models.sentences_to_try import Sentence
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, parse_split
+from ffmem.store.manifest import Manifest
 from ffmem.store.text import TextReader
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
@@ -81,11 +83,11 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
     }
 
 
-def adopt_proof(model: Transformer, manifest: dict[str, Any]) -> None:
+def adopt_proof(model: Transformer, manifest: Manifest) -> None:
     """Run a model as its own proof and that of an index of it say: the index may have longer sentences than the samples."""
-    proof = manifest["certificate"].get("proof")
+    proof = manifest.certificate.proof
     if proof is not None:
-        model.adopt(model.batching.stricter(Batching(**proof["batching"])))
+        model.adopt(model.batching.stricter(Batching(**proof.batching)))
 
 
 def _proof_sentences(
@@ -114,7 +116,7 @@ def sentences_of(
     return found
 
 
-def worst_of(measured: list[dict[str, Any]]) -> dict[str, Any]:
+def worst_of(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The largest of several measurements of the same errors."""
     return {name: _largest([one[name] for one in measured]) for name in measured[0]}
 

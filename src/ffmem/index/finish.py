@@ -12,10 +12,11 @@ from safetensors.numpy import load_file, save
 from ffmem.index.scan.worker import promoted_path
 from ffmem.index.state.layers import Shape
 from ffmem.index.state.states import merged_layers
-from ffmem.store.arrays import NO_TOKEN, StorePaths, layer_path
+from ffmem.store import fields
 from ffmem.store.files import atomic_write, disk_errors, sha256_of, sync_folder, write_json
-
-_EMPTY_LOWER_HALF = 2**32 - 1
+from ffmem.store.keys import NO_TOKEN, unpack
+from ffmem.store.manifest import Manifest
+from ffmem.store.paths import StorePaths, layer_path
 
 
 def write_index(paths: StorePaths, states: Sequence[Path], shape: Shape) -> None:
@@ -41,19 +42,14 @@ def write_index(paths: StorePaths, states: Sequence[Path], shape: Shape) -> None
 
 def layer_arrays(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The stored arrays of a layer, from its merged state."""
-    keys = np.ascontiguousarray(state["keys"].transpose(1, 0, 2))  # (cells, n_signs, top)
-    coefficients = (keys >> 32).astype(np.int32).view(np.float32)
+    coefficients, tokens = unpack(np.ascontiguousarray(state["keys"].transpose(1, 0, 2)))  # (cells, n_signs, top)
     coefficients[:, 1:] *= -1  # the second list holds magnitudes of negative coefficients
-    coefficients[keys == 0] = 0
-    tokens = (_EMPTY_LOWER_HALF - (keys & _EMPTY_LOWER_HALF)).astype(np.uint32)
-    assert NO_TOKEN == _EMPTY_LOWER_HALF  # an empty key, 0, becomes NO_TOKEN
-    histogram = state["histogram"].transpose(2, 0, 1)  # (cells, n_signs, bins)
+    coefficients[tokens == NO_TOKEN] = 0  # not -0
     return {
         "trigger_coefficient": coefficients,
         "trigger_token": tokens,
         "slot_by_token": _slots_in_order(tokens.reshape(-1)),
-        "histogram": np.ascontiguousarray(histogram).astype(np.uint32),
-        **{name: state[name] for name in ("sum", "square_sum", "n_active", "minimum", "maximum", "counts")},
+        **{field.name: field.to_layer(state[field.name]) for field in fields.FIELDS if field.join != "best"},
     }
 
 
@@ -75,9 +71,14 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def write_manifest(paths: StorePaths, manifest: dict[str, Any]) -> None:
-    """Add length and hash of every file below ``index/``, and write the manifest: the index is finished with it."""
+    """Add length and hash of every file below ``index/``, and write the manifest: the index is finished with it.
+
+    Args:
+        paths: of the index.
+        manifest: its JSON, but for the files.
+    """
     files = {}
     for path in sorted(p for p in paths.index.rglob("*") if p.is_file()):
         name = path.relative_to(paths.folder).as_posix()
         files[name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-    write_json(paths.manifest, manifest | {"files": files})
+    write_json(paths.manifest, Manifest.parse(manifest | {"files": files}).to_json())

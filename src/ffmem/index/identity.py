@@ -3,8 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,15 +11,17 @@ import torch
 from ffmem.errors import InputError
 from ffmem.index.machine import processor_of
 from ffmem.index.scan.worker import hashes_of, indexed_cells
-from ffmem.models.base import Origin, Projection
+from ffmem.models.base import Origin
+from ffmem.models.inputs import longest_input
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
-from ffmem.store.arrays import FORMAT, StorePaths
+from ffmem.store.facts import Projection
+from ffmem.store.paths import FORMAT, StorePaths
 from ffmem.version import __version__
 
 
 def identify(
-    model: Transformer, source: str, revision: str | None, corpora: Sequence[dict[str, Any]], options: IndexOptions
+    model: Transformer, source: str, revision: str | None, corpora: Sequence[Mapping[str, Any]], options: IndexOptions
 ) -> dict[str, Any]:
     """What decides the content of an index; two builds with equal identities are equal."""
     return {
@@ -37,37 +38,31 @@ def identify(
     }
 
 
-def join_corpora(corpora: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def join_corpora(corpora: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The identity of a corpus, or of several one after the other."""
     if len(corpora) == 1:
         return corpora[0]
     return {"kind": "several", "name": " + ".join(one["name"] for one in corpora), "corpora": list(corpora)}
 
 
-def corpora_of(identity: dict[str, Any]) -> list[dict[str, Any]]:
-    """The identities of the corpora of an index, in their order."""
-    corpus = identity["corpus"]
-    return list(corpus["corpora"]) if corpus["kind"] == "several" else [corpus]
-
-
 _NOT_COMPARED = re.compile(r"model\.(source|name)|corpus(\.corpora\.\d+)?\.name")
 """The same thing may lie elsewhere."""
 
 
-def differences(found: dict[str, Any], asked: dict[str, Any]) -> str:
+def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     """In which words two identities differ, "" if they do not."""
     left, right = dict(_flat(found)), dict(_flat(asked))
     names = [n for n in {**right, **left} if not _NOT_COMPARED.fullmatch(n) and left.get(n) != right.get(n)]
     return "; ".join(f"{_readable(n)} is {left.get(n)!r} there and {right.get(n)!r} here" for n in names)
 
 
-def without_exclusions(identity: dict[str, Any]) -> dict[str, Any]:
+def without_exclusions(identity: Mapping[str, Any]) -> dict[str, Any]:
     """An identity as far as it decides what a shard gives: which shards are left out does not."""
     kept = {name: value for name, value in identity["options"].items() if name != "exclude_shards"}
-    return identity | {"options": kept}
+    return {**identity, "options": kept}
 
 
-def check_same(paths: StorePaths, asked: dict[str, Any], found: dict[str, Any]) -> None:
+def check_same(paths: StorePaths, asked: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Refuse to go on with, or open, an index of something else; the message names each difference."""
     told = differences(found, asked)
     if told:
@@ -78,7 +73,7 @@ def check_same(paths: StorePaths, asked: dict[str, Any], found: dict[str, Any]) 
         )
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, item in value.items():
         if isinstance(item, dict):
             yield from _flat(item, f"{prefix}{name}.")
@@ -109,7 +104,7 @@ def describe(
     return {
         "format": FORMAT,
         "identity": identity,
-        "model": asdict(model.facts) | {"layers": model.cells.to_json()},
+        "model": model.facts.to_json(),
         **_beside(model.origin),
         **({} if cells.is_whole else {"cells_kept": cells.kept_to_json()}),
         "projection": decide_projection(model, options),
@@ -171,19 +166,7 @@ def check_options(model: Transformer, options: IndexOptions) -> None:
     indexed_cells(model, options)
     decide_projection(model, options)
     model.special_tokens(options.bos)
-    longest_input(model, options)
-
-
-def longest_input(model: Transformer, options: IndexOptions) -> int:
-    """Most tokens of one input, special tokens included."""
-    context = model.facts.max_length
-    if options.max_length is not None and context is not None and options.max_length > context:
-        raise InputError(
-            f"--max-length is {options.max_length}, but the context of {model.facts.name} is {context} tokens",
-            f"Expected at most {context}",
-            "Leave --max-length out to use the whole context",
-        )
-    return options.max_length or context or 2**31 - 1
+    longest_input(model, options.max_length)
 
 
 def check_device(device: str) -> None:
@@ -198,6 +181,6 @@ def check_device(device: str) -> None:
         ) from error
 
 
-def hash_of(value: dict[str, Any]) -> str:
+def hash_of(value: Mapping[str, Any]) -> str:
     """SHA-256 of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,7 @@
 """What a finished index hands on to one that is made from it: its state, its text, its promoted tokens."""
 
+import dataclasses
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,16 @@ from ffmem.index.scan.batches import plan_shards
 from ffmem.index.scan.worker import promoted_path
 from ffmem.index.text.writer import TextBase, TextCounts
 from ffmem.options import format_shards, parse_shards
-from ffmem.store.arrays import NO_TOKEN, PROMOTED_ARRAYS, StorePaths
+from ffmem.store import fields
+from ffmem.store.fields import PROMOTED_ARRAYS
 from ffmem.store.files import atomic_write
+from ffmem.store.keys import NO_TOKEN, pack
+from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index
-
-_LOWER_HALF = 2**32 - 1
 
 
 def states_of(index: Index, token_offset: int = 0) -> Iterator[dict[str, np.ndarray]]:
-    """The state of each layer that its stored arrays were made from: see layers.FIELDS.
+    """The state of each layer that its stored arrays were made from: see store/fields.py.
 
     Args:
         index: a finished index.
@@ -30,17 +31,14 @@ def states_of(index: Index, token_offset: int = 0) -> Iterator[dict[str, np.ndar
     """
     for layer in range(index.n_layers):
         arrays = index.layer(layer)
-        bits = np.abs(arrays.trigger_coefficient).view(np.int32).astype(np.int64)
-        tokens = arrays.trigger_token.astype(np.int64)
-        keys = (bits << 32) | (_LOWER_HALF - (tokens + token_offset))
-        keys[tokens == NO_TOKEN] = 0
+        stored = arrays.trigger_token.astype(np.int64)
+        tokens = np.where(stored == NO_TOKEN, NO_TOKEN, stored + token_offset)
+        keys = pack(np.abs(arrays.trigger_coefficient), tokens)
         yield {
-            "keys": np.ascontiguousarray(keys.transpose(1, 0, 2)),
-            "histogram": np.ascontiguousarray(arrays.histogram.transpose(1, 2, 0)).astype(np.int32),
-            **{
-                name: np.array(getattr(arrays, name))
-                for name in ("sum", "square_sum", "n_active", "minimum", "maximum", "counts")
-            },
+            field.name: np.ascontiguousarray(keys.transpose(1, 0, 2))
+            if field.join == "best"
+            else field.from_layer(getattr(arrays, field.name))
+            for field in fields.FIELDS
         }
 
 
@@ -53,26 +51,26 @@ def copy_promoted(index: Index, work: Path) -> None:
 
 def text_of(index: Index) -> TextBase:
     """The text of an index, to be continued."""
-    known = {field.name for field in fields(TextCounts)}
-    counts = {name: value for name, value in index.manifest["counts"].items() if name in known}
+    known = {field.name for field in dataclasses.fields(TextCounts)}
+    counts = {name: value for name, value in index.manifest.counts.json.items() if name in known}
     return TextBase(StorePaths(index.folder).index, TextCounts(**counts))
 
 
 def check_extendable(base: Index, asked: dict[str, Any]) -> None:
     """Refuse to extend an index of another model or with other options, or one that stopped at a limit."""
-    found = without_exclusions(base.manifest["identity"])
+    found = without_exclusions(base.manifest.identity.json)
     told = differences(
         {name: value for name, value in found.items() if name != "corpus"},
         {name: value for name, value in without_exclusions(asked).items() if name != "corpus"},
     )
     if told:
         raise InputError(
-            f"{base.folder} cannot be extended with what is asked for here: {told}",
+            f"{base.folder} cannot be extended with these options: {told}",
             "Expected the same model and options",
             f"Give the options that `ffmem info {base.folder}` shows",
         )
     _check_exclusions(base, asked["options"]["exclude_shards"])
-    stopped_by = base.manifest["counts"]["stopped_by"]
+    stopped_by = base.manifest.counts.stopped_by
     if stopped_by is not None:
         flag = "--" + stopped_by.replace("_", "-")
         raise InputError(
@@ -85,13 +83,13 @@ def check_extendable(base: Index, asked: dict[str, Any]) -> None:
 def n_shards(index: Index) -> int:
     """Shards of a finished index, those that were left out included; it has as many in an index that it becomes part of."""
     manifest = index.manifest
-    n_sentences = manifest["counts"]["n_sentences_by_corpus"]
-    return len(plan_shards(index.text.sentence_start, n_sentences, manifest["identity"]["options"]["shard_tokens"]))
+    n_sentences = manifest.counts.n_sentences_by_corpus
+    return len(plan_shards(index.text.sentence_start, n_sentences, manifest.options.shard_tokens))
 
 
 def _check_exclusions(base: Index, asked: str | None) -> None:
     """What was found of a shard is in the base or not; nothing can be taken out of it."""
-    n, left_out = n_shards(base), base.manifest["identity"]["options"].get("exclude_shards")
+    n, left_out = n_shards(base), base.manifest.options.exclude_shards
     here = format_shards(shard for shard in parse_shards(asked) if shard < n)
     if here != left_out:
         raise InputError(

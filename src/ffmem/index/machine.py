@@ -48,7 +48,7 @@ def device_memory(device: str, what: str) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise ModelError(
             f"{device} has too little memory for {what}: {str(error).splitlines()[0][:200]}",
-            "Expected room for the model, twice the lists and statistics of its cells, and a batch",
+            "Expected memory for the model, twice the lists and statistics of its cells, and a batch",
             "Use --dtype bfloat16, lower --batch-tokens, --max-length or --top, or a device with more memory",
         ) from None
 

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,17 @@ from typing import Any
 from ffmem.errors import InputError
 from ffmem.index.certificate import worst_of
 from ffmem.index.finish import write_index, write_manifest
-from ffmem.index.identity import corpora_of, differences, hash_of, join_corpora, without_exclusions
+from ffmem.index.identity import differences, hash_of, join_corpora, without_exclusions
 from ffmem.index.inherit import copy_promoted, n_shards, states_of
 from ffmem.index.state.layers import Shape
 from ffmem.index.state.states import save_state, state_path
 from ffmem.index.text.text_spool import TextSpool
-from ffmem.index.text.writer import TOKEN_LIMIT, TextCounts
+from ffmem.index.text.writer import TextCounts
 from ffmem.options import format_shards
-from ffmem.store.arrays import StorePaths, locked
 from ffmem.store.files import disk_errors, write_json
+from ffmem.store.keys import NO_TOKEN
+from ffmem.store.manifest import CorpusIdentity
+from ffmem.store.paths import StorePaths, locked
 from ffmem.store.reader import Index, open_index
 
 
@@ -45,7 +47,7 @@ def merge_indexes(
     """
     say = progress or (lambda _: None)
     pair = sorted(
-        (open_index(first), open_index(second)), key=lambda index: hash_of(index.manifest["identity"]["corpus"])
+        (open_index(first), open_index(second)), key=lambda index: hash_of(index.manifest.identity.corpus.json)
     )
     _check(*pair)
     paths = StorePaths(Path(out))
@@ -61,8 +63,8 @@ def merge_indexes(
         counts = _merge_text(pair, paths.work / "text")
         shutil.copyfile(StorePaths(pair[0].folder).index / "tokenizer.json", paths.work / "text" / "tokenizer.json")
         say("memories")
-        options = pair[0].manifest["identity"]["options"]
-        shape = Shape(pair[0].cells.layers, pair[0].n_signs, options["top"], options["per_sentence"])
+        options = pair[0].manifest.options
+        shape = Shape(pair[0].cells.layers, pair[0].n_signs, options.top, options.per_sentence)
         states = _save_states(pair, shape, paths.work)
         copy_promoted(pair[0], paths.work)
         say("files")
@@ -76,7 +78,7 @@ def merge_indexes(
 def _check(first: Index, second: Index) -> None:
     told = differences(
         *(
-            {n: v for n, v in without_exclusions(one.manifest["identity"]).items() if n != "corpus"}
+            {n: v for n, v in without_exclusions(one.manifest.identity.json).items() if n != "corpus"}
             for one in (first, second)
         )
     )
@@ -86,25 +88,25 @@ def _check(first: Index, second: Index) -> None:
             "Expected indexes of the same model with the same options, over different corpora",
             "Build one of them again with the options of the other",
         )
-    ours, theirs = ({_content(c): c["name"] for c in corpora_of(i.manifest["identity"])} for i in (first, second))
+    ours, theirs = ({_content(c): c.name for c in one.manifest.identity.corpora} for one in (first, second))
     both = [name for content, name in ours.items() if content in theirs]
     if both:
         raise InputError(
             f"{first.folder} and {second.folder} both hold the corpus {both[0]}",
-            "Expected indexes over different corpora: what stands in both would be counted twice",
+            "Expected indexes over different corpora: what is in both would be counted twice",
             "Merge indexes that share none",
         )
-    n_tokens = sum(one.manifest["counts"][n] for one in (first, second) for n in ("n_tokens", "n_tokens_held_out"))
-    if n_tokens >= TOKEN_LIMIT:
+    n_tokens = sum(one.manifest.counts.n_all_tokens for one in (first, second))
+    if n_tokens >= NO_TOKEN:
         raise InputError(
             f"{first.folder} and {second.folder} have {n_tokens:,} tokens together",
-            f"Expected at most {TOKEN_LIMIT - 1:,}: token indices are stored in 32 bits",
+            f"Expected at most {NO_TOKEN - 1:,}: token indices are stored in 32 bits",
             "Keep them apart",
         )
 
 
-def _content(corpus: dict[str, Any]) -> str:
-    return hash_of({name: value for name, value in corpus.items() if name != "name"})
+def _content(corpus: CorpusIdentity) -> str:
+    return hash_of({name: value for name, value in corpus.json.items() if name != "name"})
 
 
 def _check_empty(paths: StorePaths) -> None:
@@ -118,19 +120,19 @@ def _check_empty(paths: StorePaths) -> None:
 
 
 def _merge_text(pair: list[Index], folder: Path) -> dict[str, Any]:
-    vocabulary = pair[0].text.token_strings(range(pair[0].manifest["model"]["d_vocab"]))
+    vocabulary = pair[0].text.token_strings(range(pair[0].manifest.model.d_vocab))
     counts = TextCounts()
     with TextSpool(folder, vocabulary) as spool:
         n_shared = 0
         for index in pair:
-            _add(counts, index.manifest["counts"])
-            n_shared = spool.take(StorePaths(index.folder).index, index.manifest["counts"]["n_sentences"])
+            _add(counts, index.manifest.counts.json)
+            n_shared = spool.take(StorePaths(index.folder).index, index.manifest.counts.n_sentences)
         counts.n_sentences_shared += n_shared
         counts.n_held_out_also_indexed = spool.finish(counts.n_sentences)
     return dict(counts.__dict__)
 
 
-def _add(counts: TextCounts, more: dict[str, Any]) -> None:
+def _add(counts: TextCounts, more: Mapping[str, Any]) -> None:
     for field in fields(TextCounts):
         here = getattr(counts, field.name)
         there = more.get(field.name, 0)  # older indexes do not count lines
@@ -143,7 +145,7 @@ def _save_states(pair: list[Index], shape: Shape, work: Path) -> list[Path]:
         path = state_path(work, "merge", number)
         save_state(path, shape, states_of(index, offset), "merge", {number})
         states.append(path)
-        offset += index.manifest["counts"]["n_tokens"]
+        offset += index.manifest.counts.n_tokens
     return states
 
 
@@ -153,38 +155,35 @@ def _exclusions(pair: list[Index]) -> tuple[str | None, list[dict[str, int]]]:
     told: list[dict[str, int]] = []
     first_shard = first_sentence = 0
     for index in pair:
-        for one in index.manifest.get("excluded_shards", ()):
+        for one in index.manifest.excluded_shards:
             moved = {"shard_id": first_shard, "first_sentence": first_sentence, "end_sentence": first_sentence}
-            told.append(one | {name: one[name] + offset for name, offset in moved.items()})
+            told.append({**one.json, **{name: getattr(one, name) + offset for name, offset in moved.items()}})
             shards.append(told[-1]["shard_id"])
         first_shard += n_shards(index)
-        first_sentence += index.manifest["counts"]["n_sentences"]
+        first_sentence += index.manifest.counts.n_sentences
     return format_shards(shards), told
 
 
 def _manifest(pair: list[Index], counts: dict[str, Any]) -> dict[str, Any]:
     first, second = (index.manifest for index in pair)
-    exact = {"processor", "holds"}
-    same = (
-        all(first["same_bytes"][name] == second["same_bytes"][name] for name in exact) and first["same_bytes"]["holds"]
-    )
-    why = (
-        first["same_bytes"]["why"] if same else "merged from indexes that were not built alike: equal to rounding only"
-    )
-    machines = sorted({name for one in (first, second) for name in one["same_bytes"].get("machines", ())})
-    corpora = [corpus for one in (first, second) for corpus in corpora_of(one["identity"])]
-    kept = {name: value for name, value in first.items() if name != "files"}
+    ours, theirs = first.same_bytes, second.same_bytes
+    same = ours.holds and theirs.holds and ours.processor == theirs.processor
+    why = ours.why if same else "merged from indexes that were not built alike: equal to rounding only"
+    machines = sorted({*ours.machines, *theirs.machines})
+    corpora = [corpus.json for one in (first, second) for corpus in one.identity.corpora]
     exclude_shards, excluded = _exclusions(pair)
-    options = first["identity"]["options"] | {"exclude_shards": exclude_shards}
-    return kept | {
-        "identity": first["identity"] | {"corpus": join_corpora(corpora), "options": options},
+    options = first.identity.json["options"] | {"exclude_shards": exclude_shards}
+    certificates = first.certificate, second.certificate
+    return {
+        **{name: value for name, value in first.json.items() if name != "files"},
+        "identity": {**first.identity.json, "corpus": join_corpora(corpora), "options": options},
         "counts": counts,
         "excluded_shards": excluded,
-        "same_bytes": first["same_bytes"] | {"holds": same, "why": why, "machines": machines},
-        "certificate": first["certificate"]
-        | {
-            "errors": worst_of([first["certificate"]["errors"], second["certificate"]["errors"]]),
-            "n_sentences": first["certificate"]["n_sentences"] + second["certificate"]["n_sentences"],
+        "same_bytes": {**ours.json, "holds": same, "why": why, "machines": machines},
+        "certificate": {
+            **first.certificate.json,
+            "errors": worst_of([one.errors for one in certificates]),
+            "n_sentences": sum(one.json["n_sentences"] for one in certificates),
             "sentence_ids": None,
         },
     }

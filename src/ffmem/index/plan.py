@@ -33,6 +33,7 @@ from ffmem.models.registry import load_model
 from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
+from ffmem.store import fields
 from ffmem.store.files import map_arrays
 
 TEXT_TOKENS = 1_000_000
@@ -330,10 +331,10 @@ def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, own_
 
 def _finish_s(shape: Shape) -> float:
     """Seconds for the arrays of one layer, on made-up lists."""
-    n_cells, rng = shape.layers[0].n_cells, np.random.default_rng(0)
-    keys = np.sort(rng.integers(1, 2**62, size=(shape.n_signs, n_cells, shape.top)), axis=2)[:, :, ::-1]
-    names = ("sum", "square_sum", "n_active", "minimum", "maximum", "counts")
-    state = {name: np.zeros(1) for name in names} | {"keys": keys, "histogram": np.zeros((shape.n_signs, 64, n_cells))}
+    sizes = shape.sizes(shape.layers[0])
+    state = {field.name: field.empty(sizes) for field in fields.FIELDS}
+    keys = np.random.default_rng(0).integers(1, 2**62, size=state["keys"].shape)
+    state["keys"] = np.sort(keys, axis=2)[:, :, ::-1]
     begin = time.monotonic()
     arrays = layer_arrays(state)
     with tempfile.TemporaryFile() as file:

@@ -53,7 +53,7 @@ class Progress:
         return asdict(self)
 
 
-Listener = Callable[[Progress], None]
+ProgressListener = Callable[[Progress], None]
 
 
 class _Tally:
@@ -118,7 +118,7 @@ class Meter:
 
     def __init__(
         self,
-        listen: Listener,
+        listen: ProgressListener,
         shards: Sequence[Shard],
         covered: set[int],
         log: RunLog,

@@ -4,9 +4,9 @@ import copy
 from dataclasses import dataclass
 
 from ffmem.corpus.documents import Corpus
-from ffmem.index.identity import longest_input
 from ffmem.index.inherit import text_of
 from ffmem.index.text.writer import TextSource
+from ffmem.models.inputs import longest_input
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display, is_byte_level, token_bytes
 from ffmem.options import IndexOptions
@@ -37,7 +37,7 @@ def text_source(model: Transformer, request: Request) -> TextSource:
         tokenizer=tokenizer,
         token_bytes=vocabulary if is_byte_level(model.tokenizer) else None,
         vocabulary=[display(token) for token in vocabulary],
-        max_tokens=longest_input(model, request.options) - len(prefix) - len(suffix),
+        max_tokens=longest_input(model, request.options.max_length) - len(prefix) - len(suffix),
         base=None if request.base is None else text_of(request.base),
         check_tokens=None if model.n_embedded is None else model.check_tokens,
     )

@@ -4,32 +4,19 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 from ffmem.errors import InputError
 from ffmem.index.state.layers import Shape
-from ffmem.store.arrays import LAYER_ARRAYS
-from ffmem.store.histogram import N_BINS
-
-_STATISTICS_BYTES = 2 * 8 + 2 * 8 + 8 + 4 + 4
-"""Of a cell: exact sum and square sum, number of active positions, minimum, maximum."""
+from ffmem.store import fields
 
 
 def state_bytes(shape: Shape) -> int:
     """Bytes of a worker's state: its lists, histograms and sums."""
-    n_cells = sum(cells.n_cells for cells in shape.layers)
-    return n_cells * (shape.n_signs * (8 * shape.top + 4 * N_BINS) + _STATISTICS_BYTES)
+    return sum(fields.state_bytes(shape.sizes(cells)) for cells in shape.layers)
 
 
 def layers_bytes(shape: Shape, n_promoted: int) -> int:
     """Bytes of the layer files of a finished index, headers apart."""
-    total = 0
-    for cells in shape.layers:
-        sizes = {"cells": cells.n_cells, "groups": cells.n_groups, "n_signs": shape.n_signs, "top": shape.top}
-        sizes |= {"slots": cells.n_cells * shape.n_signs * shape.top, "bins": N_BINS, "2": 2, "k": n_promoted}
-        for dtype, axes in LAYER_ARRAYS.values():
-            total += np.dtype(dtype).itemsize * int(np.prod([sizes[axis] for axis in axes.split()]))
-    return total
+    return sum(fields.layer_bytes(shape.sizes(cells, n_promoted)) for cells in shape.layers)
 
 
 def free_disk(folder: Path) -> int:
@@ -63,14 +50,14 @@ def check_room(folder: Path, disk_bytes: int, memory_bytes: int) -> None:
     if disk_bytes > free:
         raise InputError(
             f"the index needs {_size(disk_bytes)} of disk in {folder}, and {_size(free)} are free",
-            "Expected room for the finished index and what its workers keep while it is built",
+            "Expected space for the finished index and what its workers keep while it is built",
             "Choose another disk with --out, or lower --top",
         )
     memory = free_memory()
     if memory is not None and memory_bytes > memory:
         raise InputError(
             f"the build needs {_size(memory_bytes)} of memory, and {_size(memory)} are free",
-            "Expected room for the model, and for the lists of each worker",
+            "Expected memory for the model, and for the lists of each worker",
             "Lower --workers or --top, or use a machine with more memory",
         )
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from shutil import rmtree
 
 from ffmem.errors import InputError, ModelError
-from ffmem.store.arrays import StorePaths, locked
 from ffmem.store.files import atomic_write, disk_errors
+from ffmem.store.paths import StorePaths, locked
 
 
 class Untouched:

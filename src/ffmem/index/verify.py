@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ffmem.errors import InputError, StoreError
-from ffmem.index.scan.exclusions import ranges_of, split_off
-from ffmem.options import IndexOptions
-from ffmem.store.arrays import LAYER_ARRAYS, NO_TOKEN, StorePaths, layer_sizes
+from ffmem.index.scan.exclusions import split_off
+from ffmem.store.arrays import layer_sizes
+from ffmem.store.fields import layer_arrays, shape_of
 from ffmem.store.files import sha256_of
+from ffmem.store.keys import NO_TOKEN
+from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def verify_index(
         progress: called with what is checked next.
 
     Raises:
-        InputError: the model is not to be had, or is another one.
+        InputError: the model cannot be found, or is a different one.
     """
     say = progress or (lambda _: None)
     problems: list[str] = []
@@ -98,7 +100,7 @@ def verify_index(
             problems += _wrong_arrays(index, layer)
         except StoreError as error:
             problems.append(str(error))
-        n_arrays += len(LAYER_ARRAYS)
+        n_arrays += len(layer_arrays())
     try:
         problems += _wrong_text(index)
     except StoreError as error:
@@ -116,19 +118,19 @@ def verify_index(
         say("triggers, with the model")
         checked, wrong = _against_model(index, model, n_batches, seed, threads, trust_remote_code)
         problems += wrong
-    return Verification(n_files=len(index.manifest["files"]), n_arrays=n_arrays, problems=tuple(problems), **checked)
+    return Verification(n_files=len(index.manifest.files), n_arrays=n_arrays, problems=tuple(problems), **checked)
 
 
 def _wrong_files(index: Index) -> Iterator[str]:
-    for name, expected in index.manifest["files"].items():
+    for name, expected in index.manifest.files.items():
         path = index.folder / name
-        if path.stat().st_size != expected["bytes"]:
-            yield f"{name} has {path.stat().st_size:,} bytes, not {expected['bytes']:,}"
-        elif sha256_of(path) != expected["sha256"]:
+        if path.stat().st_size != expected.n_bytes:
+            yield f"{name} has {path.stat().st_size:,} bytes, not {expected.n_bytes:,}"
+        elif sha256_of(path) != expected.sha256:
             yield f"{name} has changed: its SHA-256 is not that of the manifest"
     for path in sorted(StorePaths(index.folder).index.rglob("*")):
         name = path.relative_to(index.folder).as_posix()
-        if path.is_file() and name not in index.manifest["files"]:
+        if path.is_file() and name not in index.manifest.files:
             yield f"{name} is not in the manifest: this folder holds what the build wrote, and nothing else"
 
 
@@ -136,21 +138,21 @@ def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
     arrays, cells = index.layer(layer), index.cells.layers[layer]
     name_of_layer = f"layer {cells.name}"
     sizes = layer_sizes(index.manifest, cells)
-    for name, (dtype, axes) in LAYER_ARRAYS.items():
+    for name, (dtype, axes) in layer_arrays().items():
         array = getattr(arrays, name)
-        shape = tuple(sizes[axis] for axis in axes.split())
+        shape = shape_of(axes, sizes)
         if array.dtype != np.dtype(dtype) or array.shape != shape:
             yield f"{name_of_layer}: {name} is {array.dtype}{array.shape}, not {np.dtype(dtype)}{shape}"
             return
     tokens, coefficients = arrays.trigger_token, arrays.trigger_coefficient
     filled = tokens != NO_TOKEN
-    n_tokens = index.manifest["counts"]["n_tokens"]
+    n_tokens = index.manifest.counts.n_tokens
     with np.errstate(invalid="ignore"):  # damaged bits may be a signalling NaN
         magnitudes = coefficients * np.array([1, -1], dtype=np.float32)[: index.n_signs, None]
     if (tokens[filled] >= n_tokens).any():
         yield f"{name_of_layer}: a trigger lies past the last of {n_tokens:,} tokens"
     starts = index.text.sentence_start
-    for first, end in ranges_of(index.manifest):
+    for first, end in index.manifest.excluded_ranges:
         if ((tokens >= starts[first]) & (tokens < starts[end])).any():
             yield f"{name_of_layer}: a trigger lies in sentences {first} to {end - 1}, which were left out"
     if not (magnitudes[filled] > 0).all() or (coefficients[~filled] != 0).any():
@@ -162,7 +164,7 @@ def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
         yield f"{name_of_layer}: the list from sentences to cells is not in order"
     if not (np.isfinite(arrays.promoted_scores).all() and np.isfinite(arrays.suppressed_scores).all()):
         yield f"{name_of_layer}: a promoted token's score is not a finite number"
-    if (np.maximum(arrays.promoted_ids, arrays.suppressed_ids) >= index.manifest["model"]["d_vocab"]).any():
+    if (np.maximum(arrays.promoted_ids, arrays.suppressed_ids) >= index.manifest.model.d_vocab).any():
         yield f"{name_of_layer}: a promoted token's id is not in the vocabulary"
     expected = _expected_counts(index)
     if cells.n_groups == 1 and tuple(arrays.counts[0].tolist()) != expected:
@@ -174,20 +176,20 @@ def _wrong_arrays(index: Index, layer: int) -> Iterator[str]:
 
 def _expected_counts(index: Index) -> tuple[int, int]:
     """How many positions compete, of how many sentences: all but the first few of each, and what was left out."""
-    text, n_sentences = index.text, index.manifest["counts"]["n_sentences"]
+    text, n_sentences = index.text, index.manifest.counts.n_sentences
     lengths = np.diff(text.sentence_start[: n_sentences + 1].astype(np.int64))
     context = np.zeros_like(lengths) if text.context is None else text.context[:n_sentences].astype(np.int64)
-    skip_first = IndexOptions(**index.manifest["identity"]["options"]).skip_first
+    skip_first = index.manifest.options.skip_first
     competing = lengths - np.maximum(context, skip_first)
-    for first, end in ranges_of(index.manifest):
+    for first, end in index.manifest.excluded_ranges:
         competing[first:end] = 0
     return int(competing.clip(0).sum()), int((competing > 0).sum())
 
 
 def _wrong_text(index: Index) -> Iterator[str]:
-    counts = index.manifest["counts"]
-    if index.text.n_sentences != counts["n_sentences"]:
-        yield f"the text has {index.text.n_sentences:,} indexed sentences, not {counts['n_sentences']:,}"
+    counts = index.manifest.counts
+    if index.text.n_sentences != counts.n_sentences:
+        yield f"the text has {index.text.n_sentences:,} indexed sentences, not {counts.n_sentences:,}"
     context = index.text.context
     if context is not None and (context >= np.diff(index.text.sentence_start)).any():
         yield "a sentence of the text has more context than tokens"
@@ -213,19 +215,19 @@ def _against_model(
     from ffmem.index.scan.shard_text import ShardText, read_tokens
     from ffmem.models.plain_call import plain_coefficients, plain_input
     from ffmem.models.threads import torch_threads
-    from ffmem.store.arrays import StorePaths
+    from ffmem.store.paths import StorePaths
 
-    options = IndexOptions(**index.manifest["identity"]["options"])
+    options = index.manifest.options
     threads = options.threads if threads is None else threads
     with torch_threads(threads):
         loaded = load_indexed_model(index, model, options.device, trust_remote_code=trust_remote_code)
         folder = StorePaths(index.folder).index
         # first, so that the model runs below as it must be run
-        cut = index.manifest["counts"]["n_windows"] > 0
+        cut = index.manifest.counts.n_windows > 0
         certificate = certify(loaded, folder, options, cut)
         text = ShardText(read_tokens(folder), loaded, options)
         all_shards = plan_shards(
-            index.text.sentence_start, index.manifest["counts"]["n_sentences_by_corpus"], options.shard_tokens
+            index.text.sentence_start, index.manifest.counts.n_sentences_by_corpus, options.shard_tokens
         )
         shards, _ = split_off(all_shards, options.exclude_shards)
         batches = [batch for shard in shards for batch in text.batches(shard)]
@@ -244,9 +246,9 @@ def _against_model(
             if given is not None:
                 layers = [m[given.own_slice].cpu().numpy() for m in plain_coefficients(loaded, given)]
                 alone.check(sentence_id, _stored(index, layers), text.first_competing(sentence_id))
-    promise = index.manifest["same_bytes"]
-    like_the_build = promise["processor"] == processor() and threads == options.threads
-    if promise["holds"] and like_the_build and not tally.same_bytes:
+    promise = index.manifest.same_bytes
+    like_the_build = promise.processor == processor() and threads == options.threads
+    if promise.holds and like_the_build and not tally.same_bytes:
         tally.problems.append(
             "recomputed coefficients differ in their last bits, although this processor and one thread built the index: "
             "another torch, or a damaged file"
@@ -295,10 +297,10 @@ def load_indexed_model(
     from ffmem.index.certificate import adopt_proof
     from ffmem.models.registry import load_model
 
-    identity = index.manifest["identity"]
-    revision = None if source else identity["model"]["revision"]
-    source = source or str(identity["model"]["source"])
-    options = IndexOptions(**identity["options"])
+    identity = index.manifest.identity
+    revision = None if source else identity.model.revision
+    source = source or identity.model.source
+    options = identity.options
     loaded = load_model(
         source,
         dtype=options.dtype,
@@ -308,10 +310,10 @@ def load_indexed_model(
         trust_remote_code=trust_remote_code,
         architecture=options.architecture,
     )
-    if loaded.weights_hash() != identity["model"]["weights_sha256"]:
+    if loaded.weights_hash() != identity.model.weights_sha256:
         raise InputError(
             f"the model at {source} has other weights than the one that {index.folder} was built from",
-            f"Expected weights with SHA-256 {identity['model']['weights_sha256'][:16]}...",
+            f"Expected weights with SHA-256 {identity.model.weights_sha256[:16]}...",
             "Say where that model is: --model FOLDER",
         )
     index.check_layers(loaded.cells)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ffmem.errors import ModelError
-from ffmem.models.base import AttentionLayout, Layout
+from ffmem.models.base import AttentionLayout, CallArguments, Layout
 from ffmem.models.feed_forward import at, rows
 
 
@@ -127,7 +127,7 @@ class AttentionLayer:
             seen["weights"] = output[-1]
             arrived()
 
-        def keep_stream(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        def keep_stream(_: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
             seen["stream"] = arguments[0] if arguments else named["hidden_states"]
 
         part = self._part
@@ -146,7 +146,7 @@ class AttentionLayer:
         if mend is None:
             return []
 
-        def mended(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+        def mended(_: Any, arguments: tuple[Any, ...], named: CallArguments) -> tuple[Any, Any]:
             return arguments, mend(named)
 
         return [self._at(self._part.module).register_forward_pre_hook(mended, with_kwargs=True).remove]

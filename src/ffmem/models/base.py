@@ -4,17 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from ffmem.ids import LayerCells
+from ffmem.store.facts import NormPlacement
 
-Projection = Literal["raw", "final-norm", "folded", "adaptive"]
-"""How a vector becomes scores over the vocabulary, with U the unembedding, n the final norm, b the output bias:
-"raw" U h (Geva et al. 2021); "final-norm" U n(h) + b (the model's own logits of a final state; "logit lens");
-"folded" U' h, where U' holds the norm's gain and centring: linear, so contributions add up, up to n's positive scale;
-"adaptive" the log-probabilities of an adaptive softmax for h, all its bands: not linear, so that the length of h matters."""
+CallArguments = dict[str, Any]
+"""What a module is called with, by name: tensors, flags, caches."""
 
-NormPlacement = Literal["pre", "post", "sandwich", "shared"]
-"""Where the norm of a feed-forward layer stands: o = r + FF(n(r)); o = n(r + FF(r)); o = r + n2(FF(n1(r))); and, where
-the stream goes on from the normed state, r = n(h), o = r + FF(r)."""
+ConfigFile = dict[str, Any]
+"""The content of a config.json, or of another file of settings, as it is written."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class AttentionLayout:
     group are values. None: W_V stands alone."""
     n_heads: str = "num_attention_heads"
     """Name of the config's field with the number of heads."""
-    step_by_step: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    step_by_step: Callable[[CallArguments], CallArguments] | None = None
     """From the module's named arguments to those that make it compute what it should where it computes the weights as such,
     if it is at fault there; None: it is not."""
 
@@ -138,38 +134,6 @@ class Family:
     see proof.py."""
     max_length: Callable[[Any], int | None] = max_positions
     """From the model's config to its longest input in tokens; None if positions have no limit."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """Facts of a loaded model, as plain data."""
-
-    name: str
-    family: str
-    architecture: str
-    n_layers: int
-    """Feed-forward layers, those of all stacks together."""
-    layers: tuple[LayerCells, ...]
-    """Each of them; the place in this tuple is what every other interface calls the layer."""
-    d_model: int
-    d_ff: int
-    """Cells of the first layer, or of each of its experts."""
-    d_vocab: int
-    activation: str
-    gated: bool
-    key_bias: bool
-    value_bias: bool
-    norm: str
-    norm_placement: NormPlacement
-    parallel: bool
-    causal: bool
-    """Whether a prefix has the same coefficients alone and at the beginning of a longer text, as measured on this model; where
-    not, a trigger is a position in a sentence."""
-    max_length: int | None
-    """Longest input in tokens; None if positions have no limit."""
-    projections: tuple[Projection, ...]
-    """Those that this model has."""
-    dtype: str
 
 
 @dataclass(frozen=True)

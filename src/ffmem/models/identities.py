@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.models.base import Projection
-from ffmem.models.tracing import trace
-from ffmem.models.transformer import LayerTrace, Transformer
+from ffmem.models.tracing import LayerTrace, trace
+from ffmem.models.transformer import Transformer
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,7 @@ def _residual_error(model: Transformer, layer: int, state: LayerTrace) -> float:
 def _logit_error(
     model: Transformer, last: Float[Tensor, "batch positions d_model"], own: Float[Tensor, "batch positions d_vocab"]
 ) -> float:
-    # without a final norm the raw scores, or the log-probabilities of an adaptive softmax, are the logits
-    own_projection: Projection = "final-norm" if "final-norm" in model.facts.projections else model.facts.projections[0]
-    return relative_error(model.project(last, own_projection), own)
+    return relative_error(model.project(last, model.unembedding.own_projection), own)
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:

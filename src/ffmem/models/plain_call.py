@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ffmem.errors import FfmemError, ModelError
+from ffmem.models.base import CallArguments
 from ffmem.models.feed_forward import FeedForward, MixtureLayer
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
@@ -108,7 +109,7 @@ def plain_coefficients(model: Transformer, given: PlainInput) -> list[Tensor]:
     handles = [_hook(model.layer(layer), caught[layer]) for layer in range(model.facts.n_layers)]
     device = next(model.module.parameters()).device
     ids = torch.tensor([given.token_ids], device=device)
-    named: dict[str, Any] = {name: torch.tensor([value], device=device) for name, value in given.named.items()}
+    named: CallArguments = {name: torch.tensor([value], device=device) for name, value in given.named.items()}
     if model.module.config.is_encoder_decoder:
         start = model.module.config.decoder_start_token_id
         named["decoder_input_ids"] = torch.tensor([[start, *given.token_ids]], device=device)

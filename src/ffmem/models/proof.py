@@ -8,7 +8,7 @@ Where sentences change each other although one alone is right, they are run in a
 right even alone is refused.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,37 +19,22 @@ from torch import Tensor
 
 from ffmem.errors import ModelError
 from ffmem.models.base import Batching, Rows
+from ffmem.models.inputs import padded_rows
 from ffmem.models.masks import one_text_a_row
-from ffmem.models.plain_call import PlainInput, plain_coefficients, plain_input
+from ffmem.models.plain_call import PlainInput, plain_coefficients
 from ffmem.models.rotary import rotary_error
 from ffmem.models.run_state import RunState
 from ffmem.models.samples import sample_sentences
+from ffmem.models.sentences_to_try import Sentence, inputs_to_try
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
 
 TOLERANCE = {"float32": 5e-5, "float16": 2e-2, "bfloat16": 1e-1}
 """Largest difference that counts as rounding, as a share of a layer's largest coefficient in the sentence."""
-_N_SENTENCES = 4
-_LONGEST = 20
-"""Tokens of a sentence of a model whose passes are not for free: see `_work`."""
-_LONGEST_OF_ALL = 4096
-_WORK = 20 * 135e6
-"""Tokens times parameters of the longest sentence, where it is longer than `_LONGEST`."""
 _CELLS = 2048
 """Cells of a layer that are compared: a wrong input of a layer shows in all of them."""
 _PREFIX = 8
 """Tokens that a text should have whose prefix is compared."""
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A sentence to try a model on."""
-
-    text: str
-    token_ids: tuple[int, ...] | None = None
-    """Its own tokens where they are known already, as an index stores them."""
-    is_piece: bool = False
-    """Cut from a longer text, so that the tokenizer may give it other tokens alone."""
 
 
 @dataclass(frozen=True)
@@ -92,45 +77,17 @@ def prove(model: Transformer, sentences: Sequence[Sentence], bos: Bos = "auto", 
     Raises:
         ModelError: a check fails even for a sentence alone; the message names it, and by how much.
 
-    Cost: about ten passes of `_LONGEST` tokens.
+    Cost: about ten passes of the longest sentence that is tried.
     """
-    tried = _choose(model, _inputs(model, sentences, bos))
+    tried = inputs_to_try(model, sentences, bos)
     if not tried:
         raise ModelError(
-            f"no sentence is there to try {model.facts.name} on: none has a token within its context",
+            f"there is no sentence to try {model.facts.name} on: none has a token within its context",
             "Expected a text that the tokenizer has tokens for",
             "Give other text, or check the tokenizer in the model's folder",
         )
     with torch.no_grad():
         return _Trial(model, tried, longest).proof()
-
-
-def _inputs(model: Transformer, sentences: Sequence[Sentence], bos: Bos) -> list[PlainInput]:
-    found = []
-    for one in sentences:
-        given = plain_input(model, one.text, bos, one.token_ids, one.is_piece)
-        # a text with a token that the embedding has no row for is refused where it is read
-        if given is not None and max(given.token_ids) < (model.n_embedded or 2**32):
-            found.append(given)
-    return found
-
-
-def _choose(model: Transformer, given: Iterable[PlainInput]) -> list[PlainInput]:
-    """Some inputs of different lengths, shortest first: the longest that is not too much work among them."""
-    limit = model.facts.max_length or 2**31 - 1
-    n_parameters = sum(one.numel() for one in model.module.parameters())
-    longest = min(max(_LONGEST, int(_WORK / n_parameters)), _LONGEST_OF_ALL)
-    by_length: dict[int, PlainInput] = {}
-    for one in given:
-        n = len(one.own)
-        if n and len(one.token_ids) <= limit:
-            by_length.setdefault(n, one)
-    lengths = sorted(by_length)
-    fitting = [n for n in lengths if n <= longest]
-    if not fitting:
-        return [by_length[lengths[0]]] if lengths else []
-    places = sorted({round(i * (len(fitting) - 1) / (_N_SENTENCES - 1)) for i in range(_N_SENTENCES)})
-    return [by_length[fitting[place]] for place in places]
 
 
 class _Trial:
@@ -178,20 +135,15 @@ class _Trial:
 
     def _ours(self, rows: Sequence[PlainInput]) -> list[list[Tensor]]:
         """The same of several sentences in one pass of ours, padded on the right: [row][layer]."""
-        device = next(self._model.module.parameters()).device
-        width = max(len(one.token_ids) for one in rows)
-        ids = torch.full((len(rows), width), self._model.pad_id, device=device)
-        mask = torch.zeros_like(ids)
-        for number, one in enumerate(rows):
-            ids[number, : len(one.token_ids)] = torch.tensor(one.token_ids, device=device)
-            mask[number, : len(one.token_ids)] = 1
+        device = self._model.device
+        ids, mask = padded_rows([row.own for row in rows], rows[0].prefix, rows[0].suffix, self._model.pad_id)
         layers: list[Tensor] = []
 
         def keep(layer: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
             layers.append(coefficients.detach()[..., self._columns[layer].to(device)].float().clone())
 
         with one_text_a_row(), self._model.watch_coefficients(keep):
-            self._model.forward(ids, None if self._model.facts.causal else mask)
+            self._model.forward(torch.from_numpy(ids).to(device), torch.from_numpy(mask))
         return [[layer[number, one.own_slice] for layer in layers] for number, one in enumerate(rows)]
 
     def _error(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:

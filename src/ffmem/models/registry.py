@@ -12,13 +12,14 @@ import transformers
 from ffmem.errors import FfmemError, InputError, ModelError
 from ffmem.foreign import foreign_errors, is_out_of_memory
 from ffmem.models import families
-from ffmem.models.base import Family, Origin
+from ffmem.models.base import CallArguments, Family, Origin
 from ffmem.models.loading.accounting import check_read, check_taken, check_tied, check_types, drop_poolers
 from ffmem.models.loading.adapters import adapter_config, base_of, identity_of, merged
 from ffmem.models.loading.brought import ADAPTER, Brought, take_apart
+from ffmem.models.loading.same_weights import check_same
 from ffmem.models.loading.sources import model_name, resolve
 from ffmem.models.loading.tokenizers import TOKENIZER_FILES, check_vocabulary, read_tokenizer
-from ffmem.models.loading.weight_files import check_same, find_weights, has_weights
+from ffmem.models.loading.weight_files import find_weights, has_weights
 from ffmem.models.loading.weights import packing, take_packed_weights
 from ffmem.models.proof import prove_on_samples
 from ffmem.models.quiet import quiet
@@ -26,14 +27,28 @@ from ffmem.models.transformer import Transformer
 from ffmem.options import Dtype, Quantize
 
 FAMILIES: tuple[Family, ...] = tuple(
-    import_module(f"{families.__name__}.{found.name}").FAMILY for found in iter_modules(families.__path__)
+    import_module(f"{families.__name__}.{file.name}").FAMILY for file in iter_modules(families.__path__)
 )
 """Every file of the folder ``families``: a new family is one file there."""
 
 _LOADED_AS = {"BertForPreTraining": "BertForMaskedLM"}
 """Architectures that are loaded with one of their heads alone."""
 
-_BY_ARCHITECTURE = {architecture: family for family in FAMILIES for architecture in family.architectures}
+
+def _by_architecture() -> dict[str, Family]:
+    """The family of each architecture."""
+    table: dict[str, Family] = {}
+    for family in FAMILIES:
+        for architecture in family.architectures:
+            if architecture in table:
+                raise RuntimeError(
+                    f"{architecture} is named by two families: {table[architecture].name}, {family.name}"
+                )
+            table[architecture] = family
+    return table
+
+
+_BY_ARCHITECTURE = _by_architecture()
 
 
 def load_model(
@@ -53,7 +68,7 @@ def load_model(
         model: a Hugging Face id or folder, a ``.gguf`` file, ``fairseq:FOLDER``, ``smollm2`` or ``minilm``; or the folder of
             an adapter of peft, which names its model.
         dtype: number type of its weights. Weights stored as float32 stay memory-mapped, so that processes share them.
-        device: where it is to be: "cpu", "cuda", ...
+        device: where it runs: "cpu", "cuda", ...
         revision: of a hub model.
         quantize: pack plain weights into 8 or 4 bits. Keys and values are then what the packed weights stand for.
         trust_remote_code: run Python code that comes with the model, where its config asks for that.
@@ -102,7 +117,7 @@ def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quan
     if hasattr(config, "_experts_implementation"):
         # the loop that `MixtureLayer` repeats, so that a watch changes no bit
         module.set_experts_implementation("eager")
-    if packed:  # it is where it is to be, and transformers would refuse to move it
+    if packed:  # the weights are on their device already, and transformers would refuse to move them
         take_packed_weights(module, getattr(torch, dtype))
     identity = brought.identity()
     if brought.adapter:
@@ -200,7 +215,7 @@ def _check_direction(config: Any, family: Family, folder: Path) -> None:
             raise InputError(
                 f"{name} is true in the config of {folder}: this encoder is one half of another model",
                 f"Expected an encoder that sees a whole sentence, as {family.name} does",
-                f'Take the encoder that it was made from; if it is one after all: write "{name}": false into '
+                f'Use the encoder that it was made from; if it does stand alone: write "{name}": false into '
                 "its config.json",
             )
 
@@ -229,7 +244,7 @@ def _read(auto_class: Any, view: Path, folder: Path, what: str, code: bool) -> A
 
 
 def _read_weights(
-    auto_class: str, view: Path, brought: Brought, dtype: Dtype, packed: dict[str, Any]
+    auto_class: str, view: Path, brought: Brought, dtype: Dtype, packed: CallArguments
 ) -> tuple[Any, dict[str, int]]:
     """The model, and how many tensors of its files are not used, part by part."""
     folder = brought.folder

@@ -9,6 +9,9 @@ _LARGEST = 1_000_000
 """Numbers of a buffer that is copied; of larger ones (masks of all positions) it is only noticed that they were written to."""
 _PLAIN = (bool, int, float, str, type(None), Tensor)
 
+_Values = dict[str, Any]
+"""By name, a buffer's copy or an attribute's value."""
+
 
 class RunState:
     """Buffers and plain attributes of all parts of a model, as they are now.
@@ -40,9 +43,9 @@ class RunState:
                     part.__dict__[what] = value.clone() if isinstance(value, Tensor) else value
 
 
-def _buffers(part: nn.Module) -> dict[str, Any]:
+def _buffers(part: nn.Module) -> _Values:
     """Copies of small buffers; of large ones how often they were written to."""
-    found: dict[str, Any] = {}
+    found: _Values = {}
     for name, buffer in part.named_buffers(recurse=False):
         if buffer.numel() <= _LARGEST:
             found[name] = buffer.detach().clone()
@@ -51,7 +54,7 @@ def _buffers(part: nn.Module) -> dict[str, Any]:
     return found
 
 
-def _attributes(part: nn.Module) -> dict[str, Any]:
+def _attributes(part: nn.Module) -> _Values:
     return {
         name: value.detach().clone() if isinstance(value, Tensor) else value
         for name, value in vars(part).items()

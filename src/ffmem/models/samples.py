@@ -1,4 +1,4 @@
-"""Sentences to try a tokenizer or a model on: of several scripts, and of whatever a small vocabulary can spell."""
+"""Texts to try a tokenizer or a model on: of several scripts, and of whatever a small vocabulary can spell."""
 
 import random
 from collections.abc import Iterator
@@ -17,7 +17,54 @@ SENTENCES = (
     "acgtgcctagatcgattacgcaa ACGTGCCTAGATCGATTACGCAA",
     "4 8 15 16 23 42 0 1 2 3",
 )
-"""Written for this: lengths and scripts that differ."""
+"""What a model is tried on. Written for this: lengths and scripts that differ."""
+
+TEXTS = (
+    *SENTENCES,
+    "The quick brown fox jumps over the lazy dog.",
+    "a",
+    "I",
+    " leading space",
+    "trailing space ",
+    "two  spaces,   three",
+    "a tab\there",
+    "two\nlines",
+    "Hello, world! How's it going? (Fine.)",
+    "UPPER lower MiXeD",
+    "1,234.56 and 2026-11-27, 100 %, 3/4, 10^6",
+    "price: $5 €7 £9 ¥11",
+    "naïve café, Ångström, coöperate, São Paulo",
+    "cafe\u0301 with a combining accent",
+    "Übergrößenträger und Straßenbahnhaltestelle",
+    "L'été, c'est l'amour ; n'est-ce pas ?",
+    "¿Dónde está la biblioteca? ¡Aquí!",
+    "Привет, мир! Как дела?",
+    "Καλημέρα κόσμε",
+    "שלום עולם",
+    "مرحبا بالعالم",
+    "नमस्ते दुनिया",
+    "สวัสดีชาวโลก",
+    "日本語の文章です。句読点、も。",
+    "今天天气很好。",
+    "안녕하세요 세계",
+    "emoji 😀 and 👩\u200d👩\u200d👧 family",
+    "full width ＡＢＣ１２３",
+    "ligatures ﬁ ﬂ, ² ³ ½ №",
+    "“quotes” ‘single’ — dash – en … ellipsis",
+    "non\u00a0breaking and \u2009thin",
+    "zero\u200bwidth",
+    "https://example.com/a?b=c&d=e#f user@example.com",
+    "def f(x):\n    return x ** 2  # square",
+    "{'key': [1, 2, 3]} <tag attr=\"v\"/> a_b_c a-b-c a.b.c",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "antidisestablishmentarianism supercalifragilisticexpialidocious",
+    "don't can't we'll they've I'm he'd",
+    "▁ an underline of SentencePiece",
+    "...!!!???---***",
+    "x",
+    "\u0000 a NUL",
+)
+"""What two tokenizers are compared on: spaces, numbers, and what normalisation may touch, besides."""
 
 _N_SPELLED = 6
 
@@ -35,16 +82,16 @@ def sample_sentences(tokenizer: Any) -> list[str]:
     """
     backend = tokenizer.backend_tokenizer
     unknown = tokenizer.unk_token_id
-    found: list[tuple[float, int, str]] = []
+    with_tokens: list[tuple[float, int, str]] = []
     for number, text in enumerate((*SENTENCES, *_spelled(tokenizer))):
         try:
             ids = backend.encode(text, add_special_tokens=False).ids
         except Exception:  # noqa: BLE001 (the library raises a plain one where a vocabulary has no unknown token)
             continue
         if ids:
-            found.append((sum(one == unknown for one in ids) / len(ids), number, text))
-    known = [text for share, _, text in sorted(found) if share < 0.5]
-    return known or [text for _, _, text in sorted(found)]
+            with_tokens.append((sum(token == unknown for token in ids) / len(ids), number, text))
+    known = [text for share, _, text in sorted(with_tokens) if share < 0.5]
+    return known or [text for _, _, text in sorted(with_tokens)]
 
 
 def _spelled(tokenizer: Any) -> Iterator[str]:

@@ -1,13 +1,35 @@
 """The states around every feed-forward layer, by hooks that go when the pass is over."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.models.transformer import LayerTrace, Transformer
+from ffmem.models.base import CallArguments
+from ffmem.models.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """The states around one feed-forward layer, in the words of Geva et al. 2021, section 5; positions may be two axes."""
+
+    layer_input: Float[Tensor, "*positions d_model"]
+    """h: the stream before the layer."""
+    residual: Float[Tensor, "*positions d_model"]
+    """r: the stream that the feed-forward output is added to."""
+    ff_input: Float[Tensor, "*positions d_model"]
+    """x: what the keys are compared with."""
+    coefficients: Float[Tensor, "*positions cells"]
+    """m; 0 for the cells of experts that a position is not routed to."""
+    ff_output: Float[Tensor, "*positions d_model"]
+    """y = sum of m_i v_i + b."""
+    ff_update: Float[Tensor, "*positions d_model"]
+    """What is added to r: y, or its norm in "sandwich" layers."""
+    layer_output: Float[Tensor, "*positions d_model"]
+    """o."""
 
 
 def trace(
@@ -29,19 +51,19 @@ def trace(
     """
     seen: list[dict[str, Tensor]] = [{} for _ in range(model.facts.n_layers)]
 
-    def kept(layer: int, states: Tensor) -> Tensor:
+    def keep_own(layer: int, states: Tensor) -> Tensor:
         # some models flatten batch and positions before the feed-forward layer
         shaped = model.own_positions(layer, states.detach().view(len(token_ids), -1, states.shape[-1]))
         return shaped.clone() if at is None else shaped[at][None]
 
     def keep(layer: int, coefficients: Tensor) -> None:
-        own = coefficients.detach()
-        seen[layer]["coefficients"] = own.clone() if at is None else own[at][None]
+        states = coefficients.detach()
+        seen[layer]["coefficients"] = states.clone() if at is None else states[at][None]
 
     handles: list[Any] = []
     try:
         for layer in range(model.facts.n_layers):
-            handles += _hook_layer(model, layer, seen[layer], kept)
+            handles += _hook_layer(model, layer, seen[layer], keep_own)
         with torch.no_grad(), model.watch_coefficients(keep):
             model.forward(token_ids, attention_mask)
     finally:
@@ -51,19 +73,19 @@ def trace(
 
 
 def _hook_layer(
-    model: Transformer, place: int, states: dict[str, Tensor], kept: Callable[[int, Tensor], Tensor]
+    model: Transformer, place: int, states: dict[str, Tensor], keep_own: Callable[[int, Tensor], Tensor]
 ) -> list[Any]:
     layer, layout = model.layer(place), model.layout(place)
 
     def keep_input(name: str) -> Any:
-        def hook(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-            states[name] = kept(place, arguments[0] if arguments else named["hidden_states"])
+        def hook(_: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
+            states[name] = keep_own(place, arguments[0] if arguments else named["hidden_states"])
 
         return hook
 
     def keep_output(name: str) -> Any:
         def hook(_: Any, __: Any, output: Any) -> None:
-            states[name] = kept(place, output[0] if isinstance(output, tuple) else output)
+            states[name] = keep_own(place, output[0] if isinstance(output, tuple) else output)
 
         return hook
 

@@ -1,10 +1,8 @@
 """Any Transformer seen as layers of keys and values: one view for all families."""
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -15,42 +13,16 @@ from torch import Tensor, nn
 from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
 from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
-from ffmem.models.base import Batching, Family, Layout, ModelFacts, Origin, Projection
-from ffmem.models.feed_forward import FeedForward, MixtureLayer, at, read_layer
+from ffmem.models.base import Batching, Family, Layout, Origin
+from ffmem.models.coefficient_hooks import ChangeLayer, CoefficientHooks, OnExpert, OnLayer
+from ffmem.models.feed_forward import FeedForward, at, read_layer
+from ffmem.models.fingerprints import config_hash, tokenizer_hash, weights_hash
 from ffmem.models.frame import Frame, frame_of
 from ffmem.models.run_state import RunState
-from ffmem.models.unembedding import LinearScore, Scores, Unembedding
+from ffmem.models.unembedding import Scores, Unembedding
 from ffmem.models.vocabulary import token_bytes
 from ffmem.options import Bos
-
-
-@dataclass(frozen=True)
-class LayerTrace:
-    """The states around one feed-forward layer, in the words of Geva et al. 2021, section 5; positions may be two axes."""
-
-    layer_input: Float[Tensor, "*positions d_model"]
-    """h: the stream before the layer."""
-    residual: Float[Tensor, "*positions d_model"]
-    """r: the stream that the feed-forward output is added to."""
-    ff_input: Float[Tensor, "*positions d_model"]
-    """x: what the keys are compared with."""
-    coefficients: Float[Tensor, "*positions cells"]
-    """m; 0 for the cells of experts that a position is not routed to."""
-    ff_output: Float[Tensor, "*positions d_model"]
-    """y = sum of m_i v_i + b."""
-    ff_update: Float[Tensor, "*positions d_model"]
-    """What is added to r: y, or its norm in "sandwich" layers."""
-    layer_output: Float[Tensor, "*positions d_model"]
-    """o."""
-
-
-OnLayer = Callable[[int, Float[Tensor, "batch positions cells"]], None]
-"""Takes a layer's place and the coefficients of all its cells."""
-OnExpert = Callable[[int, int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"]], None]
-"""Takes a layer's place, the number of an expert, the positions routed to it, and its coefficients there."""
-
-ChangeLayer = Callable[[int, Float[Tensor, "batch positions cells"]], Float[Tensor, "batch positions cells"] | None]
-"""Takes a layer's place and its coefficients; gives those to go on with, or None to leave them."""
+from ffmem.store.facts import ModelFacts, Projection
 
 
 class Transformer:
@@ -83,6 +55,8 @@ class Transformer:
             for stack, (layout, backbone) in enumerate(zip(self._layouts, self._backbones, strict=True))
             for number, layer in enumerate(at(backbone, layout.layers))
         ]
+        stacks = [layout.stack for layout in self._layouts]
+        self._hooks = CoefficientHooks(self._layers, self._backbones, [int(stack == "dec") for stack in stacks])
         self.unembedding = Unembedding(name, module, self._backbones[-1], self._layouts[-1])
         self.cells = CellSpace(layer.cells for layer, _ in self._layers)
         self.facts = self._facts(name)
@@ -118,13 +92,12 @@ class Transformer:
         """Keys and values are (cells, d_model); an adapter that is wrong is found here, not in results."""
         for cells, (layer, _) in zip(self.cells.layers, self._layers, strict=True):
             expected = (cells.n_cells, self.facts.d_model)
-            found = {"values": layer.values()}
-            found |= (
+            keys = (
                 {"gate keys": layer.gate_keys(), "up keys": layer.up_keys()}
                 if self.facts.gated
                 else {"keys": layer.keys()}
             )
-            for what, rows in found.items():
+            for what, rows in {"values": layer.values(), **keys}.items():
                 if rows.shape != expected:
                     raise ModelError(
                         f"the {what} of layer {cells.name} of {self.facts.name} have the shape {tuple(rows.shape)}",
@@ -217,36 +190,52 @@ class Transformer:
         self,
         token_ids: Int[Tensor, "batch positions"],
         attention_mask: Int[Tensor, "batch positions"] | None = None,
-    ) -> Float[Tensor, "batch positions d_model"]:
+        target_ids: Int[Tensor, "batch targets"] | None = None,
+    ) -> Float[Tensor, "batch positions d_model"] | Float[Tensor, "batch targets d_model"]:
         """The final hidden state, as the backbone gives it (after its final norm, if it has one). No unembedding.
 
-        Causal models need no attention mask for inputs padded on the right: padding cannot reach what stands before it. Which
-        inputs may share a pass, `batching` says.
+        Args:
+            token_ids: rows padded on the right; which inputs may share a pass, `batching` says.
+            attention_mask: 0 where there is padding, on any device; None: there is none. A causal model is never given it,
+                since padding cannot reach what stands before it.
+            target_ids: what an encoder-decoder's decoder reads, with its start token; None: the same tokens as the encoder,
+                and the states at them come back.
         """
-        state: Tensor = self._backbones[0](input_ids=token_ids, attention_mask=attention_mask, **self._no_cache(0))[0]
+        mask = self._mask(token_ids, attention_mask)
+        state: Tensor = self._backbones[0](input_ids=token_ids, attention_mask=mask, **self._no_cache(0))[0]
         if len(self._backbones) == 1:
             return state
         state = self._backbones[1](
-            input_ids=self._decoder_ids(token_ids),
+            input_ids=self._decoder_ids(token_ids) if target_ids is None else target_ids,
             encoder_hidden_states=state,
-            encoder_attention_mask=attention_mask,
+            encoder_attention_mask=mask,
             use_cache=False,
         )[0]
-        return state[:, 1:]
+        return state[:, 1:] if target_ids is None else state
 
     def logits(
         self,
         token_ids: Int[Tensor, "batch positions"],
         attention_mask: Int[Tensor, "batch positions"] | None = None,
-    ) -> Float[Tensor, "batch positions d_vocab"] | None:
-        """The model's own logits; None if it has no head."""
+        target_ids: Int[Tensor, "batch targets"] | None = None,
+    ) -> Float[Tensor, "batch positions d_vocab"] | Float[Tensor, "batch targets d_vocab"] | None:
+        """The model's own logits of what `forward` reads; None if it has no head."""
         if not self.has_head:
             return None
-        decoder = {} if len(self._backbones) == 1 else {"decoder_input_ids": self._decoder_ids(token_ids)}
-        found: Tensor = self.module(
-            input_ids=token_ids, attention_mask=attention_mask, **decoder, **self._no_cache(-1)
-        ).logits
-        return found[:, 1:] if decoder else found
+        decoder = {}
+        if len(self._backbones) > 1:
+            decoder["decoder_input_ids"] = self._decoder_ids(token_ids) if target_ids is None else target_ids
+        mask = self._mask(token_ids, attention_mask)
+        scores: Tensor = self.module(input_ids=token_ids, attention_mask=mask, **decoder, **self._no_cache(-1)).logits
+        return scores[:, 1:] if decoder and target_ids is None else scores
+
+    def _mask(self, token_ids: Tensor, attention_mask: Tensor | None) -> Tensor | None:
+        """The mask that the model is given: none if it is causal, always one if it is not."""
+        if self.facts.causal:
+            return None
+        if attention_mask is None:
+            return torch.ones_like(token_ids)
+        return attention_mask.to(token_ids.device, non_blocking=True)
 
     def _decoder_ids(self, token_ids: Int[Tensor, "batch positions"]) -> Int[Tensor, "batch positions_and_one"]:
         start = token_ids.new_full((len(token_ids), 1), self.module.config.decoder_start_token_id)
@@ -261,34 +250,15 @@ class Transformer:
         """Whether the model gives logits of its own."""
         return self._backbones[0] is not self.module
 
-    @contextmanager
     def watch_coefficients(
         self, on_layer: OnLayer, on_expert: OnExpert | None = None, layers: Collection[int] | None = None
-    ) -> Iterator[None]:
-        """Call ``on_layer(layer, coefficients)`` for all layers, or some, in each forward pass of the model, layer by layer.
+    ) -> AbstractContextManager[None]:
+        """Call ``on_layer(layer, coefficients)`` in each forward pass: see `CoefficientHooks.watch`."""
+        return self._hooks.watch(on_layer, on_expert, layers)
 
-        Mixtures of experts are reported by ``on_expert``, expert by expert, if it is given; otherwise by ``on_layer``,
-        with zeros where a position is not routed to an expert. The tensors are the model's own: they must not be
-        written to, and are only valid during the call.
-        """
-        shapes: list[tuple[int, int]] = [(0, 0)] * len(self._backbones)
-
-        stops = [
-            backbone.register_forward_pre_hook(_note_shape(shapes, stack), with_kwargs=True).remove
-            for stack, backbone in enumerate(self._backbones)
-        ]
-        try:
-            for place, (layer, stack) in enumerate(self._layers):
-                if layers is not None and place not in layers:
-                    continue
-                if on_expert is not None and isinstance(layer, MixtureLayer):
-                    stops.append(layer.watch_experts(_with(on_expert, place)))
-                else:
-                    stops.append(layer.watch(self._reporter(on_layer, place, shapes, stack)))
-            yield
-        finally:
-            for stop in stops:
-                stop()
+    def change_coefficients(self, change: ChangeLayer) -> AbstractContextManager[None]:
+        """Let ``change(layer, coefficients)`` decide the coefficients in each forward pass: see `CoefficientHooks.change`."""
+        return self._hooks.change(change)
 
     @contextmanager
     def watch_attention(self, on_states: OnAttention, layers: Sequence[AttentionLayer] | None = None) -> Iterator[None]:
@@ -304,59 +274,9 @@ class Transformer:
         ):
             yield
 
-    @contextmanager
-    def change_coefficients(self, change: ChangeLayer) -> Iterator[None]:
-        """Let ``change(layer, coefficients)`` decide the coefficients of each layer, in each forward pass of the model.
-
-        What it returns goes into the sum of memories in the place of what it was given, which it must not write to; None
-        leaves a layer as it is. Coefficients are (batch, positions, cells), those of a decoder's start token left out.
-        """
-        shapes: list[tuple[int, int]] = [(0, 0)] * len(self._backbones)
-        stops = [
-            backbone.register_forward_pre_hook(_note_shape(shapes, stack), with_kwargs=True).remove
-            for stack, backbone in enumerate(self._backbones)
-        ]
-        try:
-            for place, (layer, stack) in enumerate(self._layers):
-                stops.append(layer.change(self._changer(change, place, shapes, stack)))
-            yield
-        finally:
-            for stop in stops:
-                stop()
-
-    def _changer(
-        self, change: ChangeLayer, place: int, shapes: list[tuple[int, int]], stack: int
-    ) -> Callable[[Tensor], Tensor | None]:
-        first = self._first_position(place)
-
-        def changed(coefficients: Tensor) -> Tensor | None:
-            shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
-            found = change(place, shaped[:, first:])
-            if found is None:
-                return None
-            return torch.cat((shaped[:, :first], found), dim=1).view(coefficients.shape)
-
-        return changed
-
-    def _reporter(
-        self, on_layer: OnLayer, place: int, shapes: list[tuple[int, int]], stack: int
-    ) -> Callable[[Tensor], None]:
-        first = self._first_position(place)
-
-        def report(coefficients: Tensor) -> None:
-            # some models flatten batch and positions before the feed-forward layer
-            shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
-            on_layer(place, shaped[:, first:] if first else shaped)
-
-        return report
-
-    def _first_position(self, layer: int) -> int:
-        """Positions before that of the first token: a decoder's start token has one."""
-        return 1 if self.layout(layer).stack == "dec" else 0
-
     def own_positions(self, layer: int, states: Float[Tensor, "batch all d"]) -> Float[Tensor, "batch positions d"]:
         """States of a layer's stack at the positions of the tokens, without that of a decoder's start token."""
-        return states[:, self._first_position(layer) :]
+        return states[:, 1 if self.layout(layer).stack == "dec" else 0 :]
 
     # Projection to the vocabulary
 
@@ -373,10 +293,6 @@ class Transformer:
     def scores(self, projection: Projection) -> Scores:
         """How a projection scores values over the vocabulary: see `Unembedding.scores`."""
         return self.unembedding.scores(projection)
-
-    def linear_score(self, state: Float[Tensor, "d_model"], token: int) -> LinearScore:
-        """How a token's score comes from a final state, part by part: see `Unembedding.linear_score`."""
-        return self.unembedding.linear_score(state, token)
 
     def projection_of(self, layer: int, projection: Projection) -> Projection:
         """The projection of a layer's values: of an encoder's, "raw", since its states never reach the final norm."""
@@ -442,6 +358,12 @@ class Transformer:
             )
 
     @property
+    def device(self) -> torch.device:
+        """Where its inputs are to be."""
+        device: torch.device = next(self.module.parameters()).device
+        return device
+
+    @property
     def pad_id(self) -> int:
         """An id to fill rows with; any does, since nothing that counts sees it."""
         pad = self.tokenizer.pad_token_id
@@ -453,12 +375,7 @@ class Transformer:
 
     @cached_property
     def _weights_hash(self) -> str:
-        digest = hashlib.sha256()
-        for name, parameter in sorted(self.module.named_parameters()):
-            digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
-            data = parameter.detach().cpu().contiguous()
-            digest.update(data.view(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return weights_hash(self.module)
 
     def release(self) -> None:
         """Give back the memory of the weights, for good; facts, hashes and tokens stay. Packed weights stay too."""
@@ -469,23 +386,8 @@ class Transformer:
 
     def config_hash(self) -> str:
         """SHA-256 of the config, less what says where it came from: the same weights can be run in other ways."""
-        config = self.module.config.to_dict()
-        kept = {name: value for name, value in config.items() if not name.startswith("_") and "version" not in name}
-        return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+        return config_hash(self.module.config)
 
     def tokenizer_hash(self) -> str:
         """SHA-256 of the tokenizer's definition."""
-        return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
-
-
-def _note_shape(shapes: list[tuple[int, int]], stack: int) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], None]:
-    """A hook that keeps the shape of a stack's input, since some models flatten it before the feed-forward layer."""
-
-    def hook(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        shapes[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)
-
-    return hook
-
-
-def _with(on_expert: OnExpert, place: int) -> Callable[[int, Tensor, Tensor], None]:
-    return lambda expert, positions, coefficients: on_expert(place, expert, positions, coefficients)
+        return tokenizer_hash(self.tokenizer)

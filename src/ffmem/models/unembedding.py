@@ -11,15 +11,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ffmem.errors import InputError
-from ffmem.models.base import Layout, Projection
+from ffmem.models.base import Layout
 from ffmem.models.feed_forward import at
 from ffmem.models.frozen_norm import FrozenNorm, freeze
+from ffmem.store.facts import Projection
 
 Quantity = Literal["logit", "logit before the soft cap", "log-probability"]
 """What a linear score, with its constant and normalisers, adds up to."""
 
 Scores = Callable[[Float[Tensor, "rows d_model"], Float[Tensor, "rows d_vocab"]], None]
-"""Writes the scores of some rows over the vocabulary into a tensor that is there already."""
+"""Writes the scores of some rows over the vocabulary into a tensor that already exists."""
 
 
 def linear_scores(matrix: Float[Tensor, "d_vocab d_model"]) -> Scores:
@@ -122,6 +123,14 @@ class Unembedding:
             return ("raw", "final-norm")
         return ("raw", "final-norm", "folded") if self.final_norm is not None else ("raw",)
 
+    @property
+    def own_projection(self) -> Projection:
+        """The one that makes scores of a final state the model's own.
+
+        Without a final norm these are the raw scores, or the log-probabilities of an adaptive softmax.
+        """
+        return "final-norm" if "final-norm" in self.projections else self.projections[0]
+
     def check(self, projection: str) -> None:
         """Refuse a projection that this model does not have."""
         if projection not in self.projections:
@@ -207,7 +216,7 @@ class Unembedding:
         """
         if self._layout.head_transform:
             raise InputError(
-                f"the head of {self._name} is not linear, so its scores are no sums",
+                f"the head of {self._name} is not linear, so its scores are not sums",
                 "Expected a model whose final states are normed and multiplied with the unembedding",
                 "Ask another model",
             )

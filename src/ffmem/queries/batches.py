@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from ffmem.queries.relations import CELLS, DOCUMENTS, LAYERS, PROMOTED, SENTENCES, TRIGGERS, Relation
-from ffmem.store.arrays import NO_TOKEN, total_of
+from ffmem.store.arrays import total_of
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
 _ARROW = {
@@ -211,7 +212,7 @@ class Batches:
         }
         return columns | {
             "n_cells": [layer.n_cells for layer in layers],
-            "projection": self._index.manifest["layer_projections"],
+            "projection": self._index.manifest.layer_projections,
         }
 
 

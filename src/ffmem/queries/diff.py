@@ -11,7 +11,8 @@ from ffmem.ids import CellId
 from ffmem.notebook import captioned
 from ffmem.queries.names import places
 from ffmem.queries.overlap import PERSISTENCE, rank_biased_overlap, without_repeats
-from ffmem.store.arrays import NO_TOKEN, LayerArrays, total_of
+from ffmem.store.arrays import LayerArrays, total_of
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
 Change = Literal["triggers", "promoted", "active", "mean"]

@@ -47,7 +47,7 @@ def export(index: Index, out: str | Path, *, progress: Callable[[str], None] | N
         progress: is told the name of each file as it is begun.
 
     Raises:
-        InputError: the folder is there already, or pyarrow is not installed.
+        InputError: the folder already exists, or pyarrow is not installed.
         StoreError: the disk is full or may not be written to.
 
     Cost: memory for the largest layer (expert): about 100 bytes x cells x 2 x top.
@@ -58,7 +58,7 @@ def export(index: Index, out: str | Path, *, progress: Callable[[str], None] | N
     out = Path(out)
     if os.path.lexists(out):
         raise InputError(
-            f"{out} is there already",
+            f"{out} already exists",
             "Expected the name of a new folder: an export never overwrites anything",
             "Choose another name, or remove it first",
         )
@@ -101,14 +101,14 @@ def _write_table(batches: "Batches", relation: Relation, folder: Path, about: di
 
 def _about(index: Index, relation: Relation) -> dict[str, str]:
     """The key-value metadata of a file."""
-    identity = index.manifest["identity"]
+    identity = index.manifest.identity
     about = {
         "ffmem.version": __version__,
         "ffmem.table": f"{relation.name}: a row is {relation.row}",
         "ffmem.columns": json.dumps({column.name: column.meaning for column in relation.columns}),
-        "ffmem.model": json.dumps(identity["model"]),
-        "ffmem.corpus": json.dumps(identity["corpus"]),
-        "ffmem.options": json.dumps(identity["options"]),
+        "ffmem.model": json.dumps(identity.model.json),
+        "ffmem.corpus": json.dumps(identity.corpus.json),
+        "ffmem.options": json.dumps(identity.json["options"]),
     }
     if relation is CELLS:
         about["ffmem.histogram_edges"] = json.dumps([str(edge) for edge in histogram_edges().tolist()])
@@ -116,16 +116,16 @@ def _about(index: Index, relation: Relation) -> dict[str, str]:
 
 
 def _readme(index: Index, n_rows: dict[str, int]) -> str:
-    identity = index.manifest["identity"]
+    identity = index.manifest.identity
     lines = [
-        f"# {identity['model']['name']} over {identity['corpus']['name']}",
+        f"# {identity.model.name} over {identity.corpus.name}",
         "",
         f"Every feed-forward cell of a model, as ffmem {__version__} exported it from an index: what it responds to in a "
         "corpus, and which tokens its value promotes.",
         "",
-        f"- model: {identity['model']['name']}, weights {identity['model']['weights_sha256']}",
-        f"- corpus: {json.dumps(identity['corpus'])}",
-        f"- options: {json.dumps(identity['options'])}",
+        f"- model: {identity.model.name}, weights {identity.model.weights_sha256}",
+        f"- corpus: {json.dumps(identity.corpus.json)}",
+        f"- options: {json.dumps(identity.json['options'])}",
         "",
         "The same definitions stand in each file's key-value metadata.",
     ]

@@ -119,7 +119,7 @@ def find(
         raise InputError(f"--sort is {sort!r}", f"Expected one of: {', '.join(get_args(FindSort))}", "Leave it out")
     if all(one is None for one in (trigger, fires_on, next_token, promotes, min_active, max_active, among)):
         raise InputError(
-            "there is no condition to find cells by",
+            "no condition is given to find cells by",
             "Expected one of --trigger, --fires-on, --next, --promotes, --min-active, --max-active",
             "For a table of all cells: ffmem cells DIR",
         )

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from ffmem.cell import Cell
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
 

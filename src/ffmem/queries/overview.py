@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ffmem.notebook import Table
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
 
@@ -68,7 +68,7 @@ def _row(index: Index, place: int) -> LayerRow:
 
 def agreement_of_first(index: Index, place: int) -> tuple[int, int]:
     """(cells that agree, cells compared) of a layer: see `LayerRow.agreement_rate`."""
-    if not index.manifest["model"]["causal"] or index.cells.layers[place].stack == "enc":
+    if not index.manifest.model.predicts_next_token:
         return 0, 0
     arrays = index.layer(place)
     first = np.asarray(arrays.trigger_token[:, 0, 0])

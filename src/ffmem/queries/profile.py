@@ -40,8 +40,7 @@ class SignProfile:
 
 def profile(index: Index, cell: Cell) -> tuple[SignProfile, ...]:
     """One for each sign that the cell has triggers of."""
-    place, _ = index.cells.place(cell.cell)
-    predicts = bool(index.manifest["model"]["causal"]) and index.cells.layers[place].stack != "enc"
+    predicts = index.manifest.model.predicts_next_token
     found = []
     for sign in (1, -1)[: index.n_signs]:
         triggers = [one for one in cell.triggers if one.sign == sign]

@@ -141,7 +141,7 @@ def _scored(index: Index, model: "Transformer", number: int, stored: list[_Found
     """Every cell of these layers, by its value itself."""
     vectors: dict[str, Any] = {}
     for part in stored:
-        projection = index.manifest["layer_projections"][part.place]
+        projection = index.manifest.layer_projections[part.place]
         rows = index.own_rows(part.place, model.value_rows)
         if projection == "adaptive":  # not linear: a token's score depends on all others
             scores = np.concatenate(
@@ -174,7 +174,7 @@ def _true_ranks(
     """Rank over the whole vocabulary and score of the token for each cell, equal scores by token id."""
     found: dict[tuple[int, int], tuple[int, float]] = {}
     for place in sorted({place for place, *_ in best}):
-        projection = index.manifest["layer_projections"][place]
+        projection = index.manifest.layer_projections[place]
         rows = [row for own_place, row, *_ in best if own_place == place]
         values = index.own_rows(place, model.value_rows)
         for first in range(0, len(rows), _ROWS):

@@ -81,20 +81,20 @@ def parse_question(index: Index, text: str) -> Question:
         if part["key"] in KEYS:
             value = part["plain"] if part["quoted"] is None else part["quoted"]
             if part["key"] in found:
-                raise InputError(f"{part['key']}: stands there twice", "Expected it once", "Leave one of them out")
+                raise InputError(f"{part['key']}: is given twice", "Expected it once", "Leave one of them out")
             if value:
                 found[part["key"]] = value
                 exact |= {part["key"]} if part["quoted"] is not None else set()
         elif part["regex"] is not None:
             if "regex" in found:
-                raise InputError("there are two expressions", "Expected one", "Join them: /a.*b|b.*a/")
+                raise InputError("two regular expressions are given", "Expected one", "Join them: /a.*b|b.*a/")
             found["regex"] = part["regex"]
         else:
             words.append(part[0])
     if words and "regex" in found:
         raise InputError(
-            f"there are words beside an expression: {' '.join(words)[:100]}",
-            "Expected either words or one expression between slashes",
+            f"words are given beside a regular expression: {' '.join(words)[:100]}",
+            "Expected either words or one regular expression between slashes",
             "Put the words into the expression",
         )
     low, high = _active(found.pop("active", ""))
@@ -110,7 +110,7 @@ def _active(text: str) -> tuple[float | None, float | None]:
         return _share(low), _share(high if dots else low)
     except ValueError:
         raise InputError(
-            f"active:{text} is no range of shares",
+            f"active:{text} is not a range of shares",
             "Expected two numbers with .. between them; either may be left out",
             "Write active:0.1..0.5, active:..1% or active:10%..",
         ) from None

@@ -248,7 +248,7 @@ def scan_sentences(index: Index, pattern: str, limit: int | None, time_limit_s: 
         raise InputError(
             f"the regular expression {pattern!r} is not understood: {error}",
             "Expected the syntax of Python's re, or of the package regex",
-            "Put a backslash before marks that are meant as such",
+            "Put a backslash before characters that are meant literally",
         ) from error
     literal, n = storable(required_literal(pattern)), index.text.n_all_sentences
     found: list[tuple[int, str, Spans]] = []

@@ -11,7 +11,7 @@ from ffmem.ids import CellId
 from ffmem.notebook import captioned
 from ffmem.queries.inverted import triggers_within
 from ffmem.queries.overlap import rank_weights
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _by_promoted(index: Index, cell: CellId) -> _Scores:
     place, row = index.cells.place(cell)
     own = np.asarray(index.layer(place).promoted_ids)[row]
     k = len(own)
-    rank = np.full(index.manifest["model"]["d_vocab"], k)
+    rank = np.full(index.manifest.model.d_vocab, k)
     rank[own] = np.arange(k)
     # the last column: tokens that the cell does not promote
     weights = np.zeros((k, k + 1))

@@ -63,7 +63,7 @@ def query(index: Index, sql: str, *, limit: int = 1000, memory_mb: int = 2048, t
         InputError: the statement is wrong, writes something, or needs more time or memory; or duckdb is not installed.
     """
     for package in ("duckdb", "pyarrow"):
-        extra_module(package, "sql", "nothing can be asked in SQL")
+        extra_module(package, "sql", "the index cannot be queried in SQL")
     for name, value in (("limit", limit), ("memory_mb", memory_mb), ("timeout_s", timeout_s)):
         if not value > 0:
             flag = "--" + name.replace("_", "-")
@@ -166,7 +166,7 @@ def _checked(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
     statements = connection.extract_statements(sql)
     if not statements:
         raise InputError(
-            "there is no statement", "Expected one", f"Write for example: select * from cells. {_LIST_VIEWS}"
+            "no statement is given", "Expected one", f"Write for example: select * from cells. {_LIST_VIEWS}"
         )
     if len(statements) != 1:
         raise InputError(f"there are {len(statements)} statements", "Expected one", "Give them one after the other")

@@ -10,7 +10,8 @@ from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.notebook import Table
 from ffmem.queries.names import places
-from ffmem.store.arrays import NO_TOKEN, total_of
+from ffmem.store.arrays import total_of
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
 SortKey = Literal["max", "min", "mean", "mean-square", "active", "top", "index"]
@@ -40,14 +41,14 @@ class CellRow:
 
 def info(index: Index) -> dict[str, Any]:
     """What an index is: its manifest without the list of files, and its size on disk."""
-    manifest = {name: value for name, value in index.manifest.items() if name != "files"}
+    manifest = {name: value for name, value in index.manifest.to_json().items() if name != "files"}
     sizes = {
         "n_layers": index.n_layers,
         "cells": index.cells.describe(),
         "n_cells": index.n_cells,
         "n_model_cells": index.cells.whole.n_cells,
         "n_signs": index.n_signs,
-        "n_bytes": sum(file["bytes"] for file in index.manifest["files"].values()),
+        "n_bytes": index.manifest.n_bytes,
     }
     return sizes | manifest
 

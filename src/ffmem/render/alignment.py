@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ffmem.analyses.alignment.links import LeftOut
     from ffmem.analyses.alignment.scoring import Score
     from ffmem.analyses.intervals import Estimate
-    from ffmem.studies.alignment.experiment import AlignmentStudy, Row
+    from ffmem.studies.alignment.findings import AlignmentStudy, Row
 
 _COLUMNS: tuple[tuple["Measure", "Reading"], ...] = (
     ("weights", "AWI"),
@@ -21,7 +21,7 @@ _COLUMNS: tuple[tuple["Measure", "Reading"], ...] = (
 
 def alignment(study: "AlignmentStudy") -> str:
     """`ffmem align`: a row for each layer and head, then what is chosen without gold links, and other systems."""
-    n_layers, n_maps = study.mean_norms.shape
+    n_layers, n_maps = len(study.mean_norms), len(study.mean_norms[0])
     head = "".join(f"{f'{reading} {measure}':>13}" for measure, reading in _COLUMNS)
     lines = [
         f"{one_line(study.model)}: {study.n_pairs:,} pairs",
@@ -34,7 +34,7 @@ def alignment(study: "AlignmentStudy") -> str:
         for place in range(n_maps):
             rows = [study.row(layer, place - 1 if place else None, *column) for column in _COLUMNS]
             cells = "".join(f"{_percent(row.score):>13}" for row in rows)
-            lines.append(f"  {rows[0].name:7}{cells}   {study.mean_norms[layer, place]:9.4f}")
+            lines.append(f"  {rows[0].name:7}{cells}   {study.mean_norms[layer][place]:9.4f}")
     lines += ["", f"  {'':28}{head}"]
     lines.append(f"  {'mean over layers':28}" + "".join(f"{_mean(study.layers(*column)):>13}" for column in _COLUMNS))
     for name, rows_of in (("best layer", study.layers), ("best head", study.heads)):
@@ -61,7 +61,7 @@ def alignment(study: "AlignmentStudy") -> str:
     label = f"{best_of_all.name} {best_of_all.reading} {best_of_all.measure} (the best above)"
     lines += [_full(label, best_of_all.score), *(_full(one.name, one.score) for one in study.others)]
     if not any("align" in one.name for one in study.others):
-        lines.append("  No aligner stands beside: that needs the extra 'alignment', pip install -e '.[alignment]'")
+        lines.append("  No aligner is shown beside: that needs the extra 'alignment', pip install -e '.[alignment]'")
     return "\n".join(lines)
 
 

@@ -134,7 +134,7 @@ def one_map(found: "OneMap") -> str:
     """`ffmem map`: layer by layer what tokens and cells added; then each token's share of the score."""
     here = f"⟨{one_line(found.tokens[found.at].text)}⟩ (token {found.at})"
     if found.score is None:
-        lines = [f"what was added to the stream at {here}: lengths; this model's scores are no plain sum of it"]
+        lines = [f"what was added to the stream at {here}: lengths; this model's scores are not a plain sum of it"]
     else:
         lines = [
             f"what was added to the stream at {here}: length, and share of the score {found.score:.4f} "

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from ffmem.queries import Highlight
 from ffmem.render.cells import trigger_line
 from ffmem.render.terminal import one_line, tokens, width
-from ffmem.store.arrays import read_run
+from ffmem.store.manifest import Counts, Manifest, Proof
+from ffmem.store.paths import read_run
 from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
@@ -18,16 +19,16 @@ _LONGEST = 60
 
 def summary(index: Index, highlights: list[Highlight]) -> str:
     """The end of `ffmem index`: what was built, three cells, and what to try next."""
-    counts, folder = index.manifest["counts"], index.folder
+    counts, folder = index.manifest.counts, index.folder
     lines = [
         "",
-        f"{index.manifest['identity']['model']['name']} over {index.manifest['identity']['corpus']['name']}",
+        f"{index.manifest.identity.model.name} over {index.manifest.identity.corpus.name}",
         f"  layers     {index.n_layers}",
         f"  cells      {_amount(index.n_cells, index.cells.whole.n_cells)} ({index.cells.describe()})",
-        f"  documents  {counts['n_documents']:,}, {counts['n_documents_held_out']:,} of them held out{_lines(counts)}",
-        f"  sentences  {counts['n_sentences']:,} indexed; {counts['n_duplicates']:,} repeats counted with their first; "
-        f"{counts['n_sentences_held_out']:,} held out",
-        f"  tokens     {counts['n_tokens']:,} indexed",
+        f"  documents  {counts.n_documents:,}, {counts.n_documents_held_out:,} of them held out{_lines(counts)}",
+        f"  sentences  {counts.n_sentences:,} indexed; {counts.n_duplicates:,} repeats counted with their first; "
+        f"{counts.n_sentences_held_out:,} held out",
+        f"  tokens     {counts.n_tokens:,} indexed",
         f"  speed      {_speed(index)}",
     ]
     lines += [f"  note       {note}" for note in _notes(index.manifest)]
@@ -70,72 +71,71 @@ def _speed(index: Index) -> str:
     return f"nothing was left to read in this run; {before}"
 
 
-def _lines(counts: dict[str, Any]) -> str:
-    n = counts.get("n_lines", 0)  # of older indexes nobody knows
+def _lines(counts: Counts) -> str:
+    n = counts.n_lines
     return f"; read from {n:,} {'line' if n == 1 else 'lines'}" if n else ""
 
 
-def _notes(manifest: dict[str, Any]) -> Iterator[str]:
-    counts, excluded = manifest["counts"], manifest.get("excluded_shards", ())
+def _notes(manifest: Manifest) -> Iterator[str]:
+    counts, excluded = manifest.counts, manifest.excluded_shards
     if excluded:
-        ranges = ", ".join(f"{one['first_sentence']} to {one['end_sentence'] - 1}" for one in excluded[:5])
+        ranges = ", ".join(f"{one.first_sentence} to {one.end_sentence - 1}" for one in excluded[:5])
         yield (
             f"{len(excluded):,} {'shard was' if len(excluded) == 1 else 'shards were'} left out: "
-            f"{sum(one['n_tokens'] for one in excluded):,} tokens neither compete nor count (sentences {ranges}"
+            f"{sum(one.n_tokens for one in excluded):,} tokens neither compete nor count (sentences {ranges}"
             f"{', ...' if len(excluded) > 5 else ''})"
         )
-    yield from manifest["certificate"].get("proof", {}).get("notes", ())
-    if counts["n_undecodable_bytes"]:
-        yield f"{counts['n_undecodable_bytes']:,} bytes could not be decoded and stand as U+FFFD"
-    if counts["n_long_sentences"]:
-        yield f"{counts['n_long_sentences']:,} sentences were longer than the context: cut into {counts['n_windows']:,} windows"
-    if counts["n_context_tokens"]:
-        yield f"{counts['n_context_tokens']:,} of the tokens only stand before a window's own, and did not compete again"
-    if counts["n_sentences_shared"]:
-        yield f"{counts['n_sentences_shared']:,} sentences stand in more than one of the merged indexes, and compete in each"
-    if counts["n_documents_empty"]:
-        yield f"{counts['n_documents_empty']:,} documents had no sentence"
-    if counts["stopped_by"]:
-        yield f"the corpus was read up to --{counts['stopped_by'].replace('_', '-')}"
+    if manifest.certificate.proof is not None:
+        yield from manifest.certificate.proof.notes
+    if counts.n_undecodable_bytes:
+        yield f"{counts.n_undecodable_bytes:,} bytes could not be decoded and became U+FFFD"
+    if counts.n_long_sentences:
+        yield f"{counts.n_long_sentences:,} sentences were longer than the context: cut into {counts.n_windows:,} windows"
+    if counts.n_context_tokens:
+        yield f"{counts.n_context_tokens:,} of the tokens are only context before a window's own, and did not compete again"
+    if counts.n_sentences_shared:
+        yield f"{counts.n_sentences_shared:,} sentences are in more than one of the merged indexes, and compete in each"
+    if counts.n_documents_empty:
+        yield f"{counts.n_documents_empty:,} documents had no sentence"
+    if counts.stopped_by:
+        yield f"the corpus was read up to --{counts.stopped_by.replace('_', '-')}"
 
 
-def info(found: dict[str, Any]) -> str:
+def info(index: Index) -> str:
     """`ffmem info`."""
-    identity, model, counts = found["identity"], found["model"], found["counts"]
-    errors = found["certificate"]["errors"]
-    options = ", ".join(f"{name} {_short(value)}" for name, value in identity["options"].items() if value is not None)
+    manifest = index.manifest
+    identity, model, counts, errors = manifest.identity, manifest.model, manifest.counts, manifest.certificate.errors
+    options = ", ".join(f"{n} {_short(value)}" for n, value in identity.json["options"].items() if value is not None)
     lines = [
-        f"model        {identity['model']['name']} ({model['family']}, {model['activation']}"
-        f"{', gated' if model['gated'] else ''})",
-        f"cells        {_amount(found['n_cells'], found['n_model_cells'])}: {found['cells']}",
-        f"corpus       {identity['corpus']['name']} ({identity['corpus']['kind']})",
-        f"documents    {counts['n_documents']:,}, {counts['n_documents_held_out']:,} of them held out{_lines(counts)}",
-        f"sentences    {counts['n_sentences']:,} indexed, {counts['n_duplicates']:,} repeats, "
-        f"{counts['n_sentences_held_out']:,} held out",
-        f"tokens       {counts['n_tokens']:,} indexed, {counts['n_tokens_held_out']:,} held out",
-        *(f"note         {note}" for note in _notes(found)),
-        f"projection   {found['projection']}",
+        f"model        {identity.model.name} ({model.family}, {model.activation}{', gated' if model.gated else ''})",
+        f"cells        {_amount(index.n_cells, index.cells.whole.n_cells)}: {index.cells.describe()}",
+        f"corpus       {identity.corpus.name} ({identity.corpus.kind})",
+        f"documents    {counts.n_documents:,}, {counts.n_documents_held_out:,} of them held out{_lines(counts)}",
+        f"sentences    {counts.n_sentences:,} indexed, {counts.n_duplicates:,} repeats, "
+        f"{counts.n_sentences_held_out:,} held out",
+        f"tokens       {counts.n_tokens:,} indexed, {counts.n_tokens_held_out:,} held out",
+        *(f"note         {note}" for note in _notes(manifest)),
+        f"projection   {manifest.projection}",
         f"options      {options}",
         f"certificate  sum of coefficients x values + bias = output: {max(errors['ff_sum_errors']):.1e}; "
         f"residual + output: {max(errors['residual_errors']):.1e} (largest relative errors)",
-        f"proof        {_proof(found['certificate'])}",
-        f"bytes        {found['same_bytes']['why']}",
-        f"size         {found['n_bytes'] / 1e6:,.1f} MB, format {found['format']}, ffmem {identity['ffmem']}",
+        f"proof        {_proof(manifest.certificate.proof)}",
+        f"bytes        {manifest.same_bytes.why}",
+        f"size         {manifest.n_bytes / 1e6:,.1f} MB, format {manifest.format}, ffmem {identity.ffmem}",
     ]
     return "\n".join(map(one_line, lines))  # names, too, come from elsewhere
 
 
-def _proof(certificate: dict[str, Any]) -> str:
+def _proof(proof: Proof | None) -> str:
     """How the model was held to its own plain call."""
-    proof = certificate.get("proof")
     if proof is None:
         return "none: built by an earlier ffmem; ffmem verify holds it to the model's own call now"
-    lengths, errors = proof["lengths"], proof["errors"]
+    lengths, errors = proof.lengths, proof.errors
     told = ", ".join(f"{name} {error:.1e}" for name, error in errors.items())
     rows = {"padded": "padded in batches", "equal-length": "in batches of equal length", "alone": "each alone"}
     return (
         f"{len(lengths)} sentences of {min(lengths)} to {max(lengths)} tokens against the model's own call on each alone: "
-        f"{told} (largest relative errors); run {rows[proof['batching']['rows']]}"
+        f"{told} (largest relative errors); run {rows[proof.batching['rows']]}"
     )
 
 

@@ -57,7 +57,7 @@ def failure(request: Request, error: Exception) -> Response:
     status = 404 if isinstance(error, Missing) else next((s for c, s in _STATUS.items() if isinstance(cause, c)), 500)
     if isinstance(cause, Busy):
         told = {
-            "got": "the model answers others",
+            "got": "the model is busy with other questions",
             "expected": "fewer questions at a time",
             "mend": "Try again in a moment",
         }

@@ -62,7 +62,11 @@ def _not_understood(request: Request, error: Any) -> Response:
     told = "; ".join(f"{'.'.join(map(str, one['loc'][1:])) or 'the request'}: {one['msg']}" for one in error.errors())
     return failure(
         request,
-        InputError(f"the request is not understood: {told[:1000]}", "Expected what /openapi.json describes", "Mend it"),
+        InputError(
+            f"the request is not understood: {told[:1000]}",
+            "Expected what /openapi.json describes",
+            "Correct the request",
+        ),
     )
 
 
@@ -75,6 +79,8 @@ def _no_such_page(request: Request, error: Any) -> Response:
         )
     missing = Missing()
     missing.__cause__ = InputError(
-        f"there is no page {request.url.path[:200]!r}", "Expected one that a link leads to", "Begin at the overview: /"
+        f"there is no page {request.url.path[:200]!r}",
+        "Expected an address that a link leads to",
+        "Start at the overview: /",
     )
     return failure(request, missing)

@@ -53,9 +53,9 @@ class Explorer:
     ) -> None:
         self.read_only = read_only
         self.index = index
-        self.name = f"{index.manifest['identity']['model']['name']} on {index.manifest['identity']['corpus']['name']}"
+        self.name = f"{index.manifest.identity.model.name} on {index.manifest.identity.corpus.name}"
         self.others = _named(others)
-        self.room = room or ModelRoom(index.manifest["identity"]["model"]["name"], None)
+        self.room = room or ModelRoom(index.manifest.identity.model.name, None)
         self._results = results
         self._kept: dict[str, Future[Any]] = {}
         self._lock = Lock()
@@ -85,8 +85,7 @@ class Explorer:
     @property
     def causal(self) -> bool:
         """Whether the model predicts the next token of a text."""
-        facts = self.index.manifest["model"]
-        return bool(facts["causal"]) and not facts["layers"][0]["stack"]
+        return self.index.manifest.model.predicts_next_token
 
     @property
     def studies(self) -> Studies:
@@ -163,14 +162,13 @@ def open_explorer(
     """
     check_threads(threads)
     index = open_index(folder)
-    identity = index.manifest["identity"]
 
     def load() -> "Transformer":
         from ffmem.index.verify import load_indexed_model
 
         return load_indexed_model(index, model, trust_remote_code=trust_remote_code)
 
-    room = ModelRoom(identity["model"]["name"], load if with_model else None, threads)
+    room = ModelRoom(index.manifest.identity.model.name, load if with_model else None, threads)
     return Explorer(
         index, [open_index(one) for one in others], room, None if results is None else Path(results), read_only
     )

@@ -79,7 +79,7 @@ class ModelRoom:
         if loaded is None:
             state = self.state
             raise InputError(
-                f"{state.name} is not at hand: {state.why}",
+                f"{state.name} is not available: {state.why}",
                 "Expected the model that the index was built from",
                 "Start the explorer with it: ffmem serve DIR --model WHERE",
             )

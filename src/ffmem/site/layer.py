@@ -13,7 +13,7 @@ from ffmem.server.pages import render
 from ffmem.server.views.cell import CellView, cell_view
 from ffmem.server.views.cells import CellsView
 from ffmem.site.words import Postings, add, words_of
-from ffmem.store.arrays import StorePaths
+from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index
 from ffmem.store.text import DocumentRow, SentenceRow, TextReader
 

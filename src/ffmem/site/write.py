@@ -87,7 +87,7 @@ def _make_room(out: Path) -> None:
     marker = out / _MARKER
     if out.exists() and not marker.is_file() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
-            f"{out} holds something that is no site of ours",
+            f"{out} holds something that is not a site written by ffmem",
             "Expected a new or empty folder, or one that `ffmem site` has written",
             "Choose another --out",
         )

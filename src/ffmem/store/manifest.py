@@ -1,156 +1,359 @@
-"""What a manifest must hold for an index to be read: names, types and ranges; more may stand there. Knows no model."""
+"""The manifest of an index: one frozen tree, parsed once. Knows no model.
 
-import math
-from collections.abc import Callable
-from typing import Any
+Each part keeps the JSON that it was read from, so that names which this build does not know are written back as they were.
+docs/design/store-format.md is normative.
+"""
 
-from ffmem.ids import CellSpace, Runs, parse_runs
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
 
-_LARGEST = 2**48
-"""No size or count of an index comes near it; products of a few of them are still printed and compared at once."""
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _LARGEST
+from ffmem.errors import FfmemError, StoreError
+from ffmem.ids import CellSpace, parse_runs
+from ffmem.options import IndexOptions
+from ffmem.store.facts import ModelFacts, Projection
+from ffmem.store.files import parse_json
+from ffmem.store.paths import READABLE_FORMATS, StorePaths, layer_path
+from ffmem.store.schema import problem_of
 
 
-def _is_size(value: Any) -> bool:
-    return _is_count(value) and value > 0
+@dataclass(frozen=True)
+class _Part:
+    """An object of the manifest, whose fields have the names that they have there."""
+
+    json: Mapping[str, Any] = field(repr=False, hash=False)
+    """As it stands in the manifest."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The part of these values, lists as tuples; names that are missing get their defaults."""
+        known = {one.name for one in fields(cls)} & values.keys()
+        return cls(values, **{n: tuple(values[n]) if isinstance(values[n], list) else values[n] for n in known})
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+@dataclass(frozen=True)
+class ModelIdentity(_Part):
+    """Which model it is."""
+
+    name: str
+    source: str
+    """Where it was loaded from."""
+    revision: str | None
+    weights_sha256: str
 
 
-def _is_stack(value: Any) -> bool:
-    return value in ("", "enc", "dec")
+@dataclass(frozen=True)
+class CorpusIdentity(_Part):
+    """Which text it is."""
+
+    kind: str
+    name: str
 
 
-def _or_null(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or check(value)
+@dataclass(frozen=True)
+class Identity:
+    """What decides the content of an index."""
+
+    json: Mapping[str, Any] = field(repr=False, hash=False)
+    """As it stands in the manifest."""
+    ffmem: str
+    """The version that built the index."""
+    model: ModelIdentity
+    corpus: CorpusIdentity
+    """The corpus, or all of them under one name."""
+    corpora: tuple[CorpusIdentity, ...]
+    """Each of them, in their order."""
+    options: IndexOptions
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Identity":
+        """The identity of these values.
+
+        Raises:
+            FfmemError: an option has a value that it cannot have.
+            TypeError: an option is unknown, or of another type.
+        """
+        return cls(
+            json=values,
+            ffmem=values["ffmem"],
+            model=ModelIdentity.from_json(values["model"]),
+            corpus=CorpusIdentity.from_json(values["corpus"]),
+            corpora=tuple(CorpusIdentity.from_json(one) for one in corpora_of(values)),
+            options=IndexOptions(**values["options"]),
+        )
 
 
-def _runs(value: Any) -> Runs | None:
-    try:
-        return parse_runs(value) if _is_text(value) else None
-    except ValueError:
-        return None
+def corpora_of(identity: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The identities of the corpora in the JSON of an identity, in their order."""
+    corpus = identity["corpus"]
+    return list(corpus["corpora"]) if corpus["kind"] == "several" else [corpus]
 
 
-def _each(schema: Any) -> Callable[[Any], bool]:
-    """Of every value of a JSON object."""
-    return lambda value: isinstance(value, dict) and all(_wrong(one, schema) is None for one in value.values())
+@dataclass(frozen=True)
+class Counts(_Part):
+    """What became of the corpus: see index/text/writer.TextCounts, which counts it."""
+
+    n_documents: int
+    n_documents_held_out: int
+    n_documents_empty: int
+    n_sentences: int
+    n_sentences_held_out: int
+    n_duplicates: int
+    n_tokens: int
+    n_tokens_held_out: int
+    n_context_tokens: int
+    n_undecodable_bytes: int
+    n_long_sentences: int
+    n_windows: int
+    n_sentences_shared: int
+    stopped_by: str | None
+    n_sentences_by_corpus: tuple[int, ...]
+    n_empty_sentences: int = 0
+    n_held_out_also_indexed: int = 0
+    n_lines: int = 0
+    """0 where there are none, and in older indexes: so with the two above."""
+
+    @property
+    def n_all_sentences(self) -> int:
+        """Indexed and held-out ones."""
+        return self.n_sentences + self.n_sentences_held_out
+
+    @property
+    def n_all_tokens(self) -> int:
+        """Of indexed and of held-out sentences."""
+        return self.n_tokens + self.n_tokens_held_out
 
 
-def _scalars(value: Any) -> bool:
-    return isinstance(value, dict) and all(one is None or isinstance(one, (str, int, float)) for one in value.values())
+@dataclass(frozen=True)
+class SpecialTokens(_Part):
+    """The special tokens of every input."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
 
 
-_EXCLUDED = ("shard_id", "first_sentence", "end_sentence", "n_tokens")
+@dataclass(frozen=True)
+class SameBytes(_Part):
+    """Whether another build gives the same bytes."""
+
+    holds: bool
+    processor: str
+    why: str
+    machines: tuple[str, ...] = ()
+    """What computed the index; not told by some older ones."""
 
 
-def _excluded(value: Any, n_sentences: int) -> bool:
-    """Of shards that were left out, which need not be there."""
-    if not isinstance(value, list) or any(_wrong(one, dict.fromkeys(_EXCLUDED, _is_count)) for one in value):
-        return False
-    return all(one["first_sentence"] < one["end_sentence"] <= n_sentences for one in value)
+@dataclass(frozen=True)
+class Proof(_Part):
+    """How the model was held to its own plain call, and how it must run."""
+
+    batching: Mapping[str, Any]
+    """The arguments of models/base.Batching."""
+    lengths: tuple[int, ...]
+    errors: Mapping[str, float]
+    notes: tuple[str, ...]
 
 
-_COUNTS = (
-    "n_documents", "n_documents_held_out", "n_documents_empty", "n_sentences", "n_sentences_held_out", "n_duplicates",
-    "n_tokens", "n_tokens_held_out", "n_context_tokens", "n_undecodable_bytes", "n_long_sentences", "n_windows",
-    "n_sentences_shared",
-)  # fmt: skip
+@dataclass(frozen=True)
+class Certificate:
+    """How exactly the model held what everything rests on."""
 
-_SCHEMA: dict[str, Any] = {
-    "identity": {
-        "ffmem": _is_text,
-        "model": {
-            "name": _is_text,
-            "source": _is_text,
-            "revision": _or_null(_is_text),
-            "weights_sha256": _is_text,
-        },
-        "corpus": {"kind": _is_text, "name": _is_text},
-        "options": {"top": _is_size, "promoted": _is_size},
-    },
-    "model": {
-        "family": _is_text,
-        "activation": _is_text,
-        "gated": _is_flag,
-        "d_vocab": _is_size,
-        "layers": [{"layer": _is_count, "d_ff": _is_size, "n_experts": _is_count, "stack": _is_stack}],
-    },
-    "projection": _is_text,
-    "layer_projections": [_is_text],
-    "same_bytes": {"holds": _is_flag, "processor": _is_text, "why": _is_text},
-    "counts": dict.fromkeys(_COUNTS, _is_count)
-    | {"stopped_by": _or_null(_is_text), "n_sentences_by_corpus": [_is_count]},
-    "certificate": {
-        "errors": {"ff_sum_errors": [_is_number], "residual_errors": [_is_number]},
-    },
-    "files": _each({"bytes": _is_count, "sha256": _is_text}),
-}
-"""Objects hold at least these names, lists at least one value; functions judge single values."""
+    json: Mapping[str, Any] = field(repr=False, hash=False)
+    """As it stands in the manifest."""
+    errors: Mapping[str, Any]
+    """Largest errors by name, some of them by layer."""
+    proof: Proof | None
+    """None in indexes of earlier builds."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Certificate":
+        """The certificate of these values."""
+        return cls(values, values["errors"], Proof.from_json(values["proof"]) if "proof" in values else None)
 
 
-def problem_of(manifest: dict[str, Any]) -> str | None:
-    """What makes a manifest unreadable, in words; None if nothing does."""
-    problem = _wrong(manifest, _SCHEMA)
-    if problem is not None:
-        return f"it has {problem}"
-    if not _is_count(manifest["counts"].get("n_lines", 0)):  # which older indexes do not have
-        return "it has no sound counts.n_lines"
-    if not _scalars(manifest["identity"]["options"]):
-        return "it has no sound identity.options"
-    if not _excluded(manifest.get("excluded_shards", []), manifest["counts"]["n_sentences"]):
-        return "it has no sound excluded_shards"
-    layers = [(layer["stack"], layer["layer"]) for layer in manifest["model"]["layers"]]
-    if len(set(layers)) != len(layers):
-        return "it has a layer twice"
-    kept = manifest.get("cells_kept")
-    if kept is not None:
-        problem = _wrong_cells(kept, manifest["model"]["layers"])
+@dataclass(frozen=True)
+class ExcludedShard(_Part):
+    """A shard that was left out."""
+
+    shard_id: int
+    first_sentence: int
+    end_sentence: int
+    n_tokens: int
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What a file of the index must be."""
+
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an index says of itself. Made by `parse`."""
+
+    json: Mapping[str, Any] = field(repr=False, hash=False)
+    """As it was read."""
+    format: int
+    identity: Identity
+    model: ModelFacts
+    projection: Projection
+    """By which values become scores over the vocabulary."""
+    layer_projections: tuple[Projection, ...]
+    """That of each layer in the index, which may be another."""
+    special_tokens: SpecialTokens
+    same_bytes: SameBytes
+    counts: Counts
+    certificate: Certificate
+    files: Mapping[str, StoredFile]
+    """By path from the index's folder."""
+    excluded_shards: tuple[ExcludedShard, ...]
+    cells_kept: Mapping[str, str] | None
+    """By layer, the indices of the cells that are there; None: all cells of the model."""
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> "Manifest":
+        """The manifest of these JSON values.
+
+        Raises:
+            ValueError: something is missing in it or wrong; the message says what, beginning with "it".
+        """
+        problem = problem_of(values)
         if problem is not None:
-            return problem
-    if len(manifest["layer_projections"]) != len(layers if kept is None else kept):
-        return "it has not one of layer_projections for each layer"
-    return None
+            raise ValueError(problem)
+        try:
+            identity = Identity.from_json(values["identity"])
+        except (FfmemError, TypeError, AttributeError, ValueError) as error:
+            why = error.got if isinstance(error, FfmemError) else str(error).removeprefix("IndexOptions.__init__() ")
+            raise ValueError(f"it has no sound identity.options: {why}") from error
+        return cls(
+            json=values,
+            format=values["format"],
+            identity=identity,
+            model=ModelFacts.from_json(values["model"]),
+            projection=values["projection"],
+            layer_projections=tuple(values["layer_projections"]),
+            special_tokens=SpecialTokens.from_json(values["special_tokens"]),
+            same_bytes=SameBytes.from_json(values["same_bytes"]),
+            counts=Counts.from_json(values["counts"]),
+            certificate=Certificate.from_json(values["certificate"]),
+            files={name: StoredFile(one["bytes"], one["sha256"]) for name, one in values["files"].items()},
+            excluded_shards=tuple(ExcludedShard.from_json(one) for one in values.get("excluded_shards", ())),
+            cells_kept=values.get("cells_kept"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values: those that were read."""
+        return dict(self.json)
+
+    @property
+    def options(self) -> IndexOptions:
+        """Those that the index was built with."""
+        return self.identity.options
+
+    @property
+    def n_signs(self) -> int:
+        """Trigger lists of a cell: see `ModelFacts.n_signs`."""
+        return self.model.n_signs
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all files of the index."""
+        return sum(one.n_bytes for one in self.files.values())
+
+    @property
+    def excluded_ranges(self) -> list[tuple[int, int]]:
+        """The ranges of sentences (first, end) that were left out."""
+        return [(one.first_sentence, one.end_sentence) for one in self.excluded_shards]
+
+    @cached_property
+    def cells(self) -> CellSpace:
+        """The cells that the index has."""
+        space = CellSpace(self.model.layers)
+        if self.cells_kept is None:
+            return space
+        return space.keep({name: parse_runs(runs) for name, runs in self.cells_kept.items()})
 
 
-def _wrong_cells(kept: Any, layers: list[dict[str, Any]]) -> str | None:
-    """What is wrong with the cells that a manifest says are there, where they are not all."""
-    if not isinstance(kept, dict) or not kept:
-        return "it has no sound cells_kept"
-    sizes = {layer.name: layer.d_ff for layer in CellSpace.from_json(layers).layers}
-    for name, text in kept.items():
-        runs = _runs(text)
-        if runs is None or name not in sizes or runs[-1][1] > sizes[name]:
-            return f"it has no sound cells_kept of {name}"
-    return None
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a finished index.
+
+    Raises:
+        StoreError: no index, an unfinished one, a damaged manifest, or a format that this build does not read.
+    """
+    paths = StorePaths(folder)
+    if not paths.manifest.is_file():
+        if paths.work.is_dir():
+            raise StoreError(
+                f"the index in {folder} is not finished",
+                "Expected a finished one, with a manifest.json",
+                "Run the `ffmem index` command that began it once more: it goes on where it stopped",
+            )
+        raise StoreError(
+            f"there is no index in {folder}",
+            "Expected a folder with a manifest.json, as `ffmem index` writes it",
+            "Check the path, or build one: ffmem index MODEL CORPUS --out " + str(folder),
+        )
+    try:
+        values = parse_json(paths.manifest.read_bytes())
+        if type(values["format"]) is not int:
+            raise TypeError(f"format is {values['format']!r}")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise damaged_manifest(folder, str(error)) from error
+    low, high = READABLE_FORMATS
+    if not low <= values["format"] <= high:
+        raise StoreError(
+            f"store {folder} has format {values['format']}",
+            f"This build reads {low}-{high}",
+            f"Upgrade ffmem, or rebuild it: ffmem index ... --out {folder}",
+        )
+    try:
+        return Manifest.parse(values)
+    except ValueError as error:
+        raise damaged_manifest(folder, str(error)) from error
 
 
-def _wrong(value: Any, schema: Any, where: str = "") -> str | None:
-    """The first place where a value departs from a schema."""
-    if isinstance(schema, dict):
-        if not isinstance(value, dict):
-            return f"no object {where}".rstrip()
-        for name, inner in schema.items():
-            place = f"{where}.{name}" if where else name
-            problem = _wrong(value[name], inner, place) if name in value else f"no {place}"
-            if problem:
-                return problem
-        return None
-    if isinstance(schema, list):
-        if not isinstance(value, list) or not value:
-            return f"no list {where}"
-        return next(filter(None, (_wrong(one, schema[0], where) for one in value)), None)
-    return None if schema(value) else f"no sound {where}"
+def damaged_manifest(folder: Path, why: str) -> StoreError:
+    """The error for the manifest of an index that is not what was written."""
+    return StoreError(
+        f"{StorePaths(folder).manifest} is damaged: {why}",
+        "Expected the JSON that `ffmem index` wrote",
+        "Copy the file again from where the index came from, or rebuild the index",
+    )
+
+
+_FILE_NAME = re.compile(r"index(/\w[\w.-]*)+", re.ASCII)
+"""A file of an index lies in it; nothing else is ever opened."""
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Compare the length of every file with the manifest; milliseconds, so done at each opening.
+
+    Raises:
+        StoreError: a file is missing or has another length, or the manifest leaves one out.
+    """
+    index = StorePaths(folder).index
+    layers = [layer_path(index, cells) for cells in manifest.cells.layers]
+    needed = [index / "text.sqlite", index / "tokens.safetensors", *layers]
+    unlisted = {path.relative_to(folder).as_posix() for path in needed} - manifest.files.keys()
+    if unlisted:
+        raise damaged_manifest(folder, f"it does not list {min(unlisted)}")
+    for name, stored in manifest.files.items():
+        if not _FILE_NAME.fullmatch(name):
+            raise damaged_manifest(folder, f"{name!r} is no file of an index")
+        path = folder / name
+        try:
+            size = path.stat().st_size if path.is_file() else None
+        except OSError:
+            size = None
+        if size != stored.n_bytes:
+            problem = "is missing" if size is None else f"has {size:,} bytes"
+            raise StoreError(
+                f"{path} {problem}",
+                f"The manifest says {stored.n_bytes:,} bytes",
+                f"Copy the index again, or rebuild it into another folder; `ffmem verify {folder}` checks every file",
+            )

@@ -12,19 +12,12 @@ from ffmem.cell import Cell, Document, PromotedToken, Statistics, Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId, CellSpace
 from ffmem.notebook import Table, table
-from ffmem.store.arrays import (
-    NO_TOKEN,
-    LayerArrays,
-    StorePaths,
-    cells_of,
-    check_files,
-    layer_path,
-    layer_sizes,
-    read_manifest,
-    total_of,
-)
+from ffmem.store.arrays import LayerArrays, layer_sizes, total_of
 from ffmem.store.files import damaged
 from ffmem.store.histogram import histogram_edges
+from ffmem.store.keys import NO_TOKEN
+from ffmem.store.manifest import Manifest, check_files, read_manifest
+from ffmem.store.paths import StorePaths, layer_path
 from ffmem.store.text import TextReader
 
 
@@ -60,17 +53,16 @@ class SentenceCell:
 class Index:
     """A finished index, read-only. Made by `open_index`."""
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
-        facts = manifest["model"]
-        self.cells = cells_of(manifest)
+        self.cells = manifest.cells
         """All cells there are; a layer is named by its place there, which in an index of some cells may not be its place in
         the model."""
         self.n_layers = len(self.cells.layers)
         self.n_cells = self.cells.n_cells
-        self.n_signs = 2 if facts["gated"] else 1
-        self.top: int = manifest["identity"]["options"]["top"]
+        self.n_signs = manifest.n_signs
+        self.top = manifest.options.top
         self.text = TextReader(StorePaths(folder).index)
         self._layers = [
             LayerArrays(layer_path(StorePaths(folder).index, cells), layer_sizes(manifest, cells))
@@ -79,23 +71,23 @@ class Index:
         _check_counts(self)
 
     def __repr__(self) -> str:
-        counts = self.manifest["counts"]
+        counts = self.manifest.counts
         return (
-            f"Index({str(self.folder)!r}: {self.manifest['identity']['model']['name']}, {self.n_layers} layers, "
-            f"{self.n_cells:,} cells, {counts['n_sentences']:,} sentences, {counts['n_tokens']:,} tokens)"
+            f"Index({str(self.folder)!r}: {self.manifest.identity.model.name}, {self.n_layers} layers, "
+            f"{self.n_cells:,} cells, {counts.n_sentences:,} sentences, {counts.n_tokens:,} tokens)"
         )
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        counts, identity = self.manifest["counts"], self.manifest["identity"]
+        counts, identity = self.manifest.counts, self.manifest.identity
         overview = {
             "folder": str(self.folder),
-            "model": identity["model"]["name"],
-            "corpus": identity["corpus"]["name"],
+            "model": identity.model.name,
+            "corpus": identity.corpus.name,
             "cells": f"{self.n_cells:,}: {self.cells.describe()}",
-            "documents": f"{counts['n_documents']:,}",
-            "sentences": f"{counts['n_sentences']:,}",
-            "tokens": f"{counts['n_tokens']:,}",
+            "documents": f"{counts.n_documents:,}",
+            "sentences": f"{counts.n_sentences:,}",
+            "tokens": f"{counts.n_tokens:,}",
             "triggers": f"up to {self.top} a cell{' and sign' if self.n_signs == 2 else ''}",
         }
         return table(("index", ""), list(overview.items()))
@@ -125,7 +117,7 @@ class Index:
             StoreError: they differ.
         """
         if self.cells.whole.layers != cells.layers:
-            told = f"it tells of {self.cells.whole.describe()}, and the model has {cells.describe()}"
+            told = f"it says there are {self.cells.whole.describe()}, and the model has {cells.describe()}"
             raise damaged(StorePaths(self.folder).manifest, told)
 
     def check_whole(self, what: str) -> None:
@@ -167,7 +159,7 @@ class Index:
             cell=cell_id,
             statistics=self.statistics(cell_id),
             triggers=tuple(self._triggers(cell_id, n_triggers)),
-            projection=self.manifest["layer_projections"][layer],
+            projection=self.manifest.layer_projections[layer],
             promoted=self._tokens(arrays, "promoted", row),
             suppressed=self._tokens(arrays, "suppressed", row),
         )
@@ -275,11 +267,13 @@ class Index:
 
 def _check_counts(index: Index) -> None:
     """The manifest and the text agree about how much there is: they are of the same index."""
-    counts, text = index.manifest["counts"], index.text
-    for what, found in (("sentences", text.n_all_sentences), ("tokens", len(text.token_id))):
-        told = counts[f"n_{what}"] + counts[f"n_{what}_held_out"]
-        if told != found:
-            raise damaged(StorePaths(index.folder).manifest, f"it tells of {told:,} {what}, and the text has {found:,}")
+    counts, text = index.manifest.counts, index.text
+    for what, told, n in (
+        ("sentences", counts.n_all_sentences, text.n_all_sentences),
+        ("tokens", counts.n_all_tokens, len(text.token_id)),
+    ):
+        if told != n:
+            raise damaged(StorePaths(index.folder).manifest, f"it tells of {told:,} {what}, and the text has {n:,}")
 
 
 def _bisect(slots: np.ndarray, tokens: np.ndarray, token: int) -> int:

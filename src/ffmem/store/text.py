@@ -162,7 +162,7 @@ class TextReader:
         try:
             return dict(parse_json(stored))
         except (ValueError, TypeError) as error:
-            raise damaged(self._path, f"the metadata of document {document_id} is no JSON object") from error
+            raise damaged(self._path, f"the metadata of document {document_id} is not a JSON object") from error
 
     def metadata(self) -> Iterator[dict[str, Any]]:
         """The metadata of each document, by document id.
@@ -365,9 +365,9 @@ class TextReader:
     def _documents(self) -> np.ndarray:
         found = [row[0] for row in self._execute("SELECT document_id FROM sentences ORDER BY id")]
         if len(found) != self.n_all_sentences or not all(type(document_id) is int for document_id in found):
-            raise damaged(self._path, f"it has not the documents of {self.n_all_sentences:,} sentences")
+            raise damaged(self._path, f"it lacks the documents of {self.n_all_sentences:,} sentences")
         if found and not 0 <= min(found) <= max(found) < self._one("SELECT count(*) FROM documents"):
-            raise damaged(self._path, "a sentence lies in a document that is not there")
+            raise damaged(self._path, "a sentence lies in a document that is missing")
         return np.array(found)
 
     @lru_cache(maxsize=100_000)  # noqa: B019 (a reader lives as long as its process)

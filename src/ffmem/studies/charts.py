@@ -22,7 +22,7 @@ _POWERS = [0, *(10**i for i in range(6))]
 
 def draw(chart: Chart) -> alt.LayerChart:
     """The picture of a chart; a notebook shows it."""
-    forms = {"lines": _lines, "boxes": _boxes, "shares": _shares, "bars": _bars, "points": _points}
+    forms = {"lines": _lines, "boxes": _boxes, "shares": _shares, "bars": _bars, "points": _points, "scatter": _scatter}
     return forms[chart.form](chart, csv_rows(chart))
 
 
@@ -177,6 +177,30 @@ def _points(chart: Chart, rows: Rows) -> alt.LayerChart:
     low = alt.Y("low:Q", title=chart.y_title, axis=alt.Axis(format="~%"))
     bars = base.mark_rule().encode(y=low, y2="high:Q")
     points = base.mark_line(point=True).encode(y="value:Q")
+    return _finished(bars, points)
+
+
+def _scatter(chart: Chart, rows: Rows) -> alt.LayerChart:
+    """Points by themselves, over an axis of their own, with intervals."""
+    names = _series(chart)
+    form = _PERCENT if chart.percent else ".3~g"
+    scale = alt.Scale(zero=chart.from_zero)
+    base = _of(rows).encode(
+        x=alt.X("middle:Q", title=chart.x_title, scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(format="~g")),
+        color=alt.Color(
+            "series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=_COLOURS[: len(names)])
+        ),
+        tooltip=[
+            alt.Tooltip("name:N", title=" "),
+            alt.Tooltip("middle:Q", title=chart.x_title, format=".3~g"),
+            *(alt.Tooltip(f"{name}:Q", format=form) for name in ("value", "low", "high")),
+        ],
+    )
+    axis = alt.Axis(format="~%" if chart.percent else "~g")
+    bars = base.mark_rule().encode(y=alt.Y("low:Q", title=chart.y_title, axis=axis, scale=scale), y2="high:Q")
+    points = base.mark_point(filled=True, size=50).encode(
+        y="value:Q", shape=alt.Shape("series:N", title=None, sort=names)
+    )
     return _finished(bars, points)
 
 

@@ -60,10 +60,11 @@ class Chart:
     name: str
     """Of its files and its address."""
     caption: str
-    form: Literal["lines", "boxes", "shares", "bars", "points"]
+    form: Literal["lines", "boxes", "shares", "bars", "points", "scatter"]
     rows: Sequence[Row]
     """lines: layer, name, series, value, low, high[, n]. boxes: layer, name, q5, q25, q50, q75, q95. shares: as lines, stacked.
-    bars: category, value, low, high, n. points: middle, from, to, series, value, low, high, n."""
+    bars: category, value, low, high, n. points: middle, from, to, series, value, low, high, n.
+    scatter: middle, name, series, value, low, high, n."""
     y_title: str
     x_title: str = "layer"
     percent: bool = True
@@ -87,6 +88,8 @@ class Table:
     """Whether rows quote the corpus, which a page that is given away may have to leave out."""
     folded: bool = False
     """Whether the page shows it only when it is asked to."""
+    side_by_side: bool = False
+    """Whether a document that holds studies beside one another has all its rows."""
 
 
 def nothing(_: Any) -> tuple[()]:

@@ -1,4 +1,4 @@
-"""Where results lie: a folder named by what decided them, beside an index; a typed file for each experiment."""
+"""Where results lie: a folder named by what decided them, beside an index, a file for each experiment; typed both ways."""
 
 import csv
 import hashlib
@@ -17,7 +17,8 @@ from safetensors.numpy import save
 
 from ffmem.errors import InputError, StoreError
 from ffmem.ids import CellId
-from ffmem.store.files import atomic_write, map_arrays, parse_json, write_json
+from ffmem.index.identity import differences
+from ffmem.store.files import atomic_write, disk_errors, map_arrays, parse_json, write_json
 from ffmem.store.reader import Index, open_index
 from ffmem.version import __version__
 
@@ -73,6 +74,14 @@ class Results:
     def load_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Arrays, memory-mapped."""
         return map_arrays(self.folder / f"{name}.safetensors")
+
+    def has_arrays(self, name: str) -> bool:
+        """Whether there are arrays of that name."""
+        return (self.folder / f"{name}.safetensors").is_file()
+
+    def drop_arrays(self, name: str) -> None:
+        """Remove arrays that are no longer needed, if they are there."""
+        (self.folder / f"{name}.safetensors").unlink(missing_ok=True)
 
     def save_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Keep arrays."""
@@ -130,21 +139,46 @@ class Findings:
         return subject
 
 
-def begin_results(folder: Path, header: dict[str, Any], decides: dict[str, Any] | None = None) -> Results:
+def begin_results(
+    folder: Path, header: dict[str, Any], decides: dict[str, Any] | None = None, *, in_folder_itself: bool = False
+) -> Results:
     """Where the results of a study lie, or are to lie.
 
     Args:
         folder: in which they get a folder of their own.
         header: what was studied (``index``: the identity of model and corpus) and the ``options``.
         decides: what tells it from others, if that is not the header: the same thing may have several names.
+        in_folder_itself: ``folder`` is for this study alone, and gets the results without another folder in between.
+
+    Raises:
+        InputError: ``in_folder_itself``, and there are results of something else.
     """
     header = {"ffmem": __version__, **header}
     decides = {"ffmem": __version__, **(decides or header)}
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:_KEY_LENGTH]
-    own = folder / key
-    own.mkdir(parents=True, exist_ok=True)
+    own = folder if in_folder_itself else folder / key
+    if in_folder_itself and (own / HEADER).is_file():
+        _check_same(open_results(own), Results(own, header | {"key": key}))
+    with disk_errors(own):
+        own.mkdir(parents=True, exist_ok=True)
     write_json(own / HEADER, header | {"key": key})
     return Results(own, header | {"key": key})
+
+
+def _check_same(there: Results, asked: Results) -> None:
+    if there.key == asked.key:
+        return
+    differs = differences(_identity(there), _identity(asked)) or "what it has read"
+    raise InputError(
+        f"{there.folder} holds results of something else: {differs}",
+        "Expected a folder without results, or the same model, text and options as those that it has",
+        "Choose another folder with --out",
+    )
+
+
+def _identity(results: Results) -> dict[str, Any]:
+    header = results.header
+    return {"study": results.study, "ffmem": header["ffmem"], **header["index"], "options": header["options"]}
 
 
 def results_in(folder: str | Path) -> list[Path]:
@@ -191,6 +225,8 @@ def plain(value: Any) -> Any:
         return {str(name): plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
+    if isinstance(value, frozenset):
+        return [plain(inner) for inner in sorted(value)]
     if isinstance(value, np.generic):
         return plain(value.item())
     if isinstance(value, float):

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from ffmem.studies.checkpoint import part_of
 from ffmem.studies.results import COSTS, HEADER, Findings, Results
 from ffmem.studies.study import Experiment, Stage, StageListener, Study, Subject, study_named
 
@@ -34,6 +35,7 @@ def run_study(
             begin = time.monotonic()
             progress(Stage(experiment.name, 0, 0))
             results.save(experiment.name, experiment.run(shared, progress))
+            results.drop_arrays(part_of(experiment.name))
             costs[experiment.name] = round(time.monotonic() - begin, 1)
             results.save(COSTS, costs)
         if experiment.parts:

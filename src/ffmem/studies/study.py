@@ -98,6 +98,11 @@ class Chapter(Generic[Shared]):
     exhibits: tuple[Exhibit[Findings], ...]
 
 
+def no_experiments(_: Any) -> tuple[()]:
+    """Of a chapter whose exhibits show what another chapter measures."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Study(Generic[Shared]):
     """The experiments of a paper."""
@@ -157,7 +162,8 @@ def _chapters(study: str) -> tuple[Any, ...]:
 
 def study_names() -> list[str]:
     """Every study that there is."""
-    return sorted(found.name for found in iter_modules(ffmem.studies.__path__) if found.ispkg)
+    folders = (Path(path) for path in ffmem.studies.__path__)
+    return sorted(file.parent.name for folder in folders for file in folder.glob("*/study.py"))
 
 
 def study_named(name: str) -> Study[Any]:

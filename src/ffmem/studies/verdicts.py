@@ -18,6 +18,11 @@ def exceeds(estimate: Estimate, limit: float) -> Verdict:
     return _by_order(estimate.low > limit, estimate.high < limit)
 
 
+def falls_below(estimate: Estimate, limit: float) -> Verdict:
+    """Whether an estimate is below a number that has no interval of its own."""
+    return _by_order(estimate.high < limit, estimate.low > limit)
+
+
 def every(*verdicts: Verdict) -> Verdict:
     """A claim with several parts: shown if all are, contradicted if one is."""
     return _by_order(all(one == "shown" for one in verdicts), "contradicted" in verdicts)

@@ -193,7 +193,7 @@ def test_what_is_no_row_is_refused_by_line(row: str, tmp_path: Path) -> None:
         ("ist ({ 2 })", "ist ({ 2 }", "line 3: 'ist"),
         ("ist ({ 2 })", "ist ({ 4 })", "line 3: .*points beyond the 3 source and 3 target words of pair 1"),
         ("NULL ({ 2 }) nein", "nein", "line 6: .*NULL"),
-        (GIZA[GIZA.index("# Sentence pair (2)") :], "", "has 1 pairs, and the text 2: pair 2 is not there"),
+        (GIZA[GIZA.index("# Sentence pair (2)") :], "", "has 1 pairs, and the text 2: pair 2 is missing"),
     ],
 )
 def test_a_damaged_file_of_giza_is_refused(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_json_and_python_are_refused_with_what_to_write(text: str, tmp_path: Pat
 
 
 def test_a_wrong_line_is_told_before_a_wrong_number_of_lines(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="gold, line 1: 'das' is no link"):
+    with pytest.raises(InputError, match="gold, line 1: 'das' is not a link"):
         read_links(written(tmp_path, "das ist gut\nnein\nja\n"), PAIRS, base=0)
     with pytest.raises(InputError, match="gold has 3 lines, the text has 2"):
         read_links(written(tmp_path, "0-0\n\n0-0\n"), PAIRS, base=0)

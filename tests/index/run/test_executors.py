@@ -157,7 +157,7 @@ def test_a_task_that_always_kills_its_worker_is_given_up_and_the_rest_goes_on(
     assert [event.task for event in events if event.kind == "failed"] == ["5"]
     assert sum(event.kind == "restart" for event in events) == 3
     assert str(told.value) == (
-        "number 5 failed 3 times: signal SIGKILL. Expected every task to be done; all others are, and are "
+        "number 5 failed 3 times: signal SIGKILL. Expected every task to succeed; all others did, and their results are "
         "kept. Run the same command again, with fewer --workers if memory ran out; or leave out what fails: --without 5."
     )
 

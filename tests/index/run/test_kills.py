@@ -102,7 +102,7 @@ def test_twenty_kills_at_random_moments_leave_the_same_bytes(
     corpus = write_corpus(tmp_path / "words.txt", 800, seed=3)
     n_kills, n_builds, _ = disturb(tiny_folder("llama"), corpus, tmp_path, 20, seed=11)
     assert n_kills == 20 and n_builds >= 1
-    assert open_index(tmp_path / "whole").manifest["same_bytes"]["holds"]
+    assert open_index(tmp_path / "whole").manifest.same_bytes.holds
 
 
 @pytest.mark.soak
@@ -123,9 +123,9 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(tiny_folder: Callable
     os.killpg(process.pid, signal.SIGINT)
     message = last_words(process)
     assert process.returncode == 130, message
-    assert "The same command goes on from the last checkpoint" in message and "Traceback" not in message
+    assert "Run the same command again to resume from the last checkpoint" in message and "Traceback" not in message
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert list(out.glob("work/state-*"))
     again = start(tiny_folder("llama"), corpus, out)
     assert last_words(again) == "" and again.returncode == 0
-    assert open_index(out).manifest["counts"]["n_sentences"] > 1000
+    assert open_index(out).manifest.counts.n_sentences > 1000

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ffmem
-from ffmem import Index, IndexOptions, InputError, ModelError, RunOptions, queries, render
+from ffmem import Index, IndexOptions, InputError, ModelError, RunOptions, render
 from ffmem.index.merge import merge_indexes
 from ffmem.index.scan import worker
 from ffmem.index.scan.batches import plan_shards
@@ -41,7 +41,7 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
     def maybe(self: IndexWorker, task: Any, report: Any) -> None:
         if isinstance(task, ScanShard) and task.shard.shard_id in shards:
-            raise ModelError(f"shard {task.shard.shard_id} is bad", "Expected it to be good", "Mend it")
+            raise ModelError(f"shard {task.shard.shard_id} is bad", "Expected it to be good", "Correct the request")
         do(self, task, report)
 
     monkeypatch.setattr(worker.IndexWorker, "do", maybe)
@@ -49,8 +49,8 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 
 def shards_of(index: Index) -> list[Any]:
-    counts = index.manifest["counts"]["n_sentences_by_corpus"]
-    return plan_shards(index.text.sentence_start, counts, index.manifest["identity"]["options"]["shard_tokens"])
+    counts = index.manifest.counts.n_sentences_by_corpus
+    return plan_shards(index.text.sentence_start, counts, index.manifest.options.shard_tokens)
 
 
 def test_left_out_is_as_if_it_had_no_text(build: Callable[..., Index], corpus: Path) -> None:
@@ -58,9 +58,9 @@ def test_left_out_is_as_if_it_had_no_text(build: Callable[..., Index], corpus: P
     shards = shards_of(whole)
     assert len(shards) >= 5
     index = build("without", corpus, "3,1")
-    assert index.manifest["identity"]["options"]["exclude_shards"] == "1,3"
+    assert index.manifest.options.exclude_shards == "1,3"
     left_out = [shards[1], shards[3]]
-    assert index.manifest["excluded_shards"] == [vars(shard) for shard in left_out]
+    assert index.manifest.json["excluded_shards"] == [vars(shard) for shard in left_out]
     assert index.text.n_sentences == whole.text.n_sentences
     starts = index.text.sentence_start
     n_tokens = sum(shard.n_tokens for shard in left_out)
@@ -81,8 +81,8 @@ def test_left_out_is_as_if_it_had_no_text(build: Callable[..., Index], corpus: P
             assert set(everything.trigger_token[cell, 0][kept[cell, 0]]) <= set(tokens[cell, 0])
     found = verify_index(index, n_batches=1000)
     assert found.problems == () and found.same_bytes
-    assert f"2 shards were left out: {n_tokens:,} tokens neither compete nor count" in render.info(queries.info(index))
-    assert "left out" in render.summary(index, []) and "left out" not in render.info(queries.info(whole))
+    assert f"2 shards were left out: {n_tokens:,} tokens neither compete nor count" in render.info(index)
+    assert "left out" in render.summary(index, []) and "left out" not in render.info(whole)
 
 
 def test_verify_sees_that_something_left_out_is_there(build: Callable[..., Index], corpus: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_second_failure_names_what_is_left_out_already(
         build("twice", corpus)
     with pytest.raises(ModelError, match=r"--exclude-shards 0,1,4\.$"):
         build("twice", corpus, "4,0")
-    assert build("twice", corpus, "0,1,4").manifest["excluded_shards"][0]["shard_id"] == 0
+    assert build("twice", corpus, "0,1,4").manifest.excluded_shards[0].shard_id == 0
 
 
 def test_what_was_done_is_done_again_if_its_checkpoint_holds_a_shard_to_leave_out(
@@ -166,7 +166,7 @@ def test_numbers_that_are_no_shards(build: Callable[..., Index], corpus: Path) -
     n = len(shards_of(build("whole", corpus)))
     with pytest.raises(InputError) as told:
         build("out", corpus, f"1,{n}")
-    assert told.value.got == f"--exclude-shards is 1,{n}, and there is no shard {n}"
+    assert told.value.got == f"--exclude-shards is 1,{n}, but there is no shard {n}"
     assert told.value.expected == f"Expected numbers from 0 to {n - 1}"
     with pytest.raises(InputError, match=f"leaves nothing of {n} shards"):
         build("nothing", corpus, ",".join(map(str, range(n))))
@@ -185,19 +185,19 @@ def test_merging_and_extending_keep_what_was_left_out(
     first, second = build("first", corpus, "1"), build("second", other, "0,2")
     n = len(shards_of(first))
     merged = merge_indexes(first.folder, second.folder, tmp_path / "merged")
-    is_first = merged.manifest["identity"]["corpus"]["corpora"][0]["name"] == corpus.name
+    is_first = merged.manifest.identity.corpora[0].name == corpus.name
     order = [corpus, other] if is_first else [other, corpus]
     exclude = f"1,{n},{n + 2}" if is_first else f"0,2,{len(shards_of(second)) + 1}"
     whole = build("whole", order, exclude)
-    assert merged.manifest["excluded_shards"] == whole.manifest["excluded_shards"]
-    assert merged.manifest["identity"] == whole.manifest["identity"]
+    assert merged.manifest.excluded_shards == whole.manifest.excluded_shards
+    assert merged.manifest.identity == whole.manifest.identity
     assert contents(merged.folder) == contents(whole.folder)
     assert verify_index(merged, n_batches=1000).problems == ()
 
     extended = build("extended", other, f"1,{n},{n + 2}", extend=first.folder)
     both = build("both", [corpus, other], f"1,{n},{n + 2}")
     assert contents(extended.folder) == contents(both.folder)
-    assert extended.manifest["excluded_shards"] == both.manifest["excluded_shards"]
+    assert extended.manifest.excluded_shards == both.manifest.excluded_shards
     with pytest.raises(InputError) as told:
         build("not", other, extend=first.folder)
     assert told.value.got == f"of the {n} shards of {first.folder}, 1 are left out there and none here"

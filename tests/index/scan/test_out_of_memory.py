@@ -71,7 +71,7 @@ def test_it_goes_on_with_half_the_budget_and_says_so(
         "worker 0: cpu has too little memory for batches of 128 tokens: this worker goes on with 64 (shard 0 is read again)",
         "worker 0: cpu has too little memory for batches of 64 tokens: this worker goes on with 32 (shard 0 is read again)",
     ]
-    assert max(one.n_tokens for one in told) == halved.manifest["counts"]["n_tokens"]
+    assert max(one.n_tokens for one in told) == halved.manifest.counts.n_tokens
     events = ffmem.store.files.parse_json((tmp_path / "halved" / "run.json").read_bytes())["runs"][0]["events"]
     assert sum("too little memory" in event.get("text", "") for event in events) == 2
     for layer in range(plain.n_layers):

@@ -68,7 +68,7 @@ class TestWindows:
     def test_every_token_of_a_document_competes_once(self, index: Callable[..., Index], long_text: Path):
         built = index(duplicates="keep")
         documents = long_text.read_text().split("\n\n")
-        tokenizer = ffmem.load_model(built.manifest["identity"]["model"]["source"]).tokenizer
+        tokenizer = ffmem.load_model(built.manifest.identity.model.source).tokenizer
         places: list[list[tuple[int, int]]] = [[] for _ in documents]
         for number in range(built.text.n_sentences):
             row = built.text.sentence(number)
@@ -80,9 +80,9 @@ class TestWindows:
         for text, found in zip(documents, places, strict=True):
             assert [token for _, token in found] == tokenizer(text, add_special_tokens=False)["input_ids"]
             assert [byte for byte, _ in found] == sorted({byte for byte, _ in found})
-        counts = built.manifest["counts"]
-        assert counts["n_context_tokens"] == built.text.context.sum()
-        assert built.layer(0).counts[0, 0] == counts["n_tokens"] - counts["n_context_tokens"]
+        counts = built.manifest.counts
+        assert counts.n_context_tokens == built.text.context.sum()
+        assert built.layer(0).counts[0, 0] == counts.n_tokens - counts.n_context_tokens
 
     def test_it_verifies_and_damage_is_seen(self, index: Callable[..., Index]):
         built = index()
@@ -103,7 +103,7 @@ class TestWindows:
         built = index(stride=self.SIZE)
         assert built.text.context is None
         assert "context" not in load_file(built.folder / "index" / "tokens.safetensors")
-        assert built.manifest["counts"]["n_context_tokens"] == 0
+        assert built.manifest.counts.n_context_tokens == 0
 
     def test_held_out_windows_keep_their_context(self, index: Callable[..., Index]):
         built = index(holdout=0.5, duplicates="keep")

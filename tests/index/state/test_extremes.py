@@ -15,10 +15,11 @@ from ffmem import IndexOptions, RunOptions
 from ffmem.ids import LayerCells
 from ffmem.index.finish import layer_arrays
 from ffmem.index.state.accumulator import Accumulator, LayerAccumulator
-from ffmem.index.state.layers import FIELDS, Places, Shape, TorchLayer
+from ffmem.index.state.layers import Places, Shape, TorchLayer
 from ffmem.index.state.states import load_state, merged_layers, save_state
 from ffmem.index.state.statistics import LIMIT, ExactSum, add_parts, no_room
 from ffmem.store.arrays import total_of
+from ffmem.store.fields import FIELDS
 from ffmem.store.histogram import histogram_edges
 
 SIZES = [0.0, -0.0, 1e-45, 1e-38, 1e-20, 1e-7, 0.3, 1.0, 7e3, 1e8, 6e8, 2e9, 1e15, 1e19, 3e38]
@@ -151,7 +152,7 @@ def holds_what_exact_sums_say(
         return
     assert not expected
     layer = load_state(found.dump("job"))[1]
-    check({name: layer[f"L0.{name}"] for name in FIELDS}, made)
+    check({name: layer[f"L0.{name}"] for name in (field.name for field in FIELDS)}, made)
     resumed = FORMS[form](SHAPE)
     resumed.load(found.dump("job"))
     again = load_state(resumed.dump("job"))[1]
@@ -165,7 +166,7 @@ def holds_what_exact_sums_say(
         token += sum(values.shape[0] * values.shape[1] for values in shard)
         (folder / f"{number}").write_bytes(part.dump("job"))
     (merged,) = merged_layers([folder / f"{number}" for number in range(n)], SHAPE)
-    for name in FIELDS:
+    for name in (field.name for field in FIELDS):
         assert np.array_equal(merged[name], layer[f"L0.{name}"]), name
 
 

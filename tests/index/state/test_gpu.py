@@ -41,8 +41,8 @@ def test_the_gpu_finds_what_the_cpu_finds(variant: str, tiny_folder: Callable[[s
     sizes = {"batch_tokens": 512, "shard_tokens": 2048}
     cpu = build(tiny_folder(variant), corpus, tmp_path / "cpu", **sizes)
     gpu = build(tiny_folder(variant), corpus, tmp_path / "gpu", device="cuda", **sizes)
-    assert not gpu.manifest["same_bytes"]["holds"] and "cuda" in gpu.manifest["same_bytes"]["why"]
-    assert torch.cuda.get_device_name() in gpu.manifest["same_bytes"]["machines"][0]
+    assert not gpu.manifest.same_bytes.holds and "cuda" in gpu.manifest.same_bytes.why
+    assert torch.cuda.get_device_name() in gpu.manifest.same_bytes.machines[0]
     for layer in range(cpu.n_layers):
         a, b = cpu.layer(layer), gpu.layer(layer)
         np.testing.assert_array_equal(a.counts, b.counts)
@@ -139,4 +139,4 @@ def test_too_little_memory_halves_the_budget(tiny_folder: Callable[[str], Path],
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert any("too little memory for batches" in one.message for one in told)
-    assert index.layer(0).counts[0, 0] == index.manifest["counts"]["n_tokens"]
+    assert index.layer(0).counts[0, 0] == index.manifest.counts.n_tokens

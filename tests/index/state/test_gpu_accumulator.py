@@ -8,9 +8,10 @@ import torch
 
 from ffmem.ids import LayerCells
 from ffmem.index.state.accumulator import LayerAccumulator
-from ffmem.index.state.layers import FIELDS, Places, Shape
+from ffmem.index.state.layers import Places, Shape
 from ffmem.index.state.states import load_state
 from ffmem.store.arrays import total_of
+from ffmem.store.fields import FIELDS
 
 triton = pytest.importorskip("triton", reason="triton, which compiles the loops for a GPU, is not installed")
 
@@ -46,7 +47,7 @@ def same(ours: bytes, theirs: bytes, n_layers: int) -> None:
     (account, left), (other, right) = load_state(ours), load_state(theirs)
     assert account == other
     for layer in range(n_layers):
-        for name in FIELDS:
+        for name in (field.name for field in FIELDS):
             a, b = left[f"L{layer}.{name}"], right[f"L{layer}.{name}"]
             assert a.dtype == b.dtype and a.shape == b.shape, name
             if name in ("sum", "square_sum"):

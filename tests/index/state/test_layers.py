@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from ffmem.ids import LayerCells
-from ffmem.index.state.layers import FIELDS, CpuLayer, Places, Shape, TorchLayer, make_layer
+from ffmem.index.state.layers import CpuLayer, Places, Shape, TorchLayer, make_layer
 from ffmem.store.arrays import total_of
+from ffmem.store.fields import FIELDS
 
 
 def batches(seed: int, n_cells: int, coarse: bool) -> list[tuple[torch.Tensor, Places]]:
@@ -47,7 +48,7 @@ def test_both_forms_agree_with_the_definition(per_sentence: str, n_signs: int, c
                     best = sorted(signed, key=lambda t: (-t[0], t[1]))
                     triggers.setdefault((sign, cell), []).extend(best if per_sentence == "all" else best[:1])
     compiled, tensors = (layer.state() for layer in layers)
-    for name in FIELDS:
+    for name in (field.name for field in FIELDS):
         assert compiled[name].dtype == tensors[name].dtype and compiled[name].shape == tensors[name].shape
         if name not in ("sum", "square_sum"):
             assert np.array_equal(compiled[name], tensors[name]), name
@@ -74,7 +75,7 @@ def test_a_loaded_state_goes_on_as_if_nothing_had_happened() -> None:
             part = first if number < 3 else second
             part.observe(values, places)
             part.close_shard()
-        for name in FIELDS:
+        for name in (field.name for field in FIELDS):
             assert np.array_equal(whole.state()[name], second.state()[name]), name
 
 

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffmem.index.state.topk import EMPTY, TOKEN_LIMIT, TopT, merge, pack, unpack
+from ffmem.index.state.topk import TopT, merge, pack, unpack
+from ffmem.store.keys import EMPTY, NO_TOKEN
 
 
 def brute_force(triggers: list[tuple[float, int]], top: int) -> list[tuple[float, int]]:
@@ -92,7 +93,7 @@ def test_the_position_is_looked_up_for_candidates_only() -> None:
 
 def test_keys_keep_bits_and_the_largest_token() -> None:
     coefficients = torch.tensor([1e-45, 1.1754944e-38, 1.0, 3.4028235e38])
-    tokens = torch.tensor([0, TOKEN_LIMIT - 1, 7, 2**31])
+    tokens = torch.tensor([0, NO_TOKEN - 1, 7, 2**31])
     back = unpack(pack(coefficients, tokens))
     assert torch.equal(back[0], coefficients) and torch.equal(back[1], tokens)
     assert (pack(coefficients, tokens) > EMPTY).all()

@@ -25,10 +25,11 @@ from ffmem.index.scan.worker import IndexJob
 from ffmem.index.state import tree
 from ffmem.index.state.accumulator import LayerAccumulator
 from ffmem.index.state.kernel import merge_lists
-from ffmem.index.state.layers import FIELDS, Places, Shape
+from ffmem.index.state.layers import Places, Shape
 from ffmem.index.state.states import Account, merged_layers, read_account, save_state
 from ffmem.index.state.topk import merge
 from ffmem.index.state.tree import merge_states
+from ffmem.store.fields import FIELDS
 from tests.index.run.test_kills import contents
 
 SHAPE = Shape((LayerCells(0, 7), LayerCells(1, 3, n_experts=2)), 2, 4, "1")
@@ -83,7 +84,7 @@ def accounts(folder: Path) -> dict[Path, Account]:
 def assert_holds(paths: list[Path], shards: list[int]) -> None:
     whole = accumulated(shards)
     for place, layer in enumerate(merged_layers(paths, SHAPE)):
-        for name in FIELDS:
+        for name in (field.name for field in FIELDS):
             assert np.array_equal(layer[name], whole.layer(place)[name]), (place, name)
 
 

@@ -88,7 +88,7 @@ def test_there_is_no_matrix_and_no_raw_projection(model: Transformer) -> None:
 
 def test_cells_that_promote_a_word_by_its_true_rank(index_of: Callable[[str], Index], model: Transformer) -> None:
     index = index_of("wikilm")
-    assert set(index.manifest["layer_projections"]) == {"adaptive"}
+    assert set(index.manifest.layer_projections) == {"adaptive"}
     token = index.cell("L1.5").promoted[3]
     for with_model in (None, model):
         found = promotes(index, f"id:{token.token_id}", model=with_model, limit=10_000)

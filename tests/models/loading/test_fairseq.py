@@ -220,7 +220,7 @@ def test_index_of_a_checkpoint(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     index = ffmem.open_index(tmp_path / "out")
-    assert index.manifest["projection"] == "adaptive" and index.manifest["model"]["name"] == "model"
+    assert index.manifest.projection == "adaptive" and index.manifest.model.name == "model"
     cell = index.cell("L1.3")
     value = state["decoder.layers.1.fc2.weight"][:, 3]
     scores = np.array([log_probability_of_vector(state, value, word) for word in range(N_WORDS)])

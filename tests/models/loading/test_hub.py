@@ -133,14 +133,14 @@ def test_a_model_in_several_files(hub: StandIn, client: Client, model_folder: Pa
 def test_a_gated_model(hub: StandIn, client: Client) -> None:
     hub.repositories["a/b"].gated = True
     assert client.error("a/b") == (
-        "the hub model a/b is gated: its owner wants you to accept conditions first. Expected an account that has access. "
+        "the hub model a/b is gated: its owner requires you to accept conditions first. Expected an account that has access. "
         "Accept them on the model's page, then run: hf auth login."
     )
 
 
 def test_a_model_that_is_missing_or_private(client: Client) -> None:
     assert client.error("a/none") == (
-        "there is no model 'a/none': not as a file or folder here, and not on the hub (or it is private). "
+        "there is no model 'a/none', neither as a file or folder here nor on the hub (or it is private). "
         "Expected a Hugging Face id, a folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm. "
         "Check the name; for a private model run: hf auth login."
     )
@@ -225,7 +225,7 @@ def closed_port() -> int:
 def test_without_a_network(offline: str, client: Client) -> None:
     client.endpoint = f"http://127.0.0.1:{closed_port()}"
     assert client.error("a/b", **({"HF_HUB_OFFLINE": offline} if offline else {})) == (
-        "'a/b' is no file or folder here, and the hub cannot be reached to look for it there. "
+        "'a/b' is not a file or folder here, and the hub cannot be reached to look for it there. "
         "Expected a Hugging Face id, a folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm. "
         "Check the path or the network; a model that was downloaded before is also found offline."
     )

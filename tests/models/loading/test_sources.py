@@ -48,7 +48,7 @@ def test_a_model_in_the_current_folder_has_a_name(tmp_path: Path, monkeypatch: p
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"")
-    with pytest.raises(InputError, match=r"is no \.gguf file\. .* Give the folder that it lies in\."):
+    with pytest.raises(InputError, match=r"is not a \.gguf file\. .* Give the folder that it lies in\."):
         resolve(str(file))
 
 
@@ -71,7 +71,9 @@ def test_without_the_hub(offline: bool, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 2, done.stderr
     message = " ".join(done.stderr.split())
-    assert "'nobody/no-model' is no file or folder here, and the hub cannot be reached to look for it there." in message
+    assert (
+        "'nobody/no-model' is not a file or folder here, and the hub cannot be reached to look for it there." in message
+    )
     assert "Check the path or the network" in message
     assert "Traceback" not in done.stderr
 
@@ -79,7 +81,8 @@ def test_without_the_hub(offline: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["no such model", "a/b/c", "./missing/folder", "-x"])
 def test_a_name_that_no_hub_model_can_have(name: str) -> None:
     with pytest.raises(
-        InputError, match=r"neither a file nor a folder here, nor can a hub id look like that\. .* smollm2 or minilm\."
+        InputError,
+        match=r"neither a file nor a folder here, and a hub id cannot look like that\. .* smollm2 or minilm\.",
     ):
         resolve(name)
 

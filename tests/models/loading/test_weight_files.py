@@ -67,7 +67,7 @@ def test_parts_are_the_whole(copy: Path, own_hash: str) -> None:
 def test_a_part_that_is_missing(copy: Path) -> None:
     split(copy)
     (copy / SHARDS[1]).unlink()
-    with pytest.raises(ModelError, match=rf"names 1 of 2 files that are not there: {SHARDS[1]}"):
+    with pytest.raises(ModelError, match=rf"names 1 of 2 files that are missing: {SHARDS[1]}"):
         load_model(copy)
 
 
@@ -110,7 +110,7 @@ def test_an_index_of_the_single_file(copy: Path, own_hash: str) -> None:
 def test_a_link_to_nowhere(copy: Path) -> None:
     (copy / WEIGHTS).unlink()
     (copy / WEIGHTS).symlink_to(copy / "gone")
-    with pytest.raises(ModelError, match=r"is a link to .*gone, which is not there"):
+    with pytest.raises(ModelError, match=r"is a link to .*gone, which is missing"):
         load_model(copy)
 
 
@@ -146,7 +146,7 @@ def test_a_pickle_beside_that_differs_in_one_number(copy: Path) -> None:
     name = "model.layers.1.mlp.down_proj.weight"
     change_weights(copy, lambda weights: weights[name].view(-1)[777].add_(1e-3))
     with pytest.raises(
-        InputError, match=rf"model\.safetensors and pytorch_model\.bin have not the same {re.escape(name)}"
+        InputError, match=rf"model\.safetensors and pytorch_model\.bin do not have the same {re.escape(name)}"
     ):
         load_model(copy)
 
@@ -178,7 +178,7 @@ def test_another_framework_alone(name: str, copy: Path) -> None:
 @pytest.mark.parametrize("name", ["mm_projector.bin", "visual.safetensors", "value_head.pt", SHARDS[0]])
 def test_weights_that_nothing_names(name: str, copy: Path) -> None:
     save({"a": torch.ones(1)}, copy / name)
-    with pytest.raises(InputError, match=rf"holds weights that are no part of its model: {re.escape(name)}"):
+    with pytest.raises(InputError, match=rf"holds weights that are not part of its model: {re.escape(name)}"):
         load_model(copy)
 
 

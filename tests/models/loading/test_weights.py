@@ -120,8 +120,8 @@ def test_an_index_of_quantised_weights(
     index = ffmem.build_index(
         tiny_folder("llama"), corpus, tmp_path / "index", options=options, run=RunOptions(workers=0)
     )
-    assert index.manifest["identity"]["options"]["quantize"] == quantize
-    assert index.manifest["model"]["dtype"] == dtype
+    assert index.manifest.options.quantize == quantize
+    assert index.manifest.model.dtype == dtype
     found = verify_index(index, n_batches=10)
     assert found.problems == () and found.same_bytes and found.n_triggers > 100
     with pytest.raises(InputError, match=r"--quantize is '.bit' there and 'no' here"):
@@ -154,7 +154,7 @@ def test_other_methods_are_refused(method: str, copy: Path) -> None:
         load_model(copy)
     assert str(raised.value) == (
         f"the weights of {copy} are quantised by a method that ffmem does not read: {method}. Expected plain weights, "
-        "those of bitsandbytes in 8 or 4 bits, or a .gguf file. Take the model that this one was made from; "
+        "those of bitsandbytes in 8 or 4 bits, or a .gguf file. Use the model that this one was made from; "
         "--quantize 4bit or 8bit makes it small again."
     )
 

@@ -12,7 +12,7 @@ from tests.studies.conftest import Story
 
 
 def test_the_own_projection_is_shown_first(story: Story) -> None:
-    own = story.index.manifest["projection"]
+    own = story.index.manifest.projection
     assert projections(story.findings)[0] == own
     result = story.findings.get(f"agreement-{own}", Agreement)
     assert result.projection == own and len(result.layers) == story.index.n_layers
@@ -23,7 +23,7 @@ def test_the_own_projection_is_shown_first(story: Story) -> None:
 
 
 def test_numbers_pool_the_cells_of_a_third(story: Story) -> None:
-    result = story.findings.get(f"agreement-{story.index.manifest['projection']}", Agreement)
+    result = story.findings.get(f"agreement-{story.index.manifest.projection}", Agreement)
     numbers = {one.quantity: one for name, one in story.report.numbers if name in ("Figure 4", "Figure 5")}
     last = result.layers[-1]
     assert numbers["agreement rate, highest third of the layers"].ours == pytest.approx(last.agreement.value)
@@ -37,7 +37,7 @@ def test_the_strongest_values_are_those_of_the_model(story: Story) -> None:
     model, vocabulary = load_indexed_model(story.index), story.index.text.vocabulary
     for row in rows[:5]:
         place, number = story.index.cells.place(story.index.cells.parse(row["value"]))
-        scores = model.project(model.values(place)[number][None], story.index.manifest["projection"])[0].detach()
+        scores = model.project(model.values(place)[number][None], story.index.manifest.projection)[0].detach()
         p = np.asarray(scores.float().softmax(0))
         assert vocabulary[int(p.argmax())] == row["top token"]
         assert p.max() == pytest.approx(row["probability"], abs=2e-6)
@@ -51,5 +51,5 @@ def test_bins_lie_side_by_side(story: Story) -> None:
         assert all(one["to"] <= two["from"] * (1 + 1e-9) for one, two in pairwise(bins))
         assert sum(row["n"] for row in bins) == sum(
             layer.agreement.n
-            for layer in story.findings.get(f"agreement-{story.index.manifest['projection']}", Agreement).layers
+            for layer in story.findings.get(f"agreement-{story.index.manifest.projection}", Agreement).layers
         )

@@ -99,7 +99,7 @@ def test_a_model_without_next_token_gets_the_rest(index_of: Callable[[str], Inde
 def test_every_kind_of_cell_can_be_studied(family: str, index_of: Callable[[str], Index], tmp_path: Path) -> None:
     index = copy_of(index_of(family), tmp_path / family)
     findings = findings_of(reproduce(index, SMALL))
-    assert {"raw", "folded"} <= set(projections(findings)) and projections(findings)[0] == index.manifest["projection"]
+    assert {"raw", "folded"} <= set(projections(findings)) and projections(findings)[0] == index.manifest.projection
     report = make_report(STUDY, findings)
     assert "agreement-by-projection" in report.charts
     for _, number in report.numbers:
@@ -122,10 +122,10 @@ def test_what_a_subject_lacks_is_said(story: Story, corpus: Path) -> None:
 
 
 def test_a_page_tells_what_was_studied(story: Story) -> None:
-    facts, counts = dict(story.report.facts), story.index.manifest["counts"]
+    facts, counts = dict(story.report.facts), story.index.manifest.counts
     assert list(facts) == ["model", "cells", "vocabulary", "indexed", "held out", "seed"]
     assert facts["cells"].startswith("144: ") and facts["seed"] == "0" and not story.report.left_out
-    assert f"{counts['n_sentences_held_out']:,} sentences" in facts["held out"]
+    assert f"{counts.n_sentences_held_out:,} sentences" in facts["held out"]
 
 
 CHAPTER = """

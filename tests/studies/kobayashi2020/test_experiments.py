@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ffmem.studies.kobayashi2020.experiments import FIRST, OTHER, POINTS, AttentionFindings, reproduce_attention
 
 from ffmem import load_model
 from ffmem.analyses.attention.maps import attention_maps
 from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.corpus.registry import open_corpus
 from ffmem.models.transformer import Transformer
-from ffmem.studies.kobayashi2020.experiments import FIRST, OTHER, POINTS, AttentionFindings, reproduce_attention
 from tests.cli.conftest import ffmem
 
 SMALL = AttentionOptions(texts=12, length=24, count_tokens=3000)

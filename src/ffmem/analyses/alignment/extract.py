@@ -5,7 +5,7 @@ output", the row speaks for the word that it predicts; with AWI, "align with inp
 et al. 2020, section 5; Shift-Att in Chen et al. 2020).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,7 @@ from ffmem.analyses.attention.norms import gram, norms_of, summed_norms
 from ffmem.analyses.attention.split import split_values
 from ffmem.errors import InputError
 from ffmem.models.attention import AttentionLayer, AttentionStates
+from ffmem.models.inputs import as_row, tokenize
 from ffmem.models.transformer import Transformer
 
 Measure = Literal["weights", "norms"]
@@ -29,6 +30,8 @@ Measure = Literal["weights", "norms"]
 ‖sum of alpha f(x) over heads‖."""
 Reading = Literal["AWI", "AWO"]
 """Whom a row of the decoder speaks for: its input, or its output."""
+MEASURES: tuple[Measure, ...] = ("weights", "norms")
+READINGS: tuple[Reading, ...] = ("AWI", "AWO")
 WHOLE_LAYER = 0
 """The place of a layer itself, before its heads."""
 
@@ -64,12 +67,51 @@ class Extraction:
 
     sources: dict[tuple[Measure, Reading], list[Int16[np.ndarray, "layers heads_and_one _words"]]]
     """For each pair the source word of each target word, or `maps.NO_LINK`; the layer itself stands before its heads."""
-    mean_norms: Float[np.ndarray, "layers heads_and_one"]
-    """The mean over all cells of all maps of norms: all that is asked to choose a layer or a head without gold links."""
+    norm_sums: Float[np.ndarray, "*layers_heads_and_one"]
+    """The sum over all cells of all maps of norms."""
+    n_cells: int
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs that were read."""
+        return len(next(iter(self.sources.values()), []))
+
+    @property
+    def mean_norms(self) -> Float[np.ndarray, "layers heads_and_one"]:
+        """The mean over all cells: all that is asked to choose a layer or a head without gold links."""
+        means: np.ndarray = self.norm_sums / self.n_cells
+        return means
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it, to be kept; see `from_arrays`."""
+        links = {"/".join(which): np.concatenate(parts, axis=2) for which, parts in self.sources.items()}
+        n_words = [part.shape[2] for part in next(iter(self.sources.values()))]
+        return {
+            **links,
+            "n_words": np.array(n_words),
+            "norm_sums": self.norm_sums,
+            "n_cells": np.array([self.n_cells]),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Extraction":
+        """What `arrays` gave."""
+        ends = np.cumsum(arrays["n_words"])[:-1]
+        sources: dict[tuple[Measure, Reading], list[np.ndarray]] = {
+            (measure, reading): np.split(np.array(arrays[f"{measure}/{reading}"]), ends, axis=2)
+            for measure in MEASURES
+            for reading in READINGS
+        }
+        return cls(sources, np.array(arrays["norm_sums"]), int(arrays["n_cells"][0]))
 
 
 def extract(
-    model: Transformer, pairs: Sequence[Pair], on_pair: Callable[[int, int], None] = lambda _done, _all: None
+    model: Transformer,
+    pairs: Sequence[Pair],
+    on_pair: Callable[[int, int], None] = lambda _done, _all: None,
+    *,
+    begun: Extraction | None = None,
+    keep: Callable[[Extraction], None] = lambda _: None,
 ) -> Extraction:
     """Links by the largest entry of each target word's row: one for each, or none where </s> has the largest.
 
@@ -77,6 +119,8 @@ def extract(
         model: an encoder-decoder.
         pairs: what is aligned.
         on_pair: called with the pairs that are done, and how many there are.
+        begun: of the first pairs, to go on from.
+        keep: called after each pair with what there is so far; its lists grow later.
 
     Raises:
         InputError: the model has no cross-attention, or a pair is longer than its context.
@@ -84,23 +128,27 @@ def extract(
     Cost: a forward pass for each pair, and its maps.
     """
     check_has_cross_attention(model)
-    sources: dict[tuple[Measure, Reading], list[np.ndarray]] = {}
-    sums, n_cells = np.zeros(()), 0
-    for number, pair in enumerate(pairs, 1):
-        tokens = tokens_of(model, pair, number)
-        maps = cross_maps(model, tokens)
-        norms = _with_layers(maps.layer_norms, maps.norms)
-        sums = sums + norms.sum((2, 3))
-        n_cells += norms.shape[2] * norms.shape[3]
-        stacks: dict[Measure, np.ndarray] = {
-            "weights": _with_layers(maps.weights.mean(1), maps.weights),
-            "norms": norms,
-        }
-        for measure, stack in stacks.items():
-            for reading, found in read_maps(stack, tokens, len(pair.source), len(pair.target)).items():
-                sources.setdefault((measure, reading), []).append(found)
+    so_far = begun or Extraction({}, np.zeros(()), 0)
+    for number, pair in enumerate(pairs[so_far.n_pairs :], so_far.n_pairs + 1):
+        so_far = _with_pair(so_far, model, pair, number)
+        keep(so_far)
         on_pair(number, len(pairs))
-    return Extraction(sources, sums / n_cells)
+    return so_far
+
+
+def _with_pair(so_far: Extraction, model: Transformer, pair: Pair, number: int) -> Extraction:
+    tokens = tokens_of(model, pair, number)
+    maps = cross_maps(model, tokens)
+    norms = _with_layers(maps.layer_norms, maps.norms)
+    stacks: dict[Measure, np.ndarray] = {
+        "weights": _with_layers(maps.weights.mean(1), maps.weights),
+        "norms": norms,
+    }
+    for measure, stack in stacks.items():
+        for reading, found in read_maps(stack, tokens, len(pair.source), len(pair.target)).items():
+            so_far.sources.setdefault((measure, reading), []).append(found)
+    n_cells = norms.shape[2] * norms.shape[3]
+    return Extraction(so_far.sources, so_far.norm_sums + norms.sum((2, 3)), so_far.n_cells + n_cells)
 
 
 def read_maps(
@@ -138,14 +186,10 @@ def tokens_of(model: Transformer, pair: Pair, number: int) -> TokenPair:
     Raises:
         InputError: it is longer than the model's context, or nothing is left of a side.
     """
-    own = [
-        model.tokenizer(text_of(side), add_special_tokens=False, return_offsets_mapping=True)
-        for side in (pair.source, pair.target)
-    ]
+    source, target = (tokenize(model, text_of(side)) for side in (pair.source, pair.target))
     before, after = model.special_tokens("auto")
-    source_ids = [*before, *own[0].input_ids, *after]
     limit = model.facts.max_length
-    for what, ids in (("source", own[0].input_ids), ("target", own[1].input_ids)):
+    for what, ids in (("source", source.ids), ("target", target.ids)):
         n = len(ids) + len(before) + len(after)
         if not ids or (limit is not None and n > limit):
             raise InputError(
@@ -153,16 +197,14 @@ def tokens_of(model: Transformer, pair: Pair, number: int) -> TokenPair:
                 f"Expected some words, and at most {limit:,} tokens, the context of {model.facts.name}"
                 if limit is not None
                 else "Expected some words",
-                "Take the pair out of every file, the gold links included",
+                "Remove the pair from every file, the gold links included",
             )
-    words = [
-        word_of_tokens(side, part.offset_mapping) for side, part in zip((pair.source, pair.target), own, strict=True)
-    ]
+    source_words = word_of_tokens(pair.source, source.spans)
     return TokenPair(
-        source_ids=source_ids,
-        target_ids=[model.module.config.decoder_start_token_id, *own[1].input_ids],
-        source_words=np.concatenate((np.full(len(before), NO_WORD), words[0], np.full(len(after), NO_WORD))),
-        target_words=words[1],
+        source_ids=[*before, *source.ids, *after],
+        target_ids=[model.module.config.decoder_start_token_id, *target.ids],
+        source_words=np.concatenate((np.full(len(before), NO_WORD), source_words, np.full(len(after), NO_WORD))),
+        target_words=word_of_tokens(pair.target, target.spans),
     )
 
 
@@ -173,7 +215,6 @@ def _with_layers(layers: np.ndarray, heads: np.ndarray) -> np.ndarray:
 
 def cross_maps(model: Transformer, tokens: TokenPair) -> CrossMaps:
     """Weights and norms of the cross-attention of one pair."""
-    device = next(model.module.parameters()).device
     weights: list[Tensor] = []
     norms: list[Tensor] = []
     layer_norms: list[Tensor] = []
@@ -187,8 +228,8 @@ def cross_maps(model: Transformer, tokens: TokenPair) -> CrossMaps:
 
     run(
         model,
-        torch.tensor([tokens.source_ids], device=device),
-        torch.tensor([tokens.target_ids], device=device),
+        as_row(model, tokens.source_ids),
+        as_row(model, tokens.target_ids),
         keep,
         [layer for layer in model.attention_layers if layer.cross],
     )

@@ -114,7 +114,7 @@ def _parse_lines(path: str | Path, own: list[tuple[int, str]], n_pairs: int) -> 
                 raise InputError(
                     f"{path}, line {number}: {line[:60]!r} does not begin with the number of the line",
                     "Expected a number before the links of each line, one more than on the line before",
-                    "Mend the line, or take the numbers away from all of them",
+                    "Correct the line, or remove the numbers from all lines",
                 )
         written = (match[2] or "") if match is not None else line
         if _BARS in written:
@@ -131,9 +131,9 @@ def _between_bars(path: str | Path, number: int, line: str, pair: int) -> tuple[
     scores = fields[1:] if len(fields) == 2 else fields[3:]
     if len(fields) > 4 or not all(re.fullmatch(_SCORE, score) for score in scores):
         raise InputError(
-            f"{path}, line {number}: {line[:60]!r} is no line of links with a score",
+            f"{path}, line {number}: {line[:60]!r} is not a line of links with a score",
             "Expected links ||| score, or source ||| target ||| links, and perhaps ||| score",
-            "Mend the line, or give a file that has links alone",
+            "Correct the line, or give a file that has links alone",
         )
     if len(fields) == 2:
         return fields[0], None
@@ -144,15 +144,15 @@ def _link(path: str | Path, number: int, pair: int, text: str) -> WrittenLink:
     match = _LINK.fullmatch(text)
     if match is None or (match["kind"] != "-" and match["mark"]):
         raise InputError(
-            f"{path}, line {number}: {text[:60]!r} is no link",
+            f"{path}, line {number}: {text[:60]!r} is not a link",
             "Expected links such as 3-4 (sure), 3p4 or 3?4 (possible), 3-4S, 3-4P, perhaps with a score: 3-4:0.9, 3-4/0.9, "
             "3-4|0.9 or 3-4-0.9; blanks or tabs between them; or a line for each link: pair source target",
-            "Mend the line, or write the links in one of these forms",
+            "Correct the line, or write the links in one of these forms",
         )
     score, sign = match["score"], match["sign"]
     if score is not None and (float(score) > 1 or (sign == "-" and (score.isdigit() or float(score) < 0))):
         raise InputError(
-            f"{path}, line {number}: {text[:60]!r} has {score} where a score may stand",
+            f"{path}, line {number}: {text[:60]!r} has {score} where only a score may be",
             "Expected a probability such as 0.9 or its logarithm, behind - a probability with a point; of three whole "
             "numbers it is not known which two are the link",
             "Write the links as 3-4, or with scores as 3-4:0.9",
@@ -165,9 +165,9 @@ def _row(path: str | Path, number: int, line: str, n_pairs: int) -> WrittenLink:
     match = _ROW.fullmatch(line)
     if match is None or not 1 <= int(match[1]) <= n_pairs:
         raise InputError(
-            f"{path}, line {number}: {line[:60]!r} is no link of this text",
+            f"{path}, line {number}: {line[:60]!r} is not a link of this text",
             f"Expected the number of a pair, from 1 to {n_pairs:,}, two words, and perhaps S or P and a confidence",
-            "Mend the line, or give the text that the links belong to",
+            "Correct the line, or give the text that the links belong to",
         )
     return WrittenLink(int(match[1]) - 1, number, line, int(match[2]), int(match[3]), match[4] != "P")
 
@@ -201,9 +201,9 @@ def _parse_giza(path: str | Path, own: list[tuple[int, str]], n_pairs: int) -> W
     missing = next((pair for pair in range(n_pairs) if pair not in seen), None)
     if missing is not None:
         raise InputError(
-            f"{path} has {len(seen):,} pairs, and the text {n_pairs:,}: pair {missing + 1:,} is not there",
+            f"{path} has {len(seen):,} pairs, and the text {n_pairs:,}: pair {missing + 1:,} is missing",
             "Expected three lines for each pair of the text",
-            "Take the pairs that were left out of the text too, or number the others anew",
+            "Remove those pairs from the text too, or renumber the others",
         )
     return WrittenLinks(links, texts, 1)
 
@@ -234,5 +234,5 @@ def _no_giza(path: str | Path, number: int, text: str) -> InputError:
         f"{path}, line {number}: {text[:60]!r} is not as GIZA++ writes it",
         "Expected three lines for each pair: # Sentence pair (1) source length 2 target length 2 ..., the words of one side, "
         "and NULL ({ }) word ({ 1 }) word ({ 2 }) for the other, as many words as the head says",
-        "Mend the line, or make the file anew: it may have been cut",
+        "Correct the line, or make the file again: it may have been cut off",
     )

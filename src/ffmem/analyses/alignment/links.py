@@ -162,7 +162,7 @@ def _base_of(path: str | Path, found: WrittenLinks, base: int | None, option: st
         f"Expected the number of the first word in that file: {told}"
         if zero is None
         else f"Expected the number of the first word in that file: line {zero.line} has {zero.text!r}",
-        f"Write {option} 1 or {option} 0" if zero is None else f"Write {option} 0, unless a 0 stands there for no word",
+        f"Write {option} 1 or {option} 0" if zero is None else f"Write {option} 0, unless 0 means no word in that file",
     )
 
 
@@ -210,7 +210,7 @@ def _points_beyond(path: str | Path, one: WrittenLink, pairs: Sequence[Pair], re
         f"{path}, line {one.line}: {one.text!r} points beyond the {len(pair.source)} source and {len(pair.target)} target words"
         f" of pair {one.pair + 1:,}",
         f"Expected numbers from {reading.base} up, since {reading.base_option} is {reading.base}",
-        f"If the file counts from {other}, say so; else see that it belongs to this text, and which side comes first; "
+        f"If the file counts from {other}, say so; otherwise check that it belongs to this text, and which side comes first; "
         "--drop-bad-links leaves such links out and counts them",
     )
 
@@ -232,5 +232,5 @@ def _check_no_better_reading(
         f"{path}: {len(beyond):,} of {len(found.links):,} links point beyond the words, the first on line {beyond[0].line}: "
         f"{beyond[0].text!r}; with {told}, {n_least:,} would",
         "Expected links of which no other way to count words leaves fewer outside",
-        f"Write {told}, if the file is meant so; else see that it belongs to this text",
+        f"Write {told}, if the file counts that way; otherwise check that it belongs to this text",
     )

@@ -118,7 +118,7 @@ def _halves(path: str | Path, number: int, line: str) -> tuple[str, str]:
         raise InputError(
             f"{path}, line {number}: it has {line.count('|||')} times |||",
             "Expected source ||| target, since no second file is given",
-            "Mend the line, or give two files",
+            "Correct the line, or give two files",
         )
     return left, right
 
@@ -127,8 +127,8 @@ def _words(path: str | Path, number: int, text: str, cut: Cut) -> tuple[str, ...
     words = tuple(split_words(text) if cut == "spaces" else _MARKS.findall(text))
     if not words:
         raise InputError(
-            f"{path}, line {number}: there is no word in it",
+            f"{path}, line {number}: it has no words on one side",
             "Expected some words on both sides of every pair",
-            "Take the pair out of every file, the gold links included",
+            "Remove the pair from every file, the gold links included",
         )
     return words

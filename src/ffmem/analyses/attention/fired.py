@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ffmem.models.frozen_norm import FrozenNorm
-from ffmem.models.transformer import LayerTrace, Transformer
+from ffmem.models.tracing import LayerTrace
+from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import LinearScore
 
 

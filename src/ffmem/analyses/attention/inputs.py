@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ffmem.analyses.activation import check_length
-from ffmem.errors import InputError
+from ffmem.models import inputs
 from ffmem.models.attention import AttentionLayer, OnAttention
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display
@@ -55,43 +54,25 @@ def read_text(model: Transformer, text: str, target: str | None = None, bos: Bos
     Raises:
         InputError: the text is empty or over the model's context, or there is a target and no decoder.
     """
-    two_stacks = bool(model.module.config.is_encoder_decoder)
-    if target is not None and not two_stacks:
-        raise InputError(
-            f"there is a target text, and {model.facts.name} has no decoder of its own that reads one",
-            "Expected a target for encoder-decoders alone",
-            "Leave it out, or put it behind the text",
-        )
-    before, after = model.special_tokens(bos)
-    limit = model.facts.max_length or 2**31 - 1
-    own = _ids(model, text, limit - len(before) - len(after))
+    given = text if target is None and model.module.config.is_encoder_decoder else target
+    read = inputs.read_text(model, text, bos, target=given)
 
     def tokens(ids: Sequence[int], special: bool) -> list[AttentionToken]:
-        return [AttentionToken(display(model.vocabulary[one]), one, special) for one in ids]
+        return [AttentionToken(display(model.vocabulary[number]), number, special) for number in ids]
 
-    source = (*tokens(before, True), *tokens(own, False), *tokens(after, True))
-    if not two_stacks:
-        return AttentionInput(text, None, source, ())
-    given = text if target is None else target
-    start = model.module.config.decoder_start_token_id
-    return AttentionInput(text, given, source, (*tokens([start], True), *tokens(_ids(model, given, limit - 1), False)))
-
-
-def _ids(model: Transformer, text: str, limit: int) -> list[int]:
-    ids: list[int] = model.tokenizer(text, add_special_tokens=False).input_ids
-    check_length(text, len(ids), limit)
-    return ids
+    source = (*tokens(read.before, True), *tokens(read.own.ids, False), *tokens(read.after, True))
+    start, target_ids = read.target_ids[:1], read.target_ids[1:]
+    return AttentionInput(text, given, source, (*tokens(start, True), *tokens(target_ids, False)))
 
 
 def as_batch(
     model: Transformer, read: AttentionInput
 ) -> tuple[Int[Tensor, "one positions"], Int[Tensor, "one targets"] | None]:
     """The ids of a text and of its target, where the model is."""
-    device = next(model.module.parameters()).device
-    ids = torch.tensor([[one.token_id for one in read.tokens]], device=device)
+    ids = inputs.as_row(model, [token.token_id for token in read.tokens])
     if not read.target_tokens:
         return ids, None
-    return ids, torch.tensor([[one.token_id for one in read.target_tokens]], device=device)
+    return ids, inputs.as_row(model, [token.token_id for token in read.target_tokens])
 
 
 def run(
@@ -113,10 +94,5 @@ def run(
         attention_mask: 0 where there is padding.
     """
     watching = nullcontext() if on_states is None else model.watch_attention(on_states, layers)
-    if attention_mask is None and not model.facts.causal:
-        attention_mask = torch.ones_like(ids)
     with torch.inference_mode(), watching:
-        if target_ids is None:
-            model.forward(ids, attention_mask)
-        else:
-            model.module(input_ids=ids, attention_mask=attention_mask, decoder_input_ids=target_ids, use_cache=False)
+        model.forward(ids, attention_mask, target_ids)

@@ -175,7 +175,7 @@ class AttentionMaps:
         except OSError as error:
             raise InputError(
                 f"{path} cannot be written: {error.strerror}",
-                "Expected a file in a folder that is there",
+                "Expected a file in a folder that exists",
                 "Name another",
             ) from error
 

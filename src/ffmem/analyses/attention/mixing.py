@@ -14,6 +14,8 @@ from ffmem.models.transformer import Transformer
 MixingVariant = Literal["Attn-W", "Attn-N", "AttnRes-W", "AttnRes-N", "AttnResLn-N"]
 """How much of a position comes from others: by weights or norms, of attention alone, with the residual connection, and
 with the norm behind it."""
+VARIANTS: tuple[MixingVariant, ...] = ("Attn-W", "AttnRes-W", "Attn-N", "AttnRes-N", "AttnResLn-N")
+"""In the order in which `ratios_of` gives them."""
 
 
 def mixing_ratios(

@@ -1,4 +1,4 @@
-"""Attention and memories in one map: what every source token and every cell added to one position, in one unit.
+"""Show attention and memories in one map: what every source token and every cell added to one position, in one unit.
 
 The unit is the norm of what is added to the residual stream, and, where the stream is a plain sum, the share of a token's
 logit. A cell's coefficient is shared out among the source tokens that attention had brought to it: token j's share of cell p is
@@ -8,6 +8,7 @@ integrated gradients from 0 at the activation come to exactly that where the act
 is held as it is, and the shares are those of the up branch.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -15,20 +16,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ffmem.analyses.activation import ActiveCell, check_model, describe
+from ffmem.analyses.activation import ActiveCell, describe
 from ffmem.analyses.attention.fired import Brought, fired_by, into_keys, memory_logits
-from ffmem.analyses.attention.inputs import AttentionToken, read_text
+from ffmem.analyses.attention.inputs import AttentionToken, as_batch, read_text
 from ffmem.analyses.attention.split import Bias, split_values
-from ffmem.analyses.explain import check_sum
+from ffmem.analyses.decomposition import LayerParts, at_position, has_scores, is_plain_sum, token_score
+from ffmem.analyses.indexed import check_model
 from ffmem.analyses.one_token import one_token
 from ffmem.errors import InputError
 from ffmem.models.attention import AttentionLayer, AttentionStates
-from ffmem.models.frozen_norm import FrozenNorm
 from ffmem.models.tracing import trace
-from ffmem.models.transformer import LayerTrace, Transformer
+from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import LinearScore, Quantity
 from ffmem.models.vocabulary import display
-from ffmem.options import Bos, IndexOptions
+from ffmem.options import Bos
 from ffmem.store.reader import Index
 
 Unit = Literal["norm", "logit"]
@@ -83,6 +84,12 @@ class LayerOfMap:
     stream_norm: float
     """Length of the stream behind the layer."""
 
+    @property
+    def parts(self) -> tuple[Addition, ...]:
+        """What adds up to all that the layer added."""
+        memories = (memory.addition for memory in self.memories)
+        return (*self.sources, self.attention_bias, self.other_memories, self.value_bias, *memories)
+
 
 @dataclass(frozen=True)
 class OneMap:
@@ -120,19 +127,19 @@ class OneMap:
             return None
         return tuple(
             (
-                sum(one.sources[j].logit or 0.0 for one in self.layers),
-                sum(one.memory_logits[j] for one in self.layers if one.memory_logits),
+                sum(layer.sources[j].logit or 0.0 for layer in self.layers),
+                sum(layer.memory_logits[j] for layer in self.layers if layer.memory_logits),
             )
             for j in range(len(self.tokens))
         )
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
-        found = asdict(self)
-        for layer, own in zip(found["layers"], self.layers, strict=True):
-            for memory, fired in zip(layer["memories"], own.memories, strict=True):
+        plain = asdict(self)
+        for layer, shown in zip(plain["layers"], self.layers, strict=True):
+            for memory, fired in zip(layer["memories"], shown.memories, strict=True):
                 memory["cell"]["cell"] = str(fired.cell.cell)
-        return found | {"by_token": self.by_token()}
+        return plain | {"by_token": self.by_token()}
 
 
 def one_map(
@@ -171,7 +178,7 @@ def one_map(
     _check_kind(model, target, by, limit)
     if index is not None:
         check_model(index, model)
-        bos = bos or IndexOptions(**index.manifest["identity"]["options"]).bos
+        bos = bos or index.manifest.options.bos
     read = read_text(model, text, None, bos or "auto")
     n = len(read.tokens)
     if not -n <= at < n:
@@ -182,7 +189,7 @@ def one_map(
         )
     at %= n
     n_seen = at + 1 if model.facts.causal else n
-    ids = torch.tensor([[one.token_id for one in read.tokens]], device=next(model.module.parameters()).device)
+    ids, _ = as_batch(model, read)
     brought: dict[int, Brought] = {}
 
     def keep(layer: AttentionLayer, states: AttentionStates) -> None:
@@ -190,11 +197,10 @@ def one_map(
 
     places = (torch.tensor([0], device=ids.device), torch.tensor([at], device=ids.device))
     with torch.inference_mode(), model.watch_attention(keep):
-        states = [
-            _at_place(one) for one in trace(model, ids, None if model.facts.causal else torch.ones_like(ids), places)
-        ]
+        states = trace(model, ids, at=places)
     with torch.inference_mode():
-        return _assemble(model, index, text, read.tokens[:n_seen], at, target, states, brought, by, limit)
+        layers = [LayerParts(model, number, at_position(state, 0)) for number, state in enumerate(states)]
+        return _assemble(model, index, text, read.tokens[:n_seen], at, target, layers, brought, by, limit)
 
 
 def _bring(
@@ -213,13 +219,9 @@ def _bring(
     return Brought(parts, constant, stream, output, after)
 
 
-def _at_place(state: LayerTrace) -> LayerTrace:
-    return LayerTrace(**{name: tensor[0, 0] for name, tensor in vars(state).items()})
-
-
 def _check_kind(model: Transformer, target: str | None, by: str, limit: int) -> None:
     facts = model.facts
-    if facts.layers[0].stack:
+    if facts.two_stacks:
         raise InputError(
             f"{facts.name} is an encoder-decoder, whose decoder has two kinds of sources in every layer",
             "Expected a model of one stack",
@@ -232,21 +234,16 @@ def _check_kind(model: Transformer, target: str | None, by: str, limit: int) -> 
     if not has_scores(model):
         if by == "logit":
             raise InputError(
-                f"the stream of {facts.name} is no plain sum up to its scores: no part has a share of a logit",
+                f"the stream of {facts.name} is not a plain sum up to its scores, so no part has a share of a logit",
                 "Expected by norm",
                 "Use norm",
             )
         if target is not None:
             raise InputError(
-                f"the stream of {facts.name} is no plain sum up to its scores: no part has a share of a logit",
-                "Expected no target; norms are there for any model",
+                f"the stream of {facts.name} is not a plain sum up to its scores, so no part has a share of a logit",
+                "Expected no target: only norms can be given for this model",
                 "Leave the target out",
             )
-
-
-def has_scores(model: Transformer) -> bool:
-    """Whether the stream of a model is a plain sum up to its scores, so that its parts have shares of a logit."""
-    return model.has_head and model.facts.causal and model.facts.norm_placement in ("pre", "sandwich")
 
 
 def _assemble(
@@ -256,138 +253,116 @@ def _assemble(
     tokens: tuple[AttentionToken, ...],
     at: int,
     target: str | None,
-    states: list[LayerTrace],
+    layers: list[LayerParts],
     brought: dict[int, Brought],
     by: Unit,
     limit: int,
 ) -> OneMap:
-    score = probability = token = whole = error = None
-    own = 0.0
-    final = states[-1].layer_output
+    score = linear = probability = token = error = None
     if has_scores(model):
-        projections = model.facts.projections
-        logits = model.project(final, "final-norm" if "final-norm" in projections else projections[0]).double()
+        final = layers[-1].state.layer_output
+        logits = model.project(final, model.unembedding.own_projection).double()
         token = int(logits.argmax()) if target is None else one_token(model, target)
-        score = model.linear_score(final, token)
-        probability, own = float(logits.softmax(-1)[token]), float(logits[token])
-        whole = score.whole(final)
-    layers = tuple(
-        _layer(model, index, place, states[place], brought[place], at, score, by, limit) for place in range(len(states))
+        score = token_score(model, final, logits, token)
+        linear, probability = score.linear, float(logits.softmax(-1)[token])
+    shown = tuple(
+        _layer(model, index, number, layer, brought[number], at, linear, by, limit)
+        for number, layer in enumerate(layers)
     )
-    embedding = _addition(states[0].layer_input.double(), score)
-    if score is not None and whole is not None:
-        parts = [embedding.logit, score.constant, score.normalisers]
-        for one in layers:
-            parts += [part.logit for part in (*one.sources, one.attention_bias, one.other_memories, one.value_bias)]
-            parts += [memory.addition.logit for memory in one.memories]
-        total = sum(part for part in parts if part is not None)
-        error = max(abs(total - whole), abs(model.unembedding.capped(whole) - own))
-        check_sum(model, error, float(logits.abs().max()))
+    embedding = _addition(layers[0].state.layer_input.double(), linear)
+    if score is not None:
+        error = score.error_of(model, _logits([embedding, *(part for layer in shown for part in layer.parts)]))
     return OneMap(
         model=model.facts.name,
         text=text,
         tokens=tokens,
         at=at,
         target=None if token is None else display(model.vocabulary[token]),
-        score=whole,
+        score=None if score is None else score.whole,
         quantity=None if score is None else model.unembedding.quantity,
         probability=probability,
         embedding=embedding,
-        layers=layers,
-        constant=None if score is None else score.constant,
-        normalisers=None if score is None else score.normalisers,
-        stream_error=_stream_error(model, states, brought),
+        layers=shown,
+        constant=None if linear is None else linear.constant,
+        normalisers=None if linear is None else linear.normalisers,
+        stream_error=_stream_error(model, layers, brought),
         score_error=error,
     )
+
+
+def _logits(parts: Sequence[Addition]) -> list[float]:
+    return [part.logit for part in parts if part.logit is not None]
 
 
 def _addition(vector: Float[Tensor, "d_model"], score: LinearScore | None) -> Addition:
     return Addition(float(vector.norm()), None if score is None else float(score.of(vector)))
 
 
-def _stream_error(model: Transformer, states: list[LayerTrace], brought: dict[int, Brought]) -> float:
+def _stream_error(model: Transformer, layers: list[LayerParts], brought: dict[int, Brought]) -> float:
     """Of the sums that the map is made of against the states of the model."""
-    if model.facts.norm_placement in ("pre", "sandwich"):
-        summed = states[0].layer_input.double()
-        for place, state in enumerate(states):
-            summed = summed + brought[place].parts.sum(0) + brought[place].constant + state.ff_update.double()
-        return _relative(summed, states[-1].layer_output)
+    if is_plain_sum(model):
+        summed = layers[0].state.layer_input.double()
+        for number, layer in enumerate(layers):
+            summed = summed + brought[number].parts.sum(0) + brought[number].constant + layer.feed_forward
+        return _relative(summed, layers[-1].state.layer_output)
     errors = []
-    for place, state in enumerate(states):
-        one = brought[place]
-        summed = one.stream + one.parts.sum(0) + one.constant
-        if one.after is not None:
-            summed = one.after(summed) + (0.0 if one.after.bias is None else one.after.bias)
+    for number, layer in enumerate(layers):
+        attention = brought[number]
+        summed = attention.stream + attention.parts.sum(0) + attention.constant
+        if attention.after is not None:
+            summed = attention.after(summed) + (0.0 if attention.after.bias is None else attention.after.bias)
         elif model.facts.norm_placement == "shared":
             continue  # a norm stands between this sum and r
-        errors.append(_relative(summed, state.residual))
+        errors.append(_relative(summed, layer.state.residual))
     return max(errors, default=0.0)
 
 
-def _relative(found: Tensor, expected: Tensor) -> float:
-    return float((found - expected.double()).abs().max() / expected.double().abs().max())
+def _relative(sums: Tensor, expected: Tensor) -> float:
+    return float((sums - expected.double()).abs().max() / expected.double().abs().max())
 
 
 def _layer(
     model: Transformer,
     index: Index | None,
-    place: int,
-    state: LayerTrace,
+    number: int,
+    layer: LayerParts,
     brought: Brought,
     at: int,
     score: LinearScore | None,
     by: Unit,
     limit: int,
 ) -> LayerOfMap:
-    coefficients = state.coefficients.double()
-    arriving = _arriving_values(model, place, state)
-    lengths = coefficients.abs() * arriving.norm(dim=1)
-    logits = None if score is None else coefficients * score.of(arriving)
+    state = layer.state
+    lengths = layer.coefficients.abs() * layer.values.norm(dim=1)
+    logits = None if score is None else layer.shares(score)
     strength = lengths if by == "norm" or logits is None else logits.abs()
     chosen = strength.topk(min(limit, len(strength))).indices
     chosen = chosen[strength[chosen] > 0]
-    tokens = into_keys(model, place, state, brought, at)
-    shares, constants = fired_by(model, place, state, chosen, tokens)
+    tokens = into_keys(model, number, state, brought, at)
+    shares, constants = fired_by(model, number, state, chosen, tokens)
     memories = tuple(
         FiredMemory(
-            cell=describe(model, index, place, row, float(state.coefficients[row])),
+            cell=describe(model, index, number, row, float(state.coefficients[row])),
             addition=Addition(float(lengths[row]), None if logits is None else float(logits[row])),
-            fired_by=tuple(shares[number].tolist()),
-            fired_by_constant=float(constants[number]),
+            fired_by=tuple(shares[shown].tolist()),
+            fired_by_constant=float(constants[shown]),
         )
-        for number, row in enumerate(chosen.tolist())
+        for shown, row in enumerate(chosen.tolist())
     )
-    update, bias = state.ff_update.double(), _arriving_bias(model, place, state)
-    others = update - bias - coefficients[chosen] @ arriving[chosen]
+    others = layer.feed_forward - layer.bias - layer.coefficients[chosen] @ layer.values[chosen]
     by_source = by_constant = None
     if score is not None:
-        by_source, by_constant = memory_logits(model, place, state, arriving, score, tokens)
+        by_source, by_constant = memory_logits(model, number, state, layer.values, score, tokens)
     return LayerOfMap(
-        layer=model.facts.layers[place].name,
+        layer=model.facts.layers[number].name,
         sources=tuple(_addition(part, score) for part in brought.parts),
         attention_bias=_addition(brought.constant, score),
         memories=memories,
         other_memories=_addition(others, score),
-        value_bias=_addition(bias, score),
+        value_bias=_addition(layer.bias, score),
         memory_logits=by_source,
         memory_logit_constant=by_constant,
         attention=_addition(brought.output, score),
-        feed_forward=_addition(update, score),
+        feed_forward=_addition(layer.feed_forward, score),
         stream_norm=float(state.layer_output.double().norm()),
     )
-
-
-def _behind_update(model: Transformer, place: int, state: LayerTrace) -> FrozenNorm | None:
-    path = model.layout(place).post_ff_norm
-    return model.unembedding.freeze(model.layer(place).at(path), state.ff_output) if path else None
-
-
-def _arriving_values(model: Transformer, place: int, state: LayerTrace) -> Float[Tensor, "cells d_model"]:
-    """The values as they arrive in the stream, float64."""
-    values, norm = model.values(place).double(), _behind_update(model, place, state)
-    return values if norm is None else norm.shaped(values) * norm.scale
-
-
-def _arriving_bias(model: Transformer, place: int, state: LayerTrace) -> Float[Tensor, "d_model"]:
-    bias, norm = model.value_bias(place).double(), _behind_update(model, place, state)
-    return bias if norm is None else norm(bias)

@@ -1,6 +1,7 @@
 """What a user may choose about a study of attention; equal options on equal input give equal numbers."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from ffmem.errors import InputError
 from ffmem.options import Bos
@@ -33,3 +34,7 @@ class AttentionOptions:
                     f"Expected a whole number of at least {low}",
                     f"Write {flag} {field.default}",
                 )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)

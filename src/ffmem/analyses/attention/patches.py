@@ -193,7 +193,7 @@ def _before(
     queries = read.target_tokens or read.tokens
     if len(read.tokens) == 1 and len(queries) == 1:
         raise InputError(
-            "the text is a single token: its weights are 1 whatever patches them",
+            "the text is a single token: its weights are 1, whatever replaces them",
             "Expected two tokens or more",
             "Give a longer text",
         )
@@ -247,15 +247,11 @@ def _prediction(model: Transformer, read: AttentionInput, n_rows: int, at: int) 
     """Log-probabilities at a position, of some copies of the text, float64."""
     ids, target_ids = as_batch(model, read)
     many = ids.expand(n_rows, -1).contiguous()
-    mask = None if model.facts.causal else torch.ones_like(many)
+    decoded = None if target_ids is None else target_ids.expand(n_rows, -1).contiguous()
     with torch.inference_mode():
-        if target_ids is None:
-            found = model.logits(many, mask)
-        else:
-            decoded = target_ids.expand(n_rows, -1).contiguous()
-            found = model.module(input_ids=many, attention_mask=mask, decoder_input_ids=decoded, use_cache=False).logits
-    assert found is not None  # `_before` made sure that it has a head
-    return found[:, at].double().log_softmax(-1)
+        logits = model.logits(many, target_ids=decoded)
+    assert logits is not None  # `_before` made sure that it has a head
+    return logits[:, at].double().log_softmax(-1)
 
 
 def _effect(

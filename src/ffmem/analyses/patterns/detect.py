@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int64, UInt32, UInt64
 from ffmem.analyses.patterns.chance import MIN_SHARED
 from ffmem.analyses.patterns.kinds import Features, Kind
 from ffmem.analyses.patterns.tokens import Tokens, mix
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.keys import NO_TOKEN
 
 N_TRIGGERS = 25
 """The first triggers of a unit, as in the paper; at most 32, the bits of a set."""

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
-from ffmem.analyses.activation import check_model
+from ffmem.analyses.indexed import check_model
 from ffmem.analyses.intervals import Estimate, mean
 from ffmem.analyses.patterns.kinds import Features, Kind
 from ffmem.analyses.patterns.lexical import Shapes
@@ -18,7 +18,7 @@ from ffmem.analyses.patterns.tokens import Tokens, ragged
 from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, passes, rows_of
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
-from ffmem.options import Bos, IndexOptions
+from ffmem.options import Bos
 from ffmem.store.reader import Index
 
 _PAIRS_AT_A_TIME = 2**22
@@ -57,7 +57,7 @@ def score_patterns(
     """
     check_model(index, model)
     index.check_whole("the scoring of patterns")
-    options = IndexOptions(**index.manifest["identity"]["options"])
+    options = index.manifest.options
     prefixes = held_out_prefixes(index, n_prefixes, seed=seed)
     tokens, meaning = Tokens.of(index), patterns.meaning
     sentences = prefixes.sentence_ids[prefixes.sentence]

@@ -130,7 +130,7 @@ def embed(index: Index, encoder: Transformer, sentences: Int64[np.ndarray, "n"])
     with torch.inference_mode():
         for one in passes(encoder, own, "auto", device=str(device)):
             states = encoder.forward(one.token_ids, one.attention_mask).float()
-            mask = torch.ones_like(one.token_ids) if one.attention_mask is None else one.attention_mask
+            mask = one.attention_mask.to(device)
             means = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
             vectors[list(one.sentences)] = torch.nn.functional.normalize(means, dim=1).cpu().numpy()
     return vectors

@@ -34,7 +34,7 @@ class Tokens:
     def of(cls, index: Index) -> "Tokens":
         """Those of an index."""
         text = index.text
-        skipped = np.full(text.n_all_sentences, index.manifest["identity"]["options"]["skip_first"], dtype=np.int64)
+        skipped = np.full(text.n_all_sentences, index.manifest.options.skip_first, dtype=np.int64)
         if text.context is not None:
             skipped = np.maximum(skipped, text.context.astype(np.int64))
         start = text.sentence_start.astype(np.int64)

@@ -22,7 +22,7 @@ def activate(
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
-    """The cells that a text activates most, token by token.
+    """Show the cells that a text activates most, token by token.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def activate(
     layer
         One layer: 9, L9, dec.L3.
     limit
-        Cells a token.
+        Cells shown for each token.
     json
         Print one JSON document.
     """

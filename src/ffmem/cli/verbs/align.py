@@ -5,12 +5,11 @@ from typing import Annotated
 
 from ffmem import render
 from ffmem.analyses.alignment.aligner import require
-from ffmem.analyses.alignment.links import LeftOut, Links, read_link_file
-from ffmem.analyses.alignment.pairs import Cut, read_pairs
+from ffmem.analyses.alignment.pairs import Cut
 from ffmem.cli.app import FLAT, Json, show
 from ffmem.cli.options import ModelOptions
-from ffmem.errors import InputError
 from ffmem.studies.alignment import experiment
+from ffmem.studies.alignment.options import AlignmentOptions, read_material
 from ffmem.studies.alignment.output import write_study
 
 
@@ -36,7 +35,7 @@ def align(
     quiet: bool = False,
     json: Json = False,
 ) -> None:
-    """Which word translates which, from the cross-attention of every layer and head: by weights and by norms, with error rates.
+    """Find which word translates which, from the cross-attention of every layer and head, by weights and by norms.
 
     Parameters
     ----------
@@ -47,25 +46,25 @@ def align(
     target
         Their translations, line by line.
     gold
-        Links that are right, such as 3-4 and 3p5 (possible). Without them an aligner's links, a silver standard, stand in.
+        Gold links, such as 3-4 and 3p5 (possible). Without them an aligner's links are used, as a silver standard.
     base
-        The number of the first word in the file of gold links, 0 or 1. Only a file of GIZA++ (.A3.final) says it itself.
+        The number of the first word in the file of gold links, 0 or 1. Only a file of GIZA++ (.A3.final) says so itself.
     inverse
         The file of gold links has the target word first.
     system
-        Links of another system on the same pairs, to stand beside; may be given again.
+        Links of another system on the same pairs, to compare with; may be repeated.
     system_base
         The number of the first word in those files, 0 or 1.
     drop_bad_links
-        Leave links out that point beyond the words of their pair, and say how many. By default such a file is refused.
+        Leave out links that point beyond the words of their pair, and say how many. By default such a file is refused.
     more_source
-        Further pairs, which only the aligners learn from.
+        Further pairs, from which only the aligners learn.
     more_target
         Their translations.
     words
-        What a word is: spaces, what stands between blanks and tabs; marks, with marks cut off, for raw text.
+        What a word is: spaces, whatever is between blanks and tabs; marks, the same with punctuation split off, for raw text.
     more_words
-        The same of the further pairs, if it is another.
+        The same for the further pairs, if it differs.
     out
         Folder for the numbers (alignment.json) and for one layer's or head's links (links.talp, words counted from 0).
     pick
@@ -75,27 +74,24 @@ def align(
     json
         Print one JSON document.
     """
-    pairs = read_pairs(source, target, cut=words)
-    left_out: list[LeftOut] = []
-
-    def links_of(path: str, base_option: str, first: int | None, turned: bool) -> list[Links]:
-        file = read_link_file(
-            path, pairs, base=first, inverse=turned, drop_bad_links=drop_bad_links, base_option=base_option
-        )
-        left_out.extend([] if file.left_out is None else [file.left_out])
-        return file.links
-
-    right = None if gold is None else links_of(gold, "--base", base, inverse)
-    systems = [(Path(one).name, links_of(one, "--system-base", system_base, False)) for one in system or ()]
-    if more_target is not None and more_source is None:
-        raise InputError("--more-target is given without --more-source", "Expected both", "Write --more-source FILE")
-    more = [] if more_source is None else read_pairs(more_source, more_target, cut=more_words or words)
-    if right is None:
-        require("there are no gold links, and no aligner to take their place")
+    chosen = AlignmentOptions(
+        source, target, gold, base, inverse, tuple(system or ()), system_base, drop_bad_links, more_source, more_target,
+        words, more_words,
+    )  # fmt: skip
+    material = read_material(chosen)
+    if material.gold is None:
+        require("there are no gold links, and no aligner to stand in for them")
     loaded = options.load(model)
     with render.steps(quiet) as listen:
         study, links = experiment.align(
-            loaded, pairs, right, more=more, systems=systems, left_out=left_out, pick=pick, listen=listen
+            loaded,
+            material.pairs,
+            material.gold,
+            more=material.more,
+            systems=material.systems,
+            left_out=material.left_out,
+            pick=pick,
+            listen=listen,
         )
     if out is not None:
         write_study(Path(out), study, links)

@@ -36,7 +36,7 @@ def draw(
     seed: Count = 0,
     json: Json = False,
 ) -> None:
-    """Draw random cells of each layer, and write a blind sheet for each annotator: it tells neither cell nor layer.
+    """Draw random cells of each layer, and write a blind sheet for each annotator: it shows neither cell nor layer.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def draw(
     out
         Folder for the sheets, each as CSV and as JSON: either may be filled in.
     batch
-        Name of the draw; it stands on the sheets.
+        Name of the draw; it is shown on the sheets.
     layer
         Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).
     per_layer
@@ -57,7 +57,7 @@ def draw(
     sign
         1, or -1 for the triggers of negative coefficients (gated cells only).
     seed
-        Of the draw: the same one draws the same.
+        Of the draw: the same seed draws the same cells.
     json
         Print one JSON document.
     """
@@ -90,7 +90,7 @@ def import_(folder: str, /, *files: str, replace: bool = False, json: Json = Fal
     files
         Sheets or exports: .csv or .json files.
     replace
-        Let them take the place of what is stored for the same annotator and batch.
+        Replace what is stored for the same annotator and batch.
     json
         Print one JSON document.
     """
@@ -117,7 +117,7 @@ def export(folder: str, /, *, out: str, json: Json = False) -> None:
 
 @annotate.command
 def agreement(folder: str, /, *, batch: str | None = None, adjudicate: str | None = None, json: Json = False) -> None:
-    """How far annotators agree: Krippendorff's alpha on the labels of triggers, and the patterns that match.
+    """Show how far annotators agree: Krippendorff's alpha on the labels of triggers, and the patterns that match.
 
     Parameters
     ----------
@@ -145,14 +145,14 @@ def agreement(folder: str, /, *, batch: str | None = None, adjudicate: str | Non
 
 @annotate.command
 def summary(folder: str, /, *, annotator: str | None = None, json: Json = False) -> None:
-    """The labels of triggers by layer (Figure 2), coverage, and patterns a cell, with 95 % intervals.
+    """Show the labels of triggers by layer (Figure 2), coverage, and patterns per cell, with 95 % intervals.
 
     Parameters
     ----------
     folder
         An index.
     annotator
-        Only what this one says. Otherwise all count the same, and where a cell was adjudicated, that alone.
+        Only this annotator. Otherwise all count the same; where a cell was adjudicated, only that counts.
     json
         Print one JSON document.
     """

@@ -31,14 +31,14 @@ def search(
     folder
         An index.
     text
-        Words that a sentence must have, in any order; words in double quotes stand together. What has marks or symbols, or is
-        of a script without spaces, is looked for as it stands.
+        Words that a sentence must have, in any order; words in double quotes must be next to each other. What has marks or
+        symbols, or is in a script without spaces, is searched for exactly as written.
     regex
         The text is a regular expression.
     raw
         The text is a query in the syntax of SQLite's FTS5.
     literal
-        All of the text is looked for as it stands, spaces included, within words too, in any case of its letters.
+        The whole text is searched for exactly as written, spaces included, also within words, ignoring case.
     cells
         List these cells.
     limit
@@ -140,7 +140,7 @@ def find(
         Largest share of positions at which the cell is active.
     sort
         promotes: by rank of the promoted token; triggers: most matching ones first; coefficient: strongest match first;
-        active: most active first; index: as they stand; auto: the first of these that was asked about.
+        active: most active first; index: in the order of the index; auto: the first of these that was asked about.
     limit
         At most this many cells.
     triggers

@@ -29,7 +29,7 @@ def attention(
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
-    """Attention weights beside the norms of what is added: alpha, ‖f(x)‖, ‖alpha f(x)‖ and, over heads, ‖sum of alpha f(x)‖.
+    """Show attention weights beside the norms of what they add: alpha, ‖f(x)‖, ‖alpha f(x)‖, ‖sum of alpha f(x)‖ over heads.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def attention(
     """
     if head is not None and layer is None:
         raise InputError(
-            f"--head is {head}, and no layer is named", "Expected a head of one layer", "Add for example --layer L0"
+            f"--head is {head}, but no layer is named", "Expected a head of one layer", "Add for example --layer L0"
         )
     loaded = options.load(model)
     found = attention_maps(
@@ -80,7 +80,7 @@ def patch(
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
-    """What a prediction owes to where heads look: other weights in the place of their own, one at a time or together.
+    """Show what a prediction owes to attention: other weights in place of a head's own, one head at a time or several together.
 
     Parameters
     ----------
@@ -89,11 +89,11 @@ def patch(
     heads
         L3.H5, or L3 for a whole layer: all together. Without any: each layer and each head by itself.
     by
-        What takes the place of the weights: uniform, 1 / number of sources; or norms, shares of ‖f(x)‖.
+        What replaces the weights: uniform, 1 / number of sources; or norms, shares of ‖f(x)‖.
     target
         For an encoder-decoder, what its decoder is given.
     at
-        The token whose prediction is looked at, special tokens counted, from 0, or from the end if negative.
+        The token whose prediction is examined, special tokens counted, from 0, or from the end if negative.
     limit
         Heads to show.
     quiet
@@ -126,7 +126,7 @@ def map_(
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
-    """Attention and memories in one map: what each token and each cell added to one position, and which token fired which cell.
+    """Show in one map what attention and each cell added to one position, and which token fired which cell.
 
     Parameters
     ----------

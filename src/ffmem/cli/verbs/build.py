@@ -33,7 +33,7 @@ def index(
     plan: bool = False,
     json: Json = False,
 ) -> None:
-    """Index every feed-forward cell of a model over a corpus. The same command again resumes.
+    """Index every feed-forward cell of a model over a corpus. Running the same command again resumes it.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def index(
     out
         Folder of the index.
     extend
-        An index to go on from: --out becomes the index of its corpora and these, as if all had been read at once; it stays
+        An index to extend: --out becomes the index of its corpora and these, as if all had been read at once; it stays
         as it is.
     field
         Where the rows of a corpus have fields, the one that holds the text; every other is kept as metadata.
@@ -55,7 +55,7 @@ def index(
     quiet
         Print neither progress nor summary.
     plan
-        Build nothing: probe for a minute or so, and say what time, memory and disk the build would take.
+        Build nothing: probe for a minute or so, and show the time, memory and disk space that the build would take.
     json
         With --plan: print one JSON document.
     """
@@ -84,18 +84,18 @@ def index(
 
 
 def merge(first: str, second: str, /, *, out: str, json: Json = False) -> None:
-    """The index over the corpora of two indexes of one model. The order of the two does not matter.
+    """Merge two indexes of one model into the index over both corpora. Their order does not matter.
 
     Parameters
     ----------
     first
         An index.
     second
-        Another one, of the same model with the same options, over another corpus.
+        Another index of the same model with the same options, over another corpus.
     out
         Folder of the merged index.
     json
         Print one JSON document.
     """
     merged = merge_indexes(first, second, out, progress=None if json else render.say("merging"))
-    show(queries.info(merged) if json else render.info(queries.info(merged)))
+    show(queries.info(merged) if json else render.info(merged))

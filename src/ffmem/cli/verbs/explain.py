@@ -24,7 +24,7 @@ def explain(
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
-    """The prediction after a text as an exact sum: what the embedding, attention, every cell and every bias add to its score.
+    """Explain a prediction as an exact sum: what the embedding, attention, every cell and every bias add to its score.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def intervene(
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
-    """What becomes of a prediction when cells have other coefficients: probabilities of the next token, and a continuation.
+    """Show what a prediction becomes when cells have other coefficients: probabilities of the next token, and a continuation.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ def intervene(
     more
         Further changes.
     where
-        At which tokens, for changes that do not say: all, or last.
+        At which tokens, for changes that do not say so: all, or last.
     new
-        Tokens to write on.
+        Tokens to continue with.
     limit
         Tokens to show from before and from after.
     json

@@ -6,7 +6,7 @@ from ffmem.cli.app import Count, Json, show
 
 
 def info(folder: str, /, *, json: Json = False) -> None:
-    """Say what an index is: model, corpus, options, counts, certificate.
+    """Show what an index is: model, corpus, options, counts, certificate.
 
     Parameters
     ----------
@@ -16,8 +16,7 @@ def info(folder: str, /, *, json: Json = False) -> None:
         Print one JSON document.
     """
     opened = ffmem.open_index(folder)
-    found = queries.info(opened)
-    show(found if json else render.info(found))
+    show(queries.info(opened) if json else render.info(opened))
 
 
 def cell(folder: str, cell_id: str, /, *, json: Json = False, triggers: Count = 10) -> None:
@@ -50,7 +49,7 @@ def cells(
     layer
         Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).
     sort
-        Largest first, but min and index: smallest first. top is the coefficient of the last trigger kept.
+        Largest first, except min and index: smallest first. top is the coefficient of the last trigger kept.
     limit
         At most this many rows.
     json

@@ -1,6 +1,6 @@
 """Studies by the names that their commands had before `ffmem study`, and studies side by side."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated
 
 from ffmem import render
@@ -8,6 +8,8 @@ from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.cli.app import FLAT, Json, show
 from ffmem.cli.studying import StudyRun, run_named
 from ffmem.studies.geva2021.options import FULL, StudyOptions
+from ffmem.studies.kobayashi2020.findings import EXPERIMENT, AttentionFindings
+from ffmem.studies.kobayashi2020.study import write_results
 from ffmem.studies.markdown import claims_table, numbers_table
 from ffmem.studies.markdown import markdown as as_markdown
 from ffmem.studies.report import report_of
@@ -62,7 +64,9 @@ def reproduce_attention(
         Print the numbers as one JSON document.
     """
     report, page = run_named(study_named("kobayashi2020"), model, corpus, study, run)
-    show(report.to_json() | {"page": str(page)} if json else render.study(report, page))
+    findings = open_results(page.parent).load(EXPERIMENT, AttentionFindings)
+    write_results(findings, page.parent)
+    show(asdict(findings) | {"page": str(page)} if json else render.study(report, page))
 
 
 def compare(first: str, /, *more: str, markdown: bool = False, json: Json = False) -> None:

@@ -36,19 +36,19 @@ def serve(
     compare
         Further indexes of the same model or of another checkpoint, to compare with.
     model
-        Where the model is now, if not where it was.
+        Where the model is now, if it has moved since the build.
     no_model
-        Load no model: everything can be read, and no prompt be tried.
+        Load no model: everything can be read, but no prompt can be tried.
     results
-        The folder of a study, if the index has several.
+        The folder of the study to show, if the index has several.
     read_only
-        Let nobody annotate.
+        Forbid annotating.
     host
-        Address to listen on. The explorer has no passwords: whoever reaches it can use it.
+        Address to listen on. The explorer has no passwords: anyone who can reach it can use it.
     port
-        Port to listen on; 0: any that is free.
+        Port to listen on; 0 takes any free one.
     allow_host
-        A further name under which it may be asked, such as that of a proxy in front of it.
+        A further host name to accept, such as that of a proxy in front of it.
     """
     uvicorn = extra_module("uvicorn", "explorer", "ffmem serve")
     extra_module("fastapi", "explorer", "ffmem serve")
@@ -72,7 +72,7 @@ def serve(
     def say(address: str) -> None:
         print(f"{address}  (Ctrl-C stops it)", flush=True)
         if host not in LOOPBACK:
-            print("ffmem: whoever reaches this address can use the explorer, and the model in it", file=sys.stderr)
+            print("ffmem: anyone who can reach this address can use the explorer, and the model in it", file=sys.stderr)
 
     with suppress(KeyboardInterrupt):  # how it is meant to end
         listen(uvicorn, make_app(explorer, hosts), host, port, say)
@@ -88,7 +88,7 @@ def site(
     workers: Some = 2,
     json: Json = False,
 ) -> None:
-    """Write the explorer's reading pages as files, which work from disk or on any web host, with a search of their own.
+    """Write the explorer's reading pages as files that work from disk or on any web host, with a search of their own.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def site(
     triggers
         Triggers of each cell and sign.
     no_text
-        Leave out the text of the corpus, where its licence asks for that: only firing tokens, the tokens after them, and a
+        Leave out the text of the corpus, where its licence requires that: only firing tokens, the tokens after them, and a
         hash of each sentence remain.
     workers
         Processes that write pages.

@@ -10,7 +10,7 @@ from cyclopts import App
 from ffmem import render
 from ffmem.cli.app import FLAT, Json, show
 from ffmem.cli.studying import StudyRun, run_named
-from ffmem.studies.markdown import report_as_markdown
+from ffmem.studies.markdown import put_into, report_as_markdown
 from ffmem.studies.report import report_of
 from ffmem.studies.results import open_results
 from ffmem.studies.study import Study, study_named, study_names
@@ -49,7 +49,7 @@ def markdown(first: str, /, *more: str, into: Path | None = None) -> None:
     if into is None:
         show(text)
     else:
-        raise NotImplementedError
+        put_into(into, text)
 
 
 def _verb_of(of: Study[Any]) -> Callable[..., None]:

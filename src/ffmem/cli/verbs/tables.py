@@ -1,4 +1,4 @@
-"""Commands that hand an index over as tables."""
+"""Verbs that give an index as tables."""
 
 import sys
 from typing import Literal
@@ -20,7 +20,7 @@ def query(
     memory_mb: int = 2048,
     timeout_s: float = 60.0,
 ) -> None:
-    """Ask an index in SQL (DuckDB's), read-only. Needs the extra sql.
+    """Query an index in SQL (DuckDB's), read-only. Needs the extra sql.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ def query(
     sql
         One statement, for example "select layer, avg(active_fraction) from cells group by layer".
     views
-        List the views with their columns, and ask nothing.
+        List the views with their columns, and run nothing.
     format
         Of the rows.
     limit
         At most this many rows.
     memory_mb
-        Most memory that the statement may take, in MB.
+        Most memory that the statement may use, in MB.
     timeout_s
         Longest time that it may take, in seconds.
     """
@@ -44,14 +44,14 @@ def query(
         show(render.views())
         return
     if sql is None:
-        raise InputError("there is no statement", "Expected SQL after the folder, or --views", f"{_EXAMPLE}")
+        raise InputError("no statement is given", "Expected SQL after the folder, or --views", f"{_EXAMPLE}")
     found = queries.query(opened, sql, limit=limit, memory_mb=memory_mb, timeout_s=timeout_s)
     if format == "table":
         show(render.query(found))
         return
     show(found.to_json() if format == "json" else render.query_csv(found))
     if found.is_cut:
-        print(f"ffmem: there are more than {limit:,} rows; --limit lets more through", file=sys.stderr)
+        print(f"ffmem: there are more than {limit:,} rows; raise --limit to see them", file=sys.stderr)
 
 
 _EXAMPLE = 'Write: ffmem query DIR "select layer, avg(active_fraction) from cells group by layer"'

@@ -31,13 +31,13 @@ def verify(
     folder
         An index.
     files_only
-        Leave the model out.
+        Check the files only, without the model.
     model
-        Where the model is now, if not where it was.
+        Where the model is now, if it has moved since the build.
     threads
         Threads of the model, by default as many as each worker of the build had: with others, numbers agree to rounding only.
     batches
-        Batches of sentences to run again.
+        How many batches of sentences to run again.
     seed
         Which batches.
     json

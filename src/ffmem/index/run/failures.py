@@ -93,7 +93,7 @@ class Failures:
     def stop_if_hopeless(self, waiting: Iterable["Task"]) -> None:
         """Raise ModelError if tasks fail one after the other, while others wait that would fail as well."""
         if len(self._in_a_row) >= self._most_in_a_row and not all(map(self.is_suspect, waiting)):
-            expected = "Expected others to be done in between: what they have in common is to blame"
+            expected = "Expected other tasks to succeed in between: the cause is something that they have in common"
             raise self._error(self._in_a_row, expected, leave_out=False) from self._in_a_row[-1].error
 
     def raise_if_any(self) -> None:
@@ -102,7 +102,7 @@ class Failures:
         The message names each task, why it failed, and how to go on without it.
         """
         if self._given_up:
-            expected = "Expected every task to be done; all others are, and are kept"
+            expected = "Expected every task to succeed; all others did, and their results are kept"
             raise self._error(self._given_up, expected, leave_out=True) from self._given_up[-1].error
 
     def _error(self, failures: Sequence[Failure], expected: str, leave_out: bool) -> ModelError:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from ffmem.errors import InputError
 from ffmem.index.scan.batches import Shard
@@ -23,9 +22,9 @@ def split_off(shards: Sequence[Shard], exclude_shards: str | None) -> tuple[list
     unknown = sorted(excluded - set(range(len(shards))))
     if unknown:
         raise InputError(
-            f"--exclude-shards is {exclude_shards}, and there is no shard {unknown[0]}",
+            f"--exclude-shards is {exclude_shards}, but there is no shard {unknown[0]}",
             f"Expected numbers from 0 to {len(shards) - 1}",
-            "Give the numbers that the failed build told",
+            "Give the numbers that the failed build named",
         )
     if excluded and len(excluded) == len(shards):
         raise InputError(
@@ -39,8 +38,3 @@ def split_off(shards: Sequence[Shard], exclude_shards: str | None) -> tuple[list
 def told(excluded: Sequence[Shard]) -> list[dict[str, int]]:
     """What a manifest says of the shards that were left out."""
     return [asdict(shard) for shard in excluded]
-
-
-def ranges_of(manifest: dict[str, Any]) -> list[tuple[int, int]]:
-    """The ranges of sentences (first, end) that a manifest says were left out; none where it says nothing."""
-    return [(shard["first_sentence"], shard["end_sentence"]) for shard in manifest.get("excluded_shards", ())]

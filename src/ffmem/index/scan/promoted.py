@@ -8,14 +8,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ffmem.store.keys import join, tokens_of
+
 ScoresOf = Callable[[Float[Tensor, "rows d_model"], Float[Tensor, "rows d_vocab"]], None]
-"""Writes the scores of some rows over the vocabulary into a tensor that is there already."""
+"""Writes the scores of some rows over the vocabulary into a tensor that already exists."""
 
 _ROWS = 256
 """Values scored at a time: 256 x 50,000 scores are 50 MB; larger blocks do not make the product faster."""
 _BLOCK = 64
 """Neighbouring tokens whose best score is compared first."""
-_LOWER_HALF = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,11 @@ def _keys(scores: Float[Tensor, "rows n"], ids: Int[Tensor, "*rows n"]) -> Int[T
     """int64 keys that order by score, then by smaller id. Bits of negative floats fall as the float rises: turned."""
     bits = (scores + 0.0).view(torch.int32)  # -0.0 becomes 0.0, so that they tie
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return (ordered.long() << 32) | (_LOWER_HALF - ids)
+    return join(ordered.long(), ids)
 
 
 def _ids(keys: Int[Tensor, "rows n"]) -> Int[Tensor, "rows n"]:
-    return _LOWER_HALF - (keys & _LOWER_HALF)
+    return tokens_of(keys)
 
 
 def _largest(keys: Int[Tensor, "rows n"], k: int) -> Int[Tensor, "rows k"]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ffmem.index.scan.batches import Batch, Shard, plan_batches
 from ffmem.index.state.layers import Places, to_device
+from ffmem.models.inputs import padded_rows
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 from ffmem.store.files import map_arrays
@@ -95,19 +96,11 @@ class ShardText:
         """Positions of a batch, special tokens included."""
         return len(self._prefix) + batch.max_length + len(self._suffix)
 
-    def inputs(self, batch: Batch) -> tuple[Int[Tensor, "batch positions"], Int[Tensor, "batch positions"] | None]:
-        """Token ids padded on the right, and the attention mask where the model needs one.
-
-        A causal model does not: what stands on the right of a token cannot reach it.
-        """
-        ids = np.full((len(batch.sentence_ids), self.width(batch)), self._model.pad_id, dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, sentence_id in enumerate(batch.sentence_ids):
-            sentence = np.concatenate((self._prefix, self._tokens.ids(sentence_id), self._suffix))
-            ids[row, : len(sentence)] = sentence
-            mask[row, : len(sentence)] = 1
-        token_ids = to_device(ids, self._device)
-        return token_ids, None if self._model.facts.causal else to_device(mask, self._device)
+    def inputs(self, batch: Batch) -> tuple[Int[Tensor, "batch positions"], Int[Tensor, "batch positions"]]:
+        """Token ids padded on the right, and the attention mask, which stays in the host's memory until a model needs it."""
+        sentences = [self._tokens.ids(sentence_id) for sentence_id in batch.sentence_ids]
+        ids, mask = padded_rows(sentences, self._prefix, self._suffix, self._model.pad_id)
+        return to_device(ids, self._device), torch.from_numpy(mask)
 
     def places(self, batch: Batch) -> Places:
         """Which positions of a batch compete: the sentences' own tokens after the first few."""

@@ -24,13 +24,14 @@ from ffmem.index.state.accumulator import Accumulator, LayerAccumulator
 from ffmem.index.state.layers import Places, Shape
 from ffmem.index.state.states import read_account, state_path
 from ffmem.index.state.statistics import sums_too_large
-from ffmem.models.base import Batching, Projection
+from ffmem.models.base import Batching
 from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
 from ffmem.models.threads import set_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, format_shards, parse_shards
 from ffmem.selection import select
+from ffmem.store.facts import Projection
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class IndexJob:
         if wrong:
             names = ", ".join(name.removesuffix("_sha256") for name in wrong)
             raise ModelError(
-                f"the model at {self.model} is another one there: its {names} differ (SHA-256 {found[wrong[0]][:16]}...)",
+                f"the model at {self.model} is a different one there: its {names} differ (SHA-256 {found[wrong[0]][:16]}...)",
                 f"Expected {self.weights[wrong[0]][:16]}..., as where the build was begun",
                 "Copy the same model to every node, or name its commit with --revision",
             )
@@ -329,8 +330,7 @@ def indexed_cells(model: Transformer, options: IndexOptions) -> CellSpace:
 
 def accumulator_shape(model: Transformer, options: IndexOptions) -> Shape:
     """Sizes of the accumulator of a model; gated cells keep lists of both signs."""
-    n_signs = 2 if model.facts.gated else 1
-    return Shape(indexed_cells(model, options).layers, n_signs, options.top, options.per_sentence)
+    return Shape(indexed_cells(model, options).layers, model.facts.n_signs, options.top, options.per_sentence)
 
 
 class Routes:

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ffmem.index.state.layers import AXES, FIELDS, Places, Shape, make_layer
+from ffmem.index.state.layers import Places, Shape, make_layer
 from ffmem.index.state.states import dump_state, load_state
+from ffmem.store import fields
 
 
 class Accumulator(ABC):
@@ -47,7 +48,7 @@ class Accumulator(ABC):
 
     @abstractmethod
     def layer(self, layer: int) -> dict[str, np.ndarray]:
-        """The state of one layer as plain arrays: see layers.FIELDS; of experts, one after the other."""
+        """The state of one layer as plain arrays: see store/fields.py; of experts, one after the other."""
 
     @abstractmethod
     def _load_layer(self, layer: int, state: dict[str, np.ndarray]) -> None: ...
@@ -79,7 +80,7 @@ class Accumulator(ABC):
         account, arrays = load_state(state)
         self.covered, self.machines = set(account.covered), set(account.machines)
         for layer in range(len(self.shape.layers)):
-            self._load_layer(layer, {name: arrays[f"L{layer}.{name}"] for name in FIELDS})
+            self._load_layer(layer, {field.name: arrays[f"L{layer}.{field.name}"] for field in fields.FIELDS})
 
 
 class LayerAccumulator(Accumulator):
@@ -115,7 +116,10 @@ class LayerAccumulator(Accumulator):
     def layer(self, layer: int) -> dict[str, np.ndarray]:
         """See Accumulator.layer."""
         states = [group.state() for group in self._groups[layer]]
-        return {name: np.concatenate([state[name] for state in states], axis) for name, axis in AXES.items()}
+        return {
+            field.name: np.concatenate([state[field.name] for state in states], field.group_axis)
+            for field in fields.FIELDS
+        }
 
     def _close_shard(self) -> None:
         for groups in self._groups:
@@ -124,6 +128,6 @@ class LayerAccumulator(Accumulator):
 
     def _load_layer(self, layer: int, state: dict[str, np.ndarray]) -> None:
         groups = self._groups[layer]
-        parts = {name: np.split(state[name], len(groups), AXES[name]) for name in FIELDS}
+        parts = {field.name: np.split(state[field.name], len(groups), field.group_axis) for field in fields.FIELDS}
         for number, group in enumerate(groups):
-            group.load({name: parts[name][number] for name in FIELDS})
+            group.load({name: split[number] for name, split in parts.items()})

@@ -4,20 +4,22 @@ All of it lies in one block of memory, with the cells of all layers beside each 
 keeps what there was when a shard began, and what is done once a shard is done for all layers at once.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int32, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
+from ffmem.ids import LayerCells
 from ffmem.index.state.accumulator import Accumulator
 from ffmem.index.state.gpu_kernel import MAX_TOP, observe
 from ffmem.index.state.layers import Places, Shape
 from ffmem.index.state.statistics import add_exactly, no_room
 from ffmem.index.state.topk import unpack
-from ffmem.store.histogram import N_BINS
+from ffmem.store import fields
 
 __all__ = ["MAX_TOP", "GpuAccumulator"]
 
@@ -27,31 +29,36 @@ class Arrays:
     """The parts of a block of memory; a column, or row, for each cell."""
 
     lists: Int64[Tensor, "cells signs top"]
-    """Keys: see topk.py; in any order."""
+    """Keys: see store/keys.py; in any order."""
     totals: Int64[Tensor, "2 2 cells"]
     """Sum and square sum of the shards that are closed: see statistics.ExactSum."""
-    n_active: Int64[Tensor, "cells"]
     open_sums: Float64[Tensor, "3 cells"]
     """Of the open shard: sum, square sum, how many are active."""
-    minimum: Float32[Tensor, "cells"]
-    maximum: Float32[Tensor, "cells"]
     least: Float32[Tensor, "signs cells"]
     """The smallest coefficient of each full list, else 0."""
-    histogram: Int32[Tensor, "signs bins cells"]
+    fields: dict[str, Tensor]
+    """Those fields of store/fields.py that are kept as they are, by name."""
 
 
-def _parts(n_cells: int, n_signs: int, top: int) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+_FIELDS = tuple(field for field in fields.FIELDS if field.is_elementwise and field.name != "counts")
+
+
+def _parts(n_cells: int, n_signs: int, top: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
     """Types and shapes of Arrays, the largest numbers first, so that each lies as its type asks."""
-    return {
-        "lists": (torch.int64, (n_cells, n_signs, top)),
-        "totals": (torch.int64, (2, 2, n_cells)),
-        "n_active": (torch.int64, (n_cells,)),
-        "open_sums": (torch.float64, (3, n_cells)),
-        "minimum": (torch.float32, (n_cells,)),
-        "maximum": (torch.float32, (n_cells,)),
-        "least": (torch.float32, (n_signs, n_cells)),
-        "histogram": (torch.int32, (n_signs, N_BINS, n_cells)),
-    }
+    sizes = fields.axis_sizes(LayerCells(0, n_cells), n_signs, top)
+    parts = {
+        "lists": ("<i8", (n_cells, n_signs, top)),
+        "totals": ("<i8", (2, 2, n_cells)),
+        "open_sums": ("<f8", (3, n_cells)),
+        "least": ("<f4", (n_signs, n_cells)),
+    } | {field.name: (field.dtype, field.shape(sizes)) for field in _FIELDS}
+    typed = [(name, (np.dtype(dtype), shape)) for name, (dtype, shape) in parts.items()]
+    return dict(sorted(typed, key=lambda part: -part[1][0].itemsize))
+
+
+def _of_cells(field: fields.Field, array: Tensor, cells: slice) -> Tensor:
+    """The part of a field that is about some cells."""
+    return array[(slice(None),) * field.group_axis + (cells,)]
 
 
 class GpuAccumulator(Accumulator):
@@ -66,24 +73,25 @@ class GpuAccumulator(Accumulator):
         super().__init__(shape)
         self._starts = np.cumsum([0, *(cells.n_cells for cells in shape.layers)]).tolist()
         self._parts = _parts(self._starts[-1], shape.n_signs, shape.top)
-        n_bytes = sum(torch.Size(size).numel() * dtype.itemsize for dtype, size in self._parts.values())
+        n_bytes = sum(math.prod(size) * dtype.itemsize for dtype, size in self._parts.values())
         self._block = torch.zeros(n_bytes, dtype=torch.uint8, device=device)
         self._kept = torch.empty_like(self._block)
         self._arrays = self._arrays_of(self._block)
-        self._arrays.minimum.fill_(torch.inf)
-        self._arrays.maximum.fill_(-torch.inf)
+        for field in _FIELDS:
+            self._arrays.fields[field.name].fill_(field.start)
         self._counts = [np.zeros((cells.n_groups, 2), dtype=np.int64) for cells in shape.layers]
         self._kept_counts = [counts.copy() for counts in self._counts]
         self._host: Arrays | None = None
 
     def _arrays_of(self, block: Tensor) -> Arrays:
-        found: dict[str, Any] = {}
+        parts: dict[str, Tensor] = {}
         start = 0
         for name, (dtype, size) in self._parts.items():
-            end = start + torch.Size(size).numel() * dtype.itemsize
-            found[name] = block[start:end].view(dtype).view(size)
+            end = start + math.prod(size) * dtype.itemsize
+            parts[name] = block[start:end].view(getattr(torch, dtype.name)).view(size)
             start = end
-        return Arrays(**found)
+        kept = {field.name: parts.pop(field.name) for field in _FIELDS}
+        return Arrays(**parts, fields=kept)
 
     can_roll_back = True
 
@@ -105,7 +113,7 @@ class GpuAccumulator(Accumulator):
         start = self._starts[layer] + group * n_cells
         cells = slice(start, start + n_cells)
         every_position = self.shape.per_sentence == "all"
-        arrays, there = self._arrays, places.on(coefficients.device, every_position)
+        arrays, kept, there = self._arrays, self._arrays.fields, places.on(coefficients.device, every_position)
         observe(
             coefficients if coefficients.stride(2) == 1 else coefficients.contiguous(),
             places.first_position,
@@ -114,9 +122,9 @@ class GpuAccumulator(Accumulator):
             there.rows,
             arrays.lists[cells],
             arrays.least[:, cells],
-            arrays.histogram[:, :, cells],
-            arrays.minimum[cells],
-            arrays.maximum[cells],
+            kept["histogram"][:, :, cells],
+            kept["minimum"][cells],
+            kept["maximum"][cells],
             arrays.open_sums[:, cells],
             every_position,
         )
@@ -135,7 +143,7 @@ class GpuAccumulator(Accumulator):
         arrays = self._arrays
         for total, shard in zip(arrays.totals, arrays.open_sums[:2], strict=True):
             add_exactly(total, shard)
-        arrays.n_active.add_(arrays.open_sums[2].long())
+        arrays.fields["n_active"].add_(arrays.open_sums[2].long())
         arrays.open_sums.zero_()
 
     def dump(self, job: str) -> bytes:
@@ -155,11 +163,8 @@ class GpuAccumulator(Accumulator):
             "keys": np.ascontiguousarray(host.lists[cells].numpy().transpose(1, 0, 2)),
             "sum": np.ascontiguousarray(host.totals[0, :, cells].numpy()),
             "square_sum": np.ascontiguousarray(host.totals[1, :, cells].numpy()),
-            "n_active": host.n_active[cells].numpy(),
-            "minimum": host.minimum[cells].numpy(),
-            "maximum": host.maximum[cells].numpy(),
-            "histogram": np.ascontiguousarray(host.histogram[:, :, cells].numpy()),
             "counts": self._counts[layer],
+            **{one.name: np.ascontiguousarray(_of_cells(one, host.fields[one.name], cells).numpy()) for one in _FIELDS},
         }
 
     def _load_layer(self, layer: int, state: dict[str, np.ndarray]) -> None:
@@ -169,7 +174,6 @@ class GpuAccumulator(Accumulator):
         arrays.least[:, cells].copy_(unpack(keys[:, :, -1])[0])
         arrays.totals[0, :, cells].copy_(torch.from_numpy(state["sum"]))
         arrays.totals[1, :, cells].copy_(torch.from_numpy(state["square_sum"]))
-        arrays.histogram[:, :, cells].copy_(torch.from_numpy(state["histogram"]))
-        for name in ("n_active", "minimum", "maximum"):
-            getattr(arrays, name)[cells].copy_(torch.from_numpy(state[name]))
+        for field in _FIELDS:
+            _of_cells(field, arrays.fields[field.name], cells).copy_(torch.from_numpy(state[field.name]))
         self._counts[layer][:] = state["counts"]

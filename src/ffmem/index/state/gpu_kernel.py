@@ -13,6 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ffmem.store.histogram import LOWEST_EXPONENT, N_BINS
+from ffmem.store.keys import NO_TOKEN, SHIFT
 
 MAX_TOP = 4096
 """The longest list that a program can hold."""
@@ -27,14 +28,15 @@ _UNROLLED = 8
 _LISTED = 2048
 """Keys that a program of the second kernel holds."""
 _TILE = 128
+_NO_TOKEN, _SHIFT = tl.constexpr(NO_TOKEN), tl.constexpr(SHIFT)
 _FIRST_BIN = 2 * (127 + LOWEST_EXPONENT) - 1
 
 
 @triton.jit
 def _key(score, token):  # type: ignore[no-untyped-def]
-    """See topk.pack; 0 unless the score is positive."""
+    """See store/keys.py; 0 unless the score is positive."""
     bits = score.to(tl.int32, bitcast=True).to(tl.int64)
-    return tl.where(score > 0, (bits << 32) | (4294967295 - token), 0)
+    return tl.where(score > 0, (bits << _SHIFT) | (_NO_TOKEN - token), 0)
 
 
 @triton.jit
@@ -235,7 +237,9 @@ def _let_compete(  # type: ignore[no-untyped-def]
     if changed > 0:
         tl.store(place, mine, mask=held)
         tl.store(
-            least + sign * n_all_cells + cells, (smallest >> 32).to(tl.int32).to(tl.float32, bitcast=True), mask=inside
+            least + sign * n_all_cells + cells,
+            (smallest >> _SHIFT).to(tl.int32).to(tl.float32, bitcast=True),
+            mask=inside,
         )
     if sign == 0:
         total = tl.load(sums + cells, mask=inside, other=0.0)

@@ -10,8 +10,9 @@ import numpy as np
 from numba import njit
 
 from ffmem.store.histogram import LOWEST_EXPONENT, N_BINS
+from ffmem.store.keys import NO_TOKEN, SHIFT
 
-_LOWER_HALF = np.int64(2**32 - 1)
+_NO_TOKEN, _SHIFT = np.int64(NO_TOKEN), np.int64(SHIFT)
 _SIGN_BIT = np.int32(-(2**31))
 _FIRST_BIN = np.int32(2 * (127 + LOWEST_EXPONENT) - 1)
 _LAST_BIN = np.int32(N_BINS - 1)
@@ -44,10 +45,10 @@ def _compete(heaps, least_bits, bits, flip, positions, tokens):  # type: ignore[
     for cell in range(len(bits)):
         found = bits[cell] ^ flip
         if found >= least_bits[cell]:
-            key = (np.int64(found) << np.int64(32)) | (_LOWER_HALF - tokens[positions[cell]])
+            key = (np.int64(found) << _SHIFT) | (_NO_TOKEN - tokens[positions[cell]])
             if key > heaps[cell, 0]:
                 _push(heaps[cell], key)
-                least_bits[cell] = max(np.int32(heaps[cell, 0] >> np.int64(32)), np.int32(1))
+                least_bits[cell] = max(np.int32(heaps[cell, 0] >> _SHIFT), np.int32(1))
 
 
 @njit(cache=True, nogil=True)

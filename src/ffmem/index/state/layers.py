@@ -14,27 +14,11 @@ from torch import Tensor
 
 from ffmem.ids import LayerCells
 from ffmem.index.state.kernel import observe
-from ffmem.index.state.statistics import ExactSum, LayerStatistics, no_room
+from ffmem.index.state.statistics import LayerStatistics, add_exactly, no_room
 from ffmem.index.state.topk import TopT
 from ffmem.options import PerSentence
-from ffmem.store.histogram import N_BINS
-
-AXES = {
-    "keys": 1,
-    "sum": 1,
-    "square_sum": 1,
-    "n_active": 0,
-    "minimum": 0,
-    "maximum": 0,
-    "histogram": 2,
-    "counts": 0,
-}
-"""Arrays of a state, and the axis along which those of several groups of cells are joined: see FIELDS."""
-
-FIELDS = tuple(AXES)
-"""Arrays of a state: keys (signs, cells, top) int64, best first; sum and square_sum (2, cells) int64 as in
-`ExactSum`; n_active (cells,) int64; minimum and maximum (cells,) float32; histogram (signs, bins, cells) int32; counts
-(1, 2) int64, positions and sentences seen."""
+from ffmem.store import fields
+from ffmem.store.keys import upper
 
 
 @dataclass(frozen=True)
@@ -48,6 +32,10 @@ class Shape:
     """Triggers a cell and sign."""
     per_sentence: PerSentence
     """"1": only a sentence's best position competes; "all": every position."""
+
+    def sizes(self, cells: LayerCells, n_promoted: int = 0) -> dict[str, int]:
+        """Length of each axis of the arrays of a layer: see store/fields.py."""
+        return fields.axis_sizes(cells, self.n_signs, self.top, n_promoted)
 
 
 @dataclass(frozen=True)
@@ -104,18 +92,13 @@ class CpuLayer:
     """
 
     def __init__(self, n_cells: int, shape: Shape) -> None:
-        n_signs = shape.n_signs
         self._every_position = shape.per_sentence == "all"
-        self._heaps = np.zeros((n_signs, n_cells, shape.top), dtype=np.int64)
-        self._least_bits = np.ones((n_signs, n_cells), dtype=np.int32)
-        self._histogram = np.zeros((n_signs, N_BINS, n_cells), dtype=np.int32)
-        self._minimum = np.full(n_cells, np.inf, dtype=np.float32)
-        self._maximum = np.full(n_cells, -np.inf, dtype=np.float32)
-        self._n_active = np.zeros(n_cells, dtype=np.int64)
+        sizes = shape.sizes(LayerCells(0, n_cells))
+        self._state = {field.name: field.empty(sizes) for field in fields.FIELDS}
+        """The fields; keys in heaps: see kernel.py."""
+        self._least_bits = np.ones((shape.n_signs, n_cells), dtype=np.int32)
         self._shard_sums = np.zeros((2, n_cells), dtype=np.float64)
         self._scratch = (np.empty((4, n_cells), dtype=np.float32), np.empty((3, n_cells), dtype=np.int32))
-        self._sums = ExactSum(n_cells), ExactSum(n_cells)
-        self._counts = np.zeros((1, 2), dtype=np.int64)
 
     def observe(self, coefficients: Float[Tensor, "sentences positions d_ff"], places: Places) -> None:
         """Count the coefficients of one batch, and let them compete."""
@@ -124,52 +107,42 @@ class CpuLayer:
             places.first_position,
             places.lengths,
             places.tokens,
-            self._heaps,
+            self._state["keys"],
             self._least_bits,
-            self._histogram,
-            self._minimum,
-            self._maximum,
-            self._n_active,
+            self._state["histogram"],
+            self._state["minimum"],
+            self._state["maximum"],
+            self._state["n_active"],
             self._shard_sums,
             self._scratch,
             self._every_position,
         )
-        self._counts += np.maximum(places.lengths, 0).sum(), (places.lengths > 0).sum()
+        self._state["counts"] += np.maximum(places.lengths, 0).sum(), (places.lengths > 0).sum()
 
     def first_not_finite(self) -> int | None:
         """Index of a cell for whose sums since the last shard was closed there is no room (NaN, infinity), or None."""
-        totals = torch.stack([one.parts for one in self._sums])
-        bad = no_room(totals, torch.from_numpy(self._shard_sums)).any(0)
+        bad = no_room(torch.stack(self._totals()), torch.from_numpy(self._shard_sums)).any(0)
         return int(bad.nonzero()[0]) if bad.any() else None
 
     def close_shard(self) -> None:
         """Move the shard's sums into the exact totals. State is only ever saved between shards."""
-        for total, shard in zip(self._sums, self._shard_sums, strict=True):
-            total.add(torch.from_numpy(shard))
+        for total, shard in zip(self._totals(), self._shard_sums, strict=True):
+            add_exactly(total, torch.from_numpy(shard))
         self._shard_sums[:] = 0
 
+    def _totals(self) -> list[Tensor]:
+        """The exact sums, as tensors on the same memory."""
+        return [torch.from_numpy(self._state[name]) for name in ("sum", "square_sum")]
+
     def state(self) -> dict[str, np.ndarray]:
-        """See FIELDS."""
-        return {
-            "keys": np.sort(self._heaps, axis=2)[:, :, ::-1].copy(),
-            "sum": self._sums[0].parts.numpy(),
-            "square_sum": self._sums[1].parts.numpy(),
-            "n_active": self._n_active,
-            "minimum": self._minimum,
-            "maximum": self._maximum,
-            "histogram": self._histogram,
-            "counts": self._counts,
-        }
+        """The fields of store/fields.py, by name."""
+        return self._state | {"keys": np.sort(self._state["keys"], axis=2)[:, :, ::-1].copy()}
 
     def load(self, state: dict[str, np.ndarray]) -> None:
         """Go on from a state."""
-        self._heaps[:] = state["keys"][:, :, ::-1]  # ascending order is a heap
-        self._least_bits[:] = np.maximum(self._heaps[:, :, 0] >> 32, 1)
-        for total, name in zip(self._sums, ("sum", "square_sum"), strict=True):
-            total.parts.copy_(torch.from_numpy(state[name]))
-        self._n_active[:], self._histogram[:] = state["n_active"], state["histogram"]
-        self._minimum[:], self._maximum[:] = state["minimum"], state["maximum"]
-        self._counts[:] = state["counts"]
+        for name, array in self._state.items():
+            array[:] = state[name][:, :, ::-1] if name == "keys" else state[name]  # ascending order is a heap
+        self._least_bits[:] = np.maximum(upper(self._state["keys"][:, :, 0]), 1)
 
 
 class TorchLayer:
@@ -215,29 +188,21 @@ class TorchLayer:
         self._statistics.close_shard()
 
     def state(self) -> dict[str, np.ndarray]:
-        """See FIELDS."""
+        """The fields of store/fields.py, by name."""
         statistics = self._statistics
         return {
             "keys": torch.stack([lists.keys() for lists in self._lists]).cpu().numpy(),
-            "sum": statistics.sum.parts.numpy(),
-            "square_sum": statistics.square_sum.parts.numpy(),
-            "n_active": statistics.n_active.numpy(),
-            "minimum": statistics.minimum.cpu().numpy(),
-            "maximum": statistics.maximum.cpu().numpy(),
-            "histogram": statistics.histogram.cpu().numpy(),
             "counts": np.array([[statistics.n_tokens, statistics.n_sentences]]),
+            **{name: tensor.cpu().numpy() for name, tensor in statistics.fields().items()},
         }
 
     def load(self, state: dict[str, np.ndarray]) -> None:
         """Go on from a state."""
-        statistics = self._statistics
         for lists, keys in zip(self._lists, state["keys"], strict=True):
             lists.load(torch.from_numpy(keys).to(self._device))
-        statistics.sum.parts.copy_(torch.from_numpy(state["sum"]))
-        statistics.square_sum.parts.copy_(torch.from_numpy(state["square_sum"]))
-        for name in ("n_active", "minimum", "maximum", "histogram"):
-            getattr(statistics, name).copy_(torch.from_numpy(state[name]))
-        statistics.n_tokens, statistics.n_sentences = state["counts"][0].tolist()
+        for name, tensor in self._statistics.fields().items():
+            tensor.copy_(torch.from_numpy(state[name]))
+        self._statistics.n_tokens, self._statistics.n_sentences = state["counts"][0].tolist()
 
 
 def make_layer(n_cells: int, shape: Shape, device: torch.device | str) -> CpuLayer | TorchLayer:

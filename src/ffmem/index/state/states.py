@@ -24,8 +24,9 @@ from ffmem.index.machine import n_processors
 from ffmem.index.state.kernel import merge_lists
 from ffmem.index.state.layers import Shape
 from ffmem.index.state.statistics import add_parts, sums_too_large
+from ffmem.store import fields
+from ffmem.store.fields import Join
 from ffmem.store.files import atomic_file
-from ffmem.store.histogram import N_BINS
 
 _MOST_THREADS = 4
 """That merge layers at a time: each holds two, and reading is the limit long before."""
@@ -62,7 +63,7 @@ def save_state(
     covered: Iterable[int],
     machines: Iterable[str] = (),
 ) -> None:
-    """Write the arrays of all layers (see layers.FIELDS) as a state that covers some shards of a job, atomically.
+    """Write the arrays of all layers (see store/fields.py) as a state that covers some shards of a job, atomically.
 
     Cost: the memory of one layer, if ``layers`` makes them one by one.
     """
@@ -99,18 +100,9 @@ def _write(
 
 
 def _arrays(cells: LayerCells, shape: Shape) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Type and sizes of the arrays of a layer (see layers.FIELDS), the wider first, so that all are aligned."""
-    n_cells, n_signs = cells.n_cells, shape.n_signs
-    return {
-        "keys": ("<i8", (n_signs, n_cells, shape.top)),
-        "sum": ("<i8", (2, n_cells)),
-        "square_sum": ("<i8", (2, n_cells)),
-        "n_active": ("<i8", (n_cells,)),
-        "counts": ("<i8", (cells.n_groups, 2)),
-        "minimum": ("<f4", (n_cells,)),
-        "maximum": ("<f4", (n_cells,)),
-        "histogram": ("<i4", (n_signs, N_BINS, n_cells)),
-    }
+    """Type and sizes of the arrays of a layer."""
+    sizes = shape.sizes(cells)
+    return {field.name: (field.dtype, field.shape(sizes)) for field in fields.FIELDS}
 
 
 def _layout(shape: Shape) -> dict[str, dict[str, Any]]:
@@ -185,10 +177,9 @@ def _merged(states: Sequence["SavedState"], place: int, make: Make | None) -> di
     for state in states[1:]:
         room = state.room(place) if room is None else room
         layer = state.layer(place, room)
-        for name, join in _JOIN.items():
-            join(merged[name], layer[name])
-        for name in ("sum", "square_sum"):
-            row = add_parts(merged[name], layer[name])
+        # sums last: what is said of one that is too large needs the extremes of both
+        for field in sorted(fields.FIELDS, key=lambda field: field.join == "exact"):
+            row = _JOIN[field.join](merged[field.name], layer[field.name])
             if row is not None:
                 raise sums_too_large(
                     CellSpace(state.shape.layers).cell_id(place, row),
@@ -254,7 +245,7 @@ class SavedState:
         return StoreError(
             f"the state file {self._path} cannot be read: {why}",
             "Expected a checkpoint of this build",
-            f"Delete {self._path} and run the same `ffmem index` command again: its shards are read anew",
+            f"Delete {self._path} and run the same `ffmem index` command again: its shards are read again",
         )
 
 
@@ -270,11 +261,11 @@ def _in_place(ufunc: np.ufunc) -> Callable[[np.ndarray, np.ndarray], None]:
     return join
 
 
-_JOIN: dict[str, Callable[[np.ndarray, np.ndarray], None]] = {
-    "keys": _merge_keys,
-    "n_active": _in_place(np.add),
+_JOIN: dict[Join, Callable[[np.ndarray, np.ndarray], int | None]] = {
+    "best": _merge_keys,
+    "exact": add_parts,
+    "add": _in_place(np.add),
     "minimum": _in_place(np.minimum),
     "maximum": _in_place(np.maximum),
-    "histogram": _in_place(np.add),
-    "counts": _in_place(np.add),
 }
+"""Each puts what two states have together into the first; the row of a cell whose sum is then too large, or None."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ffmem.errors import ModelError
 from ffmem.ids import CellId
+from ffmem.store import fields
 from ffmem.store.histogram import LOWEST_EXPONENT, N_BINS
 
 _FRACTION_BITS = 40
@@ -125,6 +126,12 @@ class LayerStatistics:
         slots = (histogram_bins(values) * len(self._cells) + self._cells).view(-1).long()
         counts = torch.ones((), dtype=torch.int32, device=values.device).expand(slots.shape)
         self.histogram[sign].view(-1).scatter_add_(0, slots, counts)
+
+    def fields(self) -> dict[str, Tensor]:
+        """Those of store/fields.py that are kept here, by name; not copies."""
+        sums = {"sum": self.sum.parts, "square_sum": self.square_sum.parts}
+        kept = (one.name for one in fields.FIELDS if one.is_elementwise and one.name != "counts")
+        return sums | {name: getattr(self, name) for name in kept}
 
     def first_not_finite(self) -> int | None:
         """Index of a cell for whose sums since the last shard was closed there is no room (NaN, infinity), or None."""

@@ -1,9 +1,7 @@
 """Streaming top-t of many cells at once, exact under one total order. Tensors in, tensors out; knows no model.
 
-A trigger is packed into one int64 key: the bits of its positive float32 coefficient above the complement of its token
-index. Positive floats compare like their bits, so keys compare like triggers: the larger coefficient first, then the
-smaller token index. All keys of a cell differ, hence the best t of any set of triggers are unique, and merging is
-associative and commutative: the result does not depend on the order in which batches, shards or workers come.
+A trigger is one int64 key: see store/keys.py. All keys of a cell differ, so merging is associative and commutative: the
+result does not depend on the order in which batches, shards or workers come.
 """
 
 from collections.abc import Callable
@@ -12,15 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-TOKEN_LIMIT = 2**32 - 1
-"""Token indices lie below this: they fill the lower half of a key, whose complement must not be 0."""
-
-EMPTY = 0
-"""The key of an empty slot; every real key is larger."""
+from ffmem.store.keys import EMPTY, join, tokens_of, upper
 
 Locate = Callable[[Int[Tensor, "hits"], Int[Tensor, "hits"]], Int[Tensor, "hits"]]
 
-_LOWER_HALF = 2**32 - 1
 _SMALLEST_POSITIVE = 2.0**-149
 
 
@@ -29,15 +22,14 @@ def pack(coefficients: Float[Tensor, "*n"], tokens: Int[Tensor, "*n"]) -> Int[Te
 
     Args:
         coefficients: float32, positive and finite.
-        tokens: int64 token indices from 0 to TOKEN_LIMIT - 1.
+        tokens: int64 token indices from 0 to NO_TOKEN - 1.
     """
-    return coefficients.contiguous().view(torch.int32).long().bitwise_left_shift(32) | (_LOWER_HALF - tokens)
+    return join(coefficients.contiguous().view(torch.int32).long(), tokens)
 
 
 def unpack(keys: Int[Tensor, "*n"]) -> tuple[Float[Tensor, "*n"], Int[Tensor, "*n"]]:
-    """Coefficients (float32; 0 for empty slots) and token indices (int64; TOKEN_LIMIT for empty slots) of keys."""
-    coefficients = (keys >> 32).int().view(torch.float32)
-    return coefficients, _LOWER_HALF - (keys & _LOWER_HALF)
+    """Coefficients (float32; 0 for empty slots) and token indices (int64; NO_TOKEN for empty slots) of keys."""
+    return upper(keys).int().view(torch.float32), tokens_of(keys)
 
 
 def merge(first: Int[Tensor, "cells top"], second: Int[Tensor, "cells top"]) -> Int[Tensor, "cells top"]:

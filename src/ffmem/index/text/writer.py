@@ -19,9 +19,7 @@ from ffmem.errors import InputError
 from ffmem.index.text.text_spool import TextSpool, sentence_key
 from ffmem.options import IndexOptions, Windows, parse_split
 from ffmem.store.files import atomic_write
-
-TOKEN_LIMIT = 2**32 - 1
-"""Most tokens of an index, held-out ones included: token indices are stored in 32 bits, one value means "none"."""
+from ffmem.store.keys import NO_TOKEN
 
 _SENTENCES_AT_ONCE = 1000
 """About how many go to the tokenizer in one call."""
@@ -278,9 +276,9 @@ def _add_sentence(
         counts.n_sentences += 1
         counts.n_tokens += n
         counts.n_context_tokens += piece.context
-    if counts.n_tokens + counts.n_tokens_held_out >= TOKEN_LIMIT:
+    if counts.n_tokens + counts.n_tokens_held_out >= NO_TOKEN:
         raise InputError(
-            f"the corpus has more than {TOKEN_LIMIT - 1:,} tokens",
+            f"the corpus has more than {NO_TOKEN - 1:,} tokens",
             "Expected fewer: token indices are stored in 32 bits",
             "Build several indexes, each over a part of it, or stop earlier with --max-tokens",
         )

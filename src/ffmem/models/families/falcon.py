@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from ffmem.models.base import AttentionLayout, Family, Layout, max_positions
+from ffmem.models.base import AttentionLayout, CallArguments, Family, Layout, max_positions
 
 
-def _add_alibi_once(named: dict[str, Any]) -> dict[str, Any]:
+def _add_alibi_once(named: CallArguments) -> CallArguments:
     """ALiBi is in the mask already: computing weights step by step, transformers adds it a second time."""
     alibi = named.get("alibi")
     return named if alibi is None else named | {"alibi": alibi.new_zeros(alibi.shape)}

@@ -11,7 +11,7 @@ def _layout(config: Any) -> Layout:
         raise InputError(
             "use_bidirectional_attention is true in the config of this Gemma 3: a position sees those to its right",
             "Expected a causal language model, whose triggers are prefixes",
-            "Take the language model that this encoder was made from",
+            "Use the language model that this encoder was made from",
         )
     return Layout(
         backbone="model",

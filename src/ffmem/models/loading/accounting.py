@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ffmem.errors import InputError, ModelError
-from ffmem.models.loading.weight_files import WeightFiles
+from ffmem.models.loading.tensors import WeightFiles
 
 _RECOMPUTED = re.compile(
     r"(.*\.)?(rotary_emb\.inv_freq|position_ids|token_type_ids|masked_bias|(attn|attention|attn\.attention|self_attention)\.bias)"
@@ -156,7 +156,7 @@ def check_types(folder: Path, files: WeightFiles) -> None:
                     f"{name} in {folder} is stored as {str(tensor.dtype).removeprefix('torch.')}, and its "
                     "config.json does not say how",
                     "Expected floating-point weights",
-                    "Take the model that this one was made from; --quantize 4bit or 8bit makes it small again",
+                    "Use the model that this one was made from; --quantize 4bit or 8bit makes it small again",
                 )
 
 
@@ -179,6 +179,6 @@ def check_unembedding(name: str, rows: Tensor, tokens: Any) -> None:
             "finite, the first of them that "
             f"of token {broken[0]} ({tokens(broken[0])!r})",
             "Expected a finite number everywhere: no value could be projected to such a token",
-            "Take the model from where it is whole; rows of tokens that never occur may be set to 0, and the "
+            "Use an undamaged copy of the model; rows of tokens that never occur may be set to 0, and the "
             "model saved again",
         )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ffmem.errors import InputError, ModelError
 from ffmem.extras import extra_module
+from ffmem.models.base import ConfigFile
 from ffmem.models.loading.brought import ADAPTER
 from ffmem.models.loading.converted import hash_of
 from ffmem.models.loading.pickled import load_pickled
@@ -25,7 +26,7 @@ _TOLERANCE = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}
 """Between the model with its adapter beside it and merged, relative; in half precision merging rounds every weight."""
 
 
-def adapter_config(folder: Path) -> dict[str, Any]:
+def adapter_config(folder: Path) -> ConfigFile:
     """The adapter_config.json of a folder, of peft and of a kind that can be merged.
 
     Raises:
@@ -85,7 +86,7 @@ def _refused(file: Path, why: str, first: str) -> InputError:
     )
 
 
-def base_of(folder: Path, config: dict[str, Any]) -> tuple[str, str | None]:
+def base_of(folder: Path, config: ConfigFile) -> tuple[str, str | None]:
     """The model that an adapter was trained on, and its revision.
 
     Raises:
@@ -105,7 +106,7 @@ def base_of(folder: Path, config: dict[str, Any]) -> tuple[str, str | None]:
     )
 
 
-def identity_of(folder: Path, config: dict[str, Any]) -> dict[str, str]:
+def identity_of(folder: Path, config: ConfigFile) -> dict[str, str]:
     """The kind of an adapter, and the hash of its files."""
     return {"adapter": str(config["peft_type"]), "adapter_sha256": hash_of(folder / ADAPTER, _weights_of(folder))}
 
@@ -121,7 +122,7 @@ def _weights_of(folder: Path) -> Path:
     )
 
 
-def merged(module: Any, folder: Path, config: dict[str, Any]) -> Any:
+def merged(module: Any, folder: Path, config: ConfigFile) -> Any:
     """A model with an adapter's weights in its own.
 
     Raises:

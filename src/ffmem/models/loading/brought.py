@@ -13,8 +13,10 @@ from typing import Any
 import transformers
 
 from ffmem.errors import InputError
+from ffmem.models.base import ConfigFile
 from ffmem.models.loading.converted import hash_of
-from ffmem.models.loading.weight_files import WeightFiles, find_weights
+from ffmem.models.loading.tensors import WeightFiles
+from ffmem.models.loading.weight_files import find_weights
 
 ADAPTER = "adapter_config.json"
 _QUANTISERS = ("quantize_config.json", "quant_config.json", "hf_quant_config.json", "quantization_config.json")
@@ -119,11 +121,11 @@ def take_apart(folder: Path, *, trust_remote_code: bool = False, architecture: s
     return Brought(folder, config, find_weights(folder), code, tokenizer=folder)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> ConfigFile:
     """The config.json of a folder, without the settings that are only about calls.
 
     Raises:
-        InputError: it is no JSON object.
+        InputError: it is not a JSON object.
     """
     try:
         config = json.loads((folder / "config.json").read_bytes())
@@ -138,7 +140,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return _without_settings(config)
 
 
-def _without_settings(config: dict[str, Any]) -> dict[str, Any]:
+def _without_settings(config: ConfigFile) -> ConfigFile:
     kept = {name: value for name, value in config.items() if name not in _ONLY_ABOUT_CALLS}
     for name in ("dtype", "torch_dtype"):
         # what the weights are read as is asked for; a name that torch does not have would stop the reader
@@ -153,10 +155,10 @@ def _without_settings(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_settings(folder: Path, config: dict[str, Any]) -> None:
+def _check_settings(folder: Path, config: ConfigFile) -> None:
     if config.get("pruned_heads"):
         raise InputError(
-            f"the config of {folder} names pruned_heads, attention heads that are to be cut out of the weights",
+            f"the config of {folder} names pruned_heads, attention heads to be cut out of the weights",
             "Expected weights without those heads, or with all of them",
             "With the version of transformers that pruned them, load the model, save_pretrained it, and give "
             "that folder; if the "
@@ -164,7 +166,7 @@ def _check_settings(folder: Path, config: dict[str, Any]) -> None:
         )
 
 
-def _code(folder: Path, config: dict[str, Any], trusted: bool, architecture: str | None) -> tuple[Path, ...]:
+def _code(folder: Path, config: ConfigFile, trusted: bool, architecture: str | None) -> tuple[Path, ...]:
     """The folder's own code, if it may be run; a class of transformers in its place only if one is asked for by name."""
     named = {"config.json": config.get("auto_map"), "tokenizer_config.json": _tokenizer_code(folder)}
     asking = [file for file, found in named.items() if found]
@@ -181,7 +183,7 @@ def _code(folder: Path, config: dict[str, Any], trusted: bool, architecture: str
             f"{' and '.join(asking)} of {folder} name code that comes with the model (auto_map), which may "
             "compute otherwise "
             "than the class of transformers that has its name",
-            "Expected a model that transformers runs, or a word on which code is meant",
+            "Expected a model that transformers runs, or to be told which code to use",
             "If you have read that code and trust it: --trust-remote-code (trust_remote_code=True); to take "
             "the class of "
             f"transformers instead: --architecture {known}",
@@ -197,7 +199,7 @@ def _tokenizer_code(folder: Path) -> Any:
     return found.get("auto_map") if isinstance(found, dict) else None
 
 
-def _check_quantisation(folder: Path, config: dict[str, Any]) -> None:
+def _check_quantisation(folder: Path, config: ConfigFile) -> None:
     """Quantised weights that config.json does not speak of as transformers expects; `weights.packing` sees the others."""
     nested = [part for part in ("text_config", "llm_config") if (config.get(part) or {}).get("quantization_config")]
     files = [name for name in _QUANTISERS if (folder / name).is_file()]
@@ -210,7 +212,7 @@ def _check_quantisation(folder: Path, config: dict[str, Any]) -> None:
         f"{', '.join(files + told)} in {folder} says that its weights are quantised, and config.json does not "
         "say how to read them",
         "Expected plain weights, those of bitsandbytes in 8 or 4 bits, or a .gguf file",
-        "Take the model that this one was made from; if the weights are plain after all, move that file to "
+        "Use the model that this one was made from; if the weights are plain after all, move that file to "
         "another folder",
     )
 
@@ -237,7 +239,7 @@ def _check_loose_adapters(folder: Path) -> None:
         raise InputError(
             f"{folder} brings {'an adapter' if len(below) == 1 else f'{len(below)} adapters'} in "
             f"{'a folder' if len(below) == 1 else 'folders'} below it: {', '.join(below[:5])}",
-            "Expected to be told which is meant, or none",
+            "Expected one model, or a choice between them",
             f"With an adapter: give {folder / below[0]}; without any: move "
             f"{'it' if len(below) == 1 else 'them'} to another folder",
         )

@@ -81,6 +81,6 @@ def _write(target: Path, write: Callable[[Path], None]) -> None:
 def _cannot_keep(folder: Path, error: BaseException) -> InputError:
     return InputError(
         f"the converted model cannot be kept in {folder}: {error}",
-        "Expected a folder to write to, with room for the model as float32: up to ten times the original file",
+        "Expected a folder to write to, with space for the model as float32: up to ten times the original file",
         "Free some space, or name another folder: export FFMEM_CACHE=...",
     )

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ffmem.errors import InputError, ModelError
+from ffmem.models.base import ConfigFile
 from ffmem.models.loading.converted import converted, hash_of
 from ffmem.models.wikilm import WikiLMConfig
 
@@ -26,7 +27,7 @@ PREFIX = "fairseq:"
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 """What stands before the words of dict.txt."""
 
-_DEFAULTS: dict[str, Any] = {
+_DEFAULTS: ConfigFile = {
     "decoder_embed_dim": 512,
     "decoder_ffn_embed_dim": 2048,
     "decoder_layers": 6,
@@ -52,7 +53,7 @@ _REQUIRED: dict[str, tuple[Any, str]] = {
 }
 """Argument -> what it must be for the family wikilm, and what another value would mean."""
 
-_SILENT: dict[str, Any] = {"activation_fn": "relu"}
+_SILENT: ConfigFile = {"activation_fn": "relu"}
 """What an argument is where it is missing: False for all others."""
 
 _NO_WEIGHTS = (
@@ -115,7 +116,7 @@ def _convert(folder: Path, target: Path) -> None:
     word_tokenizer(words).save_pretrained(target)
 
 
-def _load(file: Path) -> dict[str, Any]:
+def _load(file: Path) -> ConfigFile:
     """The checkpoint's tensors and plain values."""
     allowed: list[Any] = [argparse.Namespace, *((_Inert, name) for name in _INERT)]
     try:
@@ -126,7 +127,7 @@ def _load(file: Path) -> dict[str, Any]:
         raise InputError(
             f"{file} holds more than weights, and was not read: {wanted.strip()[:300]}",
             "Expected tensors, numbers, strings and the arguments of fairseq; nothing in a checkpoint is ever run",
-            "Take the checkpoint from its publisher; or load it where you trust it, and save its 'args' and 'model' only",
+            "Get the checkpoint from its publisher; or load it where you trust it, and save its 'args' and 'model' only",
         ) from error
     except Exception as error:  # whatever torch meets in damaged files
         raise InputError(
@@ -143,7 +144,7 @@ def _load(file: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _arguments(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _arguments(checkpoint: ConfigFile, folder: Path) -> ConfigFile:
     """The model's arguments, from the old form (a Namespace under "args") or the new one (dicts under "cfg")."""
     found = checkpoint.get("args")
     if found is None and isinstance(checkpoint.get("cfg"), Mapping):
@@ -154,7 +155,7 @@ def _arguments(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder / 'model.pt'} does not say how its model is built",
             "Expected its arguments under 'args', or under 'cfg' and 'model'",
-            "Take a checkpoint that fairseq saved itself",
+            "Use a checkpoint that fairseq saved itself",
         )
     return dict(found)
 
@@ -165,7 +166,7 @@ def _cutoffs(value: Any) -> list[int]:
     return [int(part) for part in value or ()]
 
 
-def _config(arguments: dict[str, Any], n_words: int, folder: Path) -> WikiLMConfig:
+def _config(arguments: ConfigFile, n_words: int, folder: Path) -> WikiLMConfig:
     def get(name: str) -> Any:
         value = arguments.get(name)
         return _DEFAULTS.get(name, _SILENT.get(name, False)) if value is None else value
@@ -193,7 +194,7 @@ def _config(arguments: dict[str, Any], n_words: int, folder: Path) -> WikiLMConf
         raise InputError(
             f"the model in {folder} has vectors of {width} numbers and {heads} heads",
             "Expected an even width that the heads divide",
-            "Take a checkpoint that fairseq saved itself",
+            "Use a checkpoint that fairseq saved itself",
         )
     return WikiLMConfig(
         vocab_size=n_words,
@@ -312,13 +313,13 @@ def read_dictionary(file: Path) -> list[str]:
             raise InputError(
                 f"line {number} of {file} is {line[:80]!r}",
                 "Expected a word and its count, with a space between",
-                "Take the dict.txt that came with the model",
+                "Use the dict.txt that came with the model",
             ) from error
         if word in words:
             raise InputError(
                 f"line {number} of {file} holds the word {word!r} a second time",
                 "Expected each word once",
-                "Take the dict.txt that came with the model",
+                "Use the dict.txt that came with the model",
             )
         words[word] = None
     return list(words)

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: which files of a repository are needed, and what to do when they are not to be had."""
+"""The Hugging Face hub: which files of a repository are needed, and what to do when they cannot be fetched."""
 
 import re
 from fnmatch import fnmatch
@@ -82,8 +82,8 @@ def _needed(files: list[str], model: str, code: bool) -> list[str]:
     if adapters:
         raise InputError(
             f"the hub repository {model} brings adapters in folders below it: {', '.join(adapters[:3])}",
-            "Expected to be told which is meant, or none",
-            f"Download what is meant, hf download {model} --local-dir FOLDER, and give FOLDER, or the folder "
+            "Expected one model, or a choice between them",
+            f"Download the one you want, hf download {model} --local-dir FOLDER, and give FOLDER, or the folder "
             "of the adapter in it",
         )
     small = [file for file in files if "/" not in file and any(fnmatch(file, pattern) for pattern in _SMALL_FILES)]
@@ -96,7 +96,7 @@ def _needed(files: list[str], model: str, code: bool) -> list[str]:
         raise InputError(
             f"the hub repository {model} holds no config.json",
             "Expected a model as save_pretrained writes it",
-            "Take another repository of this model; a .gguf file: download it, and give its path",
+            "Use another repository of this model; a .gguf file: download it, and give its path",
         )
     weights = _weights(files, model)
     if not set(_TOKENIZERS) & set(files):
@@ -120,8 +120,7 @@ def _weights(files: list[str], model: str) -> list[str]:
         raise InputError(
             f"the hub model {model} has two sets of weights: {_WEIGHTS}, and {len(shards)} parts",
             "Expected one",
-            f"Download the one that is meant, hf download {model} --exclude PATTERN --local-dir FOLDER, and "
-            "give FOLDER",
+            f"Download the one you want, hf download {model} --exclude PATTERN --local-dir FOLDER, and give FOLDER",
         )
     if _WEIGHTS in files:
         return [_WEIGHTS]
@@ -137,7 +136,7 @@ def _weights(files: list[str], model: str) -> list[str]:
         f"the hub model {model} has no weights in safetensors or .bin (it has "
         f"{', '.join(others[:2]) or 'none at all'})",
         f"Expected {_WEIGHTS} or {_PICKLED}: other files are of other libraries",
-        "Take a repository of this model in the form of transformers; a .gguf file: download it, and give its path",
+        "Use a repository of this model in the form of transformers; a .gguf file: download it, and give its path",
     )
 
 
@@ -150,13 +149,13 @@ def _explained(error: Exception, model: str, revision: str | None) -> InputError
     """The error in our words; the order matters, since some of these types are kinds of others."""
     if isinstance(error, hub_errors.HFValidationError):
         return InputError(
-            f"no model is called {model!r}: it is neither a file nor a folder here, nor can a hub id look like that",
+            f"no model is called {model!r}: it is neither a file nor a folder here, and a hub id cannot look like that",
             ACCEPTED,
             "Check the path; a hub id looks like HuggingFaceTB/SmolLM2-135M",
         )
     if isinstance(error, hub_errors.GatedRepoError):
         return InputError(
-            f"the hub model {model} is gated: its owner wants you to accept conditions first",
+            f"the hub model {model} is gated: its owner requires you to accept conditions first",
             "Expected an account that has access",
             "Accept them on the model's page, then run: hf auth login",
         )
@@ -168,7 +167,7 @@ def _explained(error: Exception, model: str, revision: str | None) -> InputError
         )
     if isinstance(error, hub_errors.RepositoryNotFoundError):
         return InputError(
-            f"there is no model {model!r}: not as a file or folder here, and not on the hub (or it is private)",
+            f"there is no model {model!r}, neither as a file or folder here nor on the hub (or it is private)",
             ACCEPTED,
             "Check the name; for a private model run: hf auth login",
         )
@@ -180,8 +179,8 @@ def _explained(error: Exception, model: str, revision: str | None) -> InputError
         )
     if "No space left" in str(error) or "not enough free disk space" in str(error).lower():
         return InputError(
-            f"there is no room for {model} on the disk",
-            "Expected room in the hub's cache",
+            f"the disk has no space for {model}",
+            "Expected free space in the hub's cache",
             "Free some space, or name another folder: export HF_HOME=...",
         )
     if _broke_off(error):
@@ -191,7 +190,7 @@ def _explained(error: Exception, model: str, revision: str | None) -> InputError
             "Run the same command again; files that came whole are kept",
         )
     return InputError(
-        f"{model!r} is no file or folder here, and the hub cannot be reached to look for it there",
+        f"{model!r} is not a file or folder here, and the hub cannot be reached to look for it there",
         ACCEPTED,
         "Check the path or the network; a model that was downloaded before is also found offline",
     )

@@ -34,9 +34,9 @@ def from_marian(view: Path, folder: Path) -> Any:
         or sorted(vocabulary.values()) != list(range(len(vocabulary)))
     ):
         raise InputError(
-            f"the tokenizer of {folder} is no unigram model with a vocabulary that counts from 0",
+            f"the tokenizer of {folder} is not a unigram model with a vocabulary that counts from 0",
             "Expected source.spm and vocab.json as OPUS-MT has them",
-            "Take a version of this model that has a tokenizer.json",
+            "Use a version of this model that has a tokenizer.json",
         )
     scores = {piece.piece: piece.score for piece in source.pieces if piece.type in (_NORMAL, _USER)}
     # a list by ids: with its score what the source model may choose, under another name what it may not

@@ -68,13 +68,15 @@ def resolve(model: str, revision: str | None = None, *, code: bool = False) -> P
             )
         return path
     if path.is_file():
-        raise InputError(f"the file {model} is no .gguf file", ACCEPTED, "Give the folder that it lies in")
+        raise InputError(f"the file {model} is not a .gguf file", ACCEPTED, "Give the folder that it lies in")
     return from_hub(model, revision, code=code)
 
 
 def _built_in_file(model: str) -> Path:
     built_in = BUILT_IN[model]
-    spec = importlib.util.find_spec(built_in.module)  # found, not imported: it wants packages that we do not
+    spec = importlib.util.find_spec(
+        built_in.module
+    )  # found, not imported: importing it would load packages we do without
     places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
     for file in (file for place in places for file in place.glob(built_in.files)):
         return file

@@ -9,9 +9,10 @@ from typing import Any
 
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
+from ffmem.models.base import ConfigFile
 from ffmem.models.loading.accounting import check_unembedding
 from ffmem.models.loading.marian_tokenizer import from_marian
-from ffmem.models.loading.sentences_to_prove import PROOF
+from ffmem.models.samples import TEXTS
 from ffmem.models.transformer import Transformer
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json", "vocab.json",
@@ -62,12 +63,12 @@ def read_tokenizer(view: Path, folder: Path, *, trust_remote_code: bool = False)
         raise InputError(
             f"the tokenizer of {folder} is a slow one, without a tokenizer.json: {type(tokenizer).__name__}",
             "Expected a fast tokenizer: byte offsets come from it",
-            "Take a version of this model that has a tokenizer.json, or another model: transformers has no "
+            "Use a version of this model that has a tokenizer.json, or another model: transformers has no "
             "fast form of this one",
         )
     elif not (view / "tokenizer.json").is_file():
         reference = _reference(view, folder, tokenizer)
-        if any((view / name).is_file() for name in _SENTENCEPIECE) and not _agree(tokenizer, PROOF[0], reference):
+        if any((view / name).is_file() for name in _SENTENCEPIECE) and not _agree(tokenizer, TEXTS[0], reference):
             _begin_with_a_space(tokenizer)
         _prove(tokenizer, folder, reference)
     # settings for a batch of its author's, which would cut sentences, and which a call may or may not reset
@@ -121,9 +122,9 @@ def _reference(view: Path, folder: Path, tokenizer: Any) -> Reference:
     )
 
 
-def _settings(view: Path) -> dict[str, Any]:
+def _settings(view: Path) -> ConfigFile:
     file = view / "tokenizer_config.json"
-    found: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
+    found: ConfigFile = json.loads(file.read_bytes()) if file.is_file() else {}
     return found
 
 
@@ -135,10 +136,10 @@ def _sentencepiece(file: Path, folder: Path, tokenizer: Any) -> Reference:
         processor.load(str(file))
     except (RuntimeError, OSError) as error:
         raise InputError(
-            f"{file.name} in {folder} is no model of SentencePiece, and nothing tells how it splits a text "
+            f"{file.name} in {folder} is not a SentencePiece model, and nothing says how it splits a text "
             "before it is encoded",
             "Expected one, or a tokenizer.json",
-            "Take the tokenizer.json of a repository of this model in the form of transformers",
+            "Use the tokenizer.json of a repository of this model in the form of transformers",
         ) from error
     vocabulary, unknown = tokenizer.get_vocab(), tokenizer.unk_token_id
     return lambda text: [vocabulary.get(piece, unknown) for piece in processor.encode(text, out_type=str)]
@@ -181,7 +182,7 @@ def _prove(
         whole: special tokens included.
         beyond: an id from which on its ids stand for one of the other's, which knows no difference between them.
     """
-    for text in (*PROOF, *_from_vocabulary(tokenizer)):
+    for text in (*TEXTS, *_from_vocabulary(tokenizer)):
         theirs: list[Any]
         try:
             ours, theirs = list(tokenizer(text, add_special_tokens=whole).input_ids), reference(text)
@@ -191,11 +192,11 @@ def _prove(
             ours = [beyond[1] if number >= beyond[0] else number for number in ours]
         if ours != theirs:
             raise InputError(
-                f"the tokenizer of {folder} has no tokenizer.json, and what it would be converted to splits "
+                f"the tokenizer of {folder} has no tokenizer.json, and its conversion splits "
                 f"{text!r} otherwise than it "
                 f"does: {ours[:12]} against {theirs[:12]}",
                 "Expected the same tokens",
-                "Take the tokenizer.json of a repository of this model in the form of transformers",
+                "Use the tokenizer.json of a repository of this model in the form of transformers",
             )
 
 

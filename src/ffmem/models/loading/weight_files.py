@@ -2,19 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from ffmem.errors import InputError, ModelError
-from ffmem.models.loading.pickled import as_safetensors, load_pickled
+from ffmem.models.loading.pickled import as_safetensors
+from ffmem.models.loading.same_weights import MOVE, check_originals, check_same, check_same_pickled
+from ffmem.models.loading.tensors import WeightFiles, names_in
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -32,55 +25,6 @@ _TRAINING = re.compile(
 _ADAPTER = re.compile(r"adapter_model\.(?:safetensors|bin)")
 """Judged by whoever reads the folder's adapter."""
 _HOLDS_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
-_MOVE = "Move what is not meant to another folder, and run the same command again"
-
-
-@dataclass(frozen=True)
-class WeightFiles:
-    """The files with a model's weights, under the names by which transformers looks for them."""
-
-    links: Mapping[str, Path]
-    """From those names to where the files are."""
-    not_read: tuple[str, ...] = ()
-    """Further files with weights, which hold the same or are of other frameworks."""
-
-    @cached_property
-    def tensors(self) -> dict[str, Path]:
-        """From the name of each tensor to the file that holds it."""
-        return {
-            name: file for link, file in self.links.items() if link.endswith(".safetensors") for name in names_in(file)
-        }
-
-    @contextmanager
-    def reading(self) -> Iterator[Any]:
-        """A function from a tensor's name to the tensor, memory-mapped."""
-        opened: dict[Path, Any] = {}
-
-        def read(name: str) -> Tensor:
-            file = self.tensors[name]
-            if file not in opened:
-                opened[file] = safe_open(file, framework="pt")
-            found: Tensor = opened[file].get_tensor(name)
-            return found
-
-        yield read
-
-
-def names_in(file: Path) -> list[str]:
-    """The names of the tensors of a safetensors file.
-
-    Raises:
-        ModelError: it is cut short, or none.
-    """
-    try:
-        with safe_open(file, framework="pt") as opened:
-            return list(opened.keys())
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(
-            f"the weights in {file.parent} cannot be read: {file.name}: {str(error)[:200]}",
-            "Expected whole .safetensors files that fit config.json",
-            "Download or save the model again",
-        ) from error
 
 
 def has_weights(folder: Path) -> bool:
@@ -112,17 +56,17 @@ def find_weights(folder: Path) -> WeightFiles:
         others += [file.name for link, file in other.items() if link.endswith(".safetensors")]
     if pickled and not _is_converted(used, folder):
         for name in pickled:
-            _check_same_pickled(folder, used, folder / name)
+            check_same_pickled(folder, used, folder / name)
         others += pickled
-    _check_originals(folder, used, [name for name in others if _ORIGINAL.fullmatch(name)])
+    check_originals(folder, used, [name for name in others if _ORIGINAL.fullmatch(name)])
     known = {file.name for file in used.links.values()} | set(others) | set(pickled)
     for name in names:
         accounted = name in known or _TRAINING.fullmatch(name) or _ADAPTER.fullmatch(name)
         if name.endswith(_HOLDS_WEIGHTS) and not accounted:
             raise InputError(
-                f"{folder} holds weights that are no part of its model: {name}",
+                f"{folder} holds weights that are not part of its model: {name}",
                 f"Expected one set of weights; this one is {', '.join(sorted(used.links))[:200]}",
-                _MOVE,
+                MOVE,
             )
     return WeightFiles(used.links, tuple(sorted(others)))
 
@@ -152,7 +96,7 @@ def _sets(folder: Path, names: list[str]) -> dict[str, dict[str, Path]]:
 def _there(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
         raise ModelError(
-            f"{folder / name} is a link to {(folder / name).readlink()}, which is not there",
+            f"{folder / name} is a link to {(folder / name).readlink()}, which is missing",
             "Expected a file with weights",
             "Download or save the model again",
         )
@@ -175,7 +119,7 @@ def _shards(folder: Path, index: str) -> dict[str, Path]:
     missing = [file for file in files if not (folder / file).is_file()]
     if missing:
         raise ModelError(
-            f"{folder / index} names {len(missing)} of {len(files)} files that are not there: {', '.join(missing[:3])}",
+            f"{folder / index} names {len(missing)} of {len(files)} files that are missing: {', '.join(missing[:3])}",
             "Expected all files with weights",
             f"Download or save the model again; if {index} is left from an earlier model, remove it",
         )
@@ -200,7 +144,7 @@ def _whole_pickled(folder: Path, pickled: list[str]) -> list[Path]:
         raise InputError(
             f"{folder} holds two sets of weights: pytorch_model.bin, and {len(pickled) - 1} parts of another",
             "Expected one",
-            _MOVE,
+            MOVE,
         )
     if single:
         return [folder / "pytorch_model.bin"]
@@ -235,7 +179,7 @@ def _nothing_to_read(folder: Path, names: list[str]) -> InputError:
         return InputError(
             f"the weights in {folder} are in the form of the program that trained them: {', '.join(originals[:3])}",
             f"Expected {SINGLE}, as transformers names weights",
-            "Take the repository whose name ends in -hf, or convert them with the script convert_..._weights_to_hf.py "
+            "Use the repository whose name ends in -hf, or convert them with the script convert_..._weights_to_hf.py "
             "of transformers",
         )
     others = [name for name in names if _OTHER_FRAMEWORKS.fullmatch(name)]
@@ -252,99 +196,3 @@ def _nothing_to_read(folder: Path, names: list[str]) -> InputError:
         f"Expected {SINGLE}, its parts with {INDEX}, or pytorch_model.bin",
         "Save the model into that folder with save_pretrained, or download it again",
     )
-
-
-def check_same(folder: Path, used: WeightFiles, other: WeightFiles) -> None:
-    """Refuse another set that does not hold the same tensors, perhaps in a smaller number type.
-
-    Raises:
-        InputError: a tensor differs, or stands in one set only.
-    """
-    with used.reading() as read, other.reading() as read_other:
-        for name in other.tensors:
-            if name not in used.tensors or not _equal(read(name), read_other(name)):
-                raise _differ(folder, used, next(iter(other.tensors.values())).name, name)
-        missing = sorted(set(used.tensors) - set(other.tensors))
-        if missing:
-            raise _differ(folder, used, next(iter(other.tensors.values())).name, missing[0])
-
-
-_COPIES = re.compile(
-    r".*(position_ids|inv_freq|masked_bias|attn\.bias|attention\.bias|embed_tokens\.weight|decoder\.weight)"
-)
-"""What .bin files hold beside the weights of a safetensors file: buffers, and the two names of tied weights."""
-
-
-def _check_same_pickled(folder: Path, used: WeightFiles, file: Path) -> None:
-    state = load_pickled(file)
-    with used.reading() as read:
-        for name, tensor in state.items():
-            if name not in used.tensors:
-                if _COPIES.fullmatch(name) or name in (
-                    "lm_head.weight",
-                    "decoder.bias",
-                    "cls.predictions.decoder.bias",
-                ):
-                    continue
-                raise _differ(folder, used, file.name, name)
-            if not _equal(read(name), tensor):
-                raise _differ(folder, used, file.name, name)
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    if one.shape != other.shape:
-        return False
-    narrow = other.dtype if other.element_size() <= one.element_size() else one.dtype
-    return torch.equal(one.to(narrow).nan_to_num(), other.to(narrow).nan_to_num())
-
-
-def _differ(folder: Path, used: WeightFiles, other: str, tensor: str) -> InputError:
-    first = next(link for link in used.links if link.endswith(".safetensors"))
-    return InputError(
-        f"{folder} holds two sets of weights that differ: {first} and {other} have not the same {tensor}",
-        "Expected one set, or copies of one",
-        _MOVE,
-    )
-
-
-_ORIGINAL_NAMES = (
-    (r"layers\.(\d+)\.feed_forward\.w1\.weight", r"model.layers.\1.mlp.gate_proj.weight"),
-    (r"layers\.(\d+)\.feed_forward\.w2\.weight", r"model.layers.\1.mlp.down_proj.weight"),
-    (r"layers\.(\d+)\.feed_forward\.w3\.weight", r"model.layers.\1.mlp.up_proj.weight"),
-    (r"layers\.(\d+)\.attention\.wv\.weight", r"model.layers.\1.self_attn.v_proj.weight"),
-    (r"layers\.(\d+)\.attention\.wo\.weight", r"model.layers.\1.self_attn.o_proj.weight"),
-    (r"layers\.(\d+)\.attention_norm\.weight", r"model.layers.\1.input_layernorm.weight"),
-    (r"layers\.(\d+)\.ffn_norm\.weight", r"model.layers.\1.post_attention_layernorm.weight"),
-    (r"tok_embeddings\.weight", "model.embed_tokens.weight"),
-    (r"norm\.weight", "model.norm.weight"),
-    (r"output\.weight", "lm_head.weight"),
-)
-"""Of the form in which Llama and Mistral are published first; queries and keys have their rows in another order there."""
-
-
-def _check_originals(folder: Path, used: WeightFiles, files: list[str]) -> None:
-    """Weights in the form of the program that trained them must be the same; a .pth is unpickled by nobody here."""
-    for file in files:
-        names = names_in(folder / file) if file.endswith(".safetensors") else []
-        theirs = WeightFiles({file: folder / file})
-        compared = 0
-        with used.reading() as read, theirs.reading() as read_theirs:
-            for name in names:
-                ours = _translated(name)
-                if ours in used.tensors:
-                    compared += 1
-                    if not _equal(read(ours), read_theirs(name)):
-                        raise _differ(folder, used, file, ours)
-        if not compared:
-            raise InputError(
-                f"{folder} holds a second set of weights, which cannot be compared with the first: {file}",
-                "Expected one set, or copies of one",
-                _MOVE,
-            )
-
-
-def _translated(name: str) -> str:
-    for theirs, ours in _ORIGINAL_NAMES:
-        if re.fullmatch(theirs, name):
-            return re.sub(theirs, ours, name)
-    return ""

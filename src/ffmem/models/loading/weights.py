@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ffmem.errors import InputError
+from ffmem.models.base import CallArguments
 from ffmem.options import Quantize
 
 METHOD = "bitsandbytes"
@@ -93,7 +94,7 @@ def take_packed_weights(module: nn.Module, dtype: torch.dtype) -> None:
             module.set_submodule(path, Linear4Bit(found.weight.data, found.weight.quant_state, found.bias, dtype))
 
 
-def packing(config: Any, model: str, quantize: Quantize, device: str) -> dict[str, Any]:
+def packing(config: Any, model: str, quantize: Quantize, device: str) -> CallArguments:
     """What transformers must be told to load a model with packed weights; nothing if they are plain and to stay so.
 
     Args:
@@ -123,13 +124,13 @@ def packing(config: Any, model: str, quantize: Quantize, device: str) -> dict[st
     return place if quantize == "no" else place | {"quantization_config": _config(quantize)}
 
 
-def _check_method(found: dict[str, Any], model: str, quantize: Quantize) -> None:
+def _check_method(found: CallArguments, model: str, quantize: Quantize) -> None:
     method = found.get("quant_method")
     if method != METHOD:
         raise InputError(
             f"the weights of {model} are quantised by a method that ffmem does not read: {method}",
             f"Expected plain weights, those of {METHOD} in 8 or 4 bits, or a .gguf file",
-            "Take the model that this one was made from; --quantize 4bit or 8bit makes it small again",
+            "Use the model that this one was made from; --quantize 4bit or 8bit makes it small again",
         )
     if quantize != "no":
         raise InputError(

@@ -76,7 +76,9 @@ async def draw_batch(request: Request) -> Response:
         numbers = {name: int(asked.get(name) or default) for name, default in _NUMBERS.items()}
     except ValueError as error:
         raise InputError(
-            f"a number is not one: {str(error)[:200]}", "Expected whole numbers", "Mend the form"
+            f"the form has a field that is not a number: {str(error)[:200]}",
+            "Expected whole numbers",
+            "Correct the form",
         ) from error
     if not 0 <= numbers["seed"] < 2**32:
         raise InputError(f"the seed is {numbers['seed']}", "Expected 0 to 2**32 - 1", "Choose another one")

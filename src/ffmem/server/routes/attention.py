@@ -54,7 +54,7 @@ async def attention_json(request: Request, state: Annotated[AttentionState, Depe
 async def attention_page(request: Request, state: Annotated[AttentionState, Depends(_attention_state)]) -> Response:
     """The same as a page."""
     room = explorer_of(request).room.state
-    decodes = bool(explorer_of(request).index.manifest["model"]["layers"][0]["stack"])
+    decodes = explorer_of(request).index.manifest.model.two_stacks
     view = AttentionView(state, decodes, (("model", room.why),) if room.why else ())
     if state.text and room.state == "ready":
         view = await _attention(request, state)

@@ -34,7 +34,7 @@ class AttentionState:
     by: str = "uniform"
 
     def query(self, **changed: Any) -> dict[str, Any]:
-        """As the parameters of an address, with some fields changed; what is as ever is left out."""
+        """As the parameters of an address, with some fields changed; what has its default is left out."""
         other = replace(self, **changed)
         return {name: value for name, value in other.__dict__.items() if value != getattr(AttentionState(), name)}
 
@@ -83,8 +83,8 @@ def attention_view(model: "Transformer", index: Index, state: AttentionState) ->
     from ffmem.analyses.attention.patches import patch_attention, patch_sweep
 
     problems: list[tuple[str, str]] = []
-    decodes = bool(model.facts.layers[0].stack)
-    bos = index.manifest["identity"]["options"]["bos"]
+    decodes = model.facts.two_stacks
+    bos = index.manifest.options.bos
     target = state.target or None if decodes else None
 
     def answer(part: str, ask: Callable[[], Result]) -> Result | None:
@@ -158,7 +158,7 @@ class MapState:
     """The layer that is shown in full; empty: the one that adds most to the score."""
 
     def query(self, **changed: Any) -> dict[str, Any]:
-        """As the parameters of an address, with some fields changed; what is as ever is left out."""
+        """As the parameters of an address, with some fields changed; what has its default is left out."""
         other = replace(self, **changed)
         return {name: value for name, value in other.__dict__.items() if value != getattr(MapState(), name)}
 
@@ -210,7 +210,8 @@ class MapView:
 def map_view(model: "Transformer", index: Index, state: MapState) -> MapView:
     """See `MapView`. Runs the model once."""
     from ffmem.analyses.attention.inputs import read_text
-    from ffmem.analyses.attention.one_map import has_scores, one_map
+    from ffmem.analyses.attention.one_map import one_map
+    from ffmem.analyses.decomposition import has_scores
 
     problems: list[tuple[str, str]] = []
 
@@ -219,7 +220,7 @@ def map_view(model: "Transformer", index: Index, state: MapState) -> MapView:
 
     if not has_scores(model):
         state = replace(state, by="norm", target="")
-    bos = index.manifest["identity"]["options"]["bos"]
+    bos = index.manifest.options.bos
     read = answer("text", lambda: read_text(model, _short(model, state.text), None, bos))
     if read is None:
         return MapView(state, tuple(problems))

@@ -10,7 +10,7 @@ from ffmem.cell import Cell, Trigger
 from ffmem.ids import CellId
 from ffmem.queries.profile import SignProfile, profile
 from ffmem.server.explorer import Explorer
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 from ffmem.studies.geva2021.cell_patterns import CellPattern, patterns_of
 from ffmem.version import __version__
@@ -85,9 +85,9 @@ def cell_view(explorer: Explorer, cell: CellId, n_triggers: int, whole: bool = T
 
 def citation(index: Index, cell: CellId) -> str:
     """A line that names a cell for good: model and weights, text, index, version."""
-    model, corpus = index.manifest["identity"]["model"], index.manifest["identity"]["corpus"]
+    model, corpus = index.manifest.identity.model, index.manifest.identity.corpus
     return (
-        f"Cell {cell} of {model['name']} (weights {model['weights_sha256'][:12]}) over {corpus['name']}, "
+        f"Cell {cell} of {model.name} (weights {model.weights_sha256[:12]}) over {corpus.name}, "
         f"{index_id(index)}, ffmem {__version__}"
     )
 

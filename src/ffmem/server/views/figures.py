@@ -28,7 +28,7 @@ class FiguresView:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values: the numbers; charts have addresses of their own."""
-        empty = {"facts": {}, "numbers": [], "shapes": [], "figures": [], "tables": []}
+        empty: dict[str, Any] = {"facts": {}, "numbers": [], "shapes": [], "figures": [], "tables": []}
         studies = [{"study": one.study, "key": one.key} for one in self.studies]
         return {"why": self.why, "studies": studies} | (self.report.to_json() if self.report else empty)
 

@@ -38,7 +38,7 @@ class PromptState:
     """Tokens to write on where something is changed."""
 
     def query(self, **changed: Any) -> dict[str, Any]:
-        """As the parameters of an address, with some fields changed; what is as ever is left out."""
+        """As the parameters of an address, with some fields changed; what has its default is left out."""
         other = replace(self, **changed)
         return {name: value for name, value in other.__dict__.items() if value != getattr(PromptState(), name)}
 
@@ -116,9 +116,7 @@ def prompt_view(model: "Transformer", index: Index, state: PromptState) -> Promp
             problems.append((part, str(error)))
             return None
 
-    options = index.manifest["identity"]["options"]
-    causal = model.facts.causal and not model.facts.layers[0].stack
-    if not causal:
+    if not model.facts.predicts_next_token:
         found = answer("activation", lambda: activate(model, state.text, index=index, limit=_N_ACTIVE))
         return PromptView(state, False, tuple(problems), activation=found)
     target, against = state.target or None, state.against or None
@@ -149,7 +147,7 @@ def prompt_view(model: "Transformer", index: Index, state: PromptState) -> Promp
                 [parse_change(model, one) for one in state.change],
                 where=state.where,  # type: ignore[arg-type]
                 n_new=state.new,
-                bos=options["bos"],
+                bos=index.manifest.options.bos,
             ),
         )
     shown = replace(state, layer=model.cells.layers[place].name if place is not None else state.layer, at=at)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ffmem.analyses.alignment.links import Link, as_talp
 from ffmem.store.files import atomic_write, disk_errors, write_json
-from ffmem.studies.alignment.experiment import AlignmentStudy
+from ffmem.studies.alignment.findings import AlignmentStudy
 
 
 def write_study(folder: Path, study: AlignmentStudy, links: Sequence[frozenset[Link]]) -> None:

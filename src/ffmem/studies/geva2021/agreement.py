@@ -5,7 +5,7 @@ from math import isnan
 
 from ffmem.analyses.agreement import AT, Agreement, LayerAgreement, StrongValue, measure_agreement
 from ffmem.analyses.intervals import proportion
-from ffmem.models.base import Projection
+from ffmem.store.facts import Projection
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.geva2021.layers import average, box_rows, interval, line_rows, pooled, share, thirds
 from ffmem.studies.geva2021.study import Geva2021, projections
@@ -39,7 +39,7 @@ def _experiments(study: Geva2021) -> list[Experiment[Geva2021]]:
 
 
 def _name(findings: Findings) -> str:
-    return f"agreement-{findings.index.manifest['projection']}"
+    return f"agreement-{findings.index.manifest.projection}"
 
 
 def _applies(findings: Findings) -> bool:
@@ -141,7 +141,7 @@ def _median_rank(layers: tuple[LayerAgreement, ...]) -> tuple[float, float]:
 
 
 def _d_vocab(findings: Findings) -> int:
-    return int(findings.index.manifest["model"]["d_vocab"])
+    return findings.index.manifest.model.d_vocab
 
 
 def _rank_reading(findings: Findings) -> str:

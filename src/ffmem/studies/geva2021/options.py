@@ -5,7 +5,7 @@ from typing import Any
 
 from ffmem.errors import InputError
 
-FULL = {"edited_cells": 100, "edited_triggers": 50, "scored_cells": 0}
+FULL: dict[str, Any] = {"edited_cells": 100, "edited_triggers": 50, "scored_cells": 0}
 """The paper's 100 cells x 50 triggers a layer for Figure 3; and every cell's patterns are scored."""
 
 

@@ -20,7 +20,7 @@ from ffmem.analyses.refinement import (
     own_projections,
 )
 from ffmem.analyses.refinement import Case as Origin
-from ffmem.models.base import Projection
+from ffmem.store.facts import Projection
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.geva2021.layers import box_rows, interval, line_rows, pooled, share, thirds
 from ffmem.studies.geva2021.study import Geva2021
@@ -54,7 +54,7 @@ class RefinementResult:
 def _run(study: Geva2021, listen: StageListener) -> RefinementResult:
     """In parts, so that a stopped study goes on."""
     index, results, prefixes, seed = study.index, study.results, study.prefixes, study.options.seed
-    values: Projection = index.manifest["projection"]
+    values: Projection = index.manifest.projection
     projections = own_projections(study.model, values)
     parts = [_part(study, part, projections, len(prefixes), listen) for part in _parts(prefixes)]
     columns = {one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Refinement)}

@@ -10,9 +10,8 @@ from ffmem.corpus.documents import Corpus
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 from ffmem.index.verify import load_indexed_model
-from ffmem.models.base import Projection
 from ffmem.models.transformer import Transformer
-from ffmem.options import IndexOptions
+from ffmem.store.facts import Projection
 from ffmem.store.reader import Index
 from ffmem.store.text import TextReader
 from ffmem.studies.geva2021.options import StudyOptions
@@ -37,7 +36,7 @@ class Geva2021:
 
     def __init__(self, index: Index, options: StudyOptions, subject: Subject, held_out: Corpus | None = None) -> None:
         self.index, self.options = index, options
-        self.index_options = IndexOptions(**index.manifest["identity"]["options"])
+        self.index_options = index.manifest.options
         self._subject, self._corpus = subject, held_out
         self.results = _results(index, options, held_out)
 
@@ -71,19 +70,14 @@ class Geva2021:
     @property
     def predicts(self) -> bool:
         """Whether the model predicts the next token of a text, which all but the patterns and the accounting need."""
-        return _predicts(self.index)
+        return self.index.manifest.model.predicts_next_token
 
     @property
     def value_projections(self) -> tuple[Projection, ...]:
         """Those that values are read by; the index's own first."""
-        own: Projection = self.index.manifest["projection"]
-        all_there_are = self.index.manifest["model"]["projections"]
+        own: Projection = self.index.manifest.projection
+        all_there_are = self.index.manifest.model.projections
         return (own, *(one for one in _VALUE_PROJECTIONS if one in all_there_are and one != own))
-
-
-def _predicts(index: Index) -> bool:
-    facts = index.manifest["model"]
-    return bool(facts["causal"]) and not any(layer["stack"] for layer in facts["layers"])
 
 
 def _results(index: Index, options: StudyOptions, held_out: Corpus | None) -> Results:
@@ -92,8 +86,8 @@ def _results(index: Index, options: StudyOptions, held_out: Corpus | None) -> Re
     chosen = options.to_json()
     return begin_results(
         index.folder / FOLDER,
-        {"study": STUDY.name, "index": index.manifest["identity"], "options": chosen, "held_out": identity},
-        {"index": index.manifest["files"], "options": chosen | {"held_out": None}, "held_out": identity},
+        {"study": STUDY.name, "index": index.manifest.identity.json, "options": chosen, "held_out": identity},
+        {"index": index.manifest.json["files"], "options": chosen | {"held_out": None}, "held_out": identity},
     )
 
 
@@ -124,14 +118,14 @@ def _begin(subject: Subject, options: StudyOptions, _: StageListener) -> Geva202
 
 def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
     index, held_out = findings.index, findings.header["held_out"]
-    counts, facts, identity = index.manifest["counts"], index.manifest["model"], findings.header["index"]
+    counts, facts, identity = index.manifest.counts, index.manifest.model, findings.header["index"]
     yield "model", f"{findings.model}, weights {identity['model']['weights_sha256'][:12]}"
-    gated = ", gated" if facts["gated"] else ""
-    yield "cells", f"{index.n_cells:,}: {index.cells.describe()}; {facts['activation']}{gated}"
-    read_by = ", ".join(projections(findings)) or index.manifest["projection"]
-    yield "vocabulary", f"{facts['d_vocab']:,} tokens; values read by the projection {read_by}"
-    yield "indexed", f"{counts['n_sentences']:,} sentences, {counts['n_tokens']:,} tokens of {findings.corpus}"
-    n, documents = counts["n_sentences_held_out"], counts["n_documents_held_out"]
+    gated = ", gated" if facts.gated else ""
+    yield "cells", f"{index.n_cells:,}: {index.cells.describe()}; {facts.activation}{gated}"
+    read_by = ", ".join(projections(findings)) or index.manifest.projection
+    yield "vocabulary", f"{facts.d_vocab:,} tokens; values read by the projection {read_by}"
+    yield "indexed", f"{counts.n_sentences:,} sentences, {counts.n_tokens:,} tokens of {findings.corpus}"
+    n, documents = counts.n_sentences_held_out, counts.n_documents_held_out
     kept_back = f"{n:,} sentences of {documents:,} documents that the index does not hold"
     yield "held out", held_out["name"] if held_out else kept_back
     yield "seed", str(findings.header["options"]["seed"])
@@ -139,13 +133,13 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
 
 def projections(findings: Findings) -> list[str]:
     """By which values were read, the index's own first."""
-    own = findings.index.manifest["projection"]
+    own = findings.index.manifest.projection
     names = [name.removeprefix("agreement-") for name in findings.values if name.startswith("agreement-")]
     return sorted(names, key=lambda one: (one != own, one))
 
 
 def _left_out(findings: Findings) -> Iterator[str]:
-    if not _predicts(findings.index):
+    if not findings.index.manifest.model.predicts_next_token:
         yield (
             f"{findings.model} does not predict the next token of a text, so the experiments on values, changed triggers and "
             "predictions do not apply to it."

@@ -33,6 +33,11 @@ class Dispersion:
         self.high[row] = max(self.high[row], exact.max())
 
     @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that it is made of, by name."""
+        return {"n": self.n, "sums": self.sums, "squares": self.squares, "low": self.low, "high": self.high}
+
+    @property
     def mean(self) -> Float[np.ndarray, " rows"]:
         """Of each row."""
         return self.sums / self.n

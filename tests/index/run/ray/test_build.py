@@ -85,8 +85,8 @@ def test_the_bytes_of_a_local_build(
     assert contents(tmp_path / "i") == contents(local)
     assert not (tmp_path / "i" / "work").exists()
     index = ffmem.open_index(tmp_path / "i")
-    assert index.manifest["same_bytes"] == ffmem.open_index(local).manifest["same_bytes"]
-    assert index.manifest["same_bytes"]["holds"]
+    assert index.manifest.same_bytes == ffmem.open_index(local).manifest.same_bytes
+    assert index.manifest.same_bytes.holds
     run = json.loads((tmp_path / "i" / "run.json").read_bytes())["runs"][0]
     ready = [event for event in run["events"] if event["kind"] == "ready"]
     assert run["executor"] == "ray" and len(ready) >= 2 and all("(node " in event["where"] for event in ready)
@@ -109,9 +109,9 @@ def test_on_machines_that_differ_the_manifest_says_so(
         nodes.add(num_cpus=1, PYTHONPATH=os.pathsep.join((str(site), ENVIRONMENT["PYTHONPATH"])))
         process = start(tiny_folder("llama"), text, tmp_path / "i", *on_cluster(nodes.address, n_workers=2))
         assert last_words(process) == "" and process.returncode == 0
-    same = ffmem.open_index(tmp_path / "i").manifest["same_bytes"]
-    assert len(same["machines"]) == 2 and any("Another processor" in machine for machine in same["machines"])
-    assert not same["holds"] and same["why"].startswith("computed on machines that differ (")
+    same = ffmem.open_index(tmp_path / "i").manifest.same_bytes
+    assert len(same.machines) == 2 and any("Another processor" in machine for machine in same.machines)
+    assert not same.holds and same.why.startswith("computed on machines that differ (")
 
 
 def kill(process: subprocess.Popen[bytes], cluster: Nodes, whom: str, rng: random.Random) -> bool:
@@ -208,7 +208,7 @@ def test_ctrl_c_stops_at_once_and_the_same_command_goes_on(
     os.killpg(process.pid, signal.SIGINT)
     message = last_words(process)
     assert process.returncode == 130 and time.monotonic() - begin < 30, message
-    assert message == "ffmem: stopped. The same command goes on from the last checkpoint.\n"
+    assert message == "ffmem: stopped. Run the same command again to resume from the last checkpoint.\n"
     _wait_for(lambda: not any(worker.is_running() for worker in workers))
     states = [path.stat().st_size for path in out.glob("work/state-*")]
     assert states

@@ -79,7 +79,7 @@ def test_an_address_where_nothing_answers(ray: FakeRay, silent: str, monkeypatch
         with pytest.raises(InputError, match=rf"no Ray cluster can be reached at {address}: .*({why})") as told:
             RayCluster(RayOptions(address))
         assert time.monotonic() - begin < 15
-        assert told.value.mend.startswith("Look at it with `ray status --address HOST:PORT`")
+        assert told.value.mend.startswith("Check it with `ray status --address HOST:PORT`")
     monkeypatch.setenv("RAY_ADDRESS", silent)
     with pytest.raises(InputError, match=f"no Ray cluster can be reached at {silent}"):
         RayCluster(RayOptions())
@@ -125,7 +125,7 @@ def test_another_ray_or_a_token(ray: FakeRay, listening: str) -> None:
     ray.error.__cause__ = RuntimeError("Failed to connect to GCS. RPC error: InvalidAuthToken: token is missing")
     with pytest.raises(InputError) as told:
         RayCluster(RayOptions(listening))
-    assert told.value.got == f"the Ray cluster at {listening} wants a token, and none or another was given"
+    assert told.value.got == f"the Ray cluster at {listening} requires a token, and none or a wrong one was given"
     assert "RAY_AUTH_MODE=token" in told.value.expected
 
 
@@ -143,7 +143,7 @@ def test_options_that_do_not_fit_together(tiny_folder: Callable[[str], Path], co
     for given in ({"address": "head:6379"}, {"gpus_per_worker": 0.5}, {"shared": False}, {"shared": True}):
         (name,) = given
         with pytest.raises(
-            InputError, match=rf"^--{name.replace('_', '-')} is given, and the workers .*Write --executor ray"
+            InputError, match=rf"^--{name.replace('_', '-')} is given, but the workers .*Write --executor ray"
         ):
             RunOptions(**given)  # type: ignore[arg-type]
     for gpus in (-1, 1.5, float("nan"), 1000):

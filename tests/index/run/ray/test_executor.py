@@ -90,7 +90,7 @@ def test_a_task_that_fails_again_and_again_is_given_up_and_the_rest_goes_on(run:
     assert re.search(r"number 5 failed 3 times: The actor .*, last on \S+ \(node", told.value.got)
     assert re.search(r"number 7 failed: not a finite number, last on \S+ \(node", told.value.got)
     assert "number 9 failed 3 times: ZeroDivisionError: a bug, last on" in told.value.got
-    assert told.value.expected == "Expected every task to be done; all others are, and are kept"
+    assert told.value.expected == "Expected every task to succeed; all others did, and their results are kept"
     assert re.fullmatch(r"Use --dtype float32; or leave out what fails: --without [579],[579],[579]", told.value.mend)
 
 
@@ -215,12 +215,14 @@ def test_no_room_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(InputError) as told:
         run(AddJob(tmp_path), [Number(1)], events.append, workers=1, gpus=0.5)
     assert re.fullmatch(
-        r"the cluster made no room for a worker in 2 s: each needs 1 CPU and 0\.5 GPU; its nodes: "
+        r"the cluster had no free resources for a worker within 2 s: each needs 1 CPU and 0\.5 GPU; its nodes: "
         r"1 of 0 CPU and 0 GPU; (\d of 1 CPU and 0 GPU; )?\d of 2 CPU and 0 GPU",
         told.value.got,
     )
     assert "Ask for less (--gpus-per-worker, --threads)" in told.value.mend
-    assert events[0].kind == "note" and events[0].text.startswith("waiting for room: a worker needs 1 CPU and 0.5 GPU")
+    assert events[0].kind == "note" and events[0].text.startswith(
+        "waiting for free resources: a worker needs 1 CPU and 0.5 GPU"
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class RayOptions:
     """HOST:PORT of a cluster; "local": one made for this run; "auto": that of RAY_ADDRESS, else one that runs on this
     machine, else "local"."""
     workers: int | None = None
-    """How many, by default as many as there is room for."""
+    """How many, by default as many as it has free resources for."""
     cpus: int = 1
     """Processors of a worker."""
     gpus: float = 0.0
@@ -129,7 +129,7 @@ def _wants_token(error: BaseException) -> bool:
 
 def _locked(address: str) -> InputError:
     return InputError(
-        f"the Ray cluster at {address} wants a token, and none or another was given",
+        f"the Ray cluster at {address} requires a token, and none or a wrong one was given",
         "Expected RAY_AUTH_MODE=token, and the cluster's token in ~/.ray/auth_token or RAY_AUTH_TOKEN",
         "Set them as on the cluster's nodes: `ray get-auth-token` prints the token there",
     )
@@ -172,5 +172,5 @@ def _unreachable(address: str, why: str) -> InputError:
     return InputError(
         f"no Ray cluster can be reached at {address}: {why}",
         "Expected the HOST:PORT that `ray start --head` printed, with the same Ray and Python as here",
-        "Look at it with `ray status --address HOST:PORT`; write --address local to use this machine alone",
+        "Check it with `ray status --address HOST:PORT`; write --address local to use this machine alone",
     )

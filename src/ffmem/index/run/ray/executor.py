@@ -121,7 +121,7 @@ class _Pool:
             self._deal()
             oldest = {member.calls[0].ref: member for member in self._members if member.calls}
             self._ray.wait(list(oldest), num_returns=1, timeout=1.0, fetch_local=False)
-            # all that are there now, so that nobody is overheard; states are large, so each comes here only when the one
+            # all that are there now, so that no message is missed; states are large, so each comes here only when the one
             # before is written and forgotten
             answered, _ = self._ray.wait(list(oldest), num_returns=len(oldest), timeout=0, fetch_local=False)
             while answered:
@@ -296,10 +296,12 @@ class _Pool:
         needs, has = self._options.needs(), self._cluster.resources()
         if now - self._begun >= ROOM_S:
             raise InputError(
-                f"the cluster made no room for a worker in {ROOM_S:g} s: each needs {needs}; its nodes: {has}",
+                f"the cluster had no free resources for a worker within {ROOM_S:g} s: each needs {needs}; its nodes: {has}",
                 "Expected a node with that much free",
                 "Ask for less (--gpus-per-worker, --threads), end other jobs (`ray status`), or add a node",
             )
         if now - self._told >= _TELL_S:
             self._told = now
-            self._listen(Event("note", -1, text=f"waiting for room: a worker needs {needs}; the nodes: {has}"))
+            self._listen(
+                Event("note", -1, text=f"waiting for free resources: a worker needs {needs}; the nodes: {has}")
+            )

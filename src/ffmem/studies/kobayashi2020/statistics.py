@@ -1,91 +1,31 @@
-"""The experiments of Kobayashi et al. 2020 (section 4) and 2021 on a model and a corpus, as statistics that stream.
+"""What comes together as texts are read: statistics that stream, and that a stopped run goes on from.
 
 What differs from the official code: a category that a text lacks is left out of that category's averages (there it counted
 as 0, or made them NaN); a causal query has no sources on its right, so pairs are those that it may look at; no pair is kept.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 
 from ffmem.analyses.attention.inputs import run
-from ffmem.analyses.attention.mixing import MixingVariant, mixing_ratios
+from ffmem.analyses.attention.mixing import VARIANTS, MixingVariant, mixing_ratios
 from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.analyses.attention.split import split_values
 from ffmem.analyses.correlation import spearman
 from ffmem.analyses.intervals import Estimate, mean
 from ffmem.corpus.documents import Corpus
-from ffmem.errors import InputError
 from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display
+from ffmem.studies.checkpoint import Checkpoint
+from ffmem.studies.kobayashi2020.findings import FIRST, OTHER, POINTS, AttentionFindings
 from ffmem.studies.kobayashi2020.streams import Dispersion, RankCorrelation, jackknife
+from ffmem.studies.kobayashi2020.texts import Listener, Texts, draw_texts, frequency_ranks
 
-FIRST, POINTS, OTHER = "first token", "periods and commas", "other"
-"""Categories of tokens beside the special ones, which go by their own names."""
 _N_BLOCKS = 10
-Listener = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class AttentionFindings:
-    """What came out. Layers are attention sub-layers, those over the text itself."""
-
-    model: str
-    corpus: str
-    options: dict[str, Any]
-    causal: bool
-    n_texts: int
-    n_tokens: int
-    """Of the texts, special ones included."""
-    n_counted: int
-    """Tokens of the corpus that frequencies come from."""
-    layers: tuple[str, ...]
-    n_heads: int
-    categories: tuple[str, ...]
-    variation: list[list[float]]
-    """Layers x heads: standard deviation / mean of ‖f(x)‖ over tokens."""
-    extremes: list[list[tuple[float, float]]]
-    """Layers x heads: smallest and largest ‖f(x)‖, as shares of the mean."""
-    stream_variation: list[float]
-    """Layers: the same of what was in the stream."""
-    weight_shares: list[list[Estimate]]
-    """Layers x categories: how much weight the sources of a category get from a query, mean over queries, heads, and texts
-    that have the category."""
-    norm_shares: list[list[Estimate]]
-    """The same of ‖alpha f(x)‖, as a share of that of all sources."""
-    weight_less_norm: list[Estimate]
-    """Categories: the mean over layers of weight share less norm share."""
-    transformed_norms: list[list[float]]
-    """Layers x categories: mean ‖f(x)‖, as a share of that of all tokens of the layer."""
-    correlations: list[Estimate]
-    """Categories: Spearman's correlation of alpha and ‖f(x)‖ over all pairs of all heads and layers."""
-    frequency_norm: Estimate
-    """Spearman's correlation of a token's frequency rank (1: most frequent) and its mean ‖f(x)‖ over heads and layers."""
-    frequency_weight: Estimate
-    """The same with the mean weight that the token gets."""
-    mixing: dict[MixingVariant, list[Estimate]]
-    """For each variant the mean mixing ratio of each layer."""
-    mixing_extremes: dict[MixingVariant, tuple[float, float]]
-    """Smallest and largest ratio of any token in any layer."""
-    frequency_mixing: dict[MixingVariant, Estimate]
-    """Spearman's correlation of frequency rank and a token's mean ratio over layers."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class _Texts:
-    ids: list[list[int]]
-    """With their special tokens."""
-    documents: Int64[np.ndarray, " texts"]
-    counts: Int64[np.ndarray, " d_vocab"]
 
 
 def reproduce_attention(
@@ -93,6 +33,7 @@ def reproduce_attention(
     corpus: Corpus,
     options: AttentionOptions = AttentionOptions(),  # noqa: B008 (frozen)
     progress: Listener = lambda _what, _done, _total: None,
+    checkpoint: Checkpoint | None = None,
 ) -> AttentionFindings:
     """Dispersion, categories, rank correlations, frequency and mixing ratios of a model's attention over a corpus.
 
@@ -101,6 +42,7 @@ def reproduce_attention(
         corpus: what texts are drawn from.
         options: how many, and how long.
         progress: called with what is being done, how much of it is done, and how much there is.
+        checkpoint: what it goes on from, and where it keeps what it has.
 
     Raises:
         InputError: the corpus has too little text.
@@ -110,56 +52,29 @@ def reproduce_attention(
 
     Source: Kobayashi et al. 2020, section 4 (experiments and categories); 2021, section 4 (mixing ratios).
     """
-    texts = _draw(model, corpus, options, progress)
-    gathered = _Gathered(model, texts, options)
-    for number, ids in enumerate(texts.ids):
-        gathered.read(number, ids)
+    texts = draw_texts(model, corpus, options, progress)
+    statistics = Statistics(model, texts, options)
+    arrays = None if checkpoint is None else checkpoint.load()
+    if arrays is not None:
+        statistics.restore(arrays)
+    for number in range(statistics.n_read, len(texts.ids)):
+        statistics.read(number, texts.ids[number])
+        if checkpoint is not None:
+            checkpoint.keep(statistics.arrays)
         progress("texts", number + 1, len(texts.ids))
-    return gathered.findings(corpus.name)
+    return statistics.findings(corpus.name)
 
 
-def _draw(model: Transformer, corpus: Corpus, options: AttentionOptions, progress: Listener) -> _Texts:
-    """Texts of consecutive tokens, each of one document; and how often each token is in the corpus."""
-    before, after = model.special_tokens(options.bos)
-    limit = min(options.length, model.facts.max_length or options.length)
-    size = limit - len(before) - len(after)
-    if size < 2:
-        raise InputError(
-            f"texts of {limit} tokens have {size} of their own, beside the special ones",
-            "Expected two or more, so that there is something to attend to",
-            f"Write --length {len(before) + len(after) + 16}",
-        )
-    counts = np.zeros(model.facts.d_vocab, np.int64)
-    pieces: list[tuple[int, list[int]]] = []
-    n_counted = 0
-    for number, document in enumerate(corpus):
-        ids = model.tokenizer.backend_tokenizer.encode(document.text, add_special_tokens=False).ids
-        counts += np.bincount(ids, minlength=len(counts))[: len(counts)] if ids else 0
-        n_counted += len(ids)
-        pieces += [(number, ids[start : start + size]) for start in range(0, len(ids), size)]
-        progress("counting tokens", min(n_counted, options.count_tokens), options.count_tokens)
-        if n_counted >= options.count_tokens:
-            break
-    whole = [piece for piece in pieces if len(piece[1]) == size] or [piece for piece in pieces if len(piece[1]) > 1]
-    if len(whole) < 2:
-        raise InputError(
-            f"the corpus {corpus.name} has {n_counted:,} tokens: {len(whole)} texts of two tokens or more",
-            "Expected two texts or more",
-            "Give more text",
-        )
-    rng = np.random.default_rng(options.seed)
-    chosen = sorted(rng.permutation(len(whole))[: options.texts].tolist())
-    return _Texts(
-        ids=[[*before, *whole[one][1], *after] for one in chosen],
-        documents=np.array([whole[one][0] for one in chosen]),
-        counts=counts,
-    )
+class Statistics:
+    """The statistics, as texts are read.
 
+    Args:
+        model: whose attention it is.
+        texts: all that are to be read, one after the other.
+        options: the seed of the intervals, and what stands before a text.
+    """
 
-class _Gathered:
-    """The statistics, as texts are read."""
-
-    def __init__(self, model: Transformer, texts: _Texts, options: AttentionOptions) -> None:
+    def __init__(self, model: Transformer, texts: Texts, options: AttentionOptions) -> None:
         self._model, self._texts, self._options = model, texts, options
         self._layers = [layer for layer in model.attention_layers if not layer.cross]
         self._place = {layer.name: number for number, layer in enumerate(self._layers)}
@@ -178,6 +93,42 @@ class _Gathered:
         self._mixing: dict[MixingVariant, np.ndarray] = {}
         self._mixing_extremes: dict[MixingVariant, tuple[float, float]] = {}
         self._tokens: dict[str, list[np.ndarray]] = {}
+        self._ranks = frequency_ranks(texts.counts)
+        self.n_read = 0
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that there is so far, to go on from; see `restore`."""
+        extremes = {f"extremes.{name}": np.array(ends) for name, ends in self._mixing_extremes.items()}
+        mixing = {f"mixing.{name}": ratios for name, ratios in self._mixing.items()}
+        tokens = {f"tokens.{name}": np.concatenate(parts) for name, parts in self._tokens.items()}
+        return {"n_read": np.array([self.n_read]), **self._sums(), **mixing, **extremes, **tokens}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on after the text that the arrays stand after."""
+        self.n_read = int(arrays["n_read"][0])
+        for name, sums in self._sums().items():
+            sums[...] = arrays[name]
+        ends = np.cumsum([len(ids) - self._n_before - self._n_after for ids in self._texts.ids[: self.n_read]])
+        for name, values in arrays.items():
+            if name.startswith("tokens."):
+                self._tokens[name.removeprefix("tokens.")] = np.split(values.copy(), ends[:-1])
+        for variant in VARIANTS:
+            if f"mixing.{variant}" in arrays:
+                low, high = arrays[f"extremes.{variant}"].tolist()
+                self._mixing[variant] = arrays[f"mixing.{variant}"].copy()
+                self._mixing_extremes[variant] = (low, high)
+
+    def _sums(self) -> dict[str, np.ndarray]:
+        """The arrays that are there from the beginning, by name, to be read and written."""
+        of_f, of_x = self._norms_of_f.arrays, self._norms_of_x.arrays
+        return {
+            "weights": self._weights,
+            "norms": self._norms,
+            "vectors": self._vectors,
+            "pairs": self._pairs.counts,
+            **{f"of_f.{name}": values for name, values in of_f.items()},
+            **{f"of_x.{name}": values for name, values in of_x.items()},
+        }
 
     def _block(self, number: int) -> int:
         return number * len(self._pairs.counts) // len(self._texts.ids)
@@ -210,9 +161,10 @@ class _Gathered:
         batch = torch.tensor([ids], device=next(self._model.module.parameters()).device)
         run(self._model, batch, batch if self._layers[-1].stack else None, on_states, self._layers)
         n_layers = len(self._layers)
-        rank = _frequency_ranks(self._texts.counts)[np.array(ids[own])]
+        rank = self._ranks[np.array(ids[own])]
         for name, values in (("rank", rank * n_layers), *sums.items()):
             self._tokens.setdefault(name, []).append((values / n_layers).astype(np.float32))
+        self.n_read = number + 1
 
     def _layer(
         self,
@@ -260,7 +212,7 @@ class _Gathered:
         return AttentionFindings(
             model=self._model.facts.name,
             corpus=corpus,
-            options=asdict(self._options),
+            options=self._options,
             causal=self._model.facts.causal,
             n_texts=len(self._texts.ids),
             n_tokens=sum(map(len, self._texts.ids)),
@@ -315,12 +267,3 @@ class _Gathered:
             for block in range(len(self._pairs.counts))
         ]
         return Estimate(value, *jackknife(value, without), sum(map(len, ranks)))
-
-
-def _frequency_ranks(counts: Int64[np.ndarray, " d_vocab"]) -> Float[np.ndarray, " d_vocab"]:
-    """1 for the most frequent token, and so on; tokens that are not in the corpus come last, all with one rank."""
-    order = np.argsort(-counts, kind="stable")
-    ranks = np.empty(len(counts))
-    ranks[order] = np.arange(1, len(counts) + 1)
-    ranks[counts == 0] = (counts > 0).sum() + 1
-    return ranks

@@ -1,0 +1,117 @@
+"""Coefficients of a running model, read or changed on their way into the sum of memories; hooks leave with their context."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ffmem.models.base import CallArguments
+from ffmem.models.feed_forward import FeedForward, MixtureLayer
+
+OnLayer = Callable[[int, Float[Tensor, "batch positions cells"]], None]
+"""Takes a layer's place and the coefficients of all its cells."""
+OnExpert = Callable[[int, int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"]], None]
+"""Takes a layer's place, the number of an expert, the positions routed to it, and its coefficients there."""
+
+ChangeLayer = Callable[[int, Float[Tensor, "batch positions cells"]], Float[Tensor, "batch positions cells"] | None]
+"""Takes a layer's place and its coefficients; gives those to go on with, or None to leave them."""
+
+
+class CoefficientHooks:
+    """The hooks of a model's feed-forward layers.
+
+    Args:
+        layers: each feed-forward layer, with the number of its stack.
+        backbones: the stacks.
+        first: of each stack, the position of the first token: a decoder's start token has one before it.
+    """
+
+    def __init__(
+        self, layers: Sequence[tuple[FeedForward, int]], backbones: Sequence[nn.Module], first: Sequence[int]
+    ) -> None:
+        self._layers, self._backbones, self._first = layers, backbones, first
+
+    @contextmanager
+    def watch(
+        self, on_layer: OnLayer, on_expert: OnExpert | None = None, layers: Collection[int] | None = None
+    ) -> Iterator[None]:
+        """Call ``on_layer(layer, coefficients)`` for all layers, or some, in each forward pass of the model, layer by layer.
+
+        Mixtures of experts are reported by ``on_expert``, expert by expert, if it is given; otherwise by ``on_layer``,
+        with zeros where a position is not routed to an expert. The tensors are the model's own: they must not be
+        written to, and are only valid during the call.
+        """
+        with self._noting_shapes() as (shapes, stops):
+            for place, (layer, stack) in enumerate(self._layers):
+                if layers is not None and place not in layers:
+                    continue
+                if on_expert is not None and isinstance(layer, MixtureLayer):
+                    stops.append(layer.watch_experts(_with(on_expert, place)))
+                else:
+                    stops.append(layer.watch(self._reporter(on_layer, place, shapes, stack)))
+            yield
+
+    @contextmanager
+    def change(self, change: ChangeLayer) -> Iterator[None]:
+        """Let ``change(layer, coefficients)`` decide the coefficients of each layer, in each forward pass of the model.
+
+        What it returns goes into the sum of memories in the place of what it was given, which it must not write to; None
+        leaves a layer as it is. Coefficients are (batch, positions, cells), those of a decoder's start token left out.
+        """
+        with self._noting_shapes() as (shapes, stops):
+            for place, (layer, stack) in enumerate(self._layers):
+                stops.append(layer.change(self._changer(change, place, shapes, stack)))
+            yield
+
+    @contextmanager
+    def _noting_shapes(self) -> Iterator[tuple[list[tuple[int, int]], list[Callable[[], None]]]]:
+        """The shape of each stack's input, since some models flatten it before the feed-forward layer; and what ends hooks."""
+        shapes: list[tuple[int, int]] = [(0, 0)] * len(self._backbones)
+        stops: list[Callable[[], None]] = [
+            backbone.register_forward_pre_hook(_note_shape(shapes, stack), with_kwargs=True).remove
+            for stack, backbone in enumerate(self._backbones)
+        ]
+        try:
+            yield shapes, stops
+        finally:
+            for stop in stops:
+                stop()
+
+    def _changer(
+        self, change: ChangeLayer, place: int, shapes: list[tuple[int, int]], stack: int
+    ) -> Callable[[Tensor], Tensor | None]:
+        first = self._first[stack]
+
+        def changed(coefficients: Tensor) -> Tensor | None:
+            shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
+            others = change(place, shaped[:, first:])
+            if others is None:
+                return None
+            return torch.cat((shaped[:, :first], others), dim=1).view(coefficients.shape)
+
+        return changed
+
+    def _reporter(
+        self, on_layer: OnLayer, place: int, shapes: list[tuple[int, int]], stack: int
+    ) -> Callable[[Tensor], None]:
+        first = self._first[stack]
+
+        def report(coefficients: Tensor) -> None:
+            shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
+            on_layer(place, shaped[:, first:] if first else shaped)
+
+        return report
+
+
+def _note_shape(shapes: list[tuple[int, int]], stack: int) -> Any:
+    def hook(_: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
+        shapes[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)
+
+    return hook
+
+
+def _with(on_expert: OnExpert, place: int) -> Callable[[int, Tensor, Tensor], None]:
+    return lambda expert, positions, coefficients: on_expert(place, expert, positions, coefficients)

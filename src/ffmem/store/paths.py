@@ -1,0 +1,82 @@
+"""Where everything lies in an index folder, who may build there, and which formats this build reads."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from ffmem.errors import StoreError
+from ffmem.ids import LayerCells
+
+FORMAT = 1
+"""Format this build writes."""
+READABLE_FORMATS = (1, 1)
+"""First and last format this build reads."""
+
+
+@dataclass(frozen=True)
+class StorePaths:
+    """Where everything lies in an index folder."""
+
+    folder: Path
+
+    @property
+    def manifest(self) -> Path:
+        """Written last: an index without it is not finished."""
+        return self.folder / "manifest.json"
+
+    @property
+    def index(self) -> Path:
+        """What is immutable once the index is finished."""
+        return self.folder / "index"
+
+    @property
+    def work(self) -> Path:
+        """What an unfinished build keeps; gone when it is finished."""
+        return self.folder / "work"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by a build while it runs."""
+        return self.folder / "lock"
+
+    @property
+    def run(self) -> Path:
+        """What may differ between builds of the same index: times, workers, resumes."""
+        return self.folder / "run.json"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the operating system drops if this process dies."""
+    lock = filelock.FileLock(StorePaths(folder).lock, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise StoreError(
+            f"{folder} is in use by another `ffmem index`",
+            "Expected to be the only one who builds there",
+            "Wait until it has finished, or choose another folder with --out",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def layer_path(index_folder: Path, cells: LayerCells) -> Path:
+    """The arrays of one layer."""
+    stack = f"{cells.stack}." if cells.stack else ""
+    return index_folder / "layers" / f"{stack}L{cells.layer:03}.safetensors"
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """The record of how an index was built, or None if it is not there (it is no part of the index)."""
+    try:
+        return dict(json.loads(StorePaths(folder).run.read_bytes()))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,62 @@
+"""What the experiments of the study share: a model, pairs of sentences, and the results."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ffmem.analyses.alignment.aligner import require
+from ffmem.analyses.alignment.extract import check_has_cross_attention
+from ffmem.errors import InputError
+from ffmem.index.scan.worker import hashes_of
+from ffmem.models.transformer import Transformer
+from ffmem.studies.alignment.experiment import Material
+from ffmem.studies.alignment.options import AlignmentOptions, hash_of, read_material
+from ffmem.studies.results import FOLDER, Results, begin_results
+from ffmem.studies.study import StageListener, Subject
+
+NAME = "alignment"
+
+
+@dataclass(frozen=True)
+class Context:
+    """A model that translates, what it is to align, and the results."""
+
+    results: Results
+    model: Transformer
+    material: Material
+    options: AlignmentOptions
+
+
+def begin(subject: Subject, options: AlignmentOptions, progress: StageListener) -> Context:
+    """Read the files, load the model, and find the results of earlier runs.
+
+    Raises:
+        InputError: the files are not as they are to be, the model has no cross-attention, there is neither a file of gold links
+            nor an aligner, or the folder has results of something else.
+    """
+    if subject.corpora:
+        raise InputError(
+            f"the study {NAME} is given the corpus {subject.corpora[0].name}",
+            "Expected none: it reads pairs of sentences from files of its own",
+            "Write --source FILE --target FILE in its place",
+        )
+    material = read_material(options)
+    if material.gold is None:
+        require("there are no gold links, and no aligner to take their place")
+    model = subject.model()
+    check_has_cross_attention(model)
+    names = (Path(one).name for one in (options.source, options.target) if one is not None)
+    identity = {
+        "model": {"name": model.facts.name, **hashes_of(model)},
+        "corpus": {"kind": "pairs", "name": ", ".join(names), "sha256": hash_of(material)},
+    }
+    header = {"study": NAME, "index": identity, "options": options.to_json()}
+    # neither paths nor what is picked decide any number; an aligner that is installed later adds some
+    decides = {
+        "study": NAME,
+        "model": hashes_of(model),
+        "pairs": identity["corpus"]["sha256"],
+        "aligners": list(material.aligners),
+    }
+    folder = subject.folder if subject.index is None else subject.index.folder / FOLDER
+    results = begin_results(folder, header, decides, in_folder_itself=subject.index is None)
+    return Context(results, model, material, options)
