@@ -132,7 +132,7 @@ def as_row(model: Transformer, token_ids: Sequence[int]) -> Int[Tensor, "one pos
 
 
 def padded_rows(
-    sentences: Sequence[Sequence[int] | Integer[np.ndarray, "_"]],
+    sentences: Sequence[Sequence[int] | Integer[np.ndarray, "_own_tokens"]],
     before: Sequence[int],
     after: Sequence[int],
     pad_id: int,

@@ -6,7 +6,6 @@ more, and the exhibits that show what came of them. So a new figure is its analy
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -155,7 +154,6 @@ class Study(Generic[Shared]):
         return sorted((one for one in every if one.applies(findings)), key=lambda one: one.order)
 
 
-@cache
 def _chapters(study: str) -> tuple[Any, ...]:
     folder = import_module(f"{ffmem.studies.__name__}.{study}")
     modules = [import_module(f"{folder.__name__}.{file.name}") for file in iter_modules(folder.__path__)]
@@ -168,7 +166,6 @@ def study_names() -> list[str]:
     return sorted(file.parent.name for folder in folders for file in folder.glob("*/study.py"))
 
 
-@cache
 def study_named(name: str) -> Study[Any]:
     """A study.
 

@@ -1,29 +1,32 @@
-"""A whole study of tiny models: what it keeps, what it goes on from, what it writes."""
+"""A whole study of tiny models: what it keeps, what it goes on from, what it cannot ask."""
 
-import csv
 import hashlib
+import importlib
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-from ffmem.studies.geva2021.experiments import Stage, refinement_of
-from ffmem.studies.geva2021.figures import FIGURES, names_of
-from ffmem.studies.geva2021.findings import Findings, findings
-from ffmem.studies.geva2021.headlines import headlines, shapes
-from ffmem.studies.geva2021.report import write_report
-from ffmem.studies.geva2021.run import reproduce
 
 import ffmem
-from ffmem import Index, InputError, StoreError
-from ffmem.studies.charts import rows_of
+import ffmem.studies.geva2021
+from ffmem import Index, InputError
+from ffmem.corpus.registry import open_corpus
+from ffmem.index.verify import load_indexed_model
+from ffmem.studies.charts import spec
 from ffmem.studies.geva2021.options import StudyOptions
-from ffmem.studies.results import open_results
+from ffmem.studies.geva2021.refinement import RefinementResult
+from ffmem.studies.geva2021.study import STUDY, projections, reproduce
+from ffmem.studies.page import write_page
+from ffmem.studies.report import make_report, report_of
+from ffmem.studies.runner import findings_of, run_study
+from ffmem.studies.study import Stage, Subject
 from tests.conftest import SMALL_STUDY
+from tests.studies.conftest import Story
 
-pytest.importorskip("altair", reason="needs the extra report")
 SMALL = StudyOptions(**SMALL_STUDY)
 
 
@@ -40,17 +43,8 @@ def copy_of(index: Index, folder: Path) -> Index:
     return ffmem.open_index(folder)
 
 
-@pytest.fixture(scope="module")
-def studied(studied_index: Index) -> tuple[Index, Findings, Path]:
-    results = open_results(studied_index.folder)
-    return studied_index, findings(results, studied_index), write_report(results, studied_index)
-
-
-def test_two_studies_agree_to_the_byte_and_a_stopped_one_goes_on(
-    studied: tuple[Index, Findings, Path], tmp_path: Path
-) -> None:
-    index, _, page = studied
-    other = copy_of(index, tmp_path / "elsewhere")
+def test_two_studies_agree_to_the_byte_and_a_stopped_one_goes_on(story: Story, tmp_path: Path) -> None:
+    other = copy_of(story.index, tmp_path / "elsewhere")
 
     class Stopped(Exception):  # noqa: N818 (stands for Ctrl-C, not for an error)
         pass
@@ -72,104 +66,111 @@ def test_two_studies_agree_to_the_byte_and_a_stopped_one_goes_on(
     seen.clear()
     results = reproduce(other, SMALL, progress=seen.append)
     assert [one for one in seen if one.experiment == "refinement"] == [Stage("refinement", 1, 1)]  # not done again
-    write_report(results, other)
-    assert hashes(results.folder) == hashes(page.parent)
-    assert results.key == page.parent.name
+    write_page(report_of(results), results.folder)
+    assert hashes(results.folder) == hashes(story.page.parent)
+    assert results.key == story.page.parent.name
     again = reproduce(other, StudyOptions(**{**SMALL.to_json(), "seed": 1}))
     assert again.key != results.key
 
 
-def test_the_files_beside_the_page_hold_its_numbers(studied: tuple[Index, Findings, Path]) -> None:
-    _, found, page = studied
-    text = page.read_text("utf-8")
-    specs = json.loads(text.split('id="charts">')[1].split("</script>")[0])
-    assert list(specs) == sorted(names_of(found)) and len(specs) >= 14
-    for name in specs:
-        with (page.parent / "figures" / f"{name}.csv").open() as file:
-            kept = list(csv.DictReader(file))
-        rows = rows_of(FIGURES[name][1](found))
-        assert [row["layer"] for row in kept if "layer" in row] == [str(row["layer"]) for row in rows if "layer" in row]
-        assert (page.parent / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert b"<svg" in (page.parent / "figures" / f"{name}.svg").read_bytes()[:200]
-        assert f'id="chart-{name}"' in text
-    assert "http://" not in text.replace("http://www.w3.org/", "").split("<script>")[0]
-    assert {one.item for one in headlines(found)} >= {"Figure 3", "Figure 4", "Figure 7", "Figure 11", "Table 2"}
-    for one in headlines(found):
-        assert one.quantity in text.replace("&#39;", "'") and one.text() in text
-    assert len({(one.item, one.quantity) for one in headlines(found)}) == len(headlines(found))
-    assert len(shapes(found)) >= 10
-
-
-def test_findings_are_those_of_the_stored_arrays(studied: tuple[Index, Findings, Path]) -> None:
-    index, found, page = studied
-    arrays = refinement_of(open_results(page.parent).load_arrays("refinement"))
-    layers = found.values["refinement"]["layers"]
-    assert found.values["refinement"]["n_prefixes"] == len(arrays.n_active) == 30
-    for place, layer in enumerate(layers):
-        assert layer["residual_match"]["value"] == np.mean(arrays.residual_top[:, place] == arrays.prediction)
-        assert layer["zero_agreement"]["value"] == np.mean(~arrays.active_agrees[:, place])
-        assert sum(case["value"] for case in layer["cases"].values()) == pytest.approx(1)
-    assert sum(found.values["refinement"]["saturation"]) == pytest.approx(1)
-    assert len(layers) == index.n_layers
-    cases = found.values["elimination-cases"]
-    assert len(cases) == found.values["refinement"]["elimination"]["n"] <= 100
-    for case in cases:
-        (r, y, o), (r_new, y_new, o_new) = case["residual_token_scores"], case["output_token_scores"]
-        assert r >= r_new and o_new >= o and case["change"] == pytest.approx(y - y_new)
-        assert case["residual_token_ranks"][0] == 0 == case["output_token_ranks"][2]
-
-
-def test_other_held_out_text_makes_another_study(studied: tuple[Index, Findings, Path], tmp_path: Path) -> None:
-    index, _, page = studied
+def test_other_held_out_text_makes_another_study(story: Story, tmp_path: Path) -> None:
+    index = copy_of(story.index, tmp_path / "index")
     (tmp_path / "new.txt").write_text(
         "The old village waits for winter.\n\nSoldiers write letters about silver rivers.\n"
     )
     options = StudyOptions(**{**SMALL.to_json(), "held_out": str(tmp_path / "new.txt")})
     results = reproduce(index, options)
-    assert results.key != page.parent.name
-    assert findings(results, index).values["refinement"]["n_sentences"] <= 2
-    shutil.copy(tmp_path / "new.txt", tmp_path / "same.txt")
-    shutil.rmtree(results.folder)
+    assert results.key != story.results.key
+    findings = findings_of(results)
+    assert findings.get("refinement", RefinementResult).n_sentences <= 2
+    assert ("held out", findings.header["held_out"]["name"]) in make_report(STUDY, findings).facts
 
 
 def test_a_model_without_next_token_gets_the_rest(index_of: Callable[[str], Index], tmp_path: Path) -> None:
     index = copy_of(index_of("bert"), tmp_path / "bert")
     results = reproduce(index, SMALL)
-    found = findings(results, index)
+    found = findings_of(results)
     assert "parameters" in found.values and not any(name.startswith(("agreement", "refine")) for name in found.values)
-    assert "does not predict the next token" in write_report(results, index).read_text()
+    page = write_page(report_of(results), results.folder)
+    assert "does not predict the next token" in page.read_text()
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "mixtral"])
 def test_every_kind_of_cell_can_be_studied(family: str, index_of: Callable[[str], Index], tmp_path: Path) -> None:
     index = copy_of(index_of(family), tmp_path / family)
-    found = findings(reproduce(index, SMALL), index)
-    assert {"raw", "folded"} <= set(found.projections()) and found.projections()[0] == index.manifest.projection
-    for one in headlines(found):
-        assert one.text()
-    for name in names_of(found):
-        FIGURES[name][1](found).to_dict()
+    findings = findings_of(reproduce(index, SMALL))
+    assert {"raw", "folded"} <= set(projections(findings)) and projections(findings)[0] == index.manifest.projection
+    report = make_report(STUDY, findings)
+    assert "agreement-by-projection" in report.charts
+    for _, number in report.numbers:
+        assert number.text()
+    for section in report.sections:
+        assert "nan" not in section.reading
+    for chart in report.charts.values():
+        assert spec(chart)
 
 
-def test_what_is_wrong_with_results_is_said(studied: tuple[Index, Findings, Path], tmp_path: Path) -> None:
-    index, _, page = studied
-    with pytest.raises(InputError, match="has no results of a study"):
-        open_results(tmp_path)
-    other = copy_of(index, tmp_path / "two")
-    for name in ("a", "b"):
-        shutil.copytree(page.parent, other.folder / "results" / name)
-    with pytest.raises(InputError, match="has 2 studies"):
-        open_results(other.folder)
-    (other.folder / "results" / "a" / "parameters.json").write_text("{")
-    with pytest.raises(StoreError, match=r"parameters\.json is damaged"):
-        open_results(other.folder / "results" / "a").load("parameters")
-    shutil.copy(page.parent / "parameters.json", other.folder / "results" / "a")
-    header = json.loads((other.folder / "results" / "a" / "study.json").read_text())
-    (other.folder / "results" / "a" / "study.json").write_text(json.dumps(header | {"key": "0"}))
-    with pytest.raises(StoreError, match="it is of the study"):
-        open_results(other.folder / "results" / "a").load("parameters")
+def test_what_a_subject_lacks_is_said(story: Story, corpus: Path) -> None:
+    def model() -> Any:
+        return load_indexed_model(story.index)
+
+    with pytest.raises(InputError, match="is given no index"):
+        run_study(STUDY, Subject(model, story.index.folder), SMALL)
+    two = (open_corpus(str(corpus)),) * 2
+    with pytest.raises(InputError, match="is given 2 corpora"):
+        run_study(STUDY, Subject(model, story.index.folder, story.index, two), SMALL)
 
 
-def test_options_are_checked() -> None:
-    with pytest.raises(InputError, match="--prefixes is 0"):
-        StudyOptions(prefixes=0)
+def test_a_page_tells_what_was_studied(story: Story) -> None:
+    facts, counts = dict(story.report.facts), story.index.manifest.counts
+    assert list(facts) == ["model", "cells", "vocabulary", "indexed", "held out", "seed"]
+    assert facts["cells"].startswith("144: ") and facts["seed"] == "0" and not story.report.left_out
+    assert f"{counts.n_sentences_held_out:,} sentences" in facts["held out"]
+
+
+CHAPTER = """
+from ffmem.studies.exhibit import Chart, Exhibit, nothing
+from ffmem.studies.geva2021.layers import line_rows
+from ffmem.studies.geva2021.refinement import refined
+from ffmem.studies.study import Chapter
+
+
+def charts(findings):
+    rows = line_rows(refined(findings).layers, {"effective": lambda layer: layer.effective})
+    yield Chart("effective-cells", "The share of cells that matter.", "lines", rows, "effective cells")
+
+
+CHAPTER = Chapter(
+    order=99,
+    experiments=nothing,
+    results={},
+    exhibits=(
+        Exhibit(
+            order=7.5, name="Addition", title="Cells that matter", question="How many cells matter?", definition="d",
+            conclude="c", applies=lambda findings: "refinement" in findings.values, reading=lambda findings: "Some.",
+            sample=lambda findings: "all", charts=charts,
+        ),
+    ),
+)
+"""
+
+
+def test_a_new_figure_is_a_chapter(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of its analysis is there already; no other file is told of it."""
+    (tmp_path / "effective.py").write_text(CHAPTER)
+    package = ffmem.studies.geva2021
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    importlib.invalidate_caches()
+    try:
+        page = write_page(report_of(story.results), tmp_path / "told")
+    finally:
+        sys.modules.pop("ffmem.studies.geva2021.effective", None)
+        vars(package).pop("effective", None)
+    text = page.read_text("utf-8")
+    assert 'id="chart-effective-cells"' in text and "How many cells matter?" in text
+    places = [text.index(f'<section id="{one}') for one in ("figure-7-", "addition-cells-that-matter", "figure-8-")]
+    assert places == sorted(places)
+    rows = (page.parent / "figures" / "effective-cells.csv").read_text().splitlines()
+    layers = json.loads((story.results.folder / "refinement.json").read_text())["result"]["layers"]
+    assert [row.split(",")[3] for row in rows[1:]] == [str(layer["effective"]["value"]) for layer in layers]
+    assert "effective-cells" not in story.report.charts  # told before the file was there

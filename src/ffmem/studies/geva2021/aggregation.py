@@ -1,6 +1,7 @@
 """Figures 7 and 8 and section 5.1: how the memories of a layer make its output."""
 
 from collections.abc import Iterator
+from math import isnan
 
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, nothing, percent
 from ffmem.studies.geva2021.layers import average, box_rows, line_rows, share
@@ -90,7 +91,8 @@ def _participation_reading(findings: Findings) -> str:
     layers = refined(findings).layers
     own = average(layer.participation.value for layer in layers)
     soft = average(layer.softmax_participation.value for layer in layers)
-    return f"On average {own:,.0f} memories make a layer's output; a softmax of the same scores would have {soft:,.0f}."
+    beside = "" if isnan(soft) else f"; a softmax of the same scores would have {soft:,.0f}"  # experts have none
+    return f"On average {own:,.0f} memories make a layer's output{beside}."
 
 
 def _participation_charts(findings: Findings) -> Iterator[Chart]:

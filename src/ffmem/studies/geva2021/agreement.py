@@ -219,6 +219,8 @@ def _strength_charts(findings: Findings) -> Iterator[Chart]:
 def _strongest_reading(findings: Findings) -> str:
     strongest = _result(findings).strongest
     matched = [one for one in strongest if one.n_matches]
+    if not matched:
+        return f"None of the {len(strongest)} strongest values has a trigger that is followed by its top token."
     followed = average(one.n_matches / one.n_triggers for one in matched)
     return (
         f"Of the {len(strongest)} strongest values {len(matched)} have a trigger that is followed by their top token; in those "

@@ -1,0 +1,41 @@
+"""A report is all that its readers show."""
+
+from tests.studies.conftest import Story
+
+
+def test_it_has_every_exhibit_once_with_all_its_words(story: Story) -> None:
+    names = [one.name for one in story.report.sections]
+    assert names == [
+        *(f"Figure {number}" for number in (2, 3, 4, 5, 6)),
+        "Table 2",
+        "Figure 7",
+        "Figure 8",
+        "Section 5.1",
+        *(f"Figure {number}" for number in (9, 10, 11)),
+        "Section 5.2",
+        "Addition",
+        "Addition",
+    ]
+    anchors = [one.anchor for one in story.report.sections]
+    assert len(set(anchors)) == len(anchors) and "figure-9-when-the-prediction-is-there" in anchors
+    assert [one.short for one in story.report.sections][-1] == "Where the parameters are"
+    for one in story.report.sections:
+        for text in (one.title, one.question, one.definition, one.conclude, one.reading, one.sample):
+            assert text == " ".join(text.split()) and text
+        assert "nan" not in one.reading
+
+
+def test_numbers_and_claims_name_their_exhibits(story: Story) -> None:
+    numbers, claims = story.report.numbers, story.report.claims
+    assert len({(name, one.quantity) for name, one in numbers}) == len(numbers) >= 35
+    assert {name for name, _ in numbers} >= {"Figure 3", "Figure 4", "Figure 7", "Figure 11", "Table 2", "Section 5.1"}
+    assert len(claims) >= 10 and {one.verdict for _, one in claims} <= {"shown", "contradicted", "undecided"}
+    assert story.report.key == story.results.key
+    assert set(dict(story.report.costs)) == set(story.findings.values) - {"elimination-cases"}
+
+
+def test_a_page_to_give_away_quotes_no_text(story: Story) -> None:
+    assert {"elimination-cases", "strongest-values"} <= set(story.report.tables)
+    given = story.report.without_text()
+    assert "elimination-cases" not in given.tables and "strongest-values" in given.tables
+    assert given.numbers == story.report.numbers and given.charts == story.report.charts
