@@ -8,7 +8,7 @@ import torch
 
 from ffmem import Index, load_model
 from ffmem.analyses.values import NONE, first_of_largest, median_length, rank_of, score_values, targets
-from ffmem.store.arrays import NO_TOKEN
+from ffmem.store.keys import NO_TOKEN
 
 
 def test_ties_go_to_the_smaller_id() -> None:

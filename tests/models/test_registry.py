@@ -18,7 +18,8 @@ from ffmem.index.verify import verify_index
 from ffmem.models import families
 from ffmem.models.registry import FAMILIES
 from ffmem.options import Dtype
-from tests.conftest import D_FF, D_MODEL, VARIANTS
+from tests.conftest import VARIANTS
+from tests.families import D_FF, D_MODEL
 from tests.fixtures.programs import run_python
 
 Folder = Callable[[str], Path]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ffmem import Index, InputError
-from ffmem.index.verify import load_indexed_model
+from ffmem.index.indexed_model import load_indexed_model
 from ffmem.queries import promotes
 from ffmem.queries.names import token_id
 from tests.queries.loops import every_cell, some_promoted

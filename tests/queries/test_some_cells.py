@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ffmem.studies.geva2021.run import reproduce
 
 import ffmem
 from ffmem import Index, InputError
@@ -29,6 +28,7 @@ from ffmem.queries.sql import query
 from ffmem.queries.table import cells, info
 from ffmem.render import info as shown_info
 from ffmem.store.keys import NO_TOKEN
+from ffmem.studies.geva2021.study import reproduce
 
 SOME = {"gpt2": "L2,L0.5-9,L0.11", "mixtral": "L1:10%,L2.0-3", "llama": "L0.3-20,L2:50%"}
 FAMILIES = tuple(SOME)

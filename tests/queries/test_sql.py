@@ -14,7 +14,8 @@ from ffmem import Index, InputError, StoreError, open_index, queries
 from ffmem.json_values import to_json
 from ffmem.queries.relations import RELATIONS
 from ffmem.render import views_page
-from ffmem.store.arrays import NO_TOKEN, total_of
+from ffmem.store.arrays import total_of
+from ffmem.store.keys import NO_TOKEN
 from tests.fixtures.programs import ffmem as run_ffmem
 
 pytest.importorskip("duckdb", reason="the extra sql is not installed")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ffmem.annotations.agreement import Agreement, PairAgreement
+from ffmem.annotations.annotator_agreement import Agreement, PairAgreement
 from ffmem.annotations.protocol import Pattern
 from ffmem.annotations.store import Imported, Invalid
 from ffmem.ids import CellId

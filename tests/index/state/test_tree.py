@@ -21,7 +21,7 @@ from ffmem.index import build
 from ffmem.index.adopt import adopt_states
 from ffmem.index.build import build_index
 from ffmem.index.progress import Progress
-from ffmem.index.run.executors import Event, Listener
+from ffmem.index.run.executors import Event, EventListener
 from ffmem.index.run.job import Job, Task
 from ffmem.index.scan.job import IndexJob
 from ffmem.index.state import tree
@@ -165,7 +165,7 @@ class FiveWorkers:
 
     n_workers = 5
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: Listener) -> frozenset[int]:
+    def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
         workers = [job.start(slot) for slot in range(5)] if tasks else []
         for number, task in enumerate(tasks):
             workers[number % 5].do(task, lambda n_tokens, text="", n_values=0: None)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ffmem.analyses.agreement import Agreement
-from ffmem.index.verify import load_indexed_model
+from ffmem.index.indexed_model import load_indexed_model
 from ffmem.studies.geva2021.study import projections
 from tests.studies.conftest import Story
 

@@ -1,6 +1,6 @@
 """Parameters add up to those of the model."""
 
-from ffmem.index.verify import load_indexed_model
+from ffmem.index.indexed_model import load_indexed_model
 from ffmem.studies.geva2021.parameters import ParametersResult
 from tests.studies.conftest import Story
 

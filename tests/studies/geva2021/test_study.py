@@ -15,7 +15,7 @@ import ffmem
 import ffmem.studies.geva2021
 from ffmem import Index, InputError
 from ffmem.corpus.registry import open_corpus
-from ffmem.index.verify import load_indexed_model
+from ffmem.index.indexed_model import load_indexed_model
 from ffmem.studies.charts import spec
 from ffmem.studies.geva2021.options import StudyOptions
 from ffmem.studies.geva2021.refinement import RefinementResult

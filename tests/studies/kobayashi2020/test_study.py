@@ -12,8 +12,8 @@ from ffmem.studies.kobayashi2020.findings import POINTS, attention_of
 from ffmem.studies.kobayashi2020.study import STUDY, write_results
 from ffmem.studies.report import report_of
 from ffmem.studies.results import Findings, Results
+from tests.cli.conftest import ffmem
 from tests.studies.kobayashi2020.conftest import Run
-from tests.test_cli import ffmem
 
 SECTIONS = ["4.1", "4.2", "4.2", "4.3", "2021"]
 CHARTS = ["variation", "weight-shares", "norm-shares", "transformed-norms", "correlations", "mixing"]

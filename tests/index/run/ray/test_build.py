@@ -24,7 +24,6 @@ from ffmem import IndexOptions, RunOptions
 from tests.conftest import write_corpus
 from tests.index.run.ray.ray_nodes import ENVIRONMENT, Nodes, cluster_of
 from tests.index.run.test_kills import contents
-from tests.index.run.test_kills import last_words as all_words
 
 pytest.importorskip("ray", reason="the extra ray is not installed: `make test-ray` installs it and runs these tests")
 pytestmark = pytest.mark.ray
@@ -44,6 +43,11 @@ def start(model: Path, corpus: Path, out: Path, *more: str) -> subprocess.Popen[
         stderr=subprocess.PIPE,
         env=os.environ | ENVIRONMENT,
     )
+
+
+def all_words(process: subprocess.Popen[bytes]) -> str:
+    """What it wrote to stderr, when it has ended."""
+    return process.communicate(timeout=400)[1].decode()
 
 
 def last_words(process: subprocess.Popen[bytes]) -> str:
