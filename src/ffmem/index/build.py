@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -45,6 +44,7 @@ from ffmem.index.state.states import Account, read_account, save_state, state_pa
 from ffmem.index.state.tree import merge_states
 from ffmem.index.text.writer import write_text
 from ffmem.index.untouched import Untouched, locked_untouched
+from ffmem.json_values import JsonObject
 from ffmem.models.base import Batching
 from ffmem.models.loading.fairseq import PREFIX as FAIRSEQ
 from ffmem.models.loading.sources import BUILT_IN
@@ -151,7 +151,7 @@ class Build:
         shutil.rmtree(self._paths.work, ignore_errors=True)
         self._listen(Progress("done"))
 
-    def _build(self, model: Transformer, identity: dict[str, Any], executor: Executor) -> None:
+    def _build(self, model: Transformer, identity: JsonObject, executor: Executor) -> None:
         options = self._request.options
         if not (self._paths.work / "text.json").exists():
             self._check_room(model, executor)
@@ -196,7 +196,7 @@ class Build:
         here = self._run.executor == "local" and options.device == "cpu"
         check_room(self._paths.folder, disk, states if here else 0)
 
-    def _identify(self, model: Transformer) -> dict[str, Any]:
+    def _identify(self, model: Transformer) -> JsonObject:
         """The identity of what is asked for; corpora that can be read but once keep themselves in the work folder."""
         job, folder, begun = self._paths.work / "job.json", self._paths.folder, []
         if self._paths.manifest.exists():
@@ -226,7 +226,7 @@ class Build:
                 "Choose another folder with --out",
             )
 
-    def _begin(self, identity: dict[str, Any]) -> None:
+    def _begin(self, identity: JsonObject) -> None:
         """Take the folder, or go on with the build that has it."""
         job = self._paths.work / "job.json"
         if job.exists():
@@ -240,7 +240,7 @@ class Build:
             self._paths.work.mkdir(exist_ok=True)  # the corpus may have been there before
         write_json(job, identity)
 
-    def _write_text(self, model: Transformer) -> dict[str, Any]:
+    def _write_text(self, model: Transformer) -> JsonObject:
         """Sentences and tokens, unless an earlier run has them."""
         done = self._paths.work / "text.json"
         if not done.exists():
@@ -267,7 +267,7 @@ class Build:
             copy_promoted(base, job.folder)
             write_json(done, {"shards": len(shards)})
 
-    def _certify(self, model: Transformer, cut: bool) -> dict[str, Any]:
+    def _certify(self, model: Transformer, cut: bool) -> JsonObject:
         """The certificate, unless an earlier run has it; from here on the model runs as its proof says."""
         done = self._paths.work / "certificate.json"
         found = dict(json.loads(done.read_bytes())) if done.exists() else {}
@@ -286,7 +286,7 @@ class Build:
         return split_off(plan_shards(starts, n_sentences_by_corpus, options.shard_tokens), options.exclude_shards)
 
     def _scan(
-        self, model: Transformer, identity: dict[str, Any], executor: Executor, log: RunLog, shards: Sequence[Shard]
+        self, model: Transformer, identity: JsonObject, executor: Executor, log: RunLog, shards: Sequence[Shard]
     ) -> dict[Path, Account]:
         """Run the model over the shards that no state covers yet; return the states that cover them all."""
         options, work = self._request.options, self._paths.work

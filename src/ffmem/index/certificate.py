@@ -18,7 +18,7 @@ import transformers
 from ffmem.errors import ModelError
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, read_tokens
-from ffmem.json_values import to_json
+from ffmem.json_values import JsonObject, to_json
 from ffmem.models.identities import measure_identities
 from ffmem.models.proof import prove
 from ffmem.models.sentences_to_try import Sentence
@@ -35,7 +35,7 @@ _N_PROOF = 24
 """Sentences that the proof may choose from, by length."""
 
 
-def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) -> dict[str, Any]:
+def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) -> JsonObject:
     """Prove the model, and measure the identities, on sentences of the corpus itself, drawn with the seed.
 
     Args:
@@ -108,7 +108,7 @@ def sentences_of(
     return found
 
 
-def worst_of(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def worst_of(measured: Sequence[Mapping[str, Any]]) -> JsonObject:
     """The largest of several measurements of the same errors."""
     return {name: _largest([one[name] for one in measured]) for name in measured[0]}
 
@@ -122,7 +122,7 @@ def _largest(values: list[Any]) -> Any:
     return max(values)
 
 
-def _check(worst: dict[str, Any], model: Transformer, options: IndexOptions) -> None:
+def _check(worst: JsonObject, model: Transformer, options: IndexOptions) -> None:
     limit = TOLERANCE[options.dtype]
     errors = [
         (f"{name} of layer {layer}", e)

@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save
@@ -12,6 +11,7 @@ from safetensors.numpy import load_file, save
 from ffmem.index.scan.tasks import promoted_path
 from ffmem.index.state.layers import Shape
 from ffmem.index.state.states import merged_layers
+from ffmem.json_values import JsonObject
 from ffmem.store import fields
 from ffmem.store.files import atomic_write, disk_errors, sha256_of, sync_folder, write_json
 from ffmem.store.keys import NO_TOKEN, unpack
@@ -70,7 +70,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
             os.fsync(file.fileno())
 
 
-def write_manifest(paths: StorePaths, manifest: dict[str, Any]) -> None:
+def write_manifest(paths: StorePaths, manifest: JsonObject) -> None:
     """Add length and hash of every file below ``index/``, and write the manifest: the index is finished with it.
 
     Args:

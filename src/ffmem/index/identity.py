@@ -8,6 +8,7 @@ from typing import Any
 from ffmem.errors import InputError
 from ffmem.ids import CellSpace
 from ffmem.index.machine import processor_of
+from ffmem.json_values import JsonObject
 from ffmem.models.base import Origin
 from ffmem.models.inputs import longest_input
 from ffmem.models.transformer import Transformer
@@ -36,7 +37,7 @@ def indexed_cells(model: Transformer, options: IndexOptions) -> CellSpace:
 
 def identify(
     model: Transformer, source: str, revision: str | None, corpora: Sequence[Mapping[str, Any]], options: IndexOptions
-) -> dict[str, Any]:
+) -> JsonObject:
     """What decides the content of an index; two builds with equal identities are equal."""
     return {
         "ffmem": __version__,
@@ -59,7 +60,7 @@ def join_corpora(corpora: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return {"kind": "several", "name": " + ".join(one["name"] for one in corpora), "corpora": list(corpora)}
 
 
-def without_exclusions(identity: Mapping[str, Any]) -> dict[str, Any]:
+def without_exclusions(identity: Mapping[str, Any]) -> JsonObject:
     """An identity as far as it decides what a shard gives: which shards are left out does not."""
     kept = {name: value for name, value in identity["options"].items() if name != "exclude_shards"}
     return {**identity, "options": kept}
@@ -76,9 +77,7 @@ def check_same(paths: StorePaths, asked: Mapping[str, Any], found: Mapping[str, 
         )
 
 
-def describe(
-    model: Transformer, identity: dict[str, Any], options: IndexOptions, machines: Sequence[str]
-) -> dict[str, Any]:
+def describe(model: Transformer, identity: JsonObject, options: IndexOptions, machines: Sequence[str]) -> JsonObject:
     """All of the manifest that does not come from the corpus.
 
     Args:
@@ -111,7 +110,7 @@ def describe(
     }
 
 
-def _beside(origin: Origin) -> dict[str, Any]:
+def _beside(origin: Origin) -> JsonObject:
     """What of the model's folder no analysis asks, where there is such a thing."""
     told = {"unused_tensors": dict(origin.unused), "files_not_read": list(origin.not_read)}
     return {"model_files": told} if origin.unused or origin.not_read else {}

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -13,6 +12,7 @@ from ffmem.index.identity import without_exclusions
 from ffmem.index.scan.batches import plan_shards
 from ffmem.index.scan.tasks import promoted_path
 from ffmem.index.text.writer import TextBase, TextCounts
+from ffmem.json_values import JsonObject
 from ffmem.options import format_shards, parse_shards
 from ffmem.store import fields
 from ffmem.store.fields import PROMOTED_ARRAYS
@@ -57,7 +57,7 @@ def text_of(index: Index) -> TextBase:
     return TextBase(StorePaths(index.folder).index, TextCounts(**counts))
 
 
-def check_extendable(base: Index, asked: dict[str, Any]) -> None:
+def check_extendable(base: Index, asked: JsonObject) -> None:
     """Refuse to extend an index of another model or with other options, or one that stopped at a limit."""
     found = without_exclusions(base.manifest.identity.json)
     told = differences(

@@ -16,6 +16,7 @@ from ffmem.index.state.layers import Shape
 from ffmem.index.state.states import save_state, state_path
 from ffmem.index.text.text_spool import TextSpool
 from ffmem.index.text.writer import TextCounts
+from ffmem.json_values import JsonObject
 from ffmem.options import format_shards
 from ffmem.store.files import disk_errors, write_json
 from ffmem.store.identity import differences
@@ -120,7 +121,7 @@ def _check_empty(paths: StorePaths) -> None:
         )
 
 
-def _merge_text(pair: list[Index], folder: Path) -> dict[str, Any]:
+def _merge_text(pair: list[Index], folder: Path) -> JsonObject:
     vocabulary = pair[0].text.token_strings(range(pair[0].manifest.model.d_vocab))
     counts = TextCounts()
     with TextSpool(folder, vocabulary) as spool:
@@ -165,7 +166,7 @@ def _exclusions(pair: list[Index]) -> tuple[str | None, list[dict[str, int]]]:
     return format_shards(shards), told
 
 
-def _manifest(pair: list[Index], counts: dict[str, Any]) -> dict[str, Any]:
+def _manifest(pair: list[Index], counts: JsonObject) -> JsonObject:
     first, second = (index.manifest for index in pair)
     ours, theirs = first.same_bytes, second.same_bytes
     same = ours.holds and theirs.holds and ours.processor == theirs.processor

@@ -32,7 +32,7 @@ from ffmem.index.scan.job import IndexJob
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard
 from ffmem.index.state.layers import Shape
 from ffmem.index.text.writer import TextCounts, write_text
-from ffmem.json_values import Record
+from ffmem.json_values import JsonObject, Record
 from ffmem.models.registry import load_model
 from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
@@ -150,7 +150,7 @@ class _Counted(Corpus):
             corpus.settle(folder, None)
         self._documents = chain.from_iterable(corpora)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """See Corpus.identity; never stored."""
         return {}
 

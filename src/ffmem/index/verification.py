@@ -1,7 +1,8 @@
 """What came of checking a finished index."""
 
 from dataclasses import dataclass
-from typing import Any
+
+from ffmem.json_values import JsonObject
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,11 @@ class Verification:
     and pairs are compared, too."""
     largest_error_alone: float | None = None
     """As `largest_error`, of these."""
-    identities: dict[str, Any] | None = None
+    identities: JsonObject | None = None
     """The certificate, measured anew; None without the model."""
     problems: tuple[str, ...] = ()
     """What is wrong, a sentence each; empty for a sound index."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
         return self.__dict__ | {"problems": list(self.problems)}

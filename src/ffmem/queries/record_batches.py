@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from ffmem.json_values import JsonObject
 from ffmem.queries.relations import CELLS, DOCUMENTS, LAYERS, PROMOTED, SENTENCES, TRIGGERS, Relation
 from ffmem.store.arrays import total_of
 from ffmem.store.keys import NO_TOKEN
@@ -74,7 +74,7 @@ class Batches:
                 schema=wanted,
             )
 
-    def _columns(self, relation: Relation, whole_groups: bool) -> Iterator[dict[str, Any]]:
+    def _columns(self, relation: Relation, whole_groups: bool) -> Iterator[JsonObject]:
         if relation is SENTENCES:
             return self._sentences()
         if relation is DOCUMENTS:
@@ -113,7 +113,7 @@ class Batches:
         indices = pa.array(ids.astype(np.int32), mask=ids < 0)
         return pa.DictionaryArray.from_arrays(indices, self._vocabulary)
 
-    def _keys(self, place: int, rows: slice, of_row: np.ndarray) -> dict[str, Any]:
+    def _keys(self, place: int, rows: slice, of_row: np.ndarray) -> JsonObject:
         """The columns cell, stack and layer.
 
         Args:
@@ -129,7 +129,7 @@ class Batches:
             "layer": np.full(len(of_row), layer.layer, dtype=np.int32),
         }
 
-    def _cells(self, place: int, rows: slice) -> dict[str, Any]:
+    def _cells(self, place: int, rows: slice) -> JsonObject:
         layer, arrays = self._index.cells.layers[place], self._index.layer(place)
         numbers = np.arange(rows.start, rows.stop)
         expert, own = np.divmod(numbers, layer.group_size)
@@ -153,7 +153,7 @@ class Batches:
             "histogram_negative": _lists(histogram[:, 1]) if self._index.n_signs == 2 else pa.nulls(len(numbers)),
         }
 
-    def _triggers(self, place: int, rows: slice) -> dict[str, Any]:
+    def _triggers(self, place: int, rows: slice) -> JsonObject:
         arrays = self._index.layer(place)
         filled = arrays.trigger_token[rows] != NO_TOKEN
         cell, sign, rank = np.nonzero(filled)
@@ -175,7 +175,7 @@ class Batches:
             "token_index": tokens,
         }
 
-    def _promoted(self, place: int, rows: slice) -> dict[str, Any]:
+    def _promoted(self, place: int, rows: slice) -> JsonObject:
         arrays = self._index.layer(place)
         ids = np.stack([arrays.promoted_ids[rows], arrays.suppressed_ids[rows]], axis=1)
         scores = np.stack([arrays.promoted_scores[rows], arrays.suppressed_scores[rows]], axis=1)
@@ -189,7 +189,7 @@ class Batches:
             "logit": scores.reshape(-1),
         }
 
-    def _sentences(self) -> Iterator[dict[str, Any]]:
+    def _sentences(self) -> Iterator[JsonObject]:
         names = ("sentence_id", "document_id", "start_byte", "text", "n_occurrences", "held_out", "also_indexed")
         for rows in self._text.rows(
             "SELECT s.id, s.document_id, s.start_byte, s.text, s.n_occurrences, d.held_out, s.also_indexed "
@@ -200,12 +200,12 @@ class Batches:
             starts = self._text.sentence_start[first : first + len(rows) + 1].astype(np.int64)
             yield columns | {"n_tokens": np.diff(starts), "token_index": starts[:-1]}
 
-    def _documents(self) -> Iterator[dict[str, Any]]:
+    def _documents(self) -> Iterator[JsonObject]:
         names = ("document_id", "name", "metadata", "n_bytes", "held_out")
         for rows in self._text.rows("SELECT id, name, metadata, n_bytes, held_out FROM documents ORDER BY id"):
             yield dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))
 
-    def _layers(self) -> dict[str, Any]:
+    def _layers(self) -> JsonObject:
         layers = self._index.cells.layers
         columns = {
             name: [getattr(layer, name) for layer in layers] for name in ("name", "stack", "layer", "n_experts", "d_ff")

@@ -5,9 +5,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ffmem.json_values import to_json
+from ffmem.json_values import JsonObject, to_json
 from ffmem.render.terminal import duration, one_line, width
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def json_lines(clock: Callable[[], float] = time.monotonic) -> Callable[["Progre
 @contextmanager
 def _text_lines() -> Iterator[Callable[["Progress"], None]]:
     live = sys.stderr.isatty()
-    shown: dict[str, Any] = {"stage": "", "at": 0.0, "last": ""}
+    shown: JsonObject = {"stage": "", "at": 0.0, "last": ""}
 
     def listen(now: "Progress") -> None:
         if now.message:
@@ -113,7 +113,7 @@ def steps(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield lambda _what, _done, _total: None
         return
     live = sys.stderr.isatty()
-    shown: dict[str, Any] = {"what": "", "at": 0.0, "begin": time.monotonic()}
+    shown: JsonObject = {"what": "", "at": 0.0, "begin": time.monotonic()}
 
     def listen(what: str, done: int, total: int) -> None:
         passed = time.monotonic()

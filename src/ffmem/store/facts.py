@@ -1,9 +1,10 @@
 """What is known of a model as plain data: the same facts of a loaded model and of one that an index was built from."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ffmem.ids import CellSpace, LayerCells
+from ffmem.json_values import JsonObject
 
 Projection = Literal["raw", "final-norm", "folded", "adaptive"]
 """How a vector becomes scores over the vocabulary, with U the unembedding, n the final norm, b the output bias:
@@ -62,13 +63,13 @@ class ModelFacts:
         """Whether the model is a causal language model: one causal stack, which is never loaded without its head."""
         return self.causal and not self.two_stacks
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
         values = asdict(self)
         return values | {"layers": CellSpace(self.layers).to_json(), "projections": list(self.projections)}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "ModelFacts":
+    def from_json(cls, values: JsonObject) -> "ModelFacts":
         """What `to_json` gave; further names are left out.
 
         Raises:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ffmem.errors import FfmemError, StoreError
 from ffmem.foreign import explained, no_room
+from ffmem.json_values import JsonObject
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PLACES = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
@@ -93,7 +94,7 @@ def parse_json(data: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> JsonObject:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name is given twice")
@@ -153,7 +154,7 @@ def map_arrays(path: Path) -> dict[str, np.ndarray]:
 _NOTHING = np.empty(0, dtype=np.uint8)
 
 
-def _view(raw: np.ndarray, spec: dict[str, Any]) -> np.ndarray:
+def _view(raw: np.ndarray, spec: JsonObject) -> np.ndarray:
     dtype = np.dtype(_DTYPES[spec["dtype"]])
     begin, end = spec["data_offsets"]
     shape = tuple(spec["shape"])

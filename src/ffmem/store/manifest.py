@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from ffmem.errors import FfmemError, StoreError
 from ffmem.ids import CellSpace, parse_runs
-from ffmem.json_values import Record
+from ffmem.json_values import JsonObject, Record
 from ffmem.options import IndexOptions
 from ffmem.store.facts import ModelFacts, Projection
 from ffmem.store.files import parse_json
@@ -87,7 +87,7 @@ class Identity:
         )
 
 
-def corpora_of(identity: Mapping[str, Any]) -> list[dict[str, Any]]:
+def corpora_of(identity: Mapping[str, Any]) -> list[JsonObject]:
     """The identities of the corpora in the JSON of an identity, in their order."""
     corpus = identity["corpus"]
     return list(corpus["corpora"]) if corpus["kind"] == "several" else [corpus]
@@ -217,7 +217,7 @@ class Manifest:
     """By layer, the indices of the cells that are there; None: all cells of the model."""
 
     @classmethod
-    def parse(cls, values: dict[str, Any]) -> "Manifest":
+    def parse(cls, values: JsonObject) -> "Manifest":
         """The manifest of these JSON values.
 
         Raises:
@@ -247,7 +247,7 @@ class Manifest:
             cells_kept=values.get("cells_kept"),
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values: those that were read."""
         return dict(self.json)
 

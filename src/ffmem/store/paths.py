@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import filelock
 
 from ffmem.errors import StoreError
 from ffmem.ids import LayerCells
+from ffmem.json_values import JsonObject
 
 FORMAT = 1
 """Format this build writes."""
@@ -74,7 +74,7 @@ def layer_path(index_folder: Path, cells: LayerCells) -> Path:
     return index_folder / "layers" / f"{stack}L{cells.layer:03}.safetensors"
 
 
-def read_run(folder: Path) -> dict[str, Any] | None:
+def read_run(folder: Path) -> JsonObject | None:
     """The record of how an index was built, or None if it is not there (it is no part of the index)."""
     try:
         return dict(json.loads(StorePaths(folder).run.read_bytes()))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from ffmem.ids import CellSpace, Runs, parse_runs
+from ffmem.json_values import JsonObject
 from ffmem.store.facts import NormPlacement, Projection
 
 _LARGEST = 2**48
@@ -82,7 +83,7 @@ _COUNTS = (
 _LATER_COUNTS = ("n_lines", "n_empty_sentences", "n_held_out_also_indexed")
 """Which older indexes do not have."""
 
-_SCHEMA: dict[str, Any] = {
+_SCHEMA: JsonObject = {
     "format": _is_count,
     "identity": {
         "ffmem": _is_text,
@@ -117,7 +118,7 @@ _SCHEMA: dict[str, Any] = {
 }
 """Objects hold at least these names, lists at least one value; functions judge single values."""
 
-_PROOF: dict[str, Any] = {
+_PROOF: JsonObject = {
     "batching": {"causal": _is_flag, "rows": _is_text, "fresh": _is_flag},
     "lengths": [_is_count],
     "errors": _each(_is_number),
@@ -126,7 +127,7 @@ _PROOF: dict[str, Any] = {
 """Of the proof that a certificate has, where the index is not of an older build."""
 
 
-def problem_of(manifest: dict[str, Any]) -> str | None:
+def problem_of(manifest: JsonObject) -> str | None:
     """What makes a manifest unreadable, in words; None if nothing does."""
     problem = _wrong(manifest, _SCHEMA)
     if problem is not None:
@@ -159,13 +160,13 @@ def problem_of(manifest: dict[str, Any]) -> str | None:
     return None
 
 
-def _corpora(corpus: dict[str, Any]) -> bool:
+def _corpora(corpus: JsonObject) -> bool:
     """Of a corpus, or several one after the other."""
     one = {"kind": _is_text, "name": _is_text}
     return corpus["kind"] != "several" or _wrong(corpus.get("corpora"), [one]) is None
 
 
-def _wrong_cells(kept: Any, layers: list[dict[str, Any]]) -> str | None:
+def _wrong_cells(kept: Any, layers: list[JsonObject]) -> str | None:
     """What is wrong with the cells that a manifest says are there, where they are not all."""
     if not isinstance(kept, dict) or not kept:
         return "it has no sound cells_kept"

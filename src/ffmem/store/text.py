@@ -18,6 +18,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ffmem.errors import InputError, StoreError
+from ffmem.json_values import JsonObject
 from ffmem.store.files import damaged, map_arrays, parse_json
 
 TOKENIZE = "unicode61 remove_diacritics 0"
@@ -54,7 +55,7 @@ class DocumentRow:
 
     id: int
     name: str
-    metadata: dict[str, Any]
+    metadata: JsonObject
     held_out: bool
     n_bytes: int
 
@@ -158,13 +159,13 @@ class TextReader:
         name, metadata, held_out, n_bytes = self._typed(row, (str, str, int, int))
         return DocumentRow(document_id, name, self._metadata(document_id, metadata), bool(held_out), n_bytes)
 
-    def _metadata(self, document_id: int, stored: str) -> dict[str, Any]:
+    def _metadata(self, document_id: int, stored: str) -> JsonObject:
         try:
             return dict(parse_json(stored))
         except (ValueError, TypeError) as error:
             raise damaged(self._path, f"the metadata of document {document_id} is not a JSON object") from error
 
-    def metadata(self) -> Iterator[dict[str, Any]]:
+    def metadata(self) -> Iterator[JsonObject]:
         """The metadata of each document, by document id.
 
         Python reads it, not SQLite: that one has no numbers beyond 64 bits, no truth values and no odd names of fields.

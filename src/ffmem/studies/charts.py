@@ -5,11 +5,11 @@ Okabe & Ito and one of Tol, which colour-blind readers can tell apart; lines dif
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import altair as alt
 import vl_convert
 
+from ffmem.json_values import JsonObject
 from ffmem.studies.exhibit import Chart, Row
 
 Rows = Sequence[Row]
@@ -26,13 +26,13 @@ def draw(chart: Chart) -> alt.LayerChart:
     return forms[chart.form](chart, csv_rows(chart))
 
 
-def spec(chart: Chart) -> dict[str, Any]:
+def spec(chart: Chart) -> JsonObject:
     """A chart as Vega-Lite, with its numbers in it; a browser draws it."""
-    drawn: dict[str, Any] = draw(chart).to_dict()
+    drawn: JsonObject = draw(chart).to_dict()
     return drawn
 
 
-def csv_rows(chart: Chart) -> list[dict[str, Any]]:
+def csv_rows(chart: Chart) -> list[JsonObject]:
     """The numbers of a chart, as they are drawn: lines leave out what has no value."""
     rows = [dict(row) for row in chart.rows]
     if chart.form == "lines":

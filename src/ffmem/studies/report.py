@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ffmem.json_values import JsonObject
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.results import Findings, Results, plain
 from ffmem.studies.runner import findings_of
@@ -46,7 +47,7 @@ class Report:
     """Of the results it was made from."""
     model: str
     corpus: str
-    options: dict[str, Any]
+    options: JsonObject
     """As plain JSON values."""
     kicker: str
     paper: str
@@ -79,7 +80,7 @@ class Report:
         """Every table, by name."""
         return {table.name: table for section in self.sections for table in section.tables}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The numbers and claims as plain JSON values; charts and tables by their names, since they are files of their own."""
         return {
             "study": self.study,

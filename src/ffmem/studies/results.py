@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from ffmem.errors import InputError, StoreError
 from ffmem.ids import CellId
-from ffmem.json_values import to_json
+from ffmem.json_values import JsonObject, to_json
 from ffmem.store.files import atomic_write, disk_errors, map_arrays, parse_json, write_json
 from ffmem.store.identity import differences
 from ffmem.store.reader import Index, open_index
@@ -41,7 +41,7 @@ class Results:
         header: what stands there: version, what was studied, options, key.
     """
 
-    def __init__(self, folder: Path, header: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, header: JsonObject) -> None:
         self.folder, self.header = folder, header
         self.key: str = header["key"]
         self.study: str = header.get("study", _FIRST_STUDY)
@@ -95,7 +95,7 @@ class Results:
 class Findings:
     """What a study found so far, read back."""
 
-    header: dict[str, Any]
+    header: JsonObject
     """What was studied, and the options: see `Results`."""
     folder: Path
     values: Mapping[str, Any]
@@ -134,14 +134,14 @@ class Findings:
         return f"{self.model} on {self.corpus}"
 
     @property
-    def _subject(self) -> dict[str, Any]:
+    def _subject(self) -> JsonObject:
         """The identity of model and corpus."""
-        subject: dict[str, Any] = self.header["index"]
+        subject: JsonObject = self.header["index"]
         return subject
 
 
 def begin_results(
-    folder: Path, header: dict[str, Any], decides: dict[str, Any] | None = None, *, in_folder_itself: bool = False
+    folder: Path, header: JsonObject, decides: JsonObject | None = None, *, in_folder_itself: bool = False
 ) -> Results:
     """Where the results of a study lie, or are to lie.
 
@@ -177,7 +177,7 @@ def _check_same(there: Results, asked: Results) -> None:
     )
 
 
-def _identity(results: Results) -> dict[str, Any]:
+def _identity(results: Results) -> JsonObject:
     header = results.header
     return {"study": results.study, "ffmem": header["ffmem"], **header["index"], "options": header["options"]}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import ffmem.studies
 from ffmem.corpus.documents import Corpus
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 from ffmem.store.reader import Index
 from ffmem.studies.exhibit import Exhibit
 from ffmem.studies.results import Findings, Results
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # what a study came to is read without a model library
 class Options(Protocol):
     """What decides what a study finds; a frozen dataclass."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values, in the order of definition."""
         ...
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from ffmem.index.run.executors import Event
+from ffmem.json_values import JsonObject
 from ffmem.options import IndexOptions, RunOptions
 from ffmem.store.files import write_json
 
@@ -25,9 +25,9 @@ class RunLog:
 
     def __init__(self, path: Path, options: IndexOptions, run: RunOptions) -> None:
         self._path = path
-        self._earlier: list[dict[str, Any]] = json.loads(path.read_bytes())["runs"] if path.exists() else []
+        self._earlier: list[JsonObject] = json.loads(path.read_bytes())["runs"] if path.exists() else []
         self._started = time.monotonic()
-        self._entry: dict[str, Any] = {
+        self._entry: JsonObject = {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "finished": None,
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",

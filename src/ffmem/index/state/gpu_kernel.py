@@ -1,8 +1,8 @@
 """The inner loops of indexing on a GPU, in Triton: the coefficients are read once, and nothing waits for the host.
 
 Tensors in, tensors out; knows no model. Two kernels a layer: `_scan_sentences` goes through the positions of each sentence,
-counts, and leaves each sentence's best keys (see store/keys.py); `_let_compete` lets them compete for the lists. One program owns
-the lists of a few cells and holds them in registers, so that no two write to one place, and no result depends on an order.
+counts, and leaves each sentence's best keys (see store/keys.py); `_let_compete` lets them compete for the lists. One program
+owns the lists of a few cells and holds them in registers, so that no two write to one place, and no result depends on an order.
 """
 
 from typing import Any

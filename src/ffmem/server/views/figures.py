@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ffmem.errors import FfmemError, InputError
+from ffmem.json_values import JsonObject
 from ffmem.server.explorer import Explorer
 from ffmem.studies import charts
 from ffmem.studies.exhibit import Chart
@@ -26,9 +27,9 @@ class FiguresView:
     n_shown: int = N_SHOWN
     """Rows of a table on the page."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values: the numbers; charts have addresses of their own."""
-        empty: dict[str, Any] = {"facts": {}, "numbers": [], "shapes": [], "figures": [], "tables": []}
+        empty: JsonObject = {"facts": {}, "numbers": [], "shapes": [], "figures": [], "tables": []}
         studies = [{"study": one.study, "key": one.key} for one in self.studies]
         return {"why": self.why, "studies": studies} | (self.report.to_json() if self.report else empty)
 
@@ -49,7 +50,7 @@ def figures_view(explorer: Explorer, key: str = "") -> FiguresView:
     return FiguresView(studies.why, report, studies.results)
 
 
-def figure_spec(explorer: Explorer, name: str, key: str = "") -> dict[str, Any]:
+def figure_spec(explorer: Explorer, name: str, key: str = "") -> JsonObject:
     """A chart as Vega-Lite.
 
     Raises:

@@ -1,13 +1,13 @@
 """What the study of alignments finds: error rates of every layer and head, and what follows from them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from ffmem.analyses.alignment.extract import WHOLE_LAYER, Measure, Reading
 from ffmem.analyses.alignment.links import LeftOut, Link
 from ffmem.analyses.alignment.scoring import Score
 from ffmem.analyses.intervals import Estimate
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 from ffmem.studies.results import Findings
 
 ERROR_RATES = "error-rates"
@@ -114,7 +114,7 @@ class AlignmentStudy:
         """The rows of heads."""
         return [row for row in self.rows if row.head is not None and (row.measure, row.reading) == (measure, reading)]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
         return {
             "model": self.model,

@@ -3,11 +3,11 @@
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ffmem.analyses.alignment.links import LeftOut, Links, read_link_file
 from ffmem.analyses.alignment.pairs import Cut, Pair, read_pairs
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 from ffmem.studies.alignment.experiment import Material
 
 
@@ -43,7 +43,7 @@ class AlignmentOptions:
     """Whose links are written, as L1:AWI:norms or L1.H2:AWO:weights. By default, the layer with the highest mean norm, by AWI
     and norms."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
         return asdict(self) | {"system": list(self.system)}
 

@@ -1,11 +1,11 @@
 """What a user may choose about a study; equal options on equal indexes give equal results."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 from ffmem.errors import InputError
+from ffmem.json_values import JsonObject
 
-FULL: dict[str, Any] = {"edited_cells": 100, "edited_triggers": 50, "scored_cells": 0}
+FULL: JsonObject = {"edited_cells": 100, "edited_triggers": 50, "scored_cells": 0}
 """The paper's 100 cells x 50 triggers a layer for Figure 3; and every cell's patterns are scored."""
 
 
@@ -39,6 +39,6 @@ class StudyOptions:
                     f"Write {flag} {field.default}",
                 )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The options as plain JSON values, in the order of definition."""
         return asdict(self)

@@ -1,11 +1,11 @@
 """What the study of attention finds: the one result that its exhibits are made of."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from ffmem.analyses.attention.mixing import MixingVariant
 from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.analyses.intervals import Estimate
+from ffmem.json_values import JsonObject
 from ffmem.studies.exhibit import Row
 from ffmem.studies.results import Findings
 
@@ -59,7 +59,7 @@ class AttentionFindings:
     frequency_mixing: dict[MixingVariant, Estimate]
     """Spearman's correlation of frequency rank and a token's mean ratio over layers."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As plain JSON values."""
         return asdict(self)
 
@@ -81,7 +81,7 @@ class AttentionFindings:
             return []
         return [self._row(layer, series) | {"value": value, "low": value, "high": value, "n": None}]
 
-    def _row(self, layer: int, series: str) -> dict[str, Any]:
+    def _row(self, layer: int, series: str) -> JsonObject:
         return {"layer": layer, "name": self.layers[layer], "series": series}
 
 
