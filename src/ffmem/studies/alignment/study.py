@@ -47,6 +47,8 @@ STUDY: Study[Context] = Study(
     ),
     note="In brackets: 95 % intervals, by drawing pairs anew. The paper's numbers are those that its official notebook prints.",
     options=AlignmentOptions,
+    source_help="An encoder-decoder: a Hugging Face id (or id@revision) or folder.",
+    texts_help="None: --source and --target name the pairs.",
     begin=begin,
     facts=_facts,
     left_out=_left_out,
