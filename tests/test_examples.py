@@ -165,7 +165,7 @@ OF_OTHERS = {
     "docs/performance.md": {"--files", "--layers", "--published-sentences", "--rounds", "--states"},  # benchmarks
     "src/ffmem/models/loading/hub.py": {"--exclude", "--local-dir"},  # hf
     "src/ffmem/models/loading/sources.py": {"--no-deps"},
-    "src/ffmem/notebook.py": {"--share"},  # a variable of CSS
+    "src/ffmem/markup.py": {"--share"},  # a variable of CSS
 }
 """Options of other programs that our texts name."""
 

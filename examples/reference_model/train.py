@@ -29,7 +29,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from ffmem.index.text.writer import is_held_out
-from ffmem.models.families.wikilm import WikiLMConfig, WikiLMForCausalLM
+from ffmem.models.wikilm import WikiLMConfig, WikiLMForCausalLM
 from ffmem.options import IndexOptions
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]

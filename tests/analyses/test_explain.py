@@ -173,7 +173,7 @@ def test_a_score_is_the_models_own_for_any_token(family: str, tiny_folder: Calla
         else:
             own = model.module(ids).logits[0, -1]
     for token in range(0, model.facts.d_vocab, 29):
-        score = model.linear_score(state, token)
+        score = model.unembedding.linear_score(state, token)
         expected = pytest.approx(float(own[token]), abs=1e-4)
         assert model.unembedding.capped(score.whole(state)) == expected
         if model.unembedding.quantity != "logit before the soft cap":

@@ -78,5 +78,5 @@ def test_the_hash_of_the_weights_is_computed_once(
 ) -> None:
     model = ffmem.load_model(str(tiny_folder("gpt2")))
     first = model.weights_hash()
-    monkeypatch.setattr("ffmem.models.transformer.hashlib.sha256", None)
+    monkeypatch.setattr("ffmem.models.fingerprints.hashlib.sha256", None)
     assert model.weights_hash() == first

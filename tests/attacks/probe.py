@@ -48,7 +48,7 @@ def questions(index: Index) -> dict[str, Callable[[Index], Any]]:
 
 def _info(index: Index) -> str:
     found = queries.info(index)
-    return render.info(found) + repr(index) + as_json(found)
+    return render.info(index) + repr(index) + as_json(found)
 
 
 def _cell(index: Index, cell_id: str) -> str:

@@ -39,7 +39,7 @@ LOADS_LATER = {"serve"}  # in a thread of its own
 def test_every_command_with_a_model_has_the_option() -> None:
     sections = dict(re.findall(r"^## ffmem ([\w-]+)\n(.*?)(?=^## |\Z)", reference(), re.MULTILINE | re.DOTALL))
     with_model = {name for name, text in sections.items() if re.search(r"^\* `(MODEL|--model)\b", text, re.MULTILINE)}
-    assert with_model == set(COMMANDS)
+    assert with_model - {"study"} == set(COMMANDS)  # whose studies are verbs below it
     for name in COMMANDS:
         (line,) = re.findall(r"^\* `--threads INT`: .*$", sections[name], re.MULTILINE)
         assert line.endswith("*[default: 1]*") or name == "verify", name

@@ -84,7 +84,7 @@ def test_halves_of_surrogate_pairs_are_replaced_in_every_string(tmp_path: Path) 
         ("{", "is not JSON"),
         ("[1]", "holds list"),
         ('"text"', "holds str"),
-        ('{"text": NaN}', "NaN is no JSON number"),
+        ('{"text": NaN}', "NaN is not a JSON number"),
         ('{"text": "a", "n": 1e999}', "the number 1e999, beyond the largest float64"),
         ('{"text": "a", "text": "b"}', "the field 'text' twice"),
         ('{"text": "a", "in": {"b": 1, "b": 2}}', "the field 'b' twice"),

@@ -249,7 +249,7 @@ def test_nan_in_a_model_is_an_error_that_says_where(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from ffmem.index import build
-    from ffmem.index.scan import worker
+    from ffmem.index.scan import job
 
     def broken(*args: object, **kwargs: object) -> object:
         model = ffmem.load_model(*args, **kwargs)
@@ -257,7 +257,7 @@ def test_nan_in_a_model_is_an_error_that_says_where(
             model.key_bias(1)[5] = float("nan")
         return model
 
-    monkeypatch.setattr(worker, "load_model", broken)
+    monkeypatch.setattr(job, "load_model", broken)
     monkeypatch.setattr(build.Build, "_certify", lambda self, model, cut: {"errors": {}})
     with pytest.raises(
         ffmem.ModelError, match=r"coefficient of cell L1\.5 is not a finite number at sentence \d+, position 0"

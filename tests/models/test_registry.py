@@ -18,6 +18,7 @@ from ffmem.index.verify import verify_index
 from ffmem.models import families
 from ffmem.models.registry import FAMILIES
 from ffmem.options import Dtype
+import tests.families
 from tests.conftest import VARIANTS
 from tests.families import D_FF, D_MODEL
 from tests.fixtures.programs import run_python
@@ -62,7 +63,9 @@ def test_each_architecture_is_tried_on_a_tiny_model(tiny_folder: Folder) -> None
 
 
 def test_each_family_has_tiny_models_of_its_own() -> None:
-    assert {path.stem for path in Path(tiny.__file__).parent.glob("[a-z]*.py")} == {family.name for family in FAMILIES}
+    assert {path.stem for path in Path(tests.families.__file__).parent.glob("[a-z]*.py")} == {
+        family.name for family in FAMILIES
+    }
 
 
 def test_an_unknown_architecture_lists_those_that_are_known(copy: Path) -> None:

@@ -48,7 +48,7 @@ def test_each_model_has_one_projection_of_its_own(tiny_folder: Folder) -> None:
 
 def test_a_head_that_is_not_linear_has_no_linear_score(tiny_folder: Folder) -> None:
     model = load_model(tiny_folder("bert"))
-    with pytest.raises(InputError, match="is not linear, so its scores are no sums"):
+    with pytest.raises(InputError, match="is not linear, so its scores are not sums"):
         model.unembedding.linear_score(torch.zeros(model.facts.d_model), 3)
     with pytest.raises(InputError, match="has no projection 'folded'"):
         model.unembedding.check("folded")

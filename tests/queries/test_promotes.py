@@ -45,7 +45,7 @@ def test_promotes_with_the_model_knows_every_value(
     for suppressed in (False, True):
         found = promotes(index, " the", suppressed=suppressed, limit=30, model=model).rows
         scores = [
-            (model.value_rows(place) @ model.projection_matrix(index.manifest["layer_projections"][place]).T).numpy()
+            (model.value_rows(place) @ model.projection_matrix(index.manifest.layer_projections[place]).T).numpy()
             for place in range(index.n_layers)
         ]
         sign = -1 if suppressed else 1

@@ -215,5 +215,5 @@ def test_info_says_what_there_is(sparse_index_of: Callable[[str, str], Index]) -
     found = info(some)
     json.dumps(found)
     assert (found["n_cells"], found["n_model_cells"]) == (some.n_cells, 144)
-    assert f"cells        {some.n_cells} of 144: 5 of 48 cells in L0" in shown_info(found)
-    assert "cells 10%,L1.0-7,L2.47" in shown_info(found)
+    assert f"cells        {some.n_cells} of 144: 5 of 48 cells in L0" in shown_info(some)
+    assert "cells 10%,L1.0-7,L2.47" in shown_info(some)

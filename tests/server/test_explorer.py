@@ -52,9 +52,9 @@ def test_two_further_indexes_of_one_name_are_refused(index_of: Callable[[str], I
 
 
 def test_an_index_without_a_study_says_how_to_get_one(index_of: Callable[[str], Index], studied_index: Index) -> None:
-    study = Explorer(index_of("gpt2")).study
-    assert study.findings is None and f"ffmem reproduce {index_of('gpt2').folder}" in study.why
-    assert Explorer(ffmem.open_index(studied_index.folder)).study.findings is not None
+    study = Explorer(index_of("gpt2")).studies
+    assert not study.results and f"ffmem reproduce {index_of('gpt2').folder}" in study.why
+    assert Explorer(ffmem.open_index(studied_index.folder)).report() is not None
 
 
 def test_pages_start_without_torch() -> None:

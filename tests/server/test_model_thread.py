@@ -94,7 +94,7 @@ def test_a_question_that_nobody_waits_for_is_not_asked() -> None:
 def test_who_has_no_model_says_why() -> None:
     absent = ModelThread("tiny", None)
     assert (absent.state.state, absent.state.name) == ("absent", "tiny") and "--no-model" in absent.state.why
-    with pytest.raises(InputError, match=r"tiny cannot be asked: .* Start the explorer with it"):
+    with pytest.raises(InputError, match=r"tiny is not available: .* Start the explorer with it"):
         asyncio.run(absent.ask(lambda _: None))
 
 

@@ -81,7 +81,7 @@ def test_a_token_is_found_with_its_space(index_of: Callable[[str], Index], clien
 def test_patterns_and_annotations_filter(studied_index: Index) -> None:
     explorer = open_explorer(studied_index.folder, with_model=False)
     client = TestClient(make_app(explorer), base_url="http://localhost")
-    folder = explorer.study.folder
+    folder = explorer.patterns_folder
     assert folder is not None
     cells = {
         str(index_cell): patterns_of(folder, layer.name, index_cell) or ()

@@ -292,7 +292,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise StoreError(
                 f"the index in {folder} is not finished",
                 "Expected a finished one, with a manifest.json",
-                "Run the `ffmem index` command that began it once more: it goes on where it stopped",
+                "Run the `ffmem index` command that began it once more: it resumes where it stopped",
             )
         raise StoreError(
             f"there is no index in {folder}",

@@ -70,7 +70,7 @@ class Results:
 
     def save(self, name: str, result: Any) -> None:
         """Keep a result: dataclasses, lists, dictionaries, numbers."""
-        write_json(self.folder / f"{name}.json", {"key": self.key, "experiment": name, "result": to_json(result)})
+        write_json(self.folder / f"{name}.json", {"key": self.key, "experiment": name, "result": plain(result)})
 
     def load_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Arrays, memory-mapped."""
@@ -219,7 +219,7 @@ def open_results(folder: str | Path) -> Results:
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it: NaN and infinity become None."""
+    """Plain JSON values of a record and of all in it, field by field whatever it says of itself: so it can be read back."""
     if is_dataclass(value) and not isinstance(value, type | CellId):
         return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, dict):

@@ -105,7 +105,7 @@ def test_ragged_ranges() -> None:
 def test_an_index_says_the_same_sentence_by_sentence(index_of: Callable[[str], Index]) -> None:
     index = index_of("gpt2")
     tokens = Tokens.of(index)
-    skip = index.manifest["identity"]["options"]["skip_first"]
+    skip = index.manifest.options.skip_first
     for number in (0, 1, index.text.n_sentences - 1, index.text.n_all_sentences - 1):
         sentence = index.text.sentence(number)
         first, end = tokens.start[number : number + 2]

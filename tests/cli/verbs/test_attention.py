@@ -74,6 +74,6 @@ def test_the_one_map(tiny_folder: Callable[[str], Path], corpus: Path, tmp_path:
         assert told in shown
     found = json.loads(ffmem("map", model, TEXT, "--index", folder, "--json")[0])
     assert found["score_error"] < 1e-5 and len(found["by_token"]) == len(found["tokens"])
-    assert "no plain sum" in ffmem("map", tiny_folder("bert"), TEXT)[0]
+    assert "not a plain sum" in ffmem("map", tiny_folder("bert"), TEXT)[0]
     _, wrong = ffmem("map", model, TEXT, "--at", 60, expect=2)
     assert "the position is 60" in wrong

@@ -42,7 +42,7 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
     def maybe(self: IndexWorker, task: Any, report: Any) -> None:
         if isinstance(task, ScanShard) and task.shard.shard_id in shards:
-            raise ModelError(f"shard {task.shard.shard_id} is bad", "Expected it to be good", "Correct the request")
+            raise ModelError(f"shard {task.shard.shard_id} is bad", "Expected it to be good", "Correct it")
         do(self, task, report)
 
     monkeypatch.setattr(worker.IndexWorker, "do", maybe)
@@ -115,7 +115,7 @@ def test_a_build_whose_shard_fails_goes_on_without_it(
     with pytest.raises(ModelError) as told:
         build("failed", corpus)
     assert "shard 2 (sentences " in told.value.got and "failed: shard 2 is bad" in told.value.got
-    assert told.value.mend == "Mend it; or leave out what fails: --exclude-shards 2"
+    assert told.value.mend == "Correct it; or leave out what fails: --exclude-shards 2"
     log = json.loads((tmp_path / "failed" / "work" / "run.json").read_bytes())
     assert [event["task"] for event in log["runs"][0]["events"] if event["kind"] == "failed"] == ["shard-2"]
     with pytest.raises(ffmem.StoreError, match="is not finished"):

@@ -232,7 +232,7 @@ def test_a_build_says_which_cell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from ffmem.index import build
-    from ffmem.index.scan import worker
+    from ffmem.index.scan import job
 
     def broken(*args: object, **kwargs: object) -> object:
         model = ffmem.load_model(*args, **kwargs)
@@ -240,7 +240,7 @@ def test_a_build_says_which_cell(
             model.key_bias(1)[5] = value
         return model
 
-    monkeypatch.setattr(worker, "load_model", broken)
+    monkeypatch.setattr(job, "load_model", broken)
     monkeypatch.setattr(build.Build, "_certify", lambda self, model, cut: {"errors": {}})
     options = IndexOptions(top=3, holdout=0)
     with pytest.raises(ffmem.ModelError, match=told):

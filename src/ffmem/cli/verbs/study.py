@@ -63,10 +63,12 @@ def _verb_of(of: Study[Any]) -> Callable[..., None]:
     signature = inspect.signature(run)
     options = Annotated[of.options, FLAT]  # type: ignore[name-defined] # each study has options of its own
     types = {"options": options, "run": Annotated[StudyRun, FLAT], "json": Json}
+    defaults = {"options": of.options()}
     run.__annotations__ |= types
     run.__signature__ = signature.replace(  # type: ignore[attr-defined] # what cyclopts reads
         parameters=[
-            one.replace(annotation=types.get(name, one.annotation)) for name, one in signature.parameters.items()
+            one.replace(annotation=types.get(name, one.annotation), default=defaults.get(name, one.default))
+            for name, one in signature.parameters.items()
         ]
     )
     run.__doc__ = f"""{of.kicker}: {of.paper}. The same command again goes on.

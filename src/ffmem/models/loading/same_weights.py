@@ -65,7 +65,7 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 def _differ(folder: Path, used: WeightFiles, other: str, tensor: str) -> InputError:
     first = next(link for link in used.links if link.endswith(".safetensors"))
     return InputError(
-        f"{folder} holds two sets of weights that differ: {first} and {other} have not the same {tensor}",
+        f"{folder} holds two sets of weights that differ: {first} and {other} do not have the same {tensor}",
         "Expected one set, or copies of one",
         MOVE,
     )
