@@ -12,13 +12,13 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import ByT5Tokenizer
 
+import tests.families
 from ffmem import IndexOptions, InputError, ModelError, RunOptions, build_index, load_model
 from ffmem.index.certificate import TOLERANCE
 from ffmem.index.verify import verify_index
 from ffmem.models import families
 from ffmem.models.registry import FAMILIES
 from ffmem.options import Dtype
-import tests.families
 from tests.conftest import VARIANTS
 from tests.families import D_FF, D_MODEL
 from tests.fixtures.programs import run_python

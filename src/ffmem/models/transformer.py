@@ -196,8 +196,8 @@ class Transformer:
 
         Args:
             token_ids: rows padded on the right; which inputs may share a pass, `batching` says.
-            attention_mask: 0 where there is padding, on any device; None: there is none. A causal model is never given it,
-                since padding cannot reach what stands before it.
+            attention_mask: 0 where there is padding, on any device; None: there is none. A causal model is given it
+                only for padding on the left, since padding on the right cannot reach what stands before it.
             target_ids: what an encoder-decoder's decoder reads, with its start token; None: the same tokens as the encoder,
                 and the states at them come back.
         """
@@ -230,8 +230,8 @@ class Transformer:
         return scores[:, 1:] if decoder and target_ids is None else scores
 
     def _mask(self, token_ids: Tensor, attention_mask: Tensor | None) -> Tensor | None:
-        """The mask that the model is given: none if it is causal, always one if it is not."""
-        if self.facts.causal:
+        """The mask that the model is given: if it is causal only for padding on the left, always one if it is not."""
+        if self.facts.causal and (attention_mask is None or not bool((attention_mask.diff(dim=1) > 0).any())):
             return None
         if attention_mask is None:
             return torch.ones_like(token_ids)

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from ffmem.errors import InputError, StoreError
 from ffmem.ids import CellId
-from ffmem.json_values import JsonObject, to_json
+from ffmem.json_values import JsonObject
 from ffmem.store.files import atomic_write, disk_errors, map_arrays, parse_json, write_json
 from ffmem.store.identity import differences
 from ffmem.store.reader import Index, open_index
