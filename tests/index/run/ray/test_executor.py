@@ -53,11 +53,11 @@ def run(cluster: Nodes) -> Run:
 def test_every_task_is_done_once_and_counted(run: Run, tmp_path: Path, shared: bool | None) -> None:
     events: list[Event] = []
     abandoned = run(
-        AddJob(tmp_path), [Number(value) for value in range(300)], events.append, shared=shared, workers=None
+        AddJob(tmp_path), [Number(value) for value in range(2000)], events.append, shared=shared, workers=None
     )
-    assert abandoned == frozenset() and taken(tmp_path) == list(range(300))
-    assert sum(event.n_tokens for event in events) == sum(range(300))
-    assert sorted(int(event.task) for event in events if event.kind == "task") == list(range(300))
+    assert abandoned == frozenset() and taken(tmp_path) == list(range(2000))
+    assert sum(event.n_tokens for event in events) == sum(range(2000))
+    assert sorted(int(event.task) for event in events if event.kind == "task") == list(range(2000))
     assert all(WHERE.fullmatch(event.where) for event in events)
     assert 4 <= len({event.where for event in events if event.kind == "ready"}) <= 6  # the last may come too late
     assert len({event.where.split()[2] for event in events}) == 3
