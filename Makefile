@@ -56,7 +56,7 @@ bench: $(VENV)/smollm2 ## The benchmarks; one JSON line for each measurement
 reproduction: $(VENV)/smollm2 $(VENV)/minilm ## The paper's experiments on two models; writes docs/reproduction.md
 	$(BIN)/ffmem reproduce reference topics --out runs/reproduction-reference
 	$(BIN)/ffmem reproduce smollm2 $(REPRODUCTION_TEXT) --out runs/reproduction-smollm2
-	$(BIN)/ffmem compare --markdown --into docs/reproduction.md runs/reproduction-reference runs/reproduction-smollm2
+	$(BIN)/ffmem study markdown --into docs/reproduction.md runs/reproduction-reference runs/reproduction-smollm2
 
 clean: ## Remove the virtual environment and the caches; indexes in runs/ stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
