@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 from ffmem import Index
+from tests.annotations.conftest import index  # noqa: F401 (a fixture)
 from tests.annotations.filling import edit, fill
 from tests.cli.conftest import ffmem
 
 
-def test_from_draw_to_the_table_of_figure_2(index: Index, tmp_path: Path) -> None:
+def test_from_draw_to_the_table_of_figure_2(index: Index, tmp_path: Path) -> None:  # noqa: F811 (it is given the fixture)
     folder, out = index.folder, tmp_path / "sheets"
     draw = ("annotate", "draw", folder, "ann", "bob", "--out", out, "--per-layer", 2, "--triggers", 6, "--layer", ":3")
     shown, _ = ffmem(*draw)
