@@ -89,7 +89,8 @@ def test_a_task_that_fails_again_and_again_is_given_up_and_the_rest_goes_on(run:
     assert taken(tmp_path) == done(events) == [value for value in range(16) if value not in behaviours]
     assert sorted(event.task for event in events if event.kind == "failed") == ["5", "7", "9"]
     assert re.search(r"number 5 failed 3 times: The actor .*, last on \S+ \(node", told.value.got)
-    assert re.search(r"number 7 failed: not a finite number, last on \S+ \(node", told.value.got)
+    # counted twice if its worker died at number 5 while it held both, so that either might have been the cause
+    assert re.search(r"number 7 failed( 2 times)?: not a finite number, last on \S+ \(node", told.value.got)
     assert "number 9 failed 3 times: ZeroDivisionError: a bug, last on" in told.value.got
     assert told.value.expected == "Expected every task to succeed; all others did, and their results are kept"
     assert re.fullmatch(r"Use --dtype float32; or leave out what fails: --without [579],[579],[579]", told.value.mend)
