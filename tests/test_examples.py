@@ -41,7 +41,7 @@ INSTEAD = {
     },
     "docs/how-to/reproduce-the-paper.md": {
         '"runs/demo"': '"runs/tiny"',
-        "reproduce(index)": f"reproduce(index, reproduce.__defaults__[0].__class__(**{SMALL_STUDY}))",
+        "reproduce(index)": f"reproduce(index, reproduce.__defaults__[0].__class__(**{SMALL_STUDY}), controls=False)",
     },
 }
 """What a test has in the place of what takes long: workers that are processes, a model of half a gigabyte, a whole study. On

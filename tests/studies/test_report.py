@@ -1,5 +1,10 @@
 """A report is all that its readers show."""
 
+from dataclasses import replace
+
+from ffmem.studies.exhibit import Chart
+from ffmem.studies.report import Beside, Section, _with_controls
+from ffmem.studies.verdicts import Verdict
 from tests.studies.conftest import Story
 
 
@@ -39,3 +44,39 @@ def test_a_page_to_give_away_quotes_no_text(story: Story) -> None:
     given = story.report.without_text()
     assert "elimination-cases" not in given.tables and "strongest-values" in given.tables
     assert given.numbers == story.report.numbers and given.charts == story.report.charts
+
+
+def test_what_an_untrained_model_shows_as_well_says_nothing(story: Story) -> None:
+    (item, claim), *_ = [(item, one) for item, one in story.report.claims]
+    ours = replace(claim, verdict="shown")
+    beside = {
+        "untrained": Beside("untrained", "", True, {}, {(item, claim.statement): ours}),
+        "shuffled": Beside("shuffled", "", False, {}, {(item, claim.statement): ours}),
+        "undecided": Beside("undecided", "", True, {}, {(item, claim.statement): replace(claim, verdict="undecided")}),
+        "silent": Beside("silent", "", True, {}, {}),
+    }
+
+    def also(*names: str, verdict: Verdict = "shown") -> list[str]:
+        report = replace(story.report, controls=tuple(beside[name] for name in names))
+        return report.also_shown_by(item, replace(claim, verdict=verdict))
+
+    assert also("untrained", "shuffled", "undecided", "silent") == ["untrained"]
+    assert also("shuffled", "undecided", "silent") == []
+    assert also("untrained", verdict="contradicted") == also("untrained", verdict="undecided") == []
+
+
+def test_a_control_charts_stand_after_its_model_chart_on_one_scale() -> None:
+    def section(value: float) -> Section:
+        row = {"layer": 0, "name": "L0", "series": "s", "value": value, "low": value - 0.1, "high": value + 0.1}
+        lines = Chart("a", "A chart.", "lines", [row], "y")
+        shares = Chart("b", "Another.", "shares", [row], "y")
+        return Section("Figure 1", "t", "q", "d", "c", "r", "s", (), (), (lines, shares), (), ())
+
+    joined = _with_controls(section(0.5), {"untrained": [section(0.9)], "other": []})
+    assert [(one.name, one.beside) for one in joined.charts] == [
+        *(("a", ""), ("a-untrained", "a")),
+        *(("b", ""), ("b-untrained", "b")),
+    ]
+    assert joined.charts[0].extent == joined.charts[1].extent == (0.0, 1.0)
+    assert joined.charts[2].extent is None  # shares fill their axis anyway
+    assert _with_controls(section(0.5), {}) == section(0.5)

@@ -17,6 +17,8 @@ from ffmem.studies.study import Stage, Study, Subject, study_named, study_names
 
 STUDY = """
 from dataclasses import asdict, dataclass
+from ffmem.errors import InputError
+from ffmem.studies.controls import Control
 from ffmem.studies.results import Results, begin_results
 from ffmem.studies.study import Study
 
@@ -36,7 +38,14 @@ def begin(subject, options, progress):
     return Shared(begin_results(subject.folder, {"study": "toy", "index": {"model": {"name": "m"}, "corpus": {"name": "c"}},
                                                  "options": options.to_json()}), options)
 
-STUDY = Study("toy", "Toys", "Nobody, 2026", "Three toys.", "No note.", Options, begin, lambda _: [("toys", "3")])
+def nothing(shared, listen):
+    if shared.options.n == 13:
+        raise InputError("13 brings bad luck", "Expected another number", "Take 12")
+    results = begin_results(shared.results.folder / "controls" / "nothing", shared.results.header | {"options": {"n": 1}})
+    return Shared(results, Options(1))
+
+STUDY = Study("toy", "Toys", "Nobody, 2026", "Three toys.", "No note.", Options, begin, lambda _: [("toys", "3")],
+              (Control("nothing", "the same of n = 1", nothing, says_nothing=True),))
 """
 CHAPTER = """
 from dataclasses import dataclass
@@ -108,21 +117,21 @@ def test_a_stopped_study_goes_on_and_comes_to_the_same(toy: tuple[Study[Any], Mo
             raise Stopped
 
     with pytest.raises(Stopped):
-        run_study(study, Subject(no_model, tmp_path / "one"), progress=stop)
+        run_study(study, Subject(no_model, tmp_path / "one"), progress=stop, controls=False)
     assert chapter.DONE == ["a-part-0", "a-part-1", "a-part-2", "b-part-0", "b-part-1"]
     chapter.DONE.clear()
     seen: list[Stage] = []
-    results = run_study(study, Subject(no_model, tmp_path / "one"), progress=seen.append)
+    results = run_study(study, Subject(no_model, tmp_path / "one"), progress=seen.append, controls=False)
     assert chapter.DONE == ["b-part-2", "c-part-0", "c-part-1", "c-part-2"]
     assert [now for now in seen if now.experiment == "a"] == [Stage("a", 1, 1)]
     assert not list(results.folder.glob("*-part-*"))
-    whole = run_study(study, Subject(no_model, tmp_path / "two"))
+    whole = run_study(study, Subject(no_model, tmp_path / "two"), controls=False)
     assert contents(results.folder) == contents(whole.folder) and set(findings_of(whole).costs) == {"a", "b", "c"}
 
 
 def test_what_there_is_is_told_in_the_order_of_the_page(toy: tuple[Study[Any], ModuleType], tmp_path: Path) -> None:
     study, _ = toy
-    results = run_study(study, Subject(no_model, tmp_path / "one"), study.options(n=2))
+    results = run_study(study, Subject(no_model, tmp_path / "one"), study.options(n=2), controls=False)
     report = report_of(results)
     assert [(one.name, one.reading) for one in report.sections] == [("First", "b is 1"), ("Second", "last")]
     assert [(name, number.ours) for name, number in report.numbers] == [("First", 1)]
@@ -135,3 +144,43 @@ def test_a_study_is_found_by_being_there(toy: tuple[Study[Any], ModuleType]) -> 
     assert {"geva2021", "kobayashi2020", "alignment", "toy"} <= set(study_names())
     with pytest.raises(InputError, match="there is no study 'geva2022'"):
         study_named("geva2022")
+
+
+def test_a_control_stands_beside_what_it_is_held_against(toy: tuple[Study[Any], ModuleType], tmp_path: Path) -> None:
+    study, chapter = toy
+    seen: list[Stage] = []
+    results = run_study(study, Subject(no_model, tmp_path / "one"), progress=seen.append)
+    assert [now.experiment for now in seen if now.total == 1][-1] == "nothing: c"
+    findings = findings_of(results)
+    assert set(findings.controls) == {"nothing"} and set(findings.controls["nothing"].values) == {"a", "b", "c"}
+    report = report_of(results)
+    (beside,) = report.controls
+    assert beside.numbers[("First", "b")].ours == 0 and dict(report.numbers)["First"].ours == 3
+    assert dict(report.facts)["control: nothing"] == "the same of n = 1; n 1"
+    chapter.DONE.clear()
+    run_study(study, Subject(no_model, tmp_path / "one"))
+    assert chapter.DONE == []  # nothing is done twice
+
+
+def test_a_study_without_controls_goes_on_with_them(toy: tuple[Study[Any], ModuleType], tmp_path: Path) -> None:
+    study, chapter = toy
+    results = run_study(study, Subject(no_model, tmp_path / "one"), controls=False)
+    assert not report_of(results).controls
+    chapter.DONE.clear()
+    assert run_study(study, Subject(no_model, tmp_path / "one")).folder == results.folder
+    assert chapter.DONE == ["a-part-0", "b-part-0", "c-part-0"] and report_of(results).controls
+
+
+def test_a_control_that_cannot_be_made_is_told_and_the_study_stands(
+    toy: tuple[Study[Any], ModuleType], tmp_path: Path
+) -> None:
+    study, _ = toy
+    results = run_study(study, Subject(no_model, tmp_path / "one"), study.options(n=13))
+    report = report_of(results)
+    assert not report.controls and len(report.sections) == 2
+    assert report.left_out == ("No control 'nothing': 13 brings bad luck. Expected another number. Take 12.",)
+
+
+def test_every_study_has_a_control_with_nothing_learned() -> None:
+    for name in study_names():
+        assert any(one.says_nothing for one in study_named(name).controls), name

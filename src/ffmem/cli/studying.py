@@ -43,6 +43,8 @@ class StudyRun:
     """The field of a record that holds its text."""
     encoding: str = "utf-8"
     """Of files of text that are read, as for `ffmem index`."""
+    controls: bool = True
+    """Run the same experiments on controls, such as the untrained model, whose numbers stand beside."""
     quiet: bool = False
     """Print no progress."""
     loading: Annotated[ModelOptions, FLAT] = ModelOptions()  # noqa: RUF009 (frozen)
@@ -148,8 +150,10 @@ def run_named(study: Study[Any], source: str, texts: Sequence[str], options: Any
         corpora=[open_corpus(text, run.field, run.encoding) for text in read],
         texts=read,
         encoding=run.encoding,
+        source=run.model,
+        trust_remote_code=run.loading.trust_remote_code,
     )
     with render.study_progress(run.quiet) as listen, torch_threads(run.loading.threads):
-        results = run_study(study, subject, options, listen)
+        results = run_study(study, subject, options, listen, controls=run.controls)
     report = report_of(results)
     return report, write_page(report, results.folder)

@@ -42,10 +42,12 @@ from ffmem.index.scan.job import IndexJob
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
 from ffmem.index.state.states import Account, read_account, save_state, state_path, states_of_run
 from ffmem.index.state.tree import merge_states
-from ffmem.index.text.writer import write_text
+from ffmem.index.text.cut import TextOfIndex, write_cut_text
+from ffmem.index.text.writer import TextCounts, write_text
 from ffmem.index.untouched import Untouched, locked_untouched
 from ffmem.json_values import JsonObject
 from ffmem.models.base import Batching
+from ffmem.models.controls import split_control
 from ffmem.models.loading.fairseq import PREFIX as FAIRSEQ
 from ffmem.models.loading.sources import BUILT_IN
 from ffmem.models.registry import load_model
@@ -98,7 +100,6 @@ def build_index(
 
     Cost: memory beside the model is bounded by workers x cells x top and one batch a worker, whatever the corpus.
     """
-    folder = Path(out)
     names = [corpus] if isinstance(corpus, str | Path) else corpus
     request = Request(
         model=str(model),
@@ -107,10 +108,15 @@ def build_index(
         options=options or IndexOptions(),
         base=None if extend is None else open_index(extend),
     )
-    paths = StorePaths(folder)
+    return build_requested(request, Path(out), run or RunOptions(), progress or (lambda _: None))
+
+
+def build_requested(request: Request, out: Path, run: RunOptions, progress: ProgressListener) -> Index:
+    """As `build_index`, of corpora that are open."""
+    paths = StorePaths(out)
     with locked_untouched(paths) as before, torch_threads(request.options.threads):
-        Build(paths, request, run or RunOptions(), progress or (lambda _: None), before).finish()
-    return open_index(folder)
+        Build(paths, request, run, progress, before).finish()
+    return open_index(out)
 
 
 class Build:
@@ -247,12 +253,17 @@ class Build:
             self._listen(Progress("text"))
             folder = self._paths.work / "text"
             shutil.rmtree(folder, ignore_errors=True)
-            source = text_source(model, self._request)
             with disk_errors(folder):
                 folder.mkdir()
-                counts = write_text(folder, source, self._request.options)
+                counts = self._text_counts(model, folder)
             write_json(done, asdict(counts))
         return dict(json.loads(done.read_bytes()))
+
+    def _text_counts(self, model: Transformer, folder: Path) -> TextCounts:
+        options, corpora = self._request.options, self._request.corpora
+        if len(corpora) == 1 and isinstance(corpora[0], TextOfIndex):
+            return write_cut_text(folder, corpora[0].index, options.max_tokens)
+        return write_text(folder, text_source(model, self._request), options)
 
     def _take_base(self, model: Transformer, base: Index, job: IndexJob) -> None:
         """Start from what an index that is extended has found."""
@@ -330,6 +341,8 @@ class Build:
 
 def _absolute(model: str) -> str:
     """A model's path as it is also found from another working directory."""
-    prefix = FAIRSEQ if model.startswith(FAIRSEQ) else ""
-    path = Path(model.removeprefix(prefix))
-    return f"{prefix}{path.absolute()}" if model not in BUILT_IN and path.exists() else model
+    control, source = split_control(model)
+    prefix = FAIRSEQ if source.startswith(FAIRSEQ) else ""
+    path = Path(source.removeprefix(prefix))
+    found = f"{prefix}{path.absolute()}" if source not in BUILT_IN and path.exists() else source
+    return f"{control}:{found}" if control else found

@@ -13,6 +13,7 @@ from ffmem.errors import FfmemError, InputError, ModelError
 from ffmem.foreign import foreign_errors, is_out_of_memory
 from ffmem.models import families
 from ffmem.models.base import CallArguments, Family, Origin
+from ffmem.models.controls import as_control, split_control
 from ffmem.models.loading.accounting import check_read, check_taken, check_tied, check_types, drop_poolers
 from ffmem.models.loading.adapters import adapter_config, base_of, identity_of, merged
 from ffmem.models.loading.brought import ADAPTER, Brought, take_apart
@@ -66,7 +67,8 @@ def load_model(
 
     Args:
         model: a Hugging Face id or folder, a ``.gguf`` file, ``fairseq:FOLDER``, ``smollm2`` or ``minilm``; or the folder of
-            an adapter of peft, which names its model.
+            an adapter of peft, which names its model; or ``untrained:`` or ``shuffled:`` before any of these, for a model that
+            a finding is held against (see controls.py).
         dtype: number type of its weights. Weights stored as float32 stay memory-mapped, so that processes share them.
         device: where it runs: "cpu", "cuda", ...
         revision: of a hub model.
@@ -90,9 +92,12 @@ def load_model(
             f"Expected one of: {', '.join(sorted(_BY_ARCHITECTURE))}",
             "Leave --architecture out, or write one of these",
         )
+    control, source = split_control(str(model))
     with foreign_errors(str(model)):
-        brought = find_parts(str(model), revision, trust_remote_code=trust_remote_code, architecture=architecture)
-        loaded = _load(model_name(str(model)), brought, dtype, device, quantize)
+        brought = find_parts(source, revision, trust_remote_code=trust_remote_code, architecture=architecture)
+        loaded = _load(model_name(source), brought, dtype, device, quantize)
+        if control is not None:
+            loaded = as_control(loaded, control)
         if proved:
             prove_on_samples(loaded)
         return loaded

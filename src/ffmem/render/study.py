@@ -13,12 +13,22 @@ Cells = tuple[str, ...]
 
 def study(report: "Report", page: Path) -> str:
     """What a study found, and where its page is."""
-    numbers = [("", "quantity", "paper", "here")]
-    numbers += [(name, one.quantity, one.paper, one.text()) for name, one in report.numbers]
-    claims = [("", "what the paper saw", "here", "because")]
-    claims += [(name, one.statement, one.verdict, one.why) for name, one in report.claims]
+    controls = report.controls
+    names = [one.name for one in controls]
+    numbers = [("", "quantity", "paper", "here", *names)]
+    for item, one in report.numbers:
+        there = (control.numbers.get((item, one.quantity)) for control in controls)
+        beside = ("-" if number is None else number.text(interval=False) for number in there)
+        numbers.append((item, one.quantity, one.paper, one.text(), *beside))
+    claims = [("", "what the paper saw", "here", *names, "because")]
+    for item, claim in report.claims:
+        same = (control.claims.get((item, claim.statement)) for control in controls)
+        verdicts = ("-" if other is None else other.verdict for other in same)
+        here = "says nothing" if report.also_shown_by(item, claim) else claim.verdict
+        claims.append((item, claim.statement, here, *verdicts, claim.why))
     parts = [table(rows) for rows in (numbers, claims) if len(rows) > 1]
-    return "\n\n".join([report.title, *parts, f"The page: {page}"])
+    told = [f"{one.name}: {one.definition}." for one in controls]
+    return "\n\n".join([report.title, *parts, *(["\n".join(told)] if told else []), f"The page: {page}"])
 
 
 def table(rows: Sequence[Cells]) -> str:

@@ -67,7 +67,7 @@ def _lines(chart: Chart, rows: Rows) -> alt.LayerChart:
     colour = alt.Color("series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=_COLOURS[: len(names)]))
     if len(names) == 1:
         colour = colour.legend(None)
-    scale = alt.Scale(type="log") if chart.log else alt.Scale(zero=chart.from_zero)
+    scale = alt.Scale(type="log") if chart.log else _scale(chart, zero=chart.from_zero)
     form = _PERCENT if chart.percent else ".3~g"
     base = _of(rows).encode(x=_layer_axis(rows), color=colour)
     line = base.mark_line(point=alt.OverlayMarkDef(size=28)).encode(
@@ -88,7 +88,7 @@ def _lines(chart: Chart, rows: Rows) -> alt.LayerChart:
 
 def _boxes(chart: Chart, rows: Rows) -> alt.LayerChart:
     """Quantiles over layers: whiskers 5 to 95 %, boxes 25 to 75 %, a tick at the median."""
-    scale = alt.Scale(type="symlog") if chart.log else alt.Scale()
+    scale = alt.Scale(type="symlog") if chart.log else _scale(chart)
     form = _PERCENT if chart.percent else ",.4~g"
     base = _of(rows).encode(
         x=_layer_axis(rows),
@@ -149,7 +149,9 @@ def _bars(chart: Chart, rows: Rows) -> alt.LayerChart:
         ],
     )
     zero = _of([{"y": 0}]).mark_rule(color="#999999").encode(y="y:Q")
-    bars = base.mark_bar(color=_PLAIN, opacity=0.55, size=36).encode(y=alt.Y("value:Q", title=chart.y_title))
+    bars = base.mark_bar(color=_PLAIN, opacity=0.55, size=36).encode(
+        y=alt.Y("value:Q", title=chart.y_title, scale=_scale(chart))
+    )
     whiskers = base.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q")
     return _finished(bars, whiskers, zero)
 
@@ -174,7 +176,7 @@ def _points(chart: Chart, rows: Rows) -> alt.LayerChart:
             alt.Tooltip("n:Q", format=","),
         ],
     )
-    low = alt.Y("low:Q", title=chart.y_title, axis=alt.Axis(format="~%"))
+    low = alt.Y("low:Q", title=chart.y_title, axis=alt.Axis(format="~%"), scale=_scale(chart))
     bars = base.mark_rule().encode(y=low, y2="high:Q")
     points = base.mark_line(point=True).encode(y="value:Q")
     return _finished(bars, points)
@@ -184,7 +186,7 @@ def _scatter(chart: Chart, rows: Rows) -> alt.LayerChart:
     """Points by themselves, over an axis of their own, with intervals."""
     names = _series(chart)
     form = _PERCENT if chart.percent else ".3~g"
-    scale = alt.Scale(zero=chart.from_zero)
+    scale = _scale(chart, zero=chart.from_zero)
     base = _of(rows).encode(
         x=alt.X("middle:Q", title=chart.x_title, scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(format="~g")),
         color=alt.Color(
@@ -202,6 +204,11 @@ def _scatter(chart: Chart, rows: Rows) -> alt.LayerChart:
         y="value:Q", shape=alt.Shape("series:N", title=None, sort=names)
     )
     return _finished(bars, points)
+
+
+def _scale(chart: Chart, *, zero: bool = True) -> alt.Scale:
+    """Of the vertical axis."""
+    return alt.Scale(domain=list(chart.extent)) if chart.extent else alt.Scale(zero=zero)
 
 
 def _layer_axis(rows: Rows, *, bars: bool = False) -> alt.X:

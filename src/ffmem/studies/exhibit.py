@@ -34,13 +34,13 @@ class Number:
         """A quantity with an interval."""
         return cls(quantity, paper, estimate.value, estimate.low, estimate.high, unit)
 
-    def text(self) -> str:
-        """Ours, as a reader would write it."""
+    def text(self, *, interval: bool = True) -> str:
+        """Ours, as a reader would write it; with its interval, if it has one."""
         if self.ours != self.ours:
             return "nothing to estimate it from"
         form = percent if self.unit == "%" else _plain_number
-        interval = "" if self.low is None or self.high is None else f" ({form(self.low)} to {form(self.high)})"
-        return f"{form(self.ours)}{f' {self.unit}' if self.unit else ''}{interval}"
+        ends = "" if self.low is None or self.high is None else f" ({form(self.low)} to {form(self.high)})"
+        return f"{form(self.ours)}{f' {self.unit}' if self.unit else ''}{ends if interval else ''}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,10 @@ class Chart:
     from_zero: bool = True
     order: tuple[str, ...] = ()
     """Series or categories, as they are to be listed; by default as they come."""
+    beside: str = ""
+    """The name of the chart that this one stands beside: it shows the same of a control."""
+    extent: tuple[float, float] | None = None
+    """Ends of the vertical axis, where it is to be that of another chart; by default as the numbers are."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ffmem.studies.exhibit import Table
+from ffmem.studies.exhibit import Claim, Table
 from ffmem.studies.report import Report
 
 Cells = tuple[str, ...]
@@ -23,10 +23,31 @@ def claims_table(reports: Sequence[Report], *, why: bool = False) -> list[Cells]
         why: with the numbers that decided.
     """
     columns = [
-        {(name, one.statement): f"{one.verdict}: {one.why}" if why else one.verdict for name, one in report.claims}
+        {
+            (name, one.statement): verdict_of(report, name, one) + (f": {one.why}" if why else "")
+            for name, one in report.claims
+        }
         for report in reports
     ]
     return [("", "what the paper saw", *(report.title for report in reports)), *_aligned(columns)]
+
+
+def verdict_of(report: Report, item: str, claim: Claim) -> str:
+    """The verdict on a claim, and whether it says anything."""
+    same = report.also_shown_by(item, claim)
+    return f"{claim.verdict}, but says nothing (so does {' and '.join(same)})" if same else claim.verdict
+
+
+def controls_table(report: Report) -> list[Cells]:
+    """The numbers and claims of a report, beside those of its controls."""
+    rows: list[Cells] = [("", "", "here", *(control.name for control in report.controls))]
+    for item, number in report.numbers:
+        there = [control.numbers.get((item, number.quantity)) for control in report.controls]
+        rows.append((item, number.quantity, number.text(), *("-" if one is None else one.text() for one in there)))
+    for item, claim in report.claims:
+        same = [control.claims.get((item, claim.statement)) for control in report.controls]
+        rows.append((item, claim.statement, claim.verdict, *("-" if one is None else one.verdict for one in same)))
+    return rows
 
 
 def facts_table(reports: Sequence[Report]) -> list[Cells]:
@@ -72,7 +93,8 @@ def report_as_markdown(reports: Sequence[Report]) -> str:
         ("What the paper saw", claims_table(reports, why=True)),
         ("What it took", costs_table(reports)),
     )
-    written = [f"## {title}\n\n{markdown(rows)}" for title, rows in parts if len(rows) > 1]
+    beside = [(f"{one.title}, beside its controls", controls_table(one)) for one in reports if one.controls]
+    written = [f"## {title}\n\n{markdown(rows)}" for title, rows in (*parts, *beside) if len(rows) > 1]
     return "\n\n".join([*written, *_tables(reports)])
 
 

@@ -1,13 +1,18 @@
 """What a study came to, as plain data: the one source of its page, the explorer's, the terminal, Markdown, and files."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ffmem.json_values import JsonObject
+from ffmem.studies.controls import Control
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.results import Findings, Results, plain
 from ffmem.studies.runner import findings_of
 from ffmem.studies.study import Study, study_named
+
+Key = tuple[str, str]
+"""The name of an exhibit, and the quantity or statement in it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,20 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What the same study came to of a control."""
+
+    name: str
+    definition: str
+    says_nothing: bool
+    """See `Control`."""
+    numbers: Mapping[Key, Number]
+    """By the name of the exhibit, and the quantity."""
+    claims: Mapping[Key, Claim]
+    """By the name of the exhibit, and the statement."""
+
+
+@dataclass(frozen=True)
 class Report:
     """A study of one model and corpus, told in full."""
 
@@ -58,7 +77,16 @@ class Report:
     left_out: tuple[str, ...]
     sections: tuple[Section, ...]
     costs: tuple[tuple[str, float], ...]
-    """Experiments, and the seconds that each took."""
+    """Experiments, and the seconds that each took; those of controls follow."""
+    controls: tuple[Beside, ...] = ()
+    """What stands beside its numbers and claims."""
+
+    def also_shown_by(self, item: str, claim: Claim) -> list[str]:
+        """The controls with nothing learned that show what is shown here: so it says nothing of what the model has learned."""
+        if claim.verdict != "shown":
+            return []
+        there = [(one.name, one.claims.get((item, claim.statement))) for one in self.controls if one.says_nothing]
+        return [name for name, same in there if same is not None and same.verdict == "shown"]
 
     @property
     def numbers(self) -> list[tuple[str, Number]]:
@@ -89,10 +117,19 @@ class Report:
             "corpus": self.corpus,
             "options": self.options,
             "facts": dict(self.facts),
-            "numbers": [{"item": name} | plain(number) for name, number in self.numbers],
+            "controls": {one.name: one.definition for one in self.controls},
+            "numbers": [
+                {"item": item}
+                | plain(number)
+                | {"controls": _of_controls(self.controls, lambda one: one.numbers, (item, number.quantity))}
+                for item, number in self.numbers
+            ],
             "shapes": [
-                {"item": name, "claim": one.statement, "holds": one.verdict == "shown"} | plain(one)
-                for name, one in self.claims
+                {"item": item, "claim": one.statement, "holds": one.verdict == "shown"}
+                | plain(one)
+                | {"also_shown_by": self.also_shown_by(item, one)}
+                | {"controls": _of_controls(self.controls, lambda one: one.claims, (item, one.statement))}
+                for item, one in self.claims
             ],
             "figures": list(self.charts),
             "tables": list(self.tables),
@@ -116,8 +153,20 @@ def report_of(results: Results) -> Report:
     return make_report(study_named(results.study), findings_of(results))
 
 
+def _of_controls(
+    controls: Sequence[Beside], part: Callable[[Beside], Mapping[Key, Any]], key: Key
+) -> dict[str, JsonObject]:
+    return {one.name: plain(part(one)[key]) for one in controls if key in part(one)}
+
+
 def make_report(study: Study[Any], findings: Findings) -> Report:
-    """The exhibits of a study, each with what it came to."""
+    """The exhibits of a study, each with what it came to, and what it came to of each control."""
+    sections = _sections(study, findings)
+    of_controls = {name: _sections(study, one) for name, one in findings.controls.items()}
+    controls = tuple(
+        _beside(control, of_controls[control.name]) for control in study.controls if control.name in of_controls
+    )
+    missing = (f"No control {name!r}: {why}" for name, why in findings.controls_missing.items())
     return Report(
         study=study.name,
         key=findings.header["key"],
@@ -129,11 +178,63 @@ def make_report(study: Study[Any], findings: Findings) -> Report:
         title=study.title(findings),
         intro=study.intro,
         note=study.note,
-        facts=tuple(study.facts(findings)),
-        left_out=tuple(study.left_out(findings)),
-        sections=tuple(_section(exhibit, findings) for exhibit in study.exhibits(findings)),
-        costs=tuple(findings.costs.items()),
+        facts=(*study.facts(findings), *(_facts_of_control(one, findings) for one in controls)),
+        left_out=(*study.left_out(findings), *missing),
+        sections=tuple(_with_controls(section, of_controls) for section in sections),
+        costs=(*findings.costs.items(), *_costs_of_controls(findings)),
+        controls=controls,
     )
+
+
+def _sections(study: Study[Any], findings: Findings) -> list[Section]:
+    return [_section(exhibit, findings) for exhibit in study.exhibits(findings)]
+
+
+def _beside(control: Control[Any], sections: Sequence[Section]) -> Beside:
+    return Beside(
+        control.name,
+        control.definition,
+        control.says_nothing,
+        {(section.name, number.quantity): number for section in sections for number in section.numbers},
+        {(section.name, claim.statement): claim for section in sections for claim in section.claims},
+    )
+
+
+def _facts_of_control(control: Beside, findings: Findings) -> tuple[str, str]:
+    options, fewer = findings.header["options"], findings.controls[control.name].header["options"]
+    changed = [f"{name.replace('_', ' ')} {value:,}" for name, value in fewer.items() if value != options.get(name)]
+    return f"control: {control.name}", "; ".join([control.definition, *changed])
+
+
+def _costs_of_controls(findings: Findings) -> Iterator[tuple[str, float]]:
+    for name, one in findings.controls.items():
+        yield f"control: {name}", sum(one.costs.values())
+
+
+def _with_controls(section: Section, of_controls: Mapping[str, Sequence[Section]]) -> Section:
+    """With the charts of the controls after each chart, on the same scale."""
+    there = {name: {(one.name, one.title): one for one in sections} for name, sections in of_controls.items()}
+    charts: list[Chart] = []
+    for chart in section.charts:
+        others = [
+            replace(other, name=f"{chart.name}-{control}", caption=f"{control}: {other.caption}", beside=chart.name)
+            for control, sections in there.items()
+            for other in getattr(sections.get((section.name, section.title)), "charts", ())
+            if other.name == chart.name and other.rows
+        ]
+        together = _extent([chart, *others])
+        charts += [replace(one, extent=together) for one in (chart, *others)] if others else [chart]
+    return replace(section, charts=tuple(charts))
+
+
+def _extent(charts: Sequence[Chart]) -> tuple[float, float] | None:
+    """The ends of a vertical axis that has room for all of them; None if they find them by themselves."""
+    if charts[0].form == "shares" or charts[0].log:
+        return None
+    columns = ("low", "high", "value", "q5", "q95")
+    values = [row[name] for chart in charts for row in chart.rows for name in columns if row.get(name) is not None]
+    ends = [*values, 0.0] if charts[0].from_zero else values
+    return (min(ends), max(ends)) if ends else None
 
 
 def _section(exhibit: Exhibit[Findings], findings: Findings) -> Section:

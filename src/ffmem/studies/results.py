@@ -102,6 +102,10 @@ class Findings:
     """Results by the name of their experiment; what this subject cannot be asked is not there."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """Seconds that each experiment took."""
+    controls: Mapping[str, "Findings"] = field(default_factory=dict)
+    """What the same experiments found of each control, by its name."""
+    controls_missing: Mapping[str, str] = field(default_factory=dict)
+    """Why there is no such control, by its name."""
 
     def get(self, name: str, result: type[Result]) -> Result:
         """The result of an experiment that is there."""

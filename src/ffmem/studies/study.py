@@ -16,6 +16,7 @@ from ffmem.corpus.documents import Corpus
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
 from ffmem.store.reader import Index
+from ffmem.studies.controls import Control
 from ffmem.studies.exhibit import Exhibit
 from ffmem.studies.results import Findings, Results
 
@@ -58,6 +59,10 @@ class Subject:
     """The names of the corpora, for a study that reads files of its own kind."""
     encoding: str = "utf-8"
     """Of files of text that options name."""
+    source: str | None = None
+    """Where the model of the index is, if not where the index had it from."""
+    trust_remote_code: bool = False
+    """Whether Python code that comes with the model may be run."""
 
 
 class Context(Protocol):
@@ -127,6 +132,8 @@ class Study(Generic[Shared]):
     """
     facts: Callable[[Findings], Iterable[tuple[str, str]]]
     """What was studied, as names and values."""
+    controls: tuple[Control[Shared], ...]
+    """What stands beside each of its numbers."""
     source_help: str = "An index; or a model, as for `ffmem index`, with a corpus."
     """What its command says of what is studied."""
     texts_help: str = "topics, python-docs, a file, ..., as for `ffmem index`; none if an index is given."

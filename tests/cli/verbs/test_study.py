@@ -9,7 +9,19 @@ import pytest
 from tests.cli.conftest import ffmem
 
 pytest.importorskip("altair", reason="needs the extra report")
-SMALL = ("--prefixes", 20, "--edited-cells", 2, "--edited-triggers", 1, "--scored-cells", 2, "--scored-positions", 40)
+SMALL = (
+    "--prefixes",
+    20,
+    "--edited-cells",
+    2,
+    "--edited-triggers",
+    1,
+    "--scored-cells",
+    2,
+    "--scored-positions",
+    40,
+    "--no-controls",
+)
 
 
 def test_from_a_model_and_a_corpus_to_a_page_and_a_comparison(

@@ -33,7 +33,9 @@ def run(tiny_folder: Callable[[str], Path]) -> Run:
     """Runs the study of a tiny model in a folder."""
 
     def run_one(folder: Path, options: AlignmentOptions, listen: StageListener = lambda _: None) -> Results:
-        return run_study(STUDY, Subject(lambda: load_model(tiny_folder("marian")), folder), options, listen)
+        return run_study(
+            STUDY, Subject(lambda: load_model(tiny_folder("marian")), folder), options, listen, controls=False
+        )
 
     return run_one
 

@@ -60,16 +60,16 @@ def test_two_studies_agree_to_the_byte_and_a_stopped_one_goes_on(story: Story, t
         return listen
 
     with pytest.raises(Stopped):
-        reproduce(other, SMALL, progress=stop_at("modifications"))
+        reproduce(other, SMALL, progress=stop_at("modifications"), controls=False)
     kept = {path.name for path in (other.folder / "results").glob("*/*.json")}
     assert "refinement.json" in kept and "modifications-layer-000.json" in kept and "modifications.json" not in kept
     seen.clear()
-    results = reproduce(other, SMALL, progress=seen.append)
+    results = reproduce(other, SMALL, progress=seen.append, controls=False)
     assert [one for one in seen if one.experiment == "refinement"] == [Stage("refinement", 1, 1)]  # not done again
     write_page(report_of(results), results.folder)
     assert hashes(results.folder) == hashes(story.page.parent)
     assert results.key == story.page.parent.name
-    again = reproduce(other, StudyOptions(**{**SMALL.to_json(), "seed": 1}))
+    again = reproduce(other, StudyOptions(**{**SMALL.to_json(), "seed": 1}), controls=False)
     assert again.key != results.key
 
 
@@ -79,7 +79,7 @@ def test_other_held_out_text_makes_another_study(story: Story, tmp_path: Path) -
         "The old village waits for winter.\n\nSoldiers write letters about silver rivers.\n"
     )
     options = StudyOptions(**{**SMALL.to_json(), "held_out": str(tmp_path / "new.txt")})
-    results = reproduce(index, options)
+    results = reproduce(index, options, controls=False)
     assert results.key != story.results.key
     findings = findings_of(results)
     assert findings.get("refinement", RefinementResult).n_sentences <= 2
@@ -88,7 +88,7 @@ def test_other_held_out_text_makes_another_study(story: Story, tmp_path: Path) -
 
 def test_a_model_without_next_token_gets_the_rest(index_of: Callable[[str], Index], tmp_path: Path) -> None:
     index = copy_of(index_of("bert"), tmp_path / "bert")
-    results = reproduce(index, SMALL)
+    results = reproduce(index, SMALL, controls=False)
     found = findings_of(results)
     assert "parameters" in found.values and not any(name.startswith(("agreement", "refine")) for name in found.values)
     page = write_page(report_of(results), results.folder)
@@ -98,7 +98,7 @@ def test_a_model_without_next_token_gets_the_rest(index_of: Callable[[str], Inde
 @pytest.mark.parametrize("family", ["gpt2", "llama", "mixtral"])
 def test_every_kind_of_cell_can_be_studied(family: str, index_of: Callable[[str], Index], tmp_path: Path) -> None:
     index = copy_of(index_of(family), tmp_path / family)
-    findings = findings_of(reproduce(index, SMALL))
+    findings = findings_of(reproduce(index, SMALL, controls=False))
     assert {"raw", "folded"} <= set(projections(findings)) and projections(findings)[0] == index.manifest.projection
     report = make_report(STUDY, findings)
     assert "agreement-by-projection" in report.charts

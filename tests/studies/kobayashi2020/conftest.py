@@ -28,7 +28,7 @@ def run(tiny_folder: Callable[[str], Path], corpus: Path) -> Run:
         listen: StageListener = lambda _: None,
     ) -> Results:
         subject = Subject(lambda: load_model(tiny_folder(variant)), folder, corpora=(open_corpus(str(corpus)),))
-        return run_study(STUDY, subject, options, listen)
+        return run_study(STUDY, subject, options, listen, controls=False)
 
     return run_one
 

@@ -12,6 +12,7 @@ import numpy as np
 from ffmem.corpus.documents import Document
 from ffmem.corpus.tokens import TokenizedSentence, Window
 from ffmem.index.text.token_spool import TokenSpool, write_tokens
+from ffmem.json_values import JsonObject
 from ffmem.store.files import map_arrays, sync_folder
 from ffmem.store.text import TOKENIZE
 
@@ -94,9 +95,12 @@ class TextSpool:
 
     def add_document(self, number: int, document: Document, held_out: bool) -> None:
         """Add a document, without its text."""
-        metadata = json.dumps(document.metadata, ensure_ascii=False, allow_nan=False)  # which readers refuse
-        row = (number, document.name, metadata, int(held_out), len(document.text.encode()))
-        self._documents.add(row, len(metadata))
+        self.add_stored_document(number, document.name, document.metadata, held_out, len(document.text.encode()))
+
+    def add_stored_document(self, number: int, name: str, metadata: JsonObject, held_out: bool, n_bytes: int) -> None:
+        """Add a document whose text is no longer there."""
+        stored = json.dumps(metadata, ensure_ascii=False, allow_nan=False)  # which readers refuse
+        self._documents.add((number, name, stored, int(held_out), n_bytes), len(stored))
 
     def count_again(self, key: bytes) -> bool:
         """Count a sentence that is already there, by its `sentence_key`; False if it is not."""

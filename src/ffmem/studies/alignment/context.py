@@ -1,5 +1,6 @@
 """What the experiments of the study share: a model, pairs of sentences, and the results."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,9 +8,11 @@ from ffmem.analyses.alignment.aligner import require
 from ffmem.analyses.alignment.extract import check_has_cross_attention
 from ffmem.errors import InputError
 from ffmem.index.identity import hashes_of
+from ffmem.models.controls import as_control
 from ffmem.models.transformer import Transformer
 from ffmem.studies.alignment.experiment import Material
 from ffmem.studies.alignment.options import AlignmentOptions, hash_of, read_material
+from ffmem.studies.controls import CONTROLS
 from ffmem.studies.results import FOLDER, Results, begin_results
 from ffmem.studies.study import StageListener, Subject
 
@@ -24,6 +27,8 @@ class Context:
     model: Transformer
     material: Material
     options: AlignmentOptions
+    load: Callable[[], Transformer]
+    """Loads the model once more, for a control that is made of it."""
 
 
 def begin(subject: Subject, options: AlignmentOptions, progress: StageListener) -> Context:
@@ -44,6 +49,22 @@ def begin(subject: Subject, options: AlignmentOptions, progress: StageListener) 
         require("there are no gold links, and no aligner to take their place")
     model = subject.model()
     check_has_cross_attention(model)
+    folder = subject.folder if subject.index is None else subject.index.folder / FOLDER
+    results = _begin_results(folder, model, material, options, in_folder_itself=subject.index is None)
+    return Context(results, model, material, options, subject.model)
+
+
+def untrained(shared: Context, _: object) -> Context:
+    """The same experiment on the model with nothing learned, on the same pairs."""
+    model = as_control(shared.load(), "untrained")
+    folder = shared.results.folder / CONTROLS / "untrained"
+    results = _begin_results(folder, model, shared.material, shared.options, in_folder_itself=False)
+    return Context(results, model, shared.material, shared.options, shared.load)
+
+
+def _begin_results(
+    folder: Path, model: Transformer, material: Material, options: AlignmentOptions, *, in_folder_itself: bool
+) -> Results:
     names = (Path(one).name for one in (options.source, options.target) if one is not None)
     identity = {
         "model": {"name": model.facts.name, **hashes_of(model)},
@@ -57,6 +78,4 @@ def begin(subject: Subject, options: AlignmentOptions, progress: StageListener) 
         "pairs": identity["corpus"]["sha256"],
         "aligners": list(material.aligners),
     }
-    folder = subject.folder if subject.index is None else subject.index.folder / FOLDER
-    results = begin_results(folder, header, decides, in_folder_itself=subject.index is None)
-    return Context(results, model, material, options)
+    return begin_results(folder, header, decides, in_folder_itself=in_folder_itself)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from ffmem.analyses.alignment.aligner import is_installed
-from ffmem.studies.alignment.context import NAME, Context, begin
+from ffmem.studies.alignment.context import NAME, Context, begin, untrained
 from ffmem.studies.alignment.findings import is_there, study_in
 from ffmem.studies.alignment.gains import right
 from ffmem.studies.alignment.options import AlignmentOptions
+from ffmem.studies.controls import UNTRAINED, Control
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Study
 
@@ -51,6 +52,7 @@ STUDY: Study[Context] = Study(
     texts_help="None: --source and --target name the pairs.",
     begin=begin,
     facts=_facts,
+    controls=(Control("untrained", UNTRAINED, untrained, says_nothing=True),),
     left_out=_left_out,
     title=lambda findings: f"Word alignments of {findings.subject}",
 )

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from math import isnan
 
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, nothing, percent
+from ffmem.studies.geva2021.context import Geva2021
 from ffmem.studies.geva2021.layers import average, box_rows, line_rows, share
 from ffmem.studies.geva2021.refinement import applies, refined, sample
-from ffmem.studies.geva2021.study import Geva2021
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter
 from ffmem.studies.verdicts import every, exceeds

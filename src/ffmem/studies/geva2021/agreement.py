@@ -7,8 +7,9 @@ from ffmem.analyses.agreement import AT, Agreement, LayerAgreement, StrongValue,
 from ffmem.analyses.intervals import proportion
 from ffmem.store.facts import Projection
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
+from ffmem.studies.geva2021.context import Geva2021
 from ffmem.studies.geva2021.layers import average, box_rows, interval, line_rows, pooled, share, thirds
-from ffmem.studies.geva2021.study import Geva2021, projections
+from ffmem.studies.geva2021.study import projections
 from ffmem.studies.results import Findings, plain
 from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
 from ffmem.studies.verdicts import exceeds, in_order, is_greater

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ffmem.analyses.intervals import Estimate
 from ffmem.analyses.modifications import EDITS, Edit, modify, sample_units
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number
+from ffmem.studies.geva2021.context import Geva2021
 from ffmem.studies.geva2021.layers import average, averaged, interval, line_rows, thirds
-from ffmem.studies.geva2021.study import Geva2021
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
 from ffmem.studies.verdicts import every, is_greater

@@ -25,6 +25,8 @@ class StudyOptions:
     """Cells of each layer whose patterns are tried on held-out text; 0: all."""
     scored_positions: int = 5000
     """Held-out positions they are tried on."""
+    control_tokens: int = 100_000
+    """Tokens of the text that controls are indexed on."""
     seed: int = 0
     """Seed of everything drawn."""
 

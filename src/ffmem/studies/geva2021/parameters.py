@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ffmem.analyses.accounting import count_parameters
 from ffmem.studies.exhibit import Exhibit, Table
+from ffmem.studies.geva2021.context import Geva2021
 from ffmem.studies.geva2021.layers import share
-from ffmem.studies.geva2021.study import Geva2021
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, Experiment, StageListener
 

@@ -12,8 +12,8 @@ from ffmem.store.files import atomic_write
 from ffmem.store.reader import Index
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.geva2021.cell_patterns import PATTERNS
+from ffmem.studies.geva2021.context import Geva2021
 from ffmem.studies.geva2021.layers import average, averaged, interval, line_rows, pooled, share, thirds
-from ffmem.studies.geva2021.study import Geva2021
 from ffmem.studies.results import Findings, as_csv, plain
 from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
 from ffmem.studies.verdicts import exceeds, is_greater

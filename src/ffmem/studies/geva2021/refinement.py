@@ -22,8 +22,8 @@ from ffmem.analyses.refinement import (
 from ffmem.analyses.refinement import Case as Origin
 from ffmem.store.facts import Projection
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
+from ffmem.studies.geva2021.context import Geva2021
 from ffmem.studies.geva2021.layers import box_rows, interval, line_rows, pooled, share, thirds
-from ffmem.studies.geva2021.study import Geva2021
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
 from ffmem.studies.verdicts import Verdict, every, is_greater

@@ -1,94 +1,28 @@
 """The experiments of Geva, Schuster, Berant and Levy (EMNLP 2021), on the model of an index."""
 
-from collections.abc import Iterator
-from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, prefixes_of_text
-from ffmem.corpus.documents import Corpus
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 from ffmem.index.indexed_model import load_indexed_model
-from ffmem.models.transformer import Transformer
-from ffmem.store.facts import Projection
+from ffmem.models.controls import ControlKind
 from ffmem.store.reader import Index
-from ffmem.store.text import TextReader
+from ffmem.studies.controls import SHUFFLED, UNTRAINED, Control
+from ffmem.studies.geva2021.context import NAME, Geva2021
 from ffmem.studies.geva2021.options import StudyOptions
-from ffmem.studies.results import FOLDER, Findings, Results, begin_results
+from ffmem.studies.results import FOLDER, Findings, Results
 from ffmem.studies.runner import run_study
 from ffmem.studies.study import StageListener, Study, Subject
 
-_HELD_OUT_SENTENCES = 50_000
-"""Most sentences that are read of another corpus."""
-_VALUE_PROJECTIONS: tuple[Projection, ...] = ("raw", "folded", "adaptive", "final-norm")
 
+def _control(kind: ControlKind) -> Callable[[Geva2021, StageListener], Geva2021]:
+    def begin(shared: Geva2021, listen: StageListener) -> Geva2021:
+        # with it comes all that builds an index: seconds, for whoever only reads results
+        from ffmem.studies.geva2021.controls import begin_control
 
-class Geva2021:
-    """What the experiments share: the index, its model, its held-out text.
+        return begin_control(shared, kind, listen)
 
-    Args:
-        index: a finished index.
-        options: what is sampled.
-        subject: where the model comes from.
-        held_out: a corpus instead of the index's own held-out documents, ready to be read.
-    """
-
-    def __init__(self, index: Index, options: StudyOptions, subject: Subject, held_out: Corpus | None = None) -> None:
-        self.index, self.options = index, options
-        self.index_options = index.manifest.options
-        self._subject, self._corpus = subject, held_out
-        self.results = _results(index, options, held_out)
-
-    @cached_property
-    def model(self) -> Transformer:
-        """The model of the index, loaded when the first experiment asks for it."""
-        return self._subject.model()
-
-    @cached_property
-    def prefixes(self) -> Prefixes:
-        """The random prefixes of held-out text."""
-        n, seed = self.options.prefixes, self.options.seed
-        if self._corpus is None:
-            return held_out_prefixes(self.index, n, seed=seed)
-        text = self._held_out_text(self._corpus)
-        return prefixes_of_text(text, 0, text.n_all_sentences, n, seed=seed)
-
-    def _held_out_text(self, corpus: Corpus) -> TextReader:
-        """The text of another corpus, in the model's tokens, cut as the index was."""
-        # with them comes all that builds an index: seconds, for whoever only reads results
-        from ffmem.index.request import Request, text_source
-        from ffmem.index.text.writer import write_text
-
-        folder: Path = self.results.folder / "held-out"
-        if not (folder / "tokenizer.json").exists():
-            folder.mkdir(exist_ok=True)
-            options = replace(self.index_options, holdout=0.0, max_tokens=None, max_sentences=_HELD_OUT_SENTENCES)
-            write_text(folder, text_source(self.model, Request("", None, (corpus,), options)), options)
-        return TextReader(folder)
-
-    @property
-    def predicts(self) -> bool:
-        """Whether the model predicts the next token of a text, which all but the patterns and the accounting need."""
-        return self.index.manifest.model.predicts_next_token
-
-    @property
-    def value_projections(self) -> tuple[Projection, ...]:
-        """Those that values are read by; the index's own first."""
-        own: Projection = self.index.manifest.projection
-        all_there_are = self.index.manifest.model.projections
-        return (own, *(one for one in _VALUE_PROJECTIONS if one in all_there_are and one != own))
-
-
-def _results(index: Index, options: StudyOptions, held_out: Corpus | None) -> Results:
-    """An index is what its files hold; a held-out text is what its identity says, wherever it lies."""
-    identity = None if held_out is None else held_out.identity()
-    chosen = options.to_json()
-    return begin_results(
-        index.folder / FOLDER,
-        {"study": STUDY.name, "index": index.manifest.identity.json, "options": chosen, "held_out": identity},
-        {"index": index.manifest.json["files"], "options": chosen | {"held_out": None}, "held_out": identity},
-    )
+    return begin
 
 
 def _begin(subject: Subject, options: StudyOptions, _: StageListener) -> Geva2021:
@@ -147,7 +81,7 @@ def _left_out(findings: Findings) -> Iterator[str]:
 
 
 STUDY: Study[Geva2021] = Study(
-    name="geva2021",
+    name=NAME,
     kicker="Feed-forward layers as key-value memories",
     paper="Geva, Schuster, Berant and Levy, EMNLP 2021",
     intro=(
@@ -161,6 +95,10 @@ STUDY: Study[Geva2021] = Study(
     begin=_begin,
     needs_index=True,
     facts=_facts,
+    controls=(
+        Control("untrained", UNTRAINED, _control("untrained"), says_nothing=True),
+        Control("shuffled", SHUFFLED, _control("shuffled")),
+    ),
     left_out=_left_out,
 )
 
@@ -169,13 +107,16 @@ def reproduce(
     index: Index,
     options: StudyOptions = StudyOptions(),  # noqa: B008 (frozen)
     progress: StageListener = lambda _: None,
+    *,
+    controls: bool = True,
 ) -> Results:
-    """Every experiment of the paper on the model of an index.
+    """Every experiment of the paper on the model of an index, and on its controls.
 
     Args:
         index: a finished index; its model is loaded from where it had it from.
         options: what is sampled, and from which held-out text.
         progress: called as the study goes on.
+        controls: whether the untrained and the shuffled model are studied beside it.
 
     Returns:
         the results, which lie in the index's folder under ``results``; the same call again reads them, and goes on from
@@ -188,4 +129,5 @@ def reproduce(
     Cost: some three products of all values with the vocabulary, and for each held-out prefix a forward pass and three
         products with the vocabulary a layer.
     """
-    return run_study(STUDY, Subject(lambda: load_indexed_model(index), index.folder, index), options, progress)
+    subject = Subject(lambda: load_indexed_model(index), index.folder, index)
+    return run_study(STUDY, subject, options, progress, controls=controls)

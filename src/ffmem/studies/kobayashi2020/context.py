@@ -1,19 +1,25 @@
 """What the experiment of the study shares with its exhibits' folder: model, text, and where results lie."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.corpus.documents import Corpus
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 from ffmem.index.identity import hashes_of
+from ffmem.models.controls import as_control
 from ffmem.models.transformer import Transformer
 from ffmem.store.manifest import corpora_of
 from ffmem.store.reader import Index
+from ffmem.studies.controls import CONTROLS
 from ffmem.studies.results import FOLDER, Results, begin_results
 from ffmem.studies.study import StageListener, Subject
 
 NAME = "kobayashi2020"
+_TEXTS_OF_CONTROL = 100
+"""Most texts that a control reads: it has to show a shape, not a digit."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,8 @@ class Context:
     model: Transformer
     corpus: Corpus
     options: AttentionOptions
+    load: Callable[[], Transformer]
+    """Loads the model once more, for a control that is made of it."""
 
 
 def begin(subject: Subject, options: AttentionOptions, progress: StageListener) -> Context:
@@ -36,12 +44,25 @@ def begin(subject: Subject, options: AttentionOptions, progress: StageListener) 
     corpus = _corpus_of(subject)
     corpus.settle(folder, None)
     model = subject.model()
-    identity = {
-        "model": {"name": model.facts.name, **hashes_of(model)},
-        "corpus": corpus.identity(),
-    }
+    results = _begin_results(folder, model, corpus, options, in_folder_itself=subject.index is None)
+    return Context(results, model, corpus, options, subject.model)
+
+
+def untrained(shared: Context, _: object) -> Context:
+    """The same experiments on the model with nothing learned, on some of the texts."""
+    model = as_control(shared.load(), "untrained")
+    options = replace(shared.options, texts=min(shared.options.texts, _TEXTS_OF_CONTROL))
+    folder = shared.results.folder / CONTROLS / "untrained"
+    results = _begin_results(folder, model, shared.corpus, options, in_folder_itself=False)
+    return Context(results, model, shared.corpus, options, shared.load)
+
+
+def _begin_results(
+    folder: Path, model: Transformer, corpus: Corpus, options: AttentionOptions, *, in_folder_itself: bool
+) -> Results:
+    identity = {"model": {"name": model.facts.name, **hashes_of(model)}, "corpus": corpus.identity()}
     header = {"study": NAME, "index": identity, "options": options.to_json()}
-    return Context(begin_results(folder, header, in_folder_itself=subject.index is None), model, corpus, options)
+    return begin_results(folder, header, in_folder_itself=in_folder_itself)
 
 
 def _corpus_of(subject: Subject) -> Corpus:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.store.files import atomic_write
-from ffmem.studies.kobayashi2020.context import NAME, Context, begin
+from ffmem.studies.controls import UNTRAINED, Control
+from ffmem.studies.kobayashi2020.context import NAME, Context, begin, untrained
 from ffmem.studies.kobayashi2020.findings import FIRST, AttentionFindings, attention_of, is_there
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Study
@@ -60,6 +61,7 @@ STUDY: Study[Context] = Study(
     options=AttentionOptions,
     begin=begin,
     facts=_facts,
+    controls=(Control("untrained", f"{UNTRAINED}, read on 100 of the texts", untrained, says_nothing=True),),
     left_out=_left_out,
     title=lambda findings: f"Attention of {findings.subject}",
 )
