@@ -43,8 +43,8 @@ class StudyRun:
     """The field of a record that holds its text."""
     encoding: str = "utf-8"
     """Of files of text that are read, as for `ffmem index`."""
-    controls: bool = True
-    """Run the same experiments on controls, such as the untrained model, whose numbers stand beside."""
+    no_controls: bool = False
+    """Leave out the controls, such as the untrained model, whose numbers stand beside."""
     quiet: bool = False
     """Print no progress."""
     loading: Annotated[ModelOptions, FLAT] = ModelOptions()  # noqa: RUF009 (frozen)
@@ -154,6 +154,6 @@ def run_named(study: Study[Any], source: str, texts: Sequence[str], options: Any
         trust_remote_code=run.loading.trust_remote_code,
     )
     with render.study_progress(run.quiet) as listen, torch_threads(run.loading.threads):
-        results = run_study(study, subject, options, listen, controls=run.controls)
+        results = run_study(study, subject, options, listen, controls=not run.no_controls)
     report = report_of(results)
     return report, write_page(report, results.folder)

@@ -61,7 +61,11 @@ def test_the_command_writes_a_page(tiny_folder: Callable[[str], Path], corpus: P
     shown, told = ffmem("reproduce-attention", tiny_folder("bert"), corpus, "--out", tmp_path / "a", *small)
     assert "Spearman of weight and ‖f(x)‖, [SEP]" in shown and "~ -0.69" in shown and "texts:" in told
     assert "Attention is not only a weight" in (tmp_path / "a" / "report.html").read_text()
-    assert {path.stem for path in (tmp_path / "a" / "figures").iterdir()} == {*CHARTS, "numbers"}
+    assert {path.stem for path in (tmp_path / "a" / "figures").iterdir()} == {
+        *CHARTS,
+        *(f"{name}-untrained" for name in CHARTS),
+        "numbers",
+    }
     kept = json.loads((tmp_path / "a" / "results.json").read_text())
     assert kept["categories"] == ["[CLS]", "[SEP]", POINTS, "other"]
     again, _ = ffmem(
