@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from ffmem import Index, InputError, load_model
+from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
-from ffmem.models.wikilm import WikiLMConfig, WikiLMForCausalLM, sinusoids
+from ffmem.models.wikilm import AdaptiveInput, WikiLMConfig, WikiLMForCausalLM, sinusoids
 from ffmem.queries import promotes
 
 
@@ -52,8 +54,6 @@ def test_log_probabilities_are_of_all_words(model: Transformer) -> None:
 
 def test_the_prediction_needs_nothing_folded(model: Transformer) -> None:
     """top(o^L) of the last layer's output itself is the model's prediction."""
-    from ffmem.models.tracing import trace
-
     token_ids = torch.randint(2, model.facts.d_vocab, (4, 9), generator=torch.Generator().manual_seed(1))
     last = trace(model, token_ids)[-1].layer_output
     own = model.logits(token_ids)
@@ -115,3 +115,106 @@ def test_positions_are_waves() -> None:
     for row, position in zip(found.tolist(), (2, 3), strict=True):
         angles = torch.tensor([position * rate for rate in rates], dtype=torch.float64)
         assert row == pytest.approx([*angles.sin().tolist(), *angles.cos().tolist()], abs=1e-6)
+
+
+def small(**more: object) -> WikiLMForCausalLM:
+    """By hand, with numbers that are not small."""
+    torch.manual_seed(0)
+    config = WikiLMConfig(
+        vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
+        adaptive_factor=2, **{"cutoffs": [10, 25]} | more,
+    )  # fmt: skip
+    made = WikiLMForCausalLM(config).eval().requires_grad_(False)
+    for parameter in made.parameters():
+        parameter.normal_(std=0.5)
+    return made
+
+
+def test_the_softmax_is_that_of_torch() -> None:
+    """Of Grave et al., as PyTorch has it, with the same vectors put into it."""
+    made = small()
+    words = made.model.words.bands
+    own = nn.AdaptiveLogSoftmaxWithLoss(16, 40, [10, 25], div_value=2.0, head_bias=False).requires_grad_(False)
+    own.head.weight.copy_(torch.cat((words[0].embedding.weight, made.softmax.classes.weight)))
+    for (down, up), band in zip(own.tail, words[1:], strict=True):
+        down.weight.copy_(band.projection.weight.T)
+        up.weight.copy_(band.embedding.weight)
+    states = torch.randn(9, 16, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(made.log_probabilities(states), own.log_prob(states))
+    ids = torch.tensor([0, 9, 10, 24, 25, 39, 12, 3, 30])  # the first and last of each band among them
+    torch.testing.assert_close(made.log_probabilities_of(states, ids), own(states, ids).output)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # of torch: a single band has no classes
+@pytest.mark.parametrize("cutoffs", [[10, 25], [10], []])
+def test_a_score_is_a_product_less_what_normalises_it(cutoffs: list[int]) -> None:
+    made = small(cutoffs=cutoffs)
+    states = torch.randn(3, 16, generator=torch.Generator().manual_seed(2)).double()
+    expected = made.double().log_probabilities(states)
+    for state, row in zip(states, expected, strict=True):
+        scores = [state @ made.direction(word) - made.normalisers(state, word) for word in range(40)]
+        torch.testing.assert_close(torch.stack(scores), row)
+    with pytest.raises(IndexError, match="no word 40"):
+        made.direction(40)
+
+
+def test_words_are_looked_up_band_by_band() -> None:
+    made = small()
+    ids = torch.tensor([[0, 9, 10], [24, 25, 39]])
+    found = made.model.words(ids)
+    assert isinstance(made.get_input_embeddings(), AdaptiveInput) and found.shape == (2, 3, 16)
+    for row, column in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)):
+        word = int(ids[row, column])
+        band, start = next((number, start) for number, start in ((2, 25), (1, 10), (0, 0)) if word >= start)
+        vectors = made.model.words.bands[band]
+        by_hand = vectors.projection.weight @ vectors.embedding.weight[word - start]
+        torch.testing.assert_close(found[row, column], by_hand)
+    assert [band.embedding.weight.shape for band in made.model.words.bands] == [(10, 16), (15, 8), (15, 4)]
+
+
+def by_hand(made: WikiLMForCausalLM, ids: list[int]) -> torch.Tensor:
+    """Final states of one sentence, position by position, from the formulas of the paper alone."""
+    model = made.model
+    states = [model.words(torch.tensor([[word]]))[0, 0] * 4 for word in ids]  # the root of 16
+    states = [state + sinusoids(torch.tensor([2 + place]), 16)[0] for place, state in enumerate(states)]
+    for layer in model.layers:
+        attn, after = layer.attention, []
+        normed = [layer.attention_norm(state) for state in states]
+        for place, state in enumerate(states):
+            heads = []
+            for head in (slice(0, 8), slice(8, 16)):
+                query = attn.query(normed[place])[head]
+                scores = torch.stack([query @ attn.key(other)[head] for other in normed[: place + 1]]) / 8**0.5
+                values = torch.stack([attn.value(other)[head] for other in normed[: place + 1]])
+                heads.append(scores.softmax(0) @ values)
+            after.append(state + attn.output(torch.cat(heads)))
+        states = [one + layer.fc2(layer.fc1(layer.ff_norm(one)).clamp(min=0)) for one in after]
+    return torch.stack([state if model.final_norm is None else model.final_norm(state) for state in states])
+
+
+@pytest.mark.parametrize("final_norm", [False, True])
+@pytest.mark.parametrize("way", ["sdpa", "eager"])
+def test_states_are_those_of_the_formulas(way: str, final_norm: bool) -> None:
+    made = small(final_norm=final_norm)
+    made.config._attn_implementation = way
+    ids = [3, 14, 15, 9, 26, 35]
+    found = made.model(torch.tensor([ids, ids[::-1]]), output_hidden_states=True)
+    torch.testing.assert_close(found.last_hidden_state[0], by_hand(made, ids), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.last_hidden_state[1], by_hand(made, ids[::-1]), atol=1e-4, rtol=1e-4)
+    assert len(found.hidden_states) == 3 and torch.equal(found.hidden_states[-1], found.last_hidden_state)
+    torch.testing.assert_close(
+        made(torch.tensor([ids])).logits, made.log_probabilities(found.last_hidden_state[:1]), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_defaults_are_the_papers_and_beginnings_are_small() -> None:
+    config = WikiLMConfig()
+    assert config.bands == [(0, 20_000, 1024), (20_000, 60_000, 256), (60_000, 267_744, 64)]
+    torch.manual_seed(0)
+    config = WikiLMConfig(vocab_size=400, cutoffs=[100], hidden_size=64, num_hidden_layers=1)
+    made = WikiLMForCausalLM(config).requires_grad_(False)
+    assert float(made.model.layers[0].fc1.weight.std()) == pytest.approx(0.02, rel=0.05)
+    for band, d_band in zip(made.model.words.bands, (64, 16), strict=True):
+        assert float(band.embedding.weight.std()) == pytest.approx(d_band**-0.5, rel=0.05)
+    assert made.get_output_embeddings() is None
+    assert made.model.layers[0].ff_norm.weight.tolist() == [1.0] * 64
