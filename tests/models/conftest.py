@@ -7,7 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from ffmem import load_model
 from ffmem.models.loading.converted import cache_folder
+from ffmem.models.transformer import Transformer
+
+
+@pytest.fixture(scope="session")
+def loaded(tiny_folder: Callable[[str], Path]) -> Callable[[str], Transformer]:
+    """A tiny model of a family, loaded once. Whoever changes one puts it back, or loads one of its own."""
+    models: dict[str, Transformer] = {}
+
+    def load(variant: str) -> Transformer:
+        if variant not in models:
+            models[variant] = load_model(tiny_folder(variant))
+        return models[variant]
+
+    return load
 
 
 @pytest.fixture

@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from ffmem import IndexOptions, InputError, ModelError, RunOptions, build_index, load_model
+from ffmem import IndexOptions, InputError, RunOptions, build_index, load_model
 from ffmem.models.samples import TEXTS
-from tests.conftest import TEXT, tiny_model
-from tests.models.test_registry import change_config, change_weights
+from tests.conftest import TEXT
 
 Folder = Callable[[str], Path]
 
@@ -88,76 +86,6 @@ def test_without_sentencepiece(copy: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(InputError, match=r"its tokenizer in tokenizer\.model alone.*pip install -e '\.\[tokenizers\]'"):
         load_model(copy)
-
-
-# Marian
-
-
-@pytest.fixture
-def marian(tmp_path: Path) -> Path:
-    """A model as the hub has OPUS-MT: two models of pieces, and a vocabulary in an order of its own."""
-    import sentencepiece
-
-    folder = tmp_path / "opus"
-    folder.mkdir()
-    pieces(folder / "source.spm", model_type="unigram", n_pieces=130)
-    pieces(folder / "target.spm", model_type="unigram", n_pieces=90, normalization_rule_name="nfkc")
-    known = {}
-    for name in ("source", "target"):
-        processor = sentencepiece.SentencePieceProcessor()
-        processor.load(str(folder / f"{name}.spm"))
-        known[name] = [processor.id_to_piece(number) for number in range(len(processor))]
-    ordered = [
-        "</s>",
-        "<unk>",
-        *sorted({*known["source"], *known["target"], "▁Haus", "xx"} - {"<s>", "</s>", "<unk>"}, reverse=True),
-    ]
-    missing = next(piece for piece in reversed(known["source"]) if len(piece) == 1 and piece in "😀語")
-    ordered.remove(missing)
-    ordered += [">>fra<<", "<pad>"]
-    (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(ordered)}))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "MarianTokenizer", "source_lang": "en"})
-    )
-    module: Any = tiny_model("marian", len(ordered))
-    module.save_pretrained(folder)
-    change_config(folder, pad_token_id=len(ordered) - 1, decoder_start_token_id=len(ordered) - 1)
-    (folder / "missing").write_text(missing)
-    return folder
-
-
-@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")  # until transformers does without
-def test_marian_as_the_hub_has_it(marian: Path) -> None:
-    slow = AutoTokenizer.from_pretrained(marian)
-    assert type(slow).__name__ == "MarianTokenizer"
-    model, missing = load_model(marian), (marian / "missing").read_text()
-    texts = [
-        *TEXTS,
-        "naïve old village",
-        "<unk> </s>",
-        "Haus xx Haus",
-        ">>fra<< the old village",
-        ">>fra<<the",
-        "the >>fra<< old",
-        "  the   silver engines ",
-    ]
-    for text in texts:
-        if missing not in text:
-            assert model.tokenizer(text).input_ids == slow(text).input_ids, text
-    names = [token.decode() for token in model.vocabulary]
-    assert " Haus" in names and "xx" in names and not any("\ue000" in name for name in names)
-    assert model.special_tokens("auto")[1] == (0,)
-    offsets = model.tokenizer("the old village", return_offsets_mapping=True).offset_mapping
-    assert "".join("the old village"[start:end] for start, end in offsets) == "the old village"
-
-
-def test_a_piece_that_marian_has_no_id_for(marian: Path, tmp_path: Path) -> None:
-    missing = (marian / "missing").read_text()
-    (tmp_path / "a.txt").write_text(f"the old {missing} village. The silver engines.")
-    options = IndexOptions(top=2, promoted=3, holdout=0)
-    with pytest.raises(InputError, match=rf"the token '{missing}' of the text has the id") as raised:
-        build_index(marian, tmp_path / "a.txt", tmp_path / "index", options=options, run=RunOptions(workers=0))
-    assert "rows" in raised.value.got
 
 
 # Others
@@ -245,16 +173,3 @@ def test_the_tokenizer_of_another_model(copy: Path) -> None:
     LlamaForCausalLM(config).save_pretrained(copy)
     with pytest.raises(InputError, match=r"the tokenizer of llama has \d+ tokens, .* and the embedding 50 rows"):
         load_model(copy)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_row_of_the_unembedding_that_is_not_finite(value: float, copy: Path) -> None:
-    change_weights(copy, lambda weights: weights["lm_head.weight"][17].fill_(value))
-    with pytest.raises(ModelError, match=r"1 of \d+ rows of the unembedding of llama .* that of token 17 \('"):
-        load_model(copy)
-
-
-def test_rows_that_cancel_are_finite(copy: Path) -> None:
-    change_weights(copy, lambda weights: weights["lm_head.weight"][17].copy_(torch.full((32,), 3e38)))
-    assert load_file(copy / "model.safetensors")["lm_head.weight"][17].isfinite().all()
-    load_model(copy)
