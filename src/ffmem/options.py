@@ -238,7 +238,7 @@ def check_threads(threads: int) -> None:
     if threads > MAX_THREADS:
         raise InputError(
             f"--threads is {threads}",
-            f"Expected at most {MAX_THREADS}, and no more than there are processors to gain from it",
+            f"Expected at most {MAX_THREADS}; more threads than processors gain nothing",
             "Write --threads 1",
         )
 
