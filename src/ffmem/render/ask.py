@@ -19,7 +19,7 @@ def search(found: SearchResult) -> str:
         if hit.cells is not None:
             lines += [f"{'':21}{one.cell} at {one.position}: {one.coefficient:.4g}" for one in hit.cells]
     counted = (
-        f"{found.n_matches:,} of {found.n_searched:,} sentences searched match, looked for {one_line(found.sought)}."
+        f"{found.n_matches:,} of {found.n_searched:,} sentences searched match, searched for {one_line(found.sought)}."
     )
     return "\n".join([*lines, f"{counted} {found.note}".strip()])
 

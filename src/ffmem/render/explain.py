@@ -89,7 +89,7 @@ def intervention(found: "Intervention") -> str:
     ]
     if found.continued or found.continued_changed:
         lines += [
-            f"goes on  {one_line(found.text)}[{one_line(found.continued)}]",
+            f"as it is {one_line(found.text)}[{one_line(found.continued)}]",
             f"changed  {one_line(found.text)}[{one_line(found.continued_changed)}]",
         ]
     return "\n".join(lines)

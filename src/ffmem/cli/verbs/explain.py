@@ -29,11 +29,11 @@ def explain(
     Parameters
     ----------
     target
-        The token that is asked about, exactly one, spaces included: " Paris". By default the model's own prediction.
+        The token to explain, exactly one, spaces included: " Paris". By default the model's own prediction.
     against
-        A second token: then all shares are of the difference of the two scores.
+        A second token: then everything is a share of the difference of the two scores.
     limit
-        Cells.
+        Cells to show.
     """
     opened = None if index is None else ffmem.open_index(index)
     loaded = options.load(model)

@@ -33,7 +33,7 @@ def reproduce(
     source
         An index; or a model, as for `ffmem index`, with a corpus.
     corpus
-        topics, python-docs, a file, ...: makes the index first, or goes on with it. Several may be given.
+        topics, python-docs, a file, ...: builds the index first, or resumes it. Several may be given.
     full
         As many changed triggers as in the paper (100 cells x 50 a layer), and every cell's patterns on held-out text.
     """

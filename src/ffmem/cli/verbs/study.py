@@ -65,7 +65,7 @@ def _verb_of(of: Study[Any]) -> Callable[..., None]:
             for name, one in signature.parameters.items()
         ]
     )
-    run.__doc__ = f"""{of.kicker}: {of.paper}. The same command again goes on.
+    run.__doc__ = f"""{of.kicker}: {of.paper}. Running the same command again resumes it.
 
     Parameters
     ----------
