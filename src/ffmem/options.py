@@ -80,7 +80,7 @@ class IndexOptions:
     """Seed of everything drawn: which documents are held out, which triggers are checked, which cells a share has."""
     exclude_shards: str | None = None
     """Shards to leave out, such as "3,17", since they fail again and again: their sentences are stored, but neither compete
-    nor count. An unfinished build may go on with others."""
+    nor count. An unfinished build may be resumed with others."""
 
     def __post_init__(self) -> None:
         _check_choices(self)
