@@ -164,7 +164,7 @@ def test_the_form_of_the_program_that_trained_it(copy: Path, own_hash: str) -> N
     ):
         load_model(copy)
     (copy / WEIGHTS).unlink()
-    with pytest.raises(InputError, match=r"in the form of the program that trained them"):
+    with pytest.raises(InputError, match=r"in the format of the program that trained them"):
         load_model(copy)
 
 
