@@ -64,7 +64,15 @@ class Named:
                 return open_index(self.source)
         if not self.study.needs_index:
             return None
-        return self._built() if self.texts else open_index(self.source)
+        if self.texts:
+            return self._built()
+        if not Path(self.source).exists() or (Path(self.source) / "config.json").exists():
+            raise InputError(
+                f"{self.source} is not an index, and no corpus is given to build one from",
+                "Expected an index, or a model and a corpus",
+                f"Write: ffmem study {self.study.name} {self.source} CORPUS --out runs/study",
+            )
+        return open_index(self.source)
 
     def model(self) -> Transformer:
         """The model that is studied."""

@@ -55,7 +55,7 @@ def found(found: Found) -> str:
         if row.rank is not None:
             parts.append(f"promotes it at rank {row.rank} ({row.logit:.4g})")
         if row.n_triggers:
-            parts.append(f"{row.n_triggers} matching triggers")
+            parts.append(f"{row.n_triggers} matching trigger{'' if row.n_triggers == 1 else 's'}")
         sign = ", negative coefficients" if row.sign == -1 else ""
         lines += [f"{row.cell}{sign}: {'; '.join(parts)}", *(trigger_line(one, width()) for one in row.triggers)]
     return "\n".join([*lines, f"{found.n_found:,} cells found. {found.note}".strip()])
