@@ -15,8 +15,8 @@ from playwright.sync_api import sync_playwright
 PAGES = {
     "overview": "/",
     "cells": "/cells?layer=L12&sort=max",
-    "cell": "/cells/L7.268",
-    "similar": "/cells/L7.268/similar",
+    "cell": "/cells/L9.203",
+    "similar": "/cells/L9.203/similar",
     "sentence": "/sentences/1234",
     "search": "/search?q=train%20promotes:station",
     "prompt": "/prompt?text=The%20trains%20of%20the%20new&change=L14.420*3&change=L12.85*0",
@@ -25,9 +25,11 @@ PAGES = {
     "annotate": "/annotate",
     "annotate-cell": "/annotate/batch-1/ann/3",
     "figures": "/figures#figure-4-do-values-predict-what-follows-their-keys--triggers-",
-    "compare": "/diff",
-    "compare-cell": "/diff/L12.97",
+    "diff": "/diff",
+    "diff-cell": "/diff/L12.97",
 }
+SLOW = ("cell", "figures")
+"""What goes on drawing once the page is there: shades of every token, charts."""
 SIZES = {"desk": (1280, 860), "phone": (390, 760)}
 
 
@@ -46,8 +48,8 @@ def main() -> None:
                 for name, address in PAGES.items():
                     if sys.argv[2:] and name not in sys.argv[2:]:
                         continue
-                    page.goto(sys.argv[1] + address)
-                    page.wait_for_timeout(9000 if name == "figures" else 2500)
+                    page.goto(sys.argv[1] + address, timeout=120_000)
+                    page.wait_for_timeout(9000 if name in SLOW else 2500)
                     page.screenshot(path=out / f"{name}-{size}-{scheme}.jpg", type="jpeg", quality=62)
                 context.close()
         browser.close()

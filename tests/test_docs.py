@@ -1,5 +1,6 @@
 """The documentation names everything there is, and what is generated is fresh."""
 
+import ast
 import re
 import subprocess
 from dataclasses import fields
@@ -103,3 +104,45 @@ def test_what_the_page_on_clusters_shows_can_be_read(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
     for option in re.findall(r"`(--[a-z-]+)", page.split("## A laptop")[0]):
         assert re.search(f"{option}[ ,`]", (DOCS / "reference" / "cli.md").read_text()), option
+
+
+NOT_FOR_USERS = ("/design/", "performance.md", "reproduction", "comparison.md", "glossary.md")
+"""Notes for developers, pages made by studies, what other tools call things, and the list itself."""
+
+
+def _messages(source: str) -> list[str]:
+    """What the errors of a module say, with `{}` for what is filled in."""
+    said = []
+    for call in ast.walk(ast.parse(source)):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in {"InputError", "StoreError", "ModelError"}:
+            for part in (*call.args, *(keyword.value for keyword in call.keywords)):
+                texts = [
+                    one.value for one in ast.walk(part) if isinstance(one, ast.Constant) and isinstance(one.value, str)
+                ]
+                said.append("{}".join(texts))
+    return said
+
+
+def test_no_text_for_users_has_a_word_that_the_glossary_replaces() -> None:
+    table = (DOCS / "glossary.md").read_text().split("\n## Words that we do not use\n")[1]
+    rows = re.findall(r"^\| ([^|]+?) \| [^|]+ \|[^|]*\|$", table, re.MULTILINE)
+    words = [word for row in rows[1:] for word in row.split(", ")]
+    assert "neuron" in words and "ablation" in words
+    source = ROOT / "src" / "ffmem"
+    pages = [ROOT / "README.md", *DOCS.rglob("*.md"), *source.glob("server/templates/*.html")]
+    texts = [(str(one), one.read_text()) for one in pages if not any(part in str(one) for part in NOT_FOR_USERS)]
+    texts += [(str(file), part) for file in source.rglob("*.py") for part in _messages(file.read_text())]
+    assert len(texts) > 1000  # three parts of each error
+    texts = [(name, " ".join(text.split())) for name, text in texts]
+    found = {
+        (word, name, text[max(match.start() - 40, 0) : match.end() + 20])
+        for word in words
+        for name, text in texts
+        for match in re.finditer(rf"\b{re.escape(word)}s?\b", text, re.IGNORECASE)
+    }
+    assert not found
+
+
+def test_the_glossary_has_one_entry_for_each_word() -> None:
+    heads = [re.sub(r"\s+", " ", head) for head in re.findall(r"\*\*([^*]+)\*\*", (DOCS / "glossary.md").read_text())]
+    assert len(heads) > 80 and len(set(heads)) == len(heads)

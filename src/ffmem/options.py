@@ -80,7 +80,7 @@ class IndexOptions:
     """Seed of everything drawn: which documents are held out, which triggers are checked, which cells a share has."""
     exclude_shards: str | None = None
     """Shards to leave out, such as "3,17", since they fail again and again: their sentences are stored, but neither compete
-    nor count. An unfinished build may go on with others."""
+    nor count. An unfinished build may be resumed with others."""
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -238,7 +238,7 @@ def check_threads(threads: int) -> None:
     if threads > MAX_THREADS:
         raise InputError(
             f"--threads is {threads}",
-            f"Expected at most {MAX_THREADS}, and no more than there are processors to gain from it",
+            f"Expected at most {MAX_THREADS}; more threads than processors gain nothing",
             "Write --threads 1",
         )
 

@@ -131,5 +131,5 @@ def test_an_error_counts_beside_the_largest_score(tiny_folder: Folder) -> None:
     model = load_model(tiny_folder("llama"))
     check_sum(model, 9e-3, 10.0)
     for error, scale in ((1.1e-2, 10.0), (float("nan"), 10.0), (2e-3, 0.1)):
-        with pytest.raises(ModelError, match="miss the model's own score"):
+        with pytest.raises(ModelError, match="do not add up to its own score"):
             check_sum(model, error, scale)

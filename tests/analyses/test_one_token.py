@@ -123,7 +123,7 @@ def test_names_of_tokens(kind: str, text: str, piece: str) -> None:
         ("words", "Ġtrain", "Write 'train'"),
         ("words", "##train", "Write 'train'"),
         ("words", "train</w>", "Write 'train'"),
-        ("words", "railway", "makes the unknown token of it, '<unk>'.*Mind the space before a word"),
+        ("words", "railway", "turns it into the unknown token, '<unk>'.*Mind the space before a word"),
         ("bytes", " the the", "Mind the space before a word.*its first token alone is id:"),
     ],
 )

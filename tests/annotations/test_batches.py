@@ -112,7 +112,7 @@ def test_keys_are_read_again_and_kept(index: Index) -> None:
         save_batch(index, draw(index, "b", per_layer=2, n_triggers=5, seed=2))
     path = index.folder / "annotations" / "keys" / "b.json"
     assert str(error.value) == (
-        f"there is a batch 'b' of other cells already: {path}. Expected a new name, or the same draw again. "
+        f"a batch 'b' with other cells already exists: {path}. Expected a new name, or the same draw again. "
         "Choose another name with --batch, or give the arguments that the first draw had."
     )
     assert load_batch(index, "b") == batch

@@ -254,7 +254,7 @@ def test_json_is_read_strictly_and_names_the_place(index: Index, sheet: Path) ->
         read_filled(index, path)
     path.write_text(drawn)
     edit_json(path, lambda value: value["cells"][1].update(comment="why not"))
-    with pytest.raises(InputError, match=r"ann: cells\[1\].patterns\[0\] has 'comment', which has no place there"):
+    with pytest.raises(InputError, match=r"ann: cells\[1\].patterns\[0\] has 'comment', which does not belong there"):
         read_filled(index, path)
     path.write_text(drawn)
     edit_json(path, lambda value: value["cells"][1]["triggers"][2].update(patterns=[4]))

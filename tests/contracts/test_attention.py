@@ -206,7 +206,7 @@ def one_stack(model: Transformer) -> bool:
 def test_7_and_8_one_map_adds_up(model: Transformer) -> None:
     """Tokens' parts of coefficients, cells and sources' shares of a score, and everything in the stream."""
     if not one_stack(model):
-        with pytest.raises(InputError, match=r"two kinds of sources.*Expected a model of one stack"):
+        with pytest.raises(InputError, match=r"two kinds of sources.*Expected a model with a single stack of layers"):
             one_map(model, TEXT)
         return
     found = one_map(model, TEXT, limit=20)
@@ -396,5 +396,5 @@ def test_text_over_the_context_and_unknown_layers(model: Transformer) -> None:
     with pytest.raises(InputError, match=r"has no attention 'L99'.*Expected one of: (enc.)?L0"):
         attention_maps(model, TEXT, layers=["L99"])
     if one_stack(model):
-        with pytest.raises(InputError, match="no decoder of its own"):
+        with pytest.raises(InputError, match="no decoder that could read it"):
             attention_maps(model, TEXT, target="x")

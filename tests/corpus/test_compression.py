@@ -56,7 +56,7 @@ def test_a_truncated_file(tmp_path: Path, suffix: str, cut: int):
 def test_the_place_of_a_truncation_is_named(tmp_path: Path):
     path = tmp_path / "x.txt.zst"
     path.write_bytes(COMPRESS[".zst"](b"one\ntwo\n") + COMPRESS[".zst"](b"three\n")[:-2])
-    with pytest.raises(InputError, match=r"after line 2: it ends before its end is marked\."):
+    with pytest.raises(InputError, match=r"after line 2: it stops before its end marker\."):
         list(open_corpus(str(path)))
 
 

@@ -165,7 +165,8 @@ def test_every_type_comes_back_as_what_it_is(tmp_path: Path):
 def test_a_value_that_python_lacks_is_told_with_its_column(tmp_path: Path, values: pa.Array):
     path = write(tmp_path / "x.parquet", {"text": ["a"], "odd": values})
     with pytest.raises(
-        InputError, match=r"x\.parquet has in its column 'odd', of .*, among rows 1 to 1 a value that cannot"
+        InputError,
+        match=r"the column 'odd' of .*x\.parquet, of type .*, has a value in rows 1 to 1 that cannot be read",
     ):
         list(open_corpus(path))
 

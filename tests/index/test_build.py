@@ -208,7 +208,7 @@ def test_a_folder_with_something_else_is_left_alone(
     tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match=r"is not empty \(it holds thesis\.tex\) and no index"):
+    with pytest.raises(InputError, match=r"is not empty \(it holds thesis\.tex\), and has no index in it"):
         ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path, run=IN_PROCESS)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 

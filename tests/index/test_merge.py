@@ -138,7 +138,7 @@ def test_what_cannot_be_joined(
         make("e", "llama", texts[1], replace(small_options, top=3), extend=first.folder)
     limited = replace(small_options, max_sentences=10)
     short = make("short", "llama", texts[0], limited)
-    with pytest.raises(InputError, match="stopped at --max-sentences, so that no text can follow it"):
+    with pytest.raises(InputError, match="stopped at --max-sentences, so no text can follow it"):
         make("f", "llama", texts[1], limited, extend=short.folder)
 
 

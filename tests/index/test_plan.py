@@ -73,14 +73,14 @@ def test_what_cannot_fit_is_refused(
 
     monkeypatch.setattr(resources, "free_disk", lambda _: 1000)
     with pytest.raises(
-        InputError, match=r"the index needs [\d.]+ MB of disk in .*, and 0\.0 MB are free\..*lower --top"
+        InputError, match=r"the index needs [\d.]+ MB of disk in .*, and 0\.0 MB is free\..*lower --top"
     ):
         build_index(tiny_folder("llama"), corpus, tmp_path / "out", run=RunOptions(workers=0))
     assert not (tmp_path / "out" / "index").exists()
     monkeypatch.setattr(resources, "free_disk", lambda _: 10**12)
     monkeypatch.setattr(resources, "free_memory", lambda: 10**4)
     with pytest.raises(
-        InputError, match=r"the build needs [\d.]+ MB of memory, and 0\.0 MB are free\..*Lower --workers"
+        InputError, match=r"the build needs [\d.]+ MB of memory, and 0\.0 MB is free\..*Lower --workers"
     ):
         build_index(tiny_folder("llama"), corpus, tmp_path / "out", run=RunOptions(workers=0))
     monkeypatch.setattr(resources, "free_memory", lambda: None)  # where the system does not say, nothing is refused

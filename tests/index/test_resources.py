@@ -31,9 +31,9 @@ def test_what_cannot_fit_is_refused_with_both_numbers(tmp_path: Path, monkeypatc
     monkeypatch.setattr(resources, "free_disk", lambda folder: 2_000_000)
     monkeypatch.setattr(resources, "free_memory", lambda: 3_000_000_000)
     check_room(tmp_path, 2_000_000, 3_000_000_000)
-    with pytest.raises(InputError, match=r"needs 2\.5 MB of disk in .*, and 2\.0 MB are free.*lower --top"):
+    with pytest.raises(InputError, match=r"needs 2\.5 MB of disk in .*, and 2\.0 MB is free.*lower --top"):
         check_room(tmp_path, 2_500_000, 0)
-    with pytest.raises(InputError, match=r"needs 4\.0 GB of memory, and 3\.0 GB are free.*Lower --workers"):
+    with pytest.raises(InputError, match=r"needs 4\.0 GB of memory, and 3\.0 GB is free.*Lower --workers"):
         check_room(tmp_path, 0, 4_000_000_000)
     monkeypatch.setattr(resources, "free_memory", lambda: None)
     check_room(tmp_path, 0, 10**18)  # not known: not refused

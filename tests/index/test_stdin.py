@@ -82,7 +82,7 @@ class TestStandardInput:
         (tmp_path / "i").mkdir()
         (tmp_path / "i" / "mine").touch()
         pipe(b"One.")
-        with pytest.raises(InputError, match=r"is not empty \(it holds mine\) and no index"):
+        with pytest.raises(InputError, match=r"is not empty \(it holds mine\), and has no index in it"):
             index()
         assert not (tmp_path / "i" / "work").exists()
 

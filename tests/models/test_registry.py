@@ -186,7 +186,7 @@ def test_a_missing_weight_is_named(copy: Path) -> None:
     with pytest.raises(ModelError) as raised:
         load_model(copy)
     assert f"lack weights: {name}." in str(raised.value)
-    assert "random ones would give memories of nothing" in raised.value.expected
+    assert "random ones would give meaningless memories" in raised.value.expected
 
 
 def test_a_weight_of_another_shape(copy: Path) -> None:

@@ -20,7 +20,7 @@ def test_a_token_must_be_exactly_one(index_of: Callable[[str], Index]) -> None:
     assert "".join(pieces) == " the river" and len(pieces) > 1
     told = " ".join(f"⟨{piece}⟩" for piece in pieces)
     assert str(error.value) == (
-        f"' the river' is not one token: the model's tokenizer makes {told} of it. Expected exactly one of the "
+        f"' the river' is not one token: the model's tokenizer turns it into {told}. Expected exactly one of the "
         f"{len(index.text.vocabulary)} tokens of the vocabulary, with its spaces or as the tokenizer writes it. "
         f"Write {pieces[0]!r}."
     )
@@ -50,5 +50,5 @@ def test_layers_are_named_by_place_range_or_name(index_of: Callable[[str], Index
     with pytest.raises(InputError) as error:
         places(index, "5:2")
     assert str(error.value) == (
-        "the layers 5:2 are none. Expected a range within 0:6, whose end is left out. Write --layer 0:6."
+        "the range of layers 5:2 is empty. Expected a range within 0:6, whose end is left out. Write --layer 0:6."
     )

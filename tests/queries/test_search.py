@@ -88,7 +88,7 @@ def test_what_cannot_be_searched_for_is_refused(syntax: str, index_of: Callable[
     for text, message in (("", "nothing to search for"), ("river\udcff", "is not UTF-8")):
         with pytest.raises(InputError, match=message):
             search(index_of("llama"), text, syntax=syntax)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"nothing to search for.*in quotes or with --literal"):
+    with pytest.raises(InputError, match=r"nothing to search for.*put it in quotes, or use --literal"):
         search(index_of("llama"), " \t")
 
 

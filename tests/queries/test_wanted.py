@@ -148,12 +148,12 @@ def test_an_answer_says_how_it_looked(index_of: Callable[[str], Index]) -> None:
         assert [hit.sentence_id for hit in found.hits] == [
             n for n, line in enumerate(lines) if query.lower() in line.lower()
         ]
-        assert found.n_matches == len(found.hits) and found.sought == "as they stand, within words too"
+        assert found.n_matches == len(found.hits) and found.sought == "exactly as written, within words too"
         for hit in found.hits:
             marked = [hit.text[slice(*span)].lower() for span in hit.spans]
             assert marked == re.findall(re.escape(query.lower()), hit.text.lower())
     mixed = search(index, "the river .", limit=10_000)
-    assert mixed.sought == "the river as whole words, . as it stands"
+    assert mixed.sought == "the river as whole words, . exactly as written"
     both = search(index, "the river", limit=10_000)
     assert {hit.sentence_id for hit in mixed.hits} == {hit.sentence_id for hit in both.hits if "." in hit.text}
     assert not search(index, "zzz", limit=10).hits and not search(index, "zzz +", limit=10).hits

@@ -30,7 +30,7 @@ def test_a_match_far_into_a_long_sentence_is_in_sight(monkeypatch: pytest.Monkey
     _, line, end = ask.search(found).split("\n")
     assert line.split()[:2] == ["3", "1,234"] and "(held out) …a" in line and "[fox]" in line and line.endswith("b…")
     assert len(line) <= 80
-    assert end == "1 of 500 sentences searched match, looked for as whole words. Note."
+    assert end == "1 of 500 sentences searched match, searched for as whole words. Note."
 
 
 @pytest.mark.parametrize(("suppressed", "verb"), [(False, "promote"), (True, "suppress")])

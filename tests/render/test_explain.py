@@ -49,7 +49,7 @@ def test_the_quantity_of_two_tokens_is_a_difference() -> None:
 def test_an_intervention_with_and_without_a_continuation() -> None:
     found = Intervention("x", ("L0.3*0",), (Candidate("a\n", 1, 0.5, 0.25),), 0.125, "", "")
     head, _, row = intervention(found).split("\n")
-    assert head == "L0.3*0: the next token moves by 0.125 nats (KL from the model unchanged)"
+    assert head == "L0.3*0: the prediction moves by 0.125 nats (KL from the unchanged model)"
     assert row.split() == ["0.5000", "0.2500", "⟨a", "⟩"]
     longer = Intervention("x", ("L0.3*0",), (), 0.125, " y", " z")
     assert intervention(longer).endswith("x[ y]\nchanged  x[ z]")

@@ -88,7 +88,7 @@ def test_any_model_has_its_pages(page: str, family: str, client_of: Callable[[st
     shown = client.get(f"/{page}", params={"text": TEXT}, headers=HTML)
     assert shown.status_code == 200
     if family == "t5":
-        assert ("Expected a model of one stack" in shown.text) == (page == "map")
+        assert ("Expected a model with a single stack of layers" in shown.text) == (page == "map")
         if page == "attention":
             cross = client.get(
                 "/attention.json", params={"text": TEXT, "target": "a stone", "layer": "dec.L1.cross"}

@@ -28,7 +28,7 @@ def check_causal(model: Transformer) -> None:
         raise InputError(
             f"{facts.name} is not a causal language model",
             "Expected a model that predicts the next token of a text",
-            "Ask another model",
+            "Use another model",
         )
 
 
@@ -159,7 +159,7 @@ def check_sum(model: Transformer, error: float, scale: float) -> None:
     limit = SUM_TOLERANCE[model.facts.dtype] * max(scale, 1.0)
     if not error <= limit:
         raise ModelError(
-            f"the parts of a prediction of {model.facts.name} miss the model's own score by {error:.2g}",
+            f"the parts of a prediction of {model.facts.name} do not add up to its own score: they differ by {error:.2g}",
             f"Expected at most {limit:.1g}, the rounding of {model.facts.dtype}",
-            "Its final norm or its head is of another kind than that of its family: see docs/how-to/add-a-family.md",
+            "Its final norm or its head differs from that of its family: see docs/how-to/add-a-family.md",
         )

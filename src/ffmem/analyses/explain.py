@@ -174,9 +174,9 @@ def _check_kind(model: Transformer) -> None:
     check_causal(model)
     if not is_plain_sum(model):
         raise InputError(
-            f"the stream of {model.facts.name} passes a norm in every layer: what is added to it is not what arrives",
-            "Expected norms before the sub-layers, or around them",
-            "Ask another model",
+            f"the stream of {model.facts.name} passes through a norm in every layer, which changes what was added to it",
+            "Expected a model with norms before its sub-layers, or around them",
+            "Use another model",
         )
 
 

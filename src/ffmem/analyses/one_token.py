@@ -39,7 +39,7 @@ def one_token(model: Transformer, text: str) -> int:
     unknown = len(ids) == 1
     shown = ", ".join(repr(display(vocabulary[number])) for number in ids)
     raise InputError(
-        f"{text!r} is not a token: the tokenizer makes the unknown token of it, {shown}"
+        f"{text!r} is not a token: the tokenizer turns it into the unknown token, {shown}"
         if unknown
         else f"{text!r} is {len(ids)} tokens: {shown or 'none'}",
         "Expected exactly one token of the vocabulary, as text or as the tokenizer writes it, or an id from "

@@ -61,7 +61,7 @@ def held_out_prefixes(index: Index, n: int, *, seed: int = 0) -> Prefixes:
     if first == end:
         raise InputError(
             f"{index.folder} holds no held-out text: its build had --holdout 0, or its corpus is too small",
-            "Expected held-out sentences, which are what a model is asked about",
+            "Expected held-out sentences, on which the model is tested",
             "Build an index with --holdout 0.05, or give other text with --held-out CORPUS",
         )
     return prefixes_of_text(text, first, end, n, seed=seed)

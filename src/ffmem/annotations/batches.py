@@ -159,7 +159,7 @@ def save_batch(index: Index, batch: Batch) -> None:
         if load_batch(index, batch.name).cells == batch.cells:
             return
         raise InputError(
-            f"there is a batch {batch.name!r} of other cells already: {path}",
+            f"a batch {batch.name!r} with other cells already exists: {path}",
             "Expected a new name, or the same draw again",
             "Choose another name with --batch, or give the arguments that the first draw had",
         )

@@ -69,7 +69,7 @@ def draft_of(value: Mapping[str, Any], n_triggers: int) -> Draft:
             )
         if not text.isprintable() and any(0xD800 <= ord(one) <= 0xDFFF or one == "\0" for one in text):
             raise InputError(
-                f"pattern {number} has a description with half a character in it",
+                f"pattern {number} has half a character (an unpaired surrogate) in its description",
                 "Expected text that UTF-8 can hold",
                 "Type it again",
             )
@@ -81,7 +81,9 @@ def draft_of(value: Mapping[str, Any], n_triggers: int) -> Draft:
             )
     if len(found.marks) != n_triggers:
         raise InputError(
-            f"there are marks for {len(found.marks)} triggers", f"Expected them for {n_triggers}", "Load the page again"
+            f"there are marks for {len(found.marks)} triggers",
+            f"Expected marks for {n_triggers}",
+            "Load the page again",
         )
     strange = [number for one in found.marks for number in one if not 1 <= number <= len(found.patterns)]
     if strange:

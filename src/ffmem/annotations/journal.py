@@ -133,7 +133,7 @@ class Journal:
         with self._transaction() as connection:
             now = self._on(connection, batch, annotator, number, base)
             if not now.can_undo:
-                raise InputError("nothing has been changed yet", "Expected a change to undo", "Go on")
+                raise InputError("nothing has been changed yet", "Expected a change to undo", "Change something first")
             (parent,) = connection.execute("SELECT parent FROM revisions WHERE id = ?", (base,)).fetchone()
             earlier, before = _revision(connection, parent) if parent else (_blank(batch, number), 0)
             made = _append(connection, batch.name, annotator, number, before, earlier)
@@ -150,7 +150,9 @@ class Journal:
         with self._transaction() as connection:
             now = self._on(connection, batch, annotator, number, base)
             if not now.can_redo:
-                raise InputError("nothing has been undone", "Expected an undo right before a redo", "Go on")
+                raise InputError(
+                    "nothing has been undone", "Expected an undo right before a redo", "Undo something first"
+                )
             later = _later(connection, base)
             draft, _ = _revision(connection, later)
             made = _append(connection, batch.name, annotator, number, base, draft)

@@ -173,7 +173,7 @@ def _plain_values(values: JsonObject, where: str) -> Values:
     found = {}
     for name, value in values.items():
         if name not in (*EXPORT, *ADJUDICATION):
-            raise ValueError(f"{where} has {name!r}, which has no place there")
+            raise ValueError(f"{where} has {name!r}, which does not belong there")
         if isinstance(value, list) and all(type(one) is int for one in value):
             found[name] = " ".join(map(str, value)) or "0"
         elif value is None or type(value) in (str, int):

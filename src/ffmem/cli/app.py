@@ -49,7 +49,8 @@ app = App(
     suppress_keyboard_interrupt=False,  # main() says how to go on
 )
 
-Json = Annotated[bool, Parameter(name="--json")]
+Json = Annotated[bool, Parameter(name="--json", help="Print one JSON document.")]
+"""Machine-readable output; a verb that prints more than its answer says so in its own words."""
 Count = Annotated[int, Parameter(validator=Number(gte=0))]
 """How many there are to be: 0 is a number of them, and -1 is not."""
 Some = Annotated[int, Parameter(validator=Number(gte=1))]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from ffmem.options import Dtype, check_threads
 
@@ -18,6 +19,22 @@ def check(_: Any, threads: int | None) -> None:
         check_threads(threads)
 
 
+IndexFolder = Annotated[str, Parameter(help="An index.")]
+"""What every verb says of the index that it reads."""
+Layers = Annotated[
+    str | None, Parameter(help="Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).")
+]
+"""What every verb says of `--layer` where it picks cells."""
+MostCells = Annotated[int, Parameter(validator=Number(gte=0), help="At most this many cells.")]
+"""What every verb that lists cells says of `--limit`."""
+Text = Annotated[str, Parameter(help="Words in quotes.")]
+"""What every verb says of the text that a model reads."""
+KnownFrom = Annotated[str | None, Parameter(help="An index of this model: shows what each cell is known for.")]
+"""What every verb says of an `--index` that it can do without."""
+MovedModel = Annotated[str | None, Parameter(help="Where the model is now, if it has moved since the build.")]
+"""What every verb says of `--model` where the index names the model."""
+Quiet = Annotated[bool, Parameter(help="Print no progress.")]
+"""What every verb says of `--quiet`."""
 ModelName = Annotated[
     str,
     Parameter(
@@ -36,6 +53,15 @@ Threads = Annotated[
     ),
 ]
 """What every verb says of `--threads`."""
+BuildThreads = Annotated[
+    int | None,
+    Parameter(
+        help="Threads of the model, by default as many as each worker of the build had: with others, numbers agree to "
+        "rounding only.",
+        validator=check,
+    ),
+]
+"""The same where the numbers of a build are made again."""
 TrustCode = Annotated[
     bool, Parameter(help="Run Python code that comes with the model, where its config asks for that.", negative="")
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from ffmem import render
 from ffmem.cli.app import FLAT
 from ffmem.cli.loading import load
-from ffmem.cli.options import ModelOptions
+from ffmem.cli.options import ModelOptions, MovedModel, Quiet
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
@@ -34,19 +34,17 @@ class StudyRun:
     """What every study takes beside its own options."""
 
     out: str | None = None
-    """Folder of the index that is made, or of the results of a study that needs no index."""
-    model: str | None = None
-    """Where the model of an index is, if not where the index had it from."""
+    """Folder of the index that is built, or of the results of a study that needs no index."""
+    model: MovedModel = None
     max_tokens: int | None = None
-    """Of an index that is made: stop before it has more tokens than this."""
+    """Of an index that is built: stop before it has more tokens than this."""
     field: str = "text"
-    """The field of a record that holds its text."""
+    """Where the rows of a corpus have fields, the one that holds the text."""
     encoding: str = "utf-8"
-    """Of files of text that are read, as for `ffmem index`."""
+    """Of the files of text that are read, as for `ffmem index`."""
     no_controls: bool = False
     """Leave out the controls, such as the untrained model, whose numbers stand beside."""
-    quiet: bool = False
-    """Print no progress."""
+    quiet: Quiet = False
     loading: Annotated[ModelOptions, FLAT] = ModelOptions()  # noqa: RUF009 (frozen)
 
 
@@ -68,7 +66,15 @@ class Named:
                 return open_index(self.source)
         if not self.study.needs_index:
             return None
-        return self._built() if self.texts else open_index(self.source)
+        if self.texts:
+            return self._built()
+        if not Path(self.source).exists() or (Path(self.source) / "config.json").exists():
+            raise InputError(
+                f"{self.source} is not an index, and no corpus is given to build one from",
+                "Expected an index, or a model and a corpus",
+                f"Write: ffmem study {self.study.name} {self.source} CORPUS --out runs/study",
+            )
+        return open_index(self.source)
 
     def model(self) -> Transformer:
         """The model that is studied."""
@@ -91,7 +97,7 @@ class Named:
             command = f"ffmem study {self.study.name} {self.source} {' '.join(self.texts)}".rstrip()
             raise InputError(
                 f"{self.source} is a model, and no folder is given for the results",
-                "Expected --out FOLDER, or an index, beside which they would lie",
+                "Expected --out FOLDER, or an index, which keeps them beside itself",
                 f"Write: {command} --out runs/{self.study.name}",
             )
         return Path(self.run.out)
@@ -102,13 +108,13 @@ class Named:
         if given and not self.texts:
             flag = "--" + given[0].replace("_", "-")
             raise InputError(
-                f"{flag} is given with the index {self.source}", "Expected it with a model only", f"Leave {flag} out"
+                f"{flag} is given with the index {self.source}", "Expected it only with a model", f"Leave {flag} out"
             )
 
     def _built(self) -> Index:
         if self.run.out is None:
             raise InputError(
-                f"{self.source} with the corpus {self.texts[0]} makes an index, and no folder is given for it",
+                f"{self.source} with the corpus {self.texts[0]} asks for a new index, and no folder is given for it",
                 "Expected --out FOLDER",
                 f"Write: ffmem study {self.study.name} {self.source} {' '.join(self.texts)} --out runs/study",
             )

@@ -53,7 +53,7 @@ class _ZstdFile(io.RawIOBase):
             data = self._unused() or self._file.read(_PIECE)
             if not data:
                 if self._decompressor is not None and not self._decompressor.eof:
-                    raise DamagedError("it ends before its end is marked")
+                    raise DamagedError("it stops before its end marker")
                 return 0
             self._plain = self._decompress(data)
         n = min(len(buffer), len(self._plain))

@@ -155,7 +155,7 @@ def check_depth(value: Any, where: str) -> None:
         if depth > MAX_DEPTH:
             raise InputError(
                 f"{where} has lists or objects nested more than {MAX_DEPTH} deep",
-                f"Expected at most {MAX_DEPTH}: deeper ones cannot be read everywhere",
+                f"Expected at most {MAX_DEPTH}: not every program that reads an index can read deeper ones",
                 "Leave the field out, or put its value into a string",
             )
         level = list(chain.from_iterable(one.values() if isinstance(one, dict) else one for one in level))

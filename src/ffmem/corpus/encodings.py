@@ -125,7 +125,7 @@ def _checked(head: bytes, name: str, encoding: str) -> str:
         likely = _looks_like(head) or ""
         ends = (f"{encoding}-le", f"{encoding}-be")
         raise InputError(
-            f"{name} has no byte-order mark, so that {encoding.upper()} may be in either order of bytes",
+            f"{name} has no byte-order mark, so its {encoding.upper()} may be in either byte order",
             f"Expected a byte-order mark, or one of: {', '.join(ends)}",
             _encode(likely) if likely in ends else f"Choose one of them: --encoding {ends[0]}, or --encoding {ends[1]}",
         )

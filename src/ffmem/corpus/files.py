@@ -116,12 +116,12 @@ class JsonLines(_LineFile, Rows):
             )
         except _UnheldError as error:
             raise InputError(
-                f"{where} has {error}", "Expected what every reader of an index can read", error.mend
+                f"{where} has {error}", "Expected values that every program that reads an index can read", error.mend
             ) from error
         except RecursionError as error:
             raise InputError(
                 f"{where} has lists or objects nested more than {MAX_DEPTH} deep",
-                f"Expected at most {MAX_DEPTH}: deeper ones cannot be read everywhere",
+                f"Expected at most {MAX_DEPTH}: not every program that reads an index can read deeper ones",
                 "Leave the field out, or put its value into a string",
             ) from error
         except ValueError as error:

@@ -70,9 +70,9 @@ class Parquet(File, Rows):
             raise
         except (ValueError, OverflowError, TypeError, pyarrow.ArrowException) as error:
             raise InputError(
-                f"{self.path} has in its column {name!r}, of {column.type}, among rows {n_before + 1} to "
-                f"{n_before + len(column)} a value that cannot be read: {(str(error).splitlines() or [''])[0]}",
-                "Expected values that Python has too",
+                f"the column {name!r} of {self.path}, of type {column.type}, has a value in rows {n_before + 1} to "
+                f"{n_before + len(column)} that cannot be read: {(str(error).splitlines() or [''])[0]}",
+                "Expected values that Python can represent",
                 "Leave the column out, or write it as text",
             ) from error
         return values if name == self.text_field else [as_json(value) for value in values]

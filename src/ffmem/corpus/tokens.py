@@ -109,10 +109,10 @@ def _check_offsets(text: str, offsets: Int64[np.ndarray, "n_tokens two"], tokens
     if wrong.any():
         place = int(wrong.argmax())
         raise InputError(
-            f"the tokenizer says of its token {place}, {tokens[place]!r}, that it stands at the characters "
+            f"the tokenizer places its token {place}, {tokens[place]!r}, at characters "
             f"{offsets[place, 0]} to {offsets[place, 1]} of {text[:60]!r}",
-            "Expected offsets within the text, in its order",
-            "Use another tokenizer of this model: this one does not say where its tokens are",
+            "Expected offsets within the text, in order",
+            "Use another tokenizer for this model: this one does not tell where its tokens are",
         )
 
 

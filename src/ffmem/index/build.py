@@ -227,8 +227,8 @@ class Build:
         others = sorted(p.name for p in self._paths.folder.iterdir() if p.name not in {"lock", "work"})
         if others:
             raise InputError(
-                f"{self._paths.folder} is not empty (it holds {', '.join(others[:3])}) and no index",
-                "Expected a new or empty folder, or one with the index to go on with",
+                f"{self._paths.folder} is not empty (it holds {', '.join(others[:3])}), and has no index in it",
+                "Expected a new or empty folder, or one with an index to resume",
                 "Choose another folder with --out",
             )
 

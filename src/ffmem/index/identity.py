@@ -73,7 +73,7 @@ def check_same(paths: StorePaths, asked: Mapping[str, Any], found: Mapping[str, 
         raise InputError(
             f"{paths.folder} holds an index of something else: {told}",
             "Expected the same model, corpus and options as the build that began it",
-            "Choose another folder with --out, or give the same arguments to go on with that one",
+            "Choose another folder with --out, or give the same arguments to resume that one",
         )
 
 

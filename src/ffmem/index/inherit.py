@@ -75,7 +75,7 @@ def check_extendable(base: Index, asked: JsonObject) -> None:
     if stopped_by is not None:
         flag = "--" + stopped_by.replace("_", "-")
         raise InputError(
-            f"{base.folder} stopped at {flag}, so that no text can follow it",
+            f"the build of {base.folder} stopped at {flag}, so no text can follow it",
             "Expected an index of whole corpora",
             f"Build it without {flag}, then extend that one",
         )
@@ -95,6 +95,6 @@ def _check_exclusions(base: Index, asked: str | None) -> None:
     if here != left_out:
         raise InputError(
             f"of the {n} shards of {base.folder}, {left_out or 'none'} are left out there and {here or 'none'} here",
-            "Expected the same: an extension takes over what was found",
+            "Expected the same ones: an extension keeps what that index has found",
             f"Write --exclude-shards {left_out}" if left_out else f"Name only shards from {n} on",
         )

@@ -96,7 +96,7 @@ def _check(first: Index, second: Index) -> None:
         raise InputError(
             f"{first.folder} and {second.folder} both hold the corpus {both[0]}",
             "Expected indexes over different corpora: what is in both would be counted twice",
-            "Merge indexes that share none",
+            "Merge indexes that share no corpus",
         )
     n_tokens = sum(one.manifest.counts.n_all_tokens for one in (first, second))
     if n_tokens >= NO_TOKEN:

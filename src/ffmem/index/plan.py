@@ -108,8 +108,8 @@ def plan_index(
     if run.executor != "local":
         raise InputError(
             f"--plan is given with --executor {run.executor}",
-            "Expected --executor local: a plan is what a probe on this machine takes",
-            "Run it with --workers 1 on a node of the cluster, and divide the time of the memories by the number of workers",
+            "Expected --executor local: a plan is measured by a probe on this machine",
+            "Run it with --workers 1 on a node of the cluster, and divide the time for the memories by the number of workers",
         )
     request = Request(str(model), revision, tuple(open_corpus(str(name), field, encoding) for name in names), options)
     check_device(options.device)

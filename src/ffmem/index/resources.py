@@ -49,14 +49,14 @@ def check_room(folder: Path, disk_bytes: int, memory_bytes: int) -> None:
     free = free_disk(folder)
     if disk_bytes > free:
         raise InputError(
-            f"the index needs {_size(disk_bytes)} of disk in {folder}, and {_size(free)} are free",
+            f"the index needs {_size(disk_bytes)} of disk in {folder}, and {_size(free)} is free",
             "Expected space for the finished index and what its workers keep while it is built",
             "Choose another disk with --out, or lower --top",
         )
     memory = free_memory()
     if memory is not None and memory_bytes > memory:
         raise InputError(
-            f"the build needs {_size(memory_bytes)} of memory, and {_size(memory)} are free",
+            f"the build needs {_size(memory_bytes)} of memory, and {_size(memory)} is free",
             "Expected memory for the model, and for the lists of each worker",
             "Lower --workers or --top, or use a machine with more memory",
         )

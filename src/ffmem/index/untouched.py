@@ -59,7 +59,7 @@ def locked_untouched(paths: StorePaths) -> Iterator[Untouched]:
         except (FileExistsError, NotADirectoryError) as error:
             raise InputError(
                 f"{paths.folder} cannot be a folder: {error.strerror}",
-                "Expected a new or empty folder, or one with the index to go on with",
+                "Expected a new or empty folder, or one with an index to resume",
                 "Choose another folder with --out",
             ) from error
     try:

@@ -122,7 +122,7 @@ class AttentionLayer:
                 raise ModelError(
                     f"{self.name} gives no attention weights",
                     'Expected an attention that computes them ("eager")',
-                    "Ask a model of one of the families in docs/reference/families.md",
+                    "Use a model of one of the families in docs/reference/families.md",
                 )
             seen["weights"] = output[-1]
             arrived()

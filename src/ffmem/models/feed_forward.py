@@ -119,7 +119,7 @@ class MixtureLayer:
     def keys(self) -> Float[Tensor, "cells d_model"]:
         """See DenseLayer: there are none, experts are gated."""
         raise ModelError(
-            "the cells of an expert are gated", "Expected gate_keys and up_keys to be asked for", "Call those"
+            "the cells of an expert are gated", "Expected a call of gate_keys() or up_keys()", "Call those two"
         )
 
     def gate_keys(self) -> Float[Tensor, "cells d_model"]:

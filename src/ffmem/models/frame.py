@@ -27,7 +27,7 @@ def frame_of(tokenizer: Any) -> Frame:
     texts = sample_sentences(tokenizer)
     if not texts:
         raise ModelError(
-            "this model's tokenizer gives none of our sample texts, nor its own tokens as text, a single token",
+            "this model's tokenizer finds no token in any of our sample texts, nor in the texts of its own tokens",
             "Expected a tokenizer with a vocabulary",
             "Save the tokenizer that the model was trained with into its folder",
         )
@@ -68,7 +68,7 @@ def _no_frame(tokenizer: Any, text: str) -> ModelError:
     return ModelError(
         f"this model's tokenizer puts no constant special tokens around a text: {_short(text)!r} has the tokens "
         f"{_short(' '.join(own))!r}, and the tokenizer's own call gives {_short(' '.join(map(str, whole)))!r}",
-        "Expected the same tokens before every text, and the same behind it",
+        "Expected the same tokens before every text, and the same after it",
         "Write --bos no to read texts without any, or save a tokenizer with such a template into the folder",
     )
 

@@ -82,9 +82,9 @@ def read_text(
     """
     if target is not None and not model.module.config.is_encoder_decoder:
         raise InputError(
-            f"there is a target text, and {model.facts.name} has no decoder of its own that reads one",
-            "Expected a target for encoder-decoders alone",
-            "Leave it out, or put it behind the text",
+            f"a target text is given, and {model.facts.name} has no decoder that could read it",
+            "Expected a target only for an encoder-decoder",
+            "Leave it out, or append it to the text",
         )
     before, after = model.special_tokens(bos)
     own = tokenize(model, text)

@@ -132,7 +132,7 @@ def plain_coefficients(model: Transformer, given: PlainInput) -> list[Tensor]:
                 f"the feed-forward layer {model.cells.layers[layer].name} of {model.facts.name} runs {len(pieces)} times in a "
                 f"pass, over {sum(map(len, pieces))} positions, not once over {n + first}",
                 "Expected each layer to see each position once",
-                'Write "chunk_size_feed_forward": 0 into its config.json if it has that field; other such models are not read',
+                'Write "chunk_size_feed_forward": 0 into its config.json if it has that field; otherwise it cannot be read',
             )
         found.append(pieces[0][first:])
     return found
@@ -144,7 +144,7 @@ def _cannot_run(model: Transformer, error: Exception) -> ModelError:
         f"{model.facts.name} cannot be run as it is configured: its own call on what its tokenizer gives ends with "
         f"{type(error).__name__}: {told}",
         "Expected model(**tokenizer(text)) to run",
-        "Change what its config.json has beside the sizes of the model back to the defaults of its family",
+        "In its config.json, set everything but the sizes of the model back to the defaults of its family",
     )
 
 

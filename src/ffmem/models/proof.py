@@ -259,7 +259,7 @@ class _Trial:
             f"a check of {self._model.facts.name} fails: {what}. A coefficient differs by {error:.2g} of the largest of "
             f"its layer, so {why}",
             f"Expected at most {self._limit:g} in {self._model.facts.dtype}",
-            "Change what its config.json has beside the sizes of the model back to the defaults of its family, or take the "
+            "In its config.json, set everything but the sizes of the model back to the defaults of its family, or use the "
             "model that it was made from",
         )
 

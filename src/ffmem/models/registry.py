@@ -175,7 +175,7 @@ def _check_unmerged(folder: Path, named: str) -> None:
         check_same(folder, find_weights(folder), find_weights(base))
     except InputError as error:
         raise InputError(
-            f"{folder} holds an adapter, and holds other weights than {base}, the model that the adapter belongs to",
+            f"{folder} holds an adapter, and its weights are not those of {base}, the model that the adapter belongs to",
             "Expected that model's weights, or no adapter: perhaps it is merged into these already",
             f"If it is merged: move {ADAPTER} to another folder; if not: give the adapter in a folder of its own",
         ) from error

@@ -116,7 +116,7 @@ class Transformer:
         if self.facts.gated:
             raise ModelError(
                 f"the cells of {self.facts.name} are gated: each has two input vectors",
-                "Expected gate_keys(layer) and up_keys(layer) to be asked for",
+                "Expected a call of gate_keys(layer) or up_keys(layer)",
                 "Call those two",
             )
         return self._layers[layer][0].keys()
@@ -137,7 +137,7 @@ class Transformer:
         if not self.facts.gated:
             raise ModelError(
                 f"the cells of {self.facts.name} are not gated",
-                "Expected keys(layer) to be asked for",
+                "Expected a call of keys(layer)",
                 "Call that",
             )
         return self._layers[layer][0]

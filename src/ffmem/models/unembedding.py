@@ -217,8 +217,8 @@ class Unembedding:
         if self._layout.head_transform:
             raise InputError(
                 f"the head of {self._name} is not linear, so its scores are not sums",
-                "Expected a model whose final states are normed and multiplied with the unembedding",
-                "Ask another model",
+                "Expected a model whose final states are normed and then multiplied by the unembedding",
+                "Use another model",
             )
         direction, constant = self._direction(token)
         norm = self.final_norm

@@ -128,7 +128,7 @@ def find(
         InputError: no condition, no such layer, or text that is not one token.
     """
     if sort not in get_args(FindSort):
-        raise InputError(f"--sort is {sort!r}", f"Expected one of: {', '.join(get_args(FindSort))}", "Leave it out")
+        raise InputError(f"--sort is {sort!r}", f"Expected one of: {', '.join(get_args(FindSort))}", "Leave --sort out")
     if all(one is None for one in (trigger, fires_on, next_token, promotes, min_active, max_active, among)):
         raise InputError(
             "no condition is given to find cells by",

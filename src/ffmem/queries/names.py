@@ -37,7 +37,7 @@ def token_id(index: Index, token: str) -> int:
     if piece is not None and piece < d_vocab:
         return piece
     raise InputError(
-        f"{token!r} is not one token: the model's tokenizer makes {_pieces(index, token)} of it",
+        f"{token!r} is not one token: the model's tokenizer turns it into {_pieces(index, token)}",
         f"Expected exactly one of the {d_vocab:,} tokens of the vocabulary, with its spaces or as the tokenizer writes it",
         f"Write {_suggestion(index, token)!r}",
     )
@@ -83,7 +83,7 @@ def places(index: Index, layer: str | int | None) -> range:
     )
     if not found:
         raise InputError(
-            f"the layers {layer} are none",
+            f"the range of layers {layer} is empty",
             f"Expected a range within 0:{n_layers}, whose end is left out",
             f"Write --layer 0:{n_layers}",
         )

@@ -133,8 +133,10 @@ _WHOLE = "as whole words; --literal finds them within longer words too"
 
 def _sought(wanted: Wanted) -> str:
     if not wanted.words:
-        return "as they stand, within words too"
-    return f"{' '.join(wanted.words)} as whole words, {' '.join(one.text for one in wanted.literals)} as it stands"
+        return "exactly as written, within words too"
+    return (
+        f"{' '.join(wanted.words)} as whole words, {' '.join(one.text for one in wanted.literals)} exactly as written"
+    )
 
 
 def _ranked(index: Index, query: str, limit: int, with_cells: bool, sought: str) -> SearchResult:

@@ -112,7 +112,7 @@ def _check(index: Index, by: Likeness, with_model: bool) -> None:
         raise InputError(
             f"--by {by} compares vectors, which an index does not hold",
             "Expected the model that the index was built from",
-            "Add --model with where it is, or write --by triggers or --by promoted",
+            "Say where that is with --model, or write --by triggers or --by promoted",
         )
 
 

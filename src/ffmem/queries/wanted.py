@@ -93,7 +93,9 @@ def parse_words(text: str) -> Wanted:
             literals.append(Literal(part))
     if not words and not literals:
         raise InputError(
-            "there is nothing to search for", "Expected some text", "White space is found in quotes or with --literal"
+            "there is nothing to search for",
+            "Expected some text",
+            "To find white space, put it in quotes, or use --literal",
         )
     return Wanted(tuple(words), tuple(literals))
 

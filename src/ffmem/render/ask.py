@@ -19,7 +19,7 @@ def search(found: SearchResult) -> str:
         if hit.cells is not None:
             lines += [f"{'':21}{one.cell} at {one.position}: {one.coefficient:.4g}" for one in hit.cells]
     counted = (
-        f"{found.n_matches:,} of {found.n_searched:,} sentences searched match, looked for {one_line(found.sought)}."
+        f"{found.n_matches:,} of {found.n_searched:,} sentences searched match, searched for {one_line(found.sought)}."
     )
     return "\n".join([*lines, f"{counted} {found.note}".strip()])
 
@@ -55,7 +55,7 @@ def found(found: Found) -> str:
         if row.rank is not None:
             parts.append(f"promotes it at rank {row.rank} ({row.logit:.4g})")
         if row.n_triggers:
-            parts.append(f"{row.n_triggers} matching triggers")
+            parts.append(f"{row.n_triggers} matching trigger{'' if row.n_triggers == 1 else 's'}")
         sign = ", negative coefficients" if row.sign == -1 else ""
         lines += [f"{row.cell}{sign}: {'; '.join(parts)}", *(trigger_line(one, width()) for one in row.triggers)]
     return "\n".join([*lines, f"{found.n_found:,} cells found. {found.note}".strip()])

@@ -43,7 +43,7 @@ def _position(one: "LayerAttention", at: int) -> int:
     n = len(one.queries)
     if not -n <= at < n:
         raise InputError(
-            f"--at is {at}, and {one.layer} has {n} tokens that look",
+            f"--at is {at}, and {one.layer} has {n} query tokens",
             f"Expected {-n} to {n - 1}",
             "Tokens count from 0, special ones too; negative numbers count from the end",
         )

@@ -83,13 +83,13 @@ def _layer(one: "LayerShare", width: int) -> str:
 def intervention(found: "Intervention") -> str:
     """`ffmem intervene`."""
     lines = [
-        f"{', '.join(found.changes)}: the next token moves by {found.divergence:.4g} nats (KL from the model unchanged)",
+        f"{', '.join(found.changes)}: the prediction moves by {found.divergence:.4g} nats (KL from the unchanged model)",
         f"  {'before':>8} {'after':>8}",
         *(f"  {one.before:8.4f} {one.after:8.4f}  ⟨{one_line(one.token)}⟩" for one in found.candidates),
     ]
     if found.continued or found.continued_changed:
         lines += [
-            f"goes on  {one_line(found.text)}[{one_line(found.continued)}]",
+            f"as it is {one_line(found.text)}[{one_line(found.continued)}]",
             f"changed  {one_line(found.text)}[{one_line(found.continued_changed)}]",
         ]
     return "\n".join(lines)

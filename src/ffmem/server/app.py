@@ -73,7 +73,10 @@ def _not_understood(request: Request, error: Any) -> Response:
 def _no_such_page(request: Request, error: Any) -> Response:
     if error.status_code != 404:
         return (
-            failure(request, InputError(str(error.detail), "Expected another request", "See /openapi.json"))
+            failure(
+                request,
+                InputError(str(error.detail), "Expected what /openapi.json describes", "See there"),
+            )
             if (error.status_code < 500 and error.status_code != 405)
             else Response(str(error.detail), error.status_code, headers=error.headers)
         )

@@ -78,13 +78,16 @@ class Guard:
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if _without_port(host) not in self._hosts:
-            return 421, f"the explorer is not asked as {host[:100]!r}: expected {', '.join(sorted(self._hosts))}"
+            return (
+                421,
+                f"the explorer does not answer to the name {host[:100]!r}: expected {', '.join(sorted(self._hosts))}",
+            )
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
         if origin is not None and origin.lower() != f"{scope['scheme']}://{host}".lower():
-            return 403, f"a page of {origin[:100]!r} asks, which is not the explorer's own"
+            return 403, f"the request comes from a page of {origin[:100]!r}, not from the explorer"
         navigates = scope["method"] in _READING and headers.get("sec-fetch-mode") == "navigate"
         if site not in ("same-origin", "none") and not navigates:
-            return 403, "a page of another site asks; follow a link instead"
+            return 403, "the request comes from a page of another site; follow a link instead"
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             return _TOO_LARGE

@@ -230,7 +230,7 @@ class Manifest:
             identity = Identity.from_json(values["identity"])
         except (FfmemError, TypeError, AttributeError, ValueError) as error:
             why = error.got if isinstance(error, FfmemError) else str(error).removeprefix("IndexOptions.__init__() ")
-            raise ValueError(f"it has no sound identity.options: {why}") from error
+            raise ValueError(f"its identity.options are not valid: {why}") from error
         return cls(
             json=values,
             format=values["format"],

@@ -59,7 +59,7 @@ def locked(folder: Path) -> Iterator[None]:
     except filelock.Timeout as error:
         raise StoreError(
             f"{folder} is in use by another `ffmem index`",
-            "Expected to be the only one who builds there",
+            "Expected no other build in that folder",
             "Wait until it has finished, or choose another folder with --out",
         ) from error
     try:

@@ -270,7 +270,7 @@ def _check_counts(index: Index) -> None:
         ("tokens", counts.n_all_tokens, len(text.token_id)),
     ):
         if told != n:
-            raise damaged(StorePaths(index.folder).manifest, f"it tells of {told:,} {what}, and the text has {n:,}")
+            raise damaged(StorePaths(index.folder).manifest, f"it counts {told:,} {what}, and the text has {n:,}")
 
 
 def _bisect(slots: np.ndarray, tokens: np.ndarray, token: int) -> int:

@@ -85,7 +85,7 @@ def test_tokens_find_their_words(name: str) -> None:
 
 def test_a_token_over_two_words_is_refused() -> None:
     assert word_of_tokens(["new", "york"], [(0, 4), (3, 8), (3, 4), (0, 0), (8, 8)]).tolist() == [0, 1, 1, 0, 1]
-    with pytest.raises(InputError, match="one token of 'new york', which is more than one word"):
+    with pytest.raises(InputError, match="one token for 'new york', which is more than one word"):
         word_of_tokens(["new", "york"], [(0, 8)])
 
 

@@ -103,7 +103,7 @@ def test_cells_are_joined_to_an_index(index_of: Callable[[str], Index], tiny_fol
         ("gpt2", {"target": "two tokens"}, "exactly one token"),
         ("gpt2", {"limit": -1}, "the limit is -1"),
         ("bert", {"target": "s"}, "not a plain sum.*Leave the target out"),
-        ("bert", {"by": "logit"}, "not a plain sum.*Use norm"),
+        ("bert", {"by": "logit"}, "not a plain sum.*Choose cells by norm"),
         ("t5", {}, "two kinds of sources"),
     ],
 )

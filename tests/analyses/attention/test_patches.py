@@ -105,7 +105,7 @@ def test_windows_stay_windows(tiny_folder: Callable[[str], Path]) -> None:
         ("gpt2", {"heads": ["L1.H4"]}, r"no head L1.H4: L1 has 4 heads.*H0 to H3"),
         ("gpt2", {"heads": []}, r"no head is named.*L0.H0"),
         ("gpt2", {"heads": ["L1"], "at": 99}, r"the position is 99.*Expected -\d+ to \d+"),
-        ("gpt2", {"heads": ["L1"], "target": "x"}, "no decoder of its own"),
+        ("gpt2", {"heads": ["L1"], "target": "x"}, "no decoder that could read it"),
         ("gpt2", {"heads": ["L1"], "text": "s"}, r"a single token.*two tokens or more"),
         ("bert_headless", {"heads": ["L1"]}, r"predicts nothing.*no head over the vocabulary"),
     ],

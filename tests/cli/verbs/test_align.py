@@ -83,7 +83,7 @@ def test_what_a_user_can_mend(
     wrong = ffmem("align", model, source, target, "--gold", gold, "--base", 0, expect=2)[1]
     assert "gold, line 1: '4p2' points beyond the 4 source and 2 target words" in wrong
     wrong = ffmem("align", model, source, expect=2)[1]
-    assert "source, line 1: it has 0 times |||" in wrong
+    assert "source, line 1: it has ||| 0 times, not once" in wrong
     target.write_text("one\ntwo\n")
     wrong = ffmem("align", model, source, target, expect=2)[1]
     assert "source has 3 lines" in wrong and "line 3 of" in wrong

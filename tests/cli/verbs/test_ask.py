@@ -17,8 +17,8 @@ def test_questions_to_all_cells(index_of: Callable[[str], Index], tiny_folder: C
     assert "both --regex and --raw are given" in ffmem("search", folder, "x", "--regex", "--raw", expect=2)[1]
     assert "is not understood" in ffmem("search", folder, "x AND", "--raw", expect=2)[1]
     shown = ffmem("search", folder, "ilver ", "--literal")[0]
-    assert "s[ilver ]" in shown and "looked for as they stand, within words too." in shown
-    assert "sentences searched match, looked for as whole words" in ffmem("search", folder, "silver")[0]
+    assert "s[ilver ]" in shown and "searched for exactly as written, within words too." in shown
+    assert "sentences searched match, searched for as whole words" in ffmem("search", folder, "silver")[0]
 
     rows = json.loads(ffmem("promotes", folder, " the", "--model", tiny_folder("llama"), "--json")[0])["rows"]
     assert [row["logit"] for row in rows] == sorted((row["logit"] for row in rows), reverse=True)

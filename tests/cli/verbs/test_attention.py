@@ -38,7 +38,7 @@ def test_attention_by_weights_and_norms(tiny_folder: Callable[[str], Path], tmp_
         ((TEXT, "--layer", "L0", "--head", 9), "Expected 0 to 3"),
         ((TEXT, "--at", 99), "--at is 99"),
         ((TEXT, "--bias", "out"), "Write --bias inside"),
-        ((TEXT, "--target", "x"), "no decoder of its own"),
+        ((TEXT, "--target", "x"), "no decoder that could read it"),
         (("",), "no token"),
         (("river " * 200,), "the context of the model"),
     ],

@@ -39,6 +39,9 @@ def test_from_a_model_and_a_corpus_to_a_page_and_a_comparison(
     assert table.startswith("|  | quantity | paper | gpt2") and table.count("Figure 4 |") >= 5
     _, wrong = ffmem("reproduce", tiny_folder("gpt2"), corpus, expect=2)
     assert "Expected --out FOLDER" in wrong
+    for model in ("reference", tiny_folder("gpt2")):
+        _, wrong = ffmem("reproduce", model, expect=2)
+        assert f"{model} is not an index, and no corpus is given to build one from" in wrong
     ffmem(
         "index", tiny_folder("gpt2"), corpus, "--out", tmp_path / "all", "--holdout", 0, "--max-tokens", 2000, "--quiet"
     )

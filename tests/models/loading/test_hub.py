@@ -172,7 +172,7 @@ def test_two_sets_of_weights(hub: StandIn, client: Client, model_folder: Path) -
 def test_adapters_in_folders_of_a_repository(hub: StandIn, client: Client, model_folder: Path) -> None:
     (model_folder / "german").mkdir()
     (model_folder / "german" / "adapter_config.json").write_text("{}")
-    assert "brings adapters in folders below it: german/adapter_config.json." in client.error("a/b")
+    assert "has adapters in folders below it: german/adapter_config.json." in client.error("a/b")
     assert hub.asked == []
 
 

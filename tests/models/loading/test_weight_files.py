@@ -164,14 +164,14 @@ def test_the_form_of_the_program_that_trained_it(copy: Path, own_hash: str) -> N
     ):
         load_model(copy)
     (copy / WEIGHTS).unlink()
-    with pytest.raises(InputError, match=r"in the form of the program that trained them"):
+    with pytest.raises(InputError, match=r"in the format of the program that trained them"):
         load_model(copy)
 
 
 @pytest.mark.parametrize("name", ["tf_model.h5", "flax_model.msgpack"])
 def test_another_framework_alone(name: str, copy: Path) -> None:
     (copy / WEIGHTS).rename(copy / name)
-    with pytest.raises(InputError, match=rf"are of another framework: {re.escape(name)}"):
+    with pytest.raises(InputError, match=rf"belong to another framework: {re.escape(name)}"):
         load_model(copy)
 
 

@@ -193,10 +193,10 @@ def tokens_of(model: Transformer, pair: Pair, number: int) -> TokenPair:
         n = len(ids) + len(before) + len(after)
         if not ids or (limit is not None and n > limit):
             raise InputError(
-                f"pair {number:,}: its {what} side has {n:,} tokens, with those around it",
-                f"Expected some words, and at most {limit:,} tokens, the context of {model.facts.name}"
+                f"pair {number:,}: its {what} side has {n:,} tokens, special ones included",
+                f"Expected at least one word, and at most {limit:,} tokens, the context of {model.facts.name}"
                 if limit is not None
-                else "Expected some words",
+                else "Expected at least one word",
                 "Remove the pair from every file, the gold links included",
             )
     source_words = word_of_tokens(pair.source, source.spans)

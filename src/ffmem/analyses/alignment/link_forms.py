@@ -89,7 +89,7 @@ def parse_links(path: str | Path, lines: Sequence[str], n_pairs: int) -> Written
     number, begin = next(((number, line) for number, line in own if line), (1, ""))
     if _BARS not in begin and begin.startswith(("{", "[", "(")):
         raise InputError(
-            f"{path}, line {number}: it begins with {begin[0]!r}, as JSON or Python do",
+            f"{path}, line {number}: it begins with {begin[0]!r}, like JSON or a Python list",
             "Expected a line for each pair, with links such as 3-4 and blanks between them",
             "Write each link as i-j, and the links of each pair on a line of their own",
         )
@@ -152,9 +152,9 @@ def _link(path: str | Path, number: int, pair: int, text: str) -> WrittenLink:
     score, sign = match["score"], match["sign"]
     if score is not None and (float(score) > 1 or (sign == "-" and (score.isdigit() or float(score) < 0))):
         raise InputError(
-            f"{path}, line {number}: {text[:60]!r} has {score} where only a score may be",
-            "Expected a probability such as 0.9 or its logarithm, behind - a probability with a point; of three whole "
-            "numbers it is not known which two are the link",
+            f"{path}, line {number}: {text[:60]!r} has {score} where only a score may stand",
+            "Expected a probability such as 0.9 or its logarithm, and after - one with a decimal point: three whole numbers "
+            "do not show which two are the link",
             "Write the links as 3-4, or with scores as 3-4:0.9",
         )
     sure = match["kind"] == "-" and match["mark"] != "P"

@@ -93,7 +93,7 @@ def _check_encoding(path: str | Path, data: bytes) -> None:
         raise InputError(
             f"{path} is {found}"
             if found
-            else f"{path}, line {line}: there is a NUL, which no text has; it may be UTF-16 without its mark",
+            else f"{path}, line {line}: it has a NUL character, which no text has; it may be UTF-16 without a byte-order mark",
             "Expected a text file, UTF-8, plain or .gz",
             f"Convert it: iconv -f {name}{'' if found else 'LE'} -t UTF-8 {path} > text.utf8",
         )
@@ -116,7 +116,7 @@ def _halves(path: str | Path, number: int, line: str) -> tuple[str, str]:
     left, bar, right = line.partition("|||")
     if not bar or "|||" in right:
         raise InputError(
-            f"{path}, line {number}: it has {line.count('|||')} times |||",
+            f"{path}, line {number}: it has ||| {line.count('|||')} times, not once",
             "Expected source ||| target, since no second file is given",
             "Correct the line, or give two files",
         )

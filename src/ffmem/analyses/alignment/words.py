@@ -41,7 +41,7 @@ def word_of_tokens(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> 
         found[number] = word_at[min(start, len(text) - 1)]
         if word_at[min(last, len(text) - 1)] != found[number]:
             raise InputError(
-                f"the tokenizer makes one token of {piece.strip(BLANK)!r}, which is more than one word",
+                f"the tokenizer has one token for {piece.strip(BLANK)!r}, which is more than one word",
                 "Expected tokens within words",
                 "Use a model whose tokenizer cuts at spaces",
             )

@@ -152,7 +152,7 @@ class AttentionMaps:
             if one.layer == name:
                 return one
         names = ", ".join(one.layer for one in self.layers)
-        raise InputError(f"there is no attention {name!r} here", f"Expected one of: {names}", "Ask for one of those")
+        raise InputError(f"these maps have no attention {name!r}", f"Expected one of: {names}", "Choose one of those")
 
     def to_json(self) -> JsonObject:
         """The text beside its tokens, and the layers."""
@@ -256,9 +256,9 @@ def _check_memory(read: AttentionInput, layers: Sequence[AttentionLayer]) -> Non
     if free is not None and needed > free:
         raise InputError(
             f"maps of {len(layers)} sub-layers over {len(read.tokens):,} tokens need {needed / 2**30:.1f} GiB, "
-            f"and {free / 2**30:.1f} GiB are free",
+            f"and {free / 2**30:.1f} GiB is free",
             "Expected maps that fit into memory",
-            "Ask for some sub-layers (layers=, --layer), or give a shorter text",
+            "Name the sub-layers that you want (layers=, --layer), or give a shorter text",
         )
 
 

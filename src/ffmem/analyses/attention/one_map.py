@@ -241,19 +241,19 @@ def _check_kind(model: Transformer, target: str | None, by: str, limit: int) -> 
     if facts.two_stacks:
         raise InputError(
             f"{facts.name} is an encoder-decoder, whose decoder has two kinds of sources in every layer",
-            "Expected a model of one stack",
-            "Use attention_maps for its weights and norms, in each of its three kinds of attention",
+            "Expected a model with a single stack of layers",
+            "Use attention_maps, which gives weights and norms for each of its three kinds of attention",
         )
     if by not in ("norm", "logit"):
-        raise InputError(f"by is {by!r}", "Expected one of: norm, logit", "Use norm")
+        raise InputError(f"by is {by!r}", "Expected one of: norm, logit", "Choose cells by norm: by='norm'")
     if limit < 0:
-        raise InputError(f"the limit is {limit}", "Expected 0 or more", "Use 5")
+        raise InputError(f"the limit is {limit}", "Expected 0 or more", "For example, limit=5")
     if not has_scores(model):
         if by == "logit":
             raise InputError(
                 f"the stream of {facts.name} is not a plain sum up to its scores, so no part has a share of a logit",
-                "Expected by norm",
-                "Use norm",
+                "Expected by='norm'",
+                "Choose cells by norm: by='norm', or leave --by out",
             )
         if target is not None:
             raise InputError(

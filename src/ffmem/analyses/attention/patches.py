@@ -141,8 +141,8 @@ def patch_sweep(
     """
     if model.batching.rows == "alone":
         raise InputError(
-            f"the rows of a batch of {model.facts.name} change each other, and a sweep runs a copy of the text for each head",
-            "Expected a model whose rows do not, as its proof has measured",
+            f"in {model.facts.name} the texts of a batch influence one another, and a sweep runs the text once for each head",
+            "Expected a model in which they do not, as measured by its proof",
             "Patch one head at a time: patch_attention(model, text, heads)",
         )
     read, allowed, own = _before(model, text, patch, target, at, bos)
@@ -183,8 +183,8 @@ def _before(
     if not model.has_head:
         raise InputError(
             f"{model.facts.name} predicts nothing: it has no head over the vocabulary",
-            "Expected a model whose prediction can change",
-            "Ask a language model, or the checkpoint with its head",
+            "Expected a model that predicts tokens",
+            "Use a language model, or the checkpoint of this one that has its head",
         )
     read = read_text(model, text, target, bos)
     queries = read.target_tokens or read.tokens

@@ -7,15 +7,15 @@ from ffmem import render
 from ffmem.analyses import activation
 from ffmem.analyses.activation import Strength
 from ffmem.cli.app import FLAT, Count, Json, show
-from ffmem.cli.options import ModelName, ModelOptions
+from ffmem.cli.options import KnownFrom, ModelName, ModelOptions, Text
 
 
 def activate(
     model: ModelName,
-    text: str,
+    text: Text,
     /,
     *,
-    index: str | None = None,
+    index: KnownFrom = None,
     by: Strength = "norm",
     layer: str | None = None,
     limit: Count = 5,
@@ -26,10 +26,6 @@ def activate(
 
     Parameters
     ----------
-    text
-        Words in quotes.
-    index
-        An index of this model: shows what each cell is known for.
     by
         How cells are compared: norm (coefficient x length of the value, what a cell adds), coefficient, or share (of the
         cell's largest in the index).
@@ -37,8 +33,6 @@ def activate(
         One layer: 9, L9, dec.L3.
     limit
         Cells shown for each token.
-    json
-        Print one JSON document.
     """
     opened = None if index is None else ffmem.open_index(index)
     found = activation.activate(options.load(model), text, index=opened, by=by, layer=layer, limit=limit)

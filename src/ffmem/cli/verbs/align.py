@@ -7,7 +7,7 @@ from ffmem import render
 from ffmem.analyses.alignment.aligner import require
 from ffmem.analyses.alignment.pairs import Cut
 from ffmem.cli.app import FLAT, Json, show
-from ffmem.cli.options import ModelOptions
+from ffmem.cli.options import ModelOptions, Quiet
 from ffmem.studies.alignment import experiment
 from ffmem.studies.alignment.options import AlignmentOptions, read_material
 from ffmem.studies.alignment.output import write_study
@@ -32,7 +32,7 @@ def align(
     out: str | None = None,
     pick: str | None = None,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
-    quiet: bool = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Find which word translates which, from the cross-attention of every layer and head, by weights and by norms.
@@ -69,10 +69,6 @@ def align(
         Folder for the numbers (alignment.json) and for one layer's or head's links (links.talp, words counted from 0).
     pick
         Whose links, as L1:AWI:norms or L1.H2:AWO:weights. By default, the layer with the highest mean norm, by AWI and norms.
-    quiet
-        Print no progress.
-    json
-        Print one JSON document.
     """
     chosen = AlignmentOptions(
         source, target, gold, base, inverse, tuple(system or ()), system_base, drop_bad_links, more_source, more_target,

@@ -13,6 +13,7 @@ from ffmem.annotations.protocol import ADJUDICATED
 from ffmem.annotations.rows import ADJUDICATION
 from ffmem.annotations.summary import summarize
 from ffmem.cli.app import Count, Json, app, show
+from ffmem.cli.options import IndexFolder, Layers
 from ffmem.json_values import to_json
 from ffmem.queries.names import places
 
@@ -30,7 +31,7 @@ def draw(
     *annotators: str,
     out: str,
     batch: str = "batch-1",
-    layer: str | None = None,
+    layer: Layers = None,
     per_layer: int = batches.N_CELLS,
     triggers: int = batches.N_TRIGGERS,
     sign: int = 1,
@@ -49,8 +50,6 @@ def draw(
         Folder for the sheets, each as CSV and as JSON: either may be filled in.
     batch
         Name of the draw; it is shown on the sheets.
-    layer
-        Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).
     per_layer
         Cells of each layer.
     triggers
@@ -59,8 +58,6 @@ def draw(
         1, or -1 for the triggers of negative coefficients (gated cells only).
     seed
         Of the draw: the same seed draws the same cells.
-    json
-        Print one JSON document.
     """
     index = ffmem.open_index(folder)
     drawn = batches.draw(
@@ -92,45 +89,37 @@ def import_(folder: str, /, *files: str, replace: bool = False, json: Json = Fal
         Sheets or exports: .csv or .json files.
     replace
         Replace what is stored for the same annotator and batch.
-    json
-        Print one JSON document.
     """
     found = store.import_files(ffmem.open_index(folder), [Path(file) for file in files], replace=replace)
     show(found if json else render.imported(found))
 
 
 @annotate.command
-def export(folder: str, /, *, out: str, json: Json = False) -> None:
+def export(folder: IndexFolder, /, *, out: str, json: Json = False) -> None:
     """Write all annotations of an index into one file, which `import` reads again.
 
     Parameters
     ----------
-    folder
-        An index.
     out
         The file: its name ends in .csv or .json.
-    json
-        Print one JSON document.
     """
     n = store.export(ffmem.open_index(folder), Path(out))
     show({"file": out, "n_annotations": n} if json else f"{out}: {n:,} annotations of cells")
 
 
 @annotate.command
-def agreement(folder: str, /, *, batch: str | None = None, adjudicate: str | None = None, json: Json = False) -> None:
+def agreement(
+    folder: IndexFolder, /, *, batch: str | None = None, adjudicate: str | None = None, json: Json = False
+) -> None:
     """Show how far annotators agree: Krippendorff's alpha on the labels of triggers, and the patterns that match.
 
     Parameters
     ----------
-    folder
-        An index.
     batch
         Only this one.
     adjudicate
         A folder: write a sheet there, for each batch, of the cells that annotators differ on. Filled in and imported, it
         takes precedence in the summary.
-    json
-        Print one JSON document.
     """
     index = ffmem.open_index(folder)
     annotations = [one for one in store.load(index) if batch in (None, one.batch)]
@@ -145,17 +134,13 @@ def agreement(folder: str, /, *, batch: str | None = None, adjudicate: str | Non
 
 
 @annotate.command
-def summary(folder: str, /, *, annotator: str | None = None, json: Json = False) -> None:
+def summary(folder: IndexFolder, /, *, annotator: str | None = None, json: Json = False) -> None:
     """Show the labels of triggers by layer (Figure 2), coverage, and patterns per cell, with 95 % intervals.
 
     Parameters
     ----------
-    folder
-        An index.
     annotator
         Only this annotator. Otherwise all count the same; where a cell was adjudicated, only that counts.
-    json
-        Print one JSON document.
     """
     index = ffmem.open_index(folder)
     found = summarize(index, store.load(index), annotator=annotator)

@@ -7,12 +7,12 @@ from cyclopts import Parameter
 import ffmem
 from ffmem import queries, render
 from ffmem.cli.app import FLAT, Count, Json, Seconds, Share, show
-from ffmem.cli.options import IndexModelOptions
+from ffmem.cli.options import IndexFolder, IndexModelOptions, Layers, MostCells
 from ffmem.errors import InputError
 
 
 def search(
-    folder: str,
+    folder: IndexFolder,
     text: str,
     /,
     *,
@@ -28,8 +28,6 @@ def search(
 
     Parameters
     ----------
-    folder
-        An index.
     text
         Words that a sentence must have, in any order; words in double quotes must be next to each other. What has marks or
         symbols, or is in a script without spaces, is searched for exactly as written.
@@ -45,8 +43,6 @@ def search(
         At most this many sentences: the best for whole words, otherwise the first.
     time_limit
         Seconds for which the text itself may be searched.
-    json
-        Print one JSON document.
     """
     switches: dict[queries.Syntax, bool] = {"regex": regex, "raw": raw, "literal": literal}
     given = [name for name, on in switches.items() if on]
@@ -65,35 +61,27 @@ def search(
 
 
 def promotes(
-    folder: str,
+    folder: IndexFolder,
     token: str,
     /,
     *,
     suppressed: bool = False,
-    layer: str | None = None,
+    layer: Layers = None,
     model: str | None = None,
     options: Annotated[IndexModelOptions, FLAT] = IndexModelOptions(),  # noqa: B008 (frozen)
-    limit: Count = 20,
+    limit: MostCells = 20,
     json: Json = False,
 ) -> None:
     """Find the cells whose values promote a token most, by its rank among the tokens stored for each cell.
 
     Parameters
     ----------
-    folder
-        An index.
     token
         Exactly one token of the vocabulary, spaces included: " January".
     suppressed
         Find the cells that suppress it most.
-    layer
-        Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).
     model
         Where the model of the index is: rank all cells by their score, with the token's rank over the vocabulary.
-    limit
-        At most this many cells.
-    json
-        Print one JSON document.
     """
     index = ffmem.open_index(folder)
     loaded = None if model is None else options.load(index, model)
@@ -102,18 +90,18 @@ def promotes(
 
 
 def find(
-    folder: str,
+    folder: IndexFolder,
     /,
     *,
     trigger: str | None = None,
     fires_on: str | None = None,
     next_token: Annotated[str | None, Parameter(name="--next")] = None,
     promotes: str | None = None,
-    layer: str | None = None,
+    layer: Layers = None,
     min_active: Share = None,
     max_active: Share = None,
     sort: queries.FindSort = "auto",
-    limit: Count = 20,
+    limit: MostCells = 20,
     triggers: Count = 3,
     time_limit: Seconds = 10.0,
     json: Json = False,
@@ -122,8 +110,6 @@ def find(
 
     Parameters
     ----------
-    folder
-        An index.
     trigger
         Words in a trigger's sentence, or /a regular expression/.
     fires_on
@@ -132,8 +118,6 @@ def find(
         The token that follows.
     promotes
         A token among those that the cell promotes most.
-    layer
-        Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).
     min_active
         Least share of positions at which the cell is active.
     max_active
@@ -141,14 +125,10 @@ def find(
     sort
         promotes: by rank of the promoted token; triggers: most matching ones first; coefficient: strongest match first;
         active: most active first; index: in the order of the index; auto: the first of these that was asked about.
-    limit
-        At most this many cells.
     triggers
         How many triggers of each to show.
     time_limit
         Seconds that a regular expression may take.
-    json
-        Print one JSON document.
     """
     found = queries.find(
         ffmem.open_index(folder),
@@ -168,32 +148,26 @@ def find(
 
 
 def similar(
-    folder: str,
+    folder: IndexFolder,
     cell_id: str,
     /,
     *,
     by: queries.Likeness = "triggers",
     model: str | None = None,
     options: Annotated[IndexModelOptions, FLAT] = IndexModelOptions(),  # noqa: B008 (frozen)
-    limit: Count = 20,
+    limit: MostCells = 20,
     json: Json = False,
 ) -> None:
     """Find the cells nearest to a cell.
 
     Parameters
     ----------
-    folder
-        An index.
     cell_id
         For example L9.2997.
     by
         Shared triggers, promoted tokens, or with --model the cosine of a vector.
     model
         Where the model of the index is.
-    limit
-        At most this many cells.
-    json
-        Print one JSON document.
     """
     index = ffmem.open_index(folder)
     loaded = None if model is None else options.load(index, model)
@@ -202,31 +176,23 @@ def similar(
 
 
 def diff(
-    left: str,
+    left: IndexFolder,
     right: str,
     /,
     *,
     by: queries.Change = "triggers",
-    layer: str | None = None,
-    limit: Count = 20,
+    layer: Layers = None,
+    limit: MostCells = 20,
     json: Json = False,
 ) -> None:
     """Find the cells that differ most between two indexes: one model over two corpora, or two checkpoints.
 
     Parameters
     ----------
-    left
-        An index.
     right
         An index of a model with the same layers.
     by
         What must differ: the trigger lists, the promoted tokens, the active fraction or the mean coefficient.
-    layer
-        Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).
-    limit
-        At most this many cells.
-    json
-        Print one JSON document.
     """
     found = queries.diff(ffmem.open_index(left), ffmem.open_index(right), by=by, layer=layer, limit=limit)
     show(found if json else render.diff(found))

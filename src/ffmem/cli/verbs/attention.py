@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+from cyclopts import Parameter
+
 import ffmem
 from ffmem import render
 from ffmem.analyses.attention.maps import attention_maps
@@ -10,13 +12,13 @@ from ffmem.analyses.attention.one_map import Unit, one_map
 from ffmem.analyses.attention.patches import Patch, patch_attention, patch_sweep
 from ffmem.analyses.attention.split import Bias
 from ffmem.cli.app import FLAT, Count, Json, show
-from ffmem.cli.options import ModelName, ModelOptions
+from ffmem.cli.options import KnownFrom, ModelName, ModelOptions, Quiet, Text
 from ffmem.errors import InputError
 
 
 def attention(
     model: ModelName,
-    text: str,
+    text: Text,
     /,
     *,
     target: str | None = None,
@@ -26,14 +28,12 @@ def attention(
     bias: Bias = "inside",
     html: Path | None = None,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
-    json: Json = False,
+    json: Annotated[Json, Parameter(help="Print one JSON document, with all maps.")] = False,
 ) -> None:
     """Show attention weights beside the norms of what they add: alpha, ‖f(x)‖, ‖alpha f(x)‖, ‖sum of alpha f(x)‖ over heads.
 
     Parameters
     ----------
-    text
-        Words in quotes.
     target
         For an encoder-decoder, what its decoder is given; by default the text itself.
     layer
@@ -46,8 +46,6 @@ def attention(
         Where the bias of W_V goes: inside f, or constant, with b_O.
     html
         Write all maps as one page into this file.
-    json
-        Print one JSON document, with all maps.
     """
     if head is not None and layer is None:
         raise InputError(
@@ -68,14 +66,14 @@ def attention(
 
 def patch(
     model: ModelName,
-    text: str,
+    text: Text,
     /,
     *heads: str,
     by: Patch = "uniform",
     target: str | None = None,
     at: int = -1,
     limit: Count = 10,
-    quiet: bool = False,
+    quiet: Quiet = False,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
@@ -83,8 +81,6 @@ def patch(
 
     Parameters
     ----------
-    text
-        Words in quotes.
     heads
         L3.H5, or L3 for a whole layer: all together. Without any: each layer and each head by itself.
     by
@@ -95,10 +91,6 @@ def patch(
         The token whose prediction is examined, special tokens counted, from 0, or from the end if negative.
     limit
         Heads to show.
-    quiet
-        Print no progress.
-    json
-        Print one JSON document.
     """
     loaded = options.load(model)
     named: dict[str, Any] = {"patch": by, "target": target, "at": at}
@@ -113,12 +105,12 @@ def patch(
 
 def map_(
     model: ModelName,
-    text: str,
+    text: Text,
     /,
     *,
     at: int = -1,
     target: str | None = None,
-    index: str | None = None,
+    index: KnownFrom = None,
     by: Unit = "norm",
     limit: Count = 3,
     bias: Bias = "inside",
@@ -129,22 +121,16 @@ def map_(
 
     Parameters
     ----------
-    text
-        Words in quotes.
     at
         The position, special tokens counted, from 0, or from the end if negative.
     target
         The token whose score is shared out, exactly one, spaces included. By default the model's own prediction.
-    index
-        An index of this model: shows what each cell is known for.
     by
         What cells are chosen by: norm of what they add, or their share of the logit.
     limit
         Cells of each layer.
     bias
         Where the bias of W_V goes: inside f, or constant, with b_O.
-    json
-        Print one JSON document.
     """
     opened = None if index is None else ffmem.open_index(index)
     loaded = options.load(model)

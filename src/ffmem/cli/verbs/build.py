@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from ffmem import queries, render
 from ffmem.cli.app import FLAT, Json, show
-from ffmem.cli.options import ModelName, Revision
+from ffmem.cli.options import IndexFolder, ModelName, Revision
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
 from ffmem.index.plan import plan_index
@@ -31,7 +31,7 @@ def index(
     progress: Literal["text", "json"] = "text",
     quiet: bool = False,
     plan: bool = False,
-    json: Json = False,
+    json: Annotated[Json, Parameter(help="With --plan: print one JSON document.")] = False,
 ) -> None:
     """Index every feed-forward cell of a model over a corpus. Running the same command again resumes it.
 
@@ -56,8 +56,6 @@ def index(
         Print neither progress nor summary.
     plan
         Build nothing: probe for a minute or so, and show the time, memory and disk space that the build would take.
-    json
-        With --plan: print one JSON document.
     """
     if plan:
         corpora = [corpus, *more]
@@ -83,19 +81,15 @@ def index(
         print(render.summary(built, queries.highlights(built)))
 
 
-def merge(first: str, second: str, /, *, out: str, json: Json = False) -> None:
+def merge(first: IndexFolder, second: str, /, *, out: str, json: Json = False) -> None:
     """Merge two indexes of one model into the index over both corpora. Their order does not matter.
 
     Parameters
     ----------
-    first
-        An index.
     second
         Another index of the same model with the same options, over another corpus.
     out
         Folder of the merged index.
-    json
-        Print one JSON document.
     """
     merged = merge_indexes(first, second, out, progress=None if json else render.say("merging"))
     show(queries.info(merged) if json else render.info(merged))

@@ -8,18 +8,18 @@ from ffmem.analyses import explain as explaining
 from ffmem.analyses import intervene as intervening
 from ffmem.analyses.intervene import Where, parse_change
 from ffmem.cli.app import FLAT, Count, Json, show
-from ffmem.cli.options import ModelName, ModelOptions
+from ffmem.cli.options import KnownFrom, ModelName, ModelOptions, Text
 from ffmem.errors import InputError
 
 
 def explain(
     model: ModelName,
-    text: str,
+    text: Text,
     /,
     *,
     target: str | None = None,
     against: str | None = None,
-    index: str | None = None,
+    index: KnownFrom = None,
     limit: Count = 20,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
@@ -28,18 +28,12 @@ def explain(
 
     Parameters
     ----------
-    text
-        Words in quotes.
     target
-        The token that is asked about, exactly one, spaces included: " Paris". By default the model's own prediction.
+        The token to explain, exactly one, spaces included: " Paris". By default the model's own prediction.
     against
-        A second token: then all shares are of the difference of the two scores.
-    index
-        An index of this model: shows what each cell is known for.
+        A second token: then everything is a share of the difference of the two scores.
     limit
-        Cells.
-    json
-        Print one JSON document.
+        Cells to show.
     """
     opened = None if index is None else ffmem.open_index(index)
     loaded = options.load(model)
@@ -49,7 +43,7 @@ def explain(
 
 def intervene(
     model: ModelName,
-    text: str,
+    text: Text,
     change: str,
     /,
     *more: str,
@@ -63,8 +57,6 @@ def intervene(
 
     Parameters
     ----------
-    text
-        Words in quotes.
     change
         L9.12*0 takes a cell out, L9.12*2 doubles its coefficient, L9.12=5 sets it, L9.12+1@-1 raises it at the last token.
     more
@@ -75,8 +67,6 @@ def intervene(
         Tokens to continue with.
     limit
         Tokens to show from before and from after.
-    json
-        Print one JSON document.
     """
     for name, value, low in (("new", new, 0), ("limit", limit, 1)):
         if value < low:

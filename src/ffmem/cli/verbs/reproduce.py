@@ -33,11 +33,9 @@ def reproduce(
     source
         An index; or a model, as for `ffmem index`, with a corpus.
     corpus
-        topics, python-docs, a file, ...: makes the index first, or goes on with it. Several may be given.
+        topics, python-docs, a file, ...: builds the index first, or resumes it. Several may be given.
     full
         As many changed triggers as in the paper (100 cells x 50 a layer), and every cell's patterns on held-out text.
-    json
-        Print the numbers as one JSON document.
     """
     options = replace(options, **FULL) if full else options
     report, page = run_named(study_named("geva2021"), source, corpus, options, run)
@@ -60,8 +58,6 @@ def reproduce_attention(
         A model as for `ffmem index`, or an index.
     corpus
         topics, python-docs, a file, ..., as for `ffmem index`.
-    json
-        Print the numbers as one JSON document.
     """
     report, page = run_named(study_named("kobayashi2020"), model, corpus, study, run)
     findings = open_results(page.parent).load(EXPERIMENT, AttentionFindings)
@@ -80,8 +76,6 @@ def compare(first: str, /, *more: str, markdown: bool = False, json: Json = Fals
         Others.
     markdown
         Print tables in Markdown.
-    json
-        Print one JSON document.
     """
     reports = [report_of(open_results(folder)) for folder in (first, *more)]
     draw = as_markdown if markdown else render.table

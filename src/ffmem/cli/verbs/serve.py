@@ -6,7 +6,7 @@ from typing import Annotated
 
 from ffmem import render
 from ffmem.cli.app import FLAT, Count, Json, Some, show
-from ffmem.cli.options import IndexModelOptions
+from ffmem.cli.options import IndexFolder, IndexModelOptions, MovedModel
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
 from ffmem.server.listen import listen
@@ -15,10 +15,10 @@ from ffmem.server.safety import LOOPBACK
 
 
 def serve(
-    folder: str,
+    folder: IndexFolder,
     /,
     *compare: str,
-    model: str | None = None,
+    model: MovedModel = None,
     no_model: bool = False,
     options: Annotated[IndexModelOptions, FLAT] = IndexModelOptions(),  # noqa: B008 (frozen)
     results: str | None = None,
@@ -31,12 +31,8 @@ def serve(
 
     Parameters
     ----------
-    folder
-        An index.
     compare
         Further indexes of the same model or of another checkpoint, to compare with.
-    model
-        Where the model is now, if it has moved since the build.
     no_model
         Load no model: everything can be read, but no prompt can be tried.
     results
@@ -79,7 +75,7 @@ def serve(
 
 
 def site(
-    folder: str,
+    folder: IndexFolder,
     /,
     *,
     out: str,
@@ -92,8 +88,6 @@ def site(
 
     Parameters
     ----------
-    folder
-        An index.
     out
         A new folder, or that of an earlier site, which is replaced.
     triggers
@@ -103,8 +97,6 @@ def site(
         hash of each sentence remain.
     workers
         Processes that write pages.
-    json
-        Print one JSON document.
     """
     extra_module("jinja2", "explorer", "ffmem site")
     extra_module("altair", "explorer", "ffmem site")

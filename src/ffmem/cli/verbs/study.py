@@ -21,13 +21,7 @@ study = App(name="study", help=__doc__)
 
 @study.command(name="list")
 def list_(json: Json = False) -> None:
-    """Name the studies, and the papers that they are of.
-
-    Parameters
-    ----------
-    json
-        Print one JSON document.
-    """
+    """Name the studies, and the papers that they are of."""
     studies = [study_named(name) for name in study_names()]
     rows = [{"name": one.name, "about": one.kicker, "paper": one.paper} for one in studies]
     show(rows if json else "\n".join(f"{one.name:16} {one.kicker}: {one.paper}" for one in studies))
@@ -44,7 +38,7 @@ def markdown(first: str, /, *more: str, into: Path | None = None) -> None:
     more
         Further ones, of the same study.
     into
-        A page whose lines between "<!-- tables -->" and "<!-- end of tables -->" are to be these.
+        A page whose lines between "<!-- tables -->" and "<!-- end of tables -->" are replaced by these.
     """
     text = report_as_markdown([report_of(open_results(folder)) for folder in (first, *more)])
     if into is None:
@@ -71,7 +65,7 @@ def _verb_of(of: Study[Any]) -> Callable[..., None]:
             for name, one in signature.parameters.items()
         ]
     )
-    run.__doc__ = f"""{of.kicker}: {of.paper}. The same command again goes on.
+    run.__doc__ = f"""{of.kicker}: {of.paper}. Running the same command again resumes it.
 
     Parameters
     ----------
@@ -79,8 +73,6 @@ def _verb_of(of: Study[Any]) -> Callable[..., None]:
         {of.source_help}
     texts
         {of.texts_help}
-    json
-        Print the numbers as one JSON document.
     """
     return run
 

@@ -6,11 +6,12 @@ from typing import Literal
 import ffmem
 from ffmem import queries, render
 from ffmem.cli.app import Json, show
+from ffmem.cli.options import IndexFolder
 from ffmem.errors import InputError
 
 
 def query(
-    folder: str,
+    folder: IndexFolder,
     sql: str | None = None,
     /,
     *,
@@ -24,8 +25,6 @@ def query(
 
     Parameters
     ----------
-    folder
-        An index.
     sql
         One statement, for example "select layer, avg(active_fraction) from cells group by layer".
     views
@@ -57,17 +56,13 @@ def query(
 _EXAMPLE = 'Write: ffmem query DIR "select layer, avg(active_fraction) from cells group by layer"'
 
 
-def export(folder: str, /, *, parquet: str, json: Json = False) -> None:
+def export(folder: IndexFolder, /, *, parquet: str, json: Json = False) -> None:
     """Write an index as Parquet files, for pandas, polars, DuckDB, Spark. Needs the extra parquet.
 
     Parameters
     ----------
-    folder
-        An index.
     parquet
         The folder to make.
-    json
-        Print one JSON document.
     """
     found = queries.export(ffmem.open_index(folder), parquet, progress=None if json else render.say("writing"))
     show(found if json else render.exported(found))

@@ -74,7 +74,7 @@ def sums_too_large(cell: CellId, where: str) -> ModelError:
     return ModelError(
         f"the coefficients of cell {cell} are too large to be summed: {where}",
         f"Expected sums of coefficients, and of their squares, over all positions below 2^62 (about {LIMIT:.2g})",
-        "Look whether the weights are damaged. To index the model without this cell, name others: --cells L0-L5 for example; "
+        "Check whether the weights are damaged. To index the model without this cell, name others: --cells L0-L5 for example; "
         "with less text, --max-tokens, the sums are smaller",
     )
 

@@ -44,7 +44,7 @@ def check_taken(folder: Path, report: Mapping[str, Any], *, tied: bool) -> dict[
         headless = not tied and all(name.endswith("lm_head.weight") for name in missing) and missing
         raise ModelError(
             f"the files in {folder} lack weights: {told}",
-            "Expected every weight; random ones would give memories of nothing",
+            "Expected every weight: random ones would give meaningless memories",
             'Download or save the model again; if its head is its embedding: write "tie_word_embeddings": '
             "true into config.json"
             if headless
@@ -64,10 +64,9 @@ def check_taken(folder: Path, report: Mapping[str, Any], *, tied: bool) -> dict[
         raise ModelError(
             f"the files in {folder} hold {len(unknown)} weights that the model has no place for: "
             f"{', '.join(unknown[:3])}",
-            "Expected no more than its config.json calls for: what they are would be left out of what is computed",
+            "Expected only weights that its config.json calls for: the model would run without these",
             "Give the config.json that was saved with these weights; adapters must be merged, and quantised "
-            "weights made plain, by "
-            "the program that made them",
+            "weights converted to plain ones, by the program that made them",
         )
     return unused
 
@@ -176,8 +175,8 @@ def check_unembedding(name: str, rows: Tensor, tokens: Any) -> None:
     if broken:
         raise ModelError(
             f"{len(broken)} of {len(rows)} rows of the unembedding of {name} hold numbers that are not "
-            "finite, the first of them that "
-            f"of token {broken[0]} ({tokens(broken[0])!r})",
+            "finite, the first of them for "
+            f"token {broken[0]} ({tokens(broken[0])!r})",
             "Expected a finite number everywhere: no value could be projected to such a token",
             "Use an undamaged copy of the model; rows of tokens that never occur may be set to 0, and the "
             "model saved again",

@@ -49,7 +49,7 @@ def adapter_config(folder: Path) -> ConfigFile:
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)  # it imports bitsandbytes, which tells of kernels that nobody asked for
     try:
-        extra_module("peft", "adapters", f"{folder} brings an adapter ({kind}), which is merged into its model")
+        extra_module("peft", "adapters", f"{folder} holds an adapter ({kind}), which is merged into its model")
     finally:
         logging.disable(disabled)
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType
@@ -155,7 +155,7 @@ def merged(module: Any, folder: Path, config: ConfigFile) -> Any:
     difference = float((before - after).abs().max() / before.abs().max())
     if not difference <= _TOLERANCE[str(next(iter(whole.parameters())).dtype).removeprefix("torch.")]:
         raise ModelError(
-            f"the adapter in {folder} does not merge: the model with it beside and with it merged differ by "
+            f"the adapter in {folder} cannot be merged exactly: the model with it applied and with it merged differ by "
             f"{difference:.2g}",
             "Expected the same logits to rounding",
             "Merge it with the program that made it, and save the whole model",

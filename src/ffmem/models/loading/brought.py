@@ -181,9 +181,8 @@ def _code(folder: Path, config: ConfigFile, trusted: bool, architecture: str | N
         known = next(iter(config.get("architectures") or ()), "LlamaForCausalLM")
         raise InputError(
             f"{' and '.join(asking)} of {folder} name code that comes with the model (auto_map), which may "
-            "compute otherwise "
-            "than the class of transformers that has its name",
-            "Expected a model that transformers runs, or to be told which code to use",
+            "compute something else than the class of transformers with the same name",
+            "Expected a model that transformers runs by itself, or a choice between the two",
             "If you have read that code and trust it: --trust-remote-code (trust_remote_code=True); to take "
             "the class of "
             f"transformers instead: --architecture {known}",
@@ -237,7 +236,7 @@ def _check_loose_adapters(folder: Path) -> None:
     below = sorted(path.parent.name for path in folder.glob(f"*/{ADAPTER}"))
     if below:
         raise InputError(
-            f"{folder} brings {'an adapter' if len(below) == 1 else f'{len(below)} adapters'} in "
+            f"{folder} has {'an adapter' if len(below) == 1 else f'{len(below)} adapters'} in "
             f"{'a folder' if len(below) == 1 else 'folders'} below it: {', '.join(below[:5])}",
             "Expected one model, or a choice between them",
             f"With an adapter: give {folder / below[0]}; without any: move "

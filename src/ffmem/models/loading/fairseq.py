@@ -291,7 +291,7 @@ def _split_attention(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _broken(folder: Path, got: str, expected: str) -> ModelError:
     return ModelError(
         f"the checkpoint in {folder} {got}",
-        f"{expected}: so its arguments say",
+        f"{expected}, according to its arguments",
         "Download it again; a model that was changed after training has to say so in its arguments",
     )
 

@@ -29,7 +29,8 @@ def _check_packages(file: Path) -> None:
     missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"reading {file.name} needs the packages gguf and accelerate, and {' and '.join(missing)} is not installed",
+            f"reading {file.name} needs the packages gguf and accelerate, and {' and '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not installed",
             "Expected ffmem with its extra gguf",
             "pip install 'ffmem[gguf]'",
         )

@@ -81,7 +81,7 @@ def _needed(files: list[str], model: str, code: bool) -> list[str]:
     adapters = [file for file in files if file.endswith("/adapter_config.json")]
     if adapters:
         raise InputError(
-            f"the hub repository {model} brings adapters in folders below it: {', '.join(adapters[:3])}",
+            f"the hub repository {model} has adapters in folders below it: {', '.join(adapters[:3])}",
             "Expected one model, or a choice between them",
             f"Download the one you want, hf download {model} --local-dir FOLDER, and give FOLDER, or the folder "
             "of the adapter in it",
@@ -96,7 +96,7 @@ def _needed(files: list[str], model: str, code: bool) -> list[str]:
         raise InputError(
             f"the hub repository {model} holds no config.json",
             "Expected a model as save_pretrained writes it",
-            "Use another repository of this model; a .gguf file: download it, and give its path",
+            "Use another repository of this model; for a .gguf file, download it and give its path",
         )
     weights = _weights(files, model)
     if not set(_TOKENIZERS) & set(files):
@@ -135,8 +135,8 @@ def _weights(files: list[str], model: str) -> list[str]:
     raise InputError(
         f"the hub model {model} has no weights in safetensors or .bin (it has "
         f"{', '.join(others[:2]) or 'none at all'})",
-        f"Expected {_WEIGHTS} or {_PICKLED}: other files are of other libraries",
-        "Use a repository of this model in the form of transformers; a .gguf file: download it, and give its path",
+        f"Expected {_WEIGHTS} or {_PICKLED}: other files belong to other libraries",
+        "Use a repository of this model in the format of transformers; for a .gguf file, download it and give its path",
     )
 
 

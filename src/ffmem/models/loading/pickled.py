@@ -28,7 +28,7 @@ def load_pickled(file: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{file} holds more than weights: it is a pickle that asks for code, and none of it was run",
             "Expected tensors by their names",
-            "Take the model's safetensors; or, only where you trust the file: python -c \"import torch; f = 'FILE'; s = "
+            "Use the model's safetensors; or, only where you trust the file: python -c \"import torch; f = 'FILE'; s = "
             'torch.load(f, weights_only=False); torch.save({n: t for n, t in s.items() if torch.is_tensor(t)}, f)"'.replace(
                 "FILE", str(file)
             ),

@@ -68,7 +68,7 @@ def resolve(model: str, revision: str | None = None, *, code: bool = False) -> P
             )
         return path
     if path.is_file():
-        raise InputError(f"the file {model} is not a .gguf file", ACCEPTED, "Give the folder that it lies in")
+        raise InputError(f"the file {model} is not a .gguf file", ACCEPTED, "Give the folder that it is in")
     return from_hub(model, revision, code=code)
 
 

@@ -116,7 +116,7 @@ def _reference(view: Path, folder: Path, tokenizer: Any) -> Reference:
         )
         return lambda text: list(words.encode(text, add_special_tokens=False).ids)
     raise InputError(
-        f"the tokenizer of {folder} has no tokenizer.json, and its other files are of no kind that can be checked",
+        f"the tokenizer of {folder} has no tokenizer.json, and its other files are not of a kind that can be checked",
         "Expected a tokenizer.json, a SentencePiece model, tekken.json, vocab.json with merges.txt, or vocab.txt",
         "Save model and tokenizer into that folder, or download it again",
     )
@@ -138,8 +138,8 @@ def _sentencepiece(file: Path, folder: Path, tokenizer: Any) -> Reference:
         raise InputError(
             f"{file.name} in {folder} is not a SentencePiece model, and nothing says how it splits a text "
             "before it is encoded",
-            "Expected one, or a tokenizer.json",
-            "Use the tokenizer.json of a repository of this model in the form of transformers",
+            "Expected a SentencePiece model, or a tokenizer.json",
+            "Use the tokenizer.json of a repository of this model in the format of transformers",
         ) from error
     vocabulary, unknown = tokenizer.get_vocab(), tokenizer.unk_token_id
     return lambda text: [vocabulary.get(piece, unknown) for piece in processor.encode(text, out_type=str)]
@@ -196,7 +196,7 @@ def _prove(
                 f"{text!r} otherwise than it "
                 f"does: {ours[:12]} against {theirs[:12]}",
                 "Expected the same tokens",
-                "Use the tokenizer.json of a repository of this model in the form of transformers",
+                "Use the tokenizer.json of a repository of this model in the format of transformers",
             )
 
 

@@ -177,7 +177,7 @@ def _nothing_to_read(folder: Path, names: list[str]) -> InputError:
     originals = [name for name in names if _ORIGINAL.fullmatch(name)]
     if originals:
         return InputError(
-            f"the weights in {folder} are in the form of the program that trained them: {', '.join(originals[:3])}",
+            f"the weights in {folder} are in the format of the program that trained them: {', '.join(originals[:3])}",
             f"Expected {SINGLE}, as transformers names weights",
             "Use the repository whose name ends in -hf, or convert them with the script convert_..._weights_to_hf.py "
             "of transformers",
@@ -185,7 +185,7 @@ def _nothing_to_read(folder: Path, names: list[str]) -> InputError:
     others = [name for name in names if _OTHER_FRAMEWORKS.fullmatch(name)]
     if others:
         return InputError(
-            f"the weights in {folder} are of another framework: {', '.join(others[:3])}",
+            f"the weights in {folder} belong to another framework: {', '.join(others[:3])}",
             f"Expected {SINGLE}",
             'In an environment with pip install "transformers<5" torch, and tensorflow or flax: python -c "import transformers '
             "as t; t.AutoModel.from_pretrained('FOLDER', from_tf=True).save_pretrained('FOLDER')\" (from_flax=True for flax), "

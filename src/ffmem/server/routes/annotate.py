@@ -263,6 +263,6 @@ async def _form(request: Request) -> dict[str, str]:
         fields = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise InputError(
-            "the form has too many fields", f"Expected at most {MAX_FIELDS:,}", "Send what the page has"
+            "the form has too many fields", f"Expected at most {MAX_FIELDS:,}", "Send only the fields of the page"
         ) from error
     return {name: values[-1] for name, values in fields.items()}

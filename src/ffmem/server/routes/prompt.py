@@ -19,7 +19,7 @@ Change = Annotated[str, Query(max_length=100)]
 
 def _state(
     text: Annotated[str, Query(max_length=MAX_PROMPT, description="Read as one input")] = "",
-    target: Annotated[str, Query(max_length=200, description="One token that is asked about")] = "",
+    target: Annotated[str, Query(max_length=200, description="One token to explain")] = "",
     against: Annotated[str, Query(max_length=200, description="A second one")] = "",
     layer: Annotated[str, Query(max_length=40, description="Whose cells are shown, with at")] = "",
     at: Annotated[int | None, Query(ge=0, le=2**31, description="A token of the text")] = None,
