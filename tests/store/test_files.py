@@ -126,9 +126,14 @@ def test_what_fails_half_way_leaves_what_was_there(tmp_path: Path, there: bool) 
     path = tmp_path / "a"
     if there:
         path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), atomic_file(path) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+
+    def stop_half_way() -> None:
+        with atomic_file(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_half_way()
     assert [one.read_bytes() for one in tmp_path.iterdir()] == ([b"old"] if there else [])
 
 

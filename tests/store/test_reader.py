@@ -45,7 +45,10 @@ def test_triggers_by_hand(index: Index) -> None:
     assert of_cell[0] == [(1, 0, 3.0, 0, 1), (1, 1, 3.0, 1, 0), (1, 2, 2.0, 2, 2)]  # equals by token
     assert of_cell[1] == [(-1, 0, -3.0, 0, 2), (-1, 1, -1.0, 1, 0), (-1, 2, -1.0, 2, 0)]
     assert of_cell[2] == [(1, 0, 7.0, 2, 0)]
-    assert of_cell[3] == [(1, 0, 2.0, 0, 0), (1, 1, 1.0, 1, 1), (-1, 0, -5.0, 2, 2), (-1, 1, -4.0, 1, 0), (-1, 2, -1.0, 0, 1)]  # fmt: skip
+    assert of_cell[3] == [
+        (1, 0, 2.0, 0, 0), (1, 1, 1.0, 1, 1),
+        (-1, 0, -5.0, 2, 2), (-1, 1, -4.0, 1, 0), (-1, 2, -1.0, 0, 1),
+    ]  # fmt: skip
 
 
 def test_a_trigger_has_its_sentence_and_its_place(index: Index) -> None:
