@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ffmem
-from ffmem import Index, InputError, ModelError
+from ffmem import Index, InputError
 from ffmem.cli.loading import load, load_indexed
 from ffmem.cli.options import IndexModelOptions, ModelOptions
 from ffmem.models.threads import torch_threads
@@ -42,11 +42,6 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_read() -> None:
             load("/no/such/model", ModelOptions(device=device))
     with pytest.raises(InputError, match="/no/such/model"):
         load("/no/such/model", ModelOptions())
-
-
-def test_a_revision_of_a_folder_is_refused(tiny_folder: Callable[[str], Path]) -> None:
-    with pytest.raises((InputError, ModelError), match="revision"):
-        load(str(tiny_folder("gpt2")), ModelOptions(revision="main"))
 
 
 def test_the_model_of_an_index_is_the_one_it_was_built_from(

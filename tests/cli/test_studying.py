@@ -4,11 +4,12 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from ffmem import Index, InputError, StoreError
+from ffmem import Index, InputError, RunOptions, StoreError
 from ffmem.cli.options import ModelOptions
 from ffmem.cli.studying import Named, StudyRun, run_named
 from ffmem.studies.geva2021.options import StudyOptions
@@ -48,8 +49,12 @@ def test_the_model_of_an_index_is_where_the_user_says(
 
 
 def test_an_index_is_made_of_a_model_and_texts(
-    tiny_folder: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_folder: Callable[[str], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("ffmem.cli.studying.RunOptions", partial(RunOptions, workers=0))  # no process of its own
     (tmp_path / "a.jsonl").write_text('{"body": "caf\\u00e9 the old river"}\n{"body": "the market"}\n')
     run = StudyRun(out=str(tmp_path / "out"), max_tokens=1000, field="body", quiet=True)
     named = Named(OF_AN_INDEX, str(tiny_folder("gpt2")), (str(tmp_path / "a.jsonl"),), run)

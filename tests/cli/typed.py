@@ -4,4 +4,4 @@ from ffmem.cli import app
 
 
 def typed(*arguments: object) -> None:
-    app([*map(str, arguments)], exit_on_error=False)
+    app([*map(str, arguments)], exit_on_error=False, result_action="return_value")

@@ -9,6 +9,7 @@ import pytest
 
 from ffmem import Index, InputError
 from tests.cli.typed import typed
+from tests.fixtures.made_index import Document, Layer, make_index
 
 
 @pytest.fixture
@@ -62,12 +63,12 @@ def test_the_text_shows_what_the_json_says(
     told = found("the river", "--limit", 2)
     typed("activate", tiny_folder("gpt2"), "the river", "--limit", 2)
     lines = capsys.readouterr().out.splitlines()[1:]
-    expected = [
-        line
-        for token in told["tokens"]
-        for line in ([f"⟨{token['token']}⟩"], *([c["cell"], f"{c['coefficient']:.3f}", "adds", f"{c['norm']:.3f}"] for c in token["cells"]))
-    ]  # fmt: skip
-    assert [line.split() for line in lines] == [" ".join(one).split() for one in expected]
+    expected: list[list[str]] = []
+    for token in told["tokens"]:
+        expected.append(f"⟨{token['token']}⟩".split())
+        for cell in token["cells"]:
+            expected.append([cell["cell"], f"{cell['coefficient']:.3f}", "adds", f"{cell['norm']:.3f}"])
+    assert [line.split() for line in lines] == expected
 
 
 @pytest.mark.parametrize(
@@ -83,8 +84,7 @@ def test_what_a_user_can_mend(tiny_folder: Callable[[str], Path], arguments: tup
         typed("activate", tiny_folder("gpt2"), *arguments)
 
 
-def test_an_index_of_another_model_is_refused(
-    index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
-) -> None:
-    with pytest.raises(InputError, match="another model|other weights"):
-        typed("activate", tiny_folder("gpt2"), "the river", "--index", index_of("gpt_neox").folder)
+def test_an_index_of_another_model_is_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    other = make_index(tmp_path / "i", [Document([["a"]])], [Layer([[1.0]])], top=1)
+    with pytest.raises(InputError, match=r"another model|other weights"):
+        typed("activate", tiny_folder("gpt2"), "the river", "--index", other.folder)

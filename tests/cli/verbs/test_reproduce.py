@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ffmem import Index, StoreError
+from ffmem import FfmemError, Index, StoreError
 from ffmem.cli.verbs import reproduce as module
 from ffmem.studies.geva2021.options import StudyOptions
 from ffmem.studies.report import report_of
@@ -48,7 +48,10 @@ class _Told(Exception):  # noqa: N818 (no error: it ends a command where its stu
         ((), StudyOptions()),
         (("--full",), StudyOptions(edited_cells=100, edited_triggers=50, scored_cells=0)),
         (("--prefixes", "5"), StudyOptions(prefixes=5)),
-        (("--full", "--prefixes", "5", "--edited-cells", "3"), StudyOptions(5, edited_cells=100, edited_triggers=50, scored_cells=0)),
+        (
+            ("--full", "--prefixes", "5", "--edited-cells", "3"),
+            StudyOptions(prefixes=5, edited_cells=100, edited_triggers=50, scored_cells=0),
+        ),
     ],
 )  # fmt: skip
 def test_what_is_typed_is_what_is_run(
@@ -98,6 +101,5 @@ def test_studies_side_by_side(folder: Path, tmp_path: Path, capsys: pytest.Captu
 
 
 def test_what_has_no_results_cannot_be_compared(index_of: Callable[[str], Index]) -> None:
-    with pytest.raises(Exception, match="ffmem reproduce|ffmem study") as error:
+    with pytest.raises(FfmemError, match=r"ffmem (reproduce|study)"):
         typed("compare", index_of("gpt2").folder)
-    assert hasattr(error.value, "mend")

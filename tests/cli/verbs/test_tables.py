@@ -41,12 +41,8 @@ def test_json_has_types_and_csv_can_be_read_back(folder: Path, capsys: pytest.Ca
     assert found["rows"] == [[0, "a, b c", False], [1, '"q"', False]] and found["is_cut"] is False
     typed("query", folder, "select text, sentence_id, null as nothing from sentences", "--format", "csv")
     out = capsys.readouterr().out
-    assert list(csv.reader(io.StringIO(out))) == [
-        ["text", "sentence_id", "nothing"],
-        ["a, b c", "0", ""],
-        ['"q"', "1", ""],
-        [],
-    ]
+    rows = list(csv.reader(io.StringIO(out.removesuffix("\n"))))
+    assert rows == [["text", "sentence_id", "nothing"], ["a, b c", "0", ""], ['"q"', "1", ""]]
 
 
 @pytest.mark.parametrize(("form", "told_in"), [("table", "out"), ("json", "err"), ("csv", "err")])
@@ -91,4 +87,4 @@ def test_an_export_and_what_is_told_of_it(folder: Path, tmp_path: Path, capsys: 
     assert pq.read_table(tmp_path / "out" / "cells.parquet")["maximum"].to_pylist() == [3.0, -1.0, 5.0]
     typed("export", folder, "--parquet", tmp_path / "again", "--json")
     shown = capsys.readouterr()
-    assert json.loads(shown.out)["n_rows"]["triggers"] == 4 and shown.err == ""
+    assert json.loads(shown.out)["n_rows"]["triggers"] == 3 and shown.err == ""
