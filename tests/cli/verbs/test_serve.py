@@ -49,7 +49,7 @@ def test_it_answers_to_this_machine_and_says_where(
     assert (host, port) == ("127.0.0.1", 0)
     assert capsys.readouterr() == ("http://127.0.0.1:0  (Ctrl-C stops it)\n", "")
     client = TestClient(app, base_url="http://localhost")
-    assert client.get("/cells/L0.1.json").json()["cell"]["statistics"]["maximum"] == 5.0
+    assert client.get("/cells/L0.1.json").json()["statistics"]["maximum"] == 5.0
     assert TestClient(app, base_url="http://elsewhere.example").get("/").status_code == 421
 
 
