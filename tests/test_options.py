@@ -45,9 +45,3 @@ def test_bad_run_options() -> None:
 def test_options_cross_processes_and_come_back_from_a_manifest() -> None:
     options = IndexOptions(top=7, holdout=0)
     assert pickle.loads(pickle.dumps(options)) == options == IndexOptions(**options.to_json())
-
-
-def test_errors_cross_processes() -> None:
-    error = InputError("got", "expected", "mend")
-    back = pickle.loads(pickle.dumps(error))
-    assert type(back) is InputError and str(back) == str(error) == "got. expected. mend."

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -18,7 +17,6 @@ from ffmem.index.run.runlog import RunLog
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.tasks import ScanShard
 from ffmem.index.scan.worker import IndexWorker
-from ffmem.render.progress import json_lines
 from tests.fixtures.programs import ffmem
 
 HOST = "host-b (node 1f2e3d4c, process 17)"
@@ -86,39 +84,6 @@ def test_lines_show_shards_restarts_and_nodes(tmp_path: Path, capsys: pytest.Cap
     assert lines[0].endswith(f"left; last shard-1, worker 0 on {HOST}")
     assert f"worker 1 on {HOST} died at shard-2 (signal SIGKILL) and is started again" in lines
     assert lines[-1] == "waiting for free resources"
-
-
-def test_restarts_are_shown_when_there_are_some(capsys: pytest.CaptureFixture[str]) -> None:
-    for n_restarts, shown in ((1, "9 tokens/s, 1 restart\n"), (2, "9 tokens/s, 2 restarts\n")):
-        with render.progress(quiet=False) as listen:
-            listen(Progress("memories", "tokens", 5, 10, tokens_per_s=9, n_restarts=n_restarts))
-        assert capsys.readouterr().err.endswith(shown)
-
-
-def test_a_live_line_is_no_longer_than_the_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "50")
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with render.progress(quiet=False) as listen:
-        listen(told(tmp_path)[2])
-    line = capsys.readouterr().err.split("\r\033[K")[1]
-    assert line.startswith(" 50%  200 of 400 tokens") and len(line) == 49
-
-
-def test_json_lines_tell_everything_but_tokens_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    seconds = iter([0.0, 0.1, 0.2, 0.3, 0.9, 1.3, 1.4, 1.5, 1.6, 1.7])
-    listen = json_lines(lambda: next(seconds))
-    listen(Progress("text"))
-    tokens = Progress("memories", "tokens", 5, 10)
-    for now in (tokens, tokens, tokens, tokens, *told(tmp_path)[5:], Progress("done")):
-        listen(now)
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert all([*line] == ["elapsed_s", *(field.name for field in fields(Progress))] for line in lines)
-    assert [line["event"] for line in lines] == ["stage", "tokens", "tokens", "restart", "failed", "note", "stage"]
-    assert [line["elapsed_s"] for line in lines] == [0.1, 0.2, 1.3, 1.4, 1.5, 1.6, 1.7]
-    assert lines[3]["worker"] == f"worker 1 on {HOST}" and lines[3]["task"] == "shard-2"
-    assert lines[-1]["stage"] == "done"
 
 
 def test_values_are_counted_within_a_layer_and_have_a_speed_and_a_time_left_of_their_own(
@@ -202,12 +167,6 @@ def test_after_a_resume_the_speed_is_that_of_what_was_read(
     left = re.search(r"speed +[\d,]+ tokens/s, for the ([\d,]+) tokens that were left to read\n", build())
     n_tokens = open_index(tmp_path / "i").manifest.counts.n_tokens
     assert left is not None and 0 < int(left[1].replace(",", "")) < n_tokens
-
-
-def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    with render.progress(quiet=True, form="json") as listen:
-        listen(Progress("text"))
-    assert capsys.readouterr() == ("", "")
 
 
 def test_a_build_tells_its_progress_as_json(tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path) -> None:

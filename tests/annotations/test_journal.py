@@ -11,7 +11,7 @@ import pytest
 
 from ffmem import Index, InputError, StoreError
 from ffmem.annotations.batches import Batch, annotations_folder, draw, save_batch
-from ffmem.annotations.drafts import MAX_PATTERNS, Draft, draft_of
+from ffmem.annotations.drafts import MAX_PATTERNS, Draft
 from ffmem.annotations.journal import Conflict, Journal, Saved
 from ffmem.annotations.protocol import ADJUDICATED, CellAnnotation, Pattern
 from ffmem.annotations.store import export, import_files, load, save_one, write_sheets
@@ -223,12 +223,6 @@ def test_what_settles_counts_when_it_is_done(index: Index, batch: Batch) -> None
     assert journal.annotators("b") == [ADJUDICATED]
 
 
-def test_nothing_is_done_while_a_pattern_is_half_written() -> None:
-    value = {"patterns": [{"text": "x", "class": ""}], "marks": [[1]], "done": True}
-    assert not draft_of(value, 1).done
-    assert draft_of(value | {"patterns": [{"text": "x", "class": "shallow"}]}, 1).done
-
-
 def test_reading_only_writes_nothing(index: Index, batch: Batch, tmp_path: Path) -> None:
     write_sheets(index, batch, ["ann"], tmp_path)
     import_files(index, [fill(tmp_path / "b.ann.csv", seed=3)])
@@ -267,29 +261,6 @@ def test_what_is_half_written_is_kept_and_does_not_count(index: Index, batch: Ba
     assert one.marks == (frozenset({2}),) * n
     assert export(index, tmp_path / "all.json") == 1
     assert Journal(index).current(batch, "ann")[1].draft == half  # its own file is no import
-
-
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [
-        ({}, "not understood"),
-        ({"patterns": [], "marks": [[float("inf")], []]}, "not understood"),
-        ({"patterns": [{"text": None, "class": ""}], "marks": [[], []]}, "not understood"),
-        ({"patterns": [{"text": "\ud800", "class": ""}], "marks": [[], []]}, "half a character"),
-        ({"patterns": [{"text": "x"}], "marks": []}, "not understood"),
-        ({"patterns": [], "marks": [[], [1]]}, "pattern 1"),
-        ({"patterns": [], "marks": [[]]}, "marks for 1"),
-        ({"patterns": [{"text": "x", "class": "odd"}], "marks": [[], []]}, "class of pattern 1"),
-        ({"patterns": [{"text": "x" * 501, "class": ""}], "marks": [[], []]}, "501"),
-        (
-            {"patterns": [{"text": "x", "class": ""}] * (MAX_PATTERNS + 1), "marks": [[], []]},
-            f"{MAX_PATTERNS + 1} patterns",
-        ),
-    ],
-)
-def test_what_is_no_draft_is_told(value: dict[str, object], told: str) -> None:
-    with pytest.raises(InputError, match=told):
-        draft_of(value, 2)
 
 
 def test_a_damaged_journal_is_told(index: Index, batch: Batch) -> None:

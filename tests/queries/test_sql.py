@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,33 +84,6 @@ def test_tables_hold_what_the_arrays_hold(family: str, index_of: Callable[[str],
     assert len(triggers) == n_triggers
     total = sum(float(total_of(index.layer(p).sum).sum()) for p in range(index.n_layers))
     assert sum(row["mean"] * row["n_tokens"] for row in cells) == pytest.approx(total, rel=1e-6)
-
-
-def test_an_export_explains_itself(index_of: Callable[[str], Index], tmp_path: Path) -> None:
-    index = index_of("mixtral")
-    queries.export(index, tmp_path / "out")
-    file = pq.ParquetFile(tmp_path / "out" / "triggers.parquet")
-    about = file.schema_arrow.metadata
-    assert json.loads(about[b"ffmem.model"])["weights_sha256"] == index.manifest.identity.model.weights_sha256
-    assert json.loads(about[b"ffmem.columns"])["coefficient"].startswith("what the cell's value is multiplied by")
-    n_groups = sum(layer.n_groups for layer in index.cells.layers)
-    assert file.num_row_groups == n_groups and file.metadata.row_group(0).column(0).compression == "ZSTD"
-    readme = (tmp_path / "out" / "README.md").read_text()
-    assert "## cells.parquet" in readme and "| `active_fraction` | DOUBLE |" in readme
-    with pytest.raises(InputError, match=r"already exists.*never overwrites"):
-        queries.export(index, tmp_path / "out")
-
-
-def test_a_failed_export_leaves_nothing(
-    index_of: Callable[[str], Index], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(sys.modules["ffmem.queries.export"], "_readme", fail)
-    with pytest.raises(StoreError, match="no space left while writing"):
-        queries.export(index_of("gpt2"), tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

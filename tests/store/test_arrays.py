@@ -10,7 +10,7 @@ import pytest
 
 from ffmem import Index, StoreError, open_index
 from ffmem.index.verify import verify_index
-from ffmem.store.files import atomic_write, map_arrays, sha256_of
+from ffmem.store.files import map_arrays, sha256_of
 
 LAYER = "index/layers/L001.safetensors"
 
@@ -96,20 +96,6 @@ def test_a_flipped_bit_is_found_by_verify(copy: Path, name: str) -> None:
     assert any("SHA-256" in problem and name in problem for problem in found.problems)
 
 
-@pytest.mark.parametrize("header", [b"", b"\xff" * 8, b"\x10" + b"\x00" * 7 + b"not json at all!"])
-def test_a_file_that_is_no_safetensors_file(tmp_path: Path, header: bytes) -> None:
-    (tmp_path / "x.safetensors").write_bytes(header)
-    with pytest.raises(StoreError, match=r"x\.safetensors is damaged"):
-        map_arrays(tmp_path / "x.safetensors")
-
-
-def test_arrays_out_of_bounds_are_refused(tmp_path: Path) -> None:
-    header = json.dumps({"a": {"dtype": "F32", "shape": [1000], "data_offsets": [0, 4000]}}).encode()
-    (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\x00" * 40)
-    with pytest.raises(StoreError, match="an array at bytes 0 to 4000"):
-        map_arrays(tmp_path / "x.safetensors")
-
-
 def rewrite(folder: Path, name: str, change: Callable[[np.ndarray], None]) -> None:
     """Change an array in place, and let the manifest agree."""
     path = folder / LAYER
@@ -188,21 +174,6 @@ def test_a_trigger_costs_at_most_twelve_bytes(index_of: Callable[[str], Index]) 
     n_slots = index.cells.layers[0].n_cells * index.n_signs * index.top
     spent = arrays.trigger_coefficient.nbytes + arrays.trigger_token.nbytes + arrays.slot_by_token.nbytes
     assert spent / n_slots <= 12
-
-
-def test_atomic_write_leaves_the_old_file_or_the_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a"
-    atomic_write(path, b"old")
-
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(
-        StoreError, match=r"no space left while writing .*Free some space and run the same command again"
-    ):
-        atomic_write(path, b"new")
-    assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def test_sentences_lead_to_the_cells_that_have_them(index_of: Callable[[str], Index]) -> None:

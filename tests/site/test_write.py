@@ -15,10 +15,12 @@ from urllib.parse import unquote
 import pytest
 
 import ffmem
-from ffmem import Index, InputError
+from ffmem import Index, InputError, StoreError
+from ffmem.annotations.batches import index_id
 from ffmem.queries import find
 from ffmem.site.words import add, merge, scripts, shard_of, words_of
 from tests.conftest import IN_PROCESS
+from tests.fixtures.made_index import Document, Layer, make_index
 from tests.queries.test_wanted import SCRIPTS
 from tests.server.browser import new_tab
 from tests.server.test_safety import HOSTILE
@@ -220,3 +222,74 @@ def test_an_index_of_some_cells_has_their_pages(sparse_index_of: Callable[[str, 
     assert "[[&#34;L0&#34;, 6, 0, [5, 6, 7, 8, 9, 11]], [&#34;L2&#34;, 48, 0, null]]" in (
         tmp_path / "site" / "search.html"
     ).read_text("utf-8")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Index:
+    """Two layers of a few cells, written by hand."""
+    documents = [Document([["the", " old", " river"], ["a", " river"]], "one"), Document([["b"]], "two", held_out=True)]
+    layers = [Layer([[1, -1], [2, -1], [3, -1], [0, -1], [4, -1]]), Layer([[1], [0], [0], [0], [0]])]
+    return make_index(tmp_path / "i", documents, layers)
+
+
+def test_done_is_a_written_record(made: Index, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    out = tmp_path / "far" / "site"
+    found = write_site(made.folder, out, options=SiteOptions(2), progress=lambda done, n: told.append((done, n)))
+    record = json.loads((out / "ffmem-site.json").read_text())
+    assert record["finished"] and record["options"] == {"triggers": 2, "text": True}
+    assert record["index"] == index_id(made) and told == [(0, 2), (1, 2), (2, 2)]
+    files = [path for path in out.rglob("*") if path.is_file() and path.name != "ffmem-site.json"]
+    assert found.n_pages == record["n_pages"] == sum(path.suffix == ".html" for path in files) == 3 + 2 + 4
+    assert found.n_bytes == sum(path.stat().st_size for path in files) and found.folder == out
+
+
+def test_an_earlier_site_is_replaced_whole_or_told_unfinished(
+    made: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "site"
+    out.mkdir()  # an empty folder will do
+    write_site(made.folder, out)
+    (out / "cells" / "of-an-earlier-index.html").write_text("old")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ffmem.site.write.write_layer", stop)
+        with pytest.raises(KeyboardInterrupt):
+            write_site(made.folder, out)
+    assert json.loads((out / "ffmem-site.json").read_text())["finished"] is False
+    write_site(made.folder, out)
+    assert json.loads((out / "ffmem-site.json").read_text())["finished"]
+    assert not (out / "cells" / "of-an-earlier-index.html").exists() and (out / "cells" / "L1" / "0.html").is_file()
+
+
+def test_search_knows_the_cells_by_number(made: Index, tmp_path: Path) -> None:
+    write_site(made.folder, tmp_path / "site")
+    search = tmp_path / "site" / "search"
+    assert sorted(path.name for path in search.iterdir() if path.name.startswith("c-")) == ["c-0.js", "c-1.js"]
+    # the vocabulary is " old", " river", "a", "b", "the"; every cell promotes its first two
+    assert (search / "c-0.js").read_text() == 'ffmemTake("c-0",[[" river"," old"," river"],[""," old"," river"]]);\n'
+    assert (search / "c-1.js").read_text() == 'ffmemTake("c-1",[["the"," old"," river"]]);\n'
+    postings = "".join(path.read_text() for path in search.glob("t-*.js"))
+    assert '"river":"0 2"' in postings and '"a":"0"' in postings and '"b"' not in postings  # which is held out
+    assert not (tmp_path / "site" / "figures").exists()  # there is no study
+
+
+@pytest.mark.parametrize("triggers", [0, -1])
+def test_a_page_without_triggers_is_refused_before_anything_is_touched(
+    made: Index, tmp_path: Path, triggers: int
+) -> None:
+    with pytest.raises(InputError, match=f"--triggers is {triggers}. Expected 1 or more. Write --triggers 10"):
+        write_site(made.folder, tmp_path / "site", options=SiteOptions(triggers))
+    with pytest.raises(StoreError, match="there is no index in"):
+        write_site(tmp_path, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_file_in_its_place_is_left_alone(made: Index, tmp_path: Path) -> None:
+    (tmp_path / "site").write_text("years of work")
+    with pytest.raises(InputError, match="not a site written by ffmem"):
+        write_site(made.folder, tmp_path / "site")
+    assert (tmp_path / "site").read_text() == "years of work"
