@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_the_histogram_counts_every_sentence_and_every_stored_trigger(index_of: 
     assert sum(bar.n for bar in bars) == arrays["counts"][0, 1]
     stored = arrays["trigger_coefficient"][5, 0][arrays["trigger_token"][5, 0] != NO_TOKEN]
     edges = [-np.inf if bar.low is None else bar.low for bar in bars] + [bars[-1].high or np.inf]
-    in_bars = [int(((low <= stored) & (stored < high)).sum()) for low, high in zip(edges, edges[1:], strict=False)]
+    in_bars = [int(((low <= stored) & (stored < high)).sum()) for low, high in pairwise(edges)]
     assert [bar.n_triggers for bar in bars] == in_bars and sum(in_bars) == len(stored)
     shown = drawn(Explorer(index), view).one("div", class_="bins").all("span")
     assert [one.attributes["title"].split(" sentences")[0] for one in shown] == [f"{bar.n:,}" for bar in bars]
