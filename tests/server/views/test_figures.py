@@ -75,10 +75,10 @@ def test_a_layers_patterns_are_the_table_that_the_study_wrote(explained: Explore
 
 def test_what_is_not_there_is_refused_with_what_is(explained: Explorer) -> None:
     for ask in (figure_spec, figure_image):
-        with pytest.raises(InputError, match="no figure 'nothing'.*Expected one of: labels, pattern-kinds"):
+        with pytest.raises(InputError, match=r"no figure 'nothing'.*Expected one of: labels, pattern-kinds"):
             ask(explained, "nothing")
     key = explained.studies.results[0].key
-    with pytest.raises(InputError, match=f"no results 'other'.*Expected one of: {key}"):
+    with pytest.raises(InputError, match=rf"no results 'other'.*Expected one of: {key}"):
         figures_view(explained, "other")
     assert figures_view(explained, key).report is figures_view(explained).report
 
