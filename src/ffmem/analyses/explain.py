@@ -100,8 +100,8 @@ class Explanation(Record):
 
     @property
     def largest_cell(self) -> float:
-        """The largest share of a cell, in size; 1 without cells."""
-        return max((abs(one.share) for one in self.cells), default=1.0)
+        """The largest share of a cell, in size; 1 if all are 0, or there is none."""
+        return max((abs(one.share) for one in self.cells), default=0.0) or 1.0
 
 
 def explain(

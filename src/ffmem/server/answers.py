@@ -27,13 +27,12 @@ def explorer_of(request: Request) -> Explorer:
 
 
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
-    """A page; `here` is its own address."""
+    """A page; `here` is its own address. Half a character, as names of folders may have, stands as its number."""
     links: Links = request.app.state.links
     query = request.url.query
     here = request.url.path + (f"?{query}" if query else "")
-    return HTMLResponse(
-        render(template, links, explorer=explorer_of(request), here=here, **context), status_code=status
-    )
+    text = render(template, links, explorer=explorer_of(request), here=here, **context)
+    return HTMLResponse(text.encode("utf-8", "backslashreplace"), status_code=status)
 
 
 def as_json(value: Any, status: int = 200) -> Response:

@@ -1,5 +1,6 @@
 """What one explorer shows: an index, the results of its study, further indexes, a model to ask."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -130,10 +131,10 @@ class Explorer:
 
 
 def _named(indexes: Sequence[Index]) -> dict[str, Index]:
-    """By the names of their folders, which must differ."""
+    """By the names of their folders, which must differ; an address has no room for bytes that are no UTF-8."""
     found: dict[str, Index] = {}
     for index in indexes:
-        name = index.folder.resolve().name
+        name = os.fsencode(index.folder.resolve().name).decode("utf-8", "backslashreplace")
         if name in found:
             raise InputError(
                 f"two further indexes are named {name!r}: {found[name].folder} and {index.folder}",

@@ -27,10 +27,10 @@ def _socket(host: str, port: int) -> socket.socket:
     try:
         bound.bind((host, port))
         bound.listen(128)  # who comes before the server is ready waits
-    except OSError as error:
+    except (OSError, OverflowError, TypeError) as error:  # no such port; a host with bytes that are no text
         bound.close()
         raise InputError(
-            f"{host}:{port} cannot be listened on: {error.strerror}",
+            f"{host}:{port} cannot be listened on: {getattr(error, 'strerror', None) or error}",
             "Expected an address of this machine, and a port that is free",
             "Choose another one with --port, or --port 0 for any",
         ) from error

@@ -4,6 +4,7 @@ docs/design/store-format.md is normative.
 """
 
 import json
+import os
 import sqlite3
 import threading
 import weakref
@@ -403,7 +404,7 @@ _TOKEN_DTYPES = {np.dtype(np.uint16), np.dtype(np.uint32)}
 
 def _open_database(path: Path) -> sqlite3.Connection:
     # immutable: nobody writes it, so SQLite takes no locks and makes no files beside it
-    uri = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
+    uri = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro&immutable=1"
     try:
         return sqlite3.connect(uri, uri=True, check_same_thread=False)
     except sqlite3.DatabaseError as error:
