@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ffmem
@@ -18,6 +18,7 @@ from tests.index.scan.hand_made import SENTENCES, SHARDS, STARTS, WHOLE, gpt2_co
 lists = st.lists(st.lists(st.integers(0, 70_000), min_size=1, max_size=6), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(sentences=lists, first=st.integers(0, 5), begin=st.integers(0, 2**33), data=st.data())
 def test_a_part_has_the_tokens_of_its_sentences_and_no_others(
     sentences: list[list[int]], first: int, begin: int, data: st.DataObject
