@@ -7,6 +7,13 @@ import signal
 import pytest
 import torch
 
+# before the fixtures below, which import the libraries that look for these once
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+if not torch.cuda.is_available():
+    # Triton's interpreter runs a GPU's loops here. Models of transformers import triton.
+    os.environ["TRITON_INTERPRET"] = "1"
+
 pytest.register_assert_rewrite("tests.fixtures", "tests.server.browser")
 
 from tests.fixtures.corpora import WORDS, write_corpus
@@ -27,12 +34,7 @@ pytest_plugins = [
     "tests.server.browser",
 ]
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["HF_HUB_OFFLINE"] = "1"
 torch.set_num_threads(1)  # it was imported before OMP_NUM_THREADS was set; tests run beside each other
-if not torch.cuda.is_available():
-    # Triton's interpreter runs a GPU's loops here. It looks once, when triton is imported, as models of transformers do.
-    os.environ["TRITON_INTERPRET"] = "1"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it runs in the background so, and the programs that tests stop with Ctrl-C would be deaf to it too.
     signal.signal(signal.SIGINT, signal.default_int_handler)

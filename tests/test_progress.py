@@ -18,61 +18,7 @@ from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.tasks import ScanShard
 from ffmem.index.scan.worker import IndexWorker
 from tests.fixtures.programs import ffmem
-
-HOST = "host-b (node 1f2e3d4c, process 17)"
-EVENTS = [
-    Event("ready", 0, where=HOST),
-    Event("tokens", 0, 60, where=HOST),
-    Event("task", 0, task="shard-1", where=HOST),
-    Event("task", 0, task="values-0", where=HOST),
-    Event("tokens", 1, 30, where=HOST),
-    Event("restart", 1, task="shard-2", where=HOST, text="signal\nSIGKILL"),
-    Event("failed", 1, task="shard-2", where=HOST, text="signal SIGKILL"),
-    Event("note", -1, text="waiting for free resources"),
-]
-
-
-def told(tmp_path: Path) -> list[Progress]:
-    """What a meter makes of EVENTS; one of four shards is there from an earlier run."""
-    found: list[Progress] = []
-    shards = [Shard(number, number, number + 1, 100) for number in range(4)]
-    meter = Meter(found.append, shards, {0}, RunLog(tmp_path / "run.json", IndexOptions(), RunOptions()))
-    for event in EVENTS:
-        meter.hear(event)
-    return found
-
-
-def test_a_meter_counts_over_all_workers(tmp_path: Path) -> None:
-    found = told(tmp_path)
-    assert [now.event for now in found] == [event.kind for event in EVENTS]
-    assert [now.n_tokens for now in found] == [100, 160, 200, 200, 230, 200, 200, 200]
-    assert [now.n_shards for now in found] == [1, 1, 2, 2, 2, 2, 2, 2] and found[0].n_shards_all == 4
-    assert [now.n_restarts for now in found] == [0] * 5 + [1] * 3
-    assert [(now.worker, now.task) for now in found[2:4]] == [
-        (f"worker 0 on {HOST}", "shard-1"),
-        (f"worker 0 on {HOST}", "values-0"),
-    ]
-    assert found[5].message == f"worker 1 on {HOST} died at shard-2 (signal\nSIGKILL) and is started again"
-    assert found[-1].tokens_per_s > 0 and found[-1].remaining_s is not None
-
-
-def test_what_a_dead_worker_lost_is_not_done(tmp_path: Path) -> None:
-    found: list[Progress] = []
-    shards = [Shard(number, number, number + 1, 100) for number in range(4)]
-    meter = Meter(found.append, shards, set(), RunLog(tmp_path / "run.json", IndexOptions(), RunOptions()))
-    meter.hear(Event("ready", 0))
-    for task in ("shard-0", "shard-1"):
-        meter.hear(Event("tokens", 0, 100))
-        meter.hear(Event("task", 0, task=task))
-    meter.hear(Event("tokens", 0, 50))
-    meter.hear(Event("restart", 0, task="shard-2", lost=("shard-1", "shard-2")))
-    assert (found[-2].n_tokens, found[-1].n_tokens, found[-1].n_shards) == (250, 100, 1)
-    before, after = found[-2].remaining_s, found[-1].remaining_s
-    assert before is not None and after is not None and after / before > 1.5
-    for number in (1, 2, 3):
-        meter.hear(Event("tokens", 0, 100))
-        meter.hear(Event("task", 0, task=f"shard-{number}"))
-    assert (found[-1].n_tokens, found[-1].n_shards, found[-1].remaining_s) == (400, 4, 0)
+from tests.index.test_progress import HOST, told
 
 
 def test_lines_show_shards_restarts_and_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,19 +67,6 @@ def test_values_are_counted_within_a_layer_and_have_a_speed_and_a_time_left_of_t
     with render.progress(quiet=False) as listen:
         listen(part)
     assert capsys.readouterr().err == " 48%  856 of 1,800 values projected, 26 values/s, 37 s left\n"
-
-
-def test_a_build_tells_of_its_values(tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path) -> None:
-    found: list[Progress] = []
-    options, run = IndexOptions(top=3, max_tokens=500), RunOptions(workers=0)
-    index = build_index(tiny_folder("mixtral"), corpus, tmp_path / "i", options=options, run=run, progress=found.append)
-    scan = [now for now in found if now.stage == "memories"]
-    assert {now.n_values_all for now in scan} == {index.n_cells} and scan[0].n_values == 0
-    counted = [now.n_values for now in scan]
-    assert counted == sorted(counted) and counted[-1] == index.n_cells and scan[-1].n_layers == index.n_layers
-    told = [now for now in scan if now.event == "tokens" and now.n_values]
-    assert len(told) >= index.n_layers and all(now.values_per_s > 0 for now in told)
-    assert scan[-1].remaining_s == 0
 
 
 def test_after_a_resume_the_speed_is_that_of_what_was_read(

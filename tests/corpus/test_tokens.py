@@ -150,3 +150,50 @@ def test_a_stride_within_a_character_begins_with_the_whole_character():
     text = "😀😀zz"  # 4 tokens each, then 2
     cut = windows(text, one(text), 6, 2)
     assert [(window.text, window.context) for window in cut] == [("😀", 0), ("😀zz", 0)]
+
+
+class OwnOffsets:
+    """A tokenizer of two tokens that says of itself where they stand."""
+
+    def __init__(self, *offsets: tuple[int, int]) -> None:
+        self.offsets, self.ids, self.tokens = list(offsets), [7, 8], ["ab", "c"]
+
+    def encode_batch(self, texts: list[str], add_special_tokens: bool) -> list["OwnOffsets"]:
+        assert not add_special_tokens
+        return [self for _ in texts]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "told"),
+    [
+        (((0, 2), (1, 4)), "its token 1, 'c', that it stands at the characters 1 to 4 of 'abc'"),  # past the end
+        (((2, 3), (0, 1)), "its token 1, 'c', that it stands at the characters 0 to 1 of 'abc'"),  # back
+        (((2, 1), (2, 3)), "its token 0, 'ab', that it stands at the characters 2 to 1 of 'abc'"),
+    ],
+)
+def test_offsets_that_cannot_be_are_refused(offsets: tuple[tuple[int, int], ...], told: str):
+    with pytest.raises(InputError) as error:
+        tokenize(OwnOffsets(*offsets), ["abc"], None)  # type: ignore[arg-type]
+    assert error.value.got == f"the tokenizer says of {told}"
+    assert error.value.mend == "Use another tokenizer of this model: this one does not say where its tokens are"
+
+
+@pytest.mark.parametrize("offsets", [((0, 2), (2, 3)), ((0, 2), (1, 3)), ((0, 2), (0, 0)), ((0, 3), (0, 3))])
+def test_tokens_may_overlap_and_one_may_stand_nowhere(offsets: tuple[tuple[int, int], ...]):
+    (tokens,) = tokenize(OwnOffsets(*offsets), ["abc"], None)  # type: ignore[arg-type]
+    assert tuple(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)) == offsets
+
+
+@pytest.mark.parametrize("portion", [1, 5, 12, 10**6])
+def test_how_many_go_to_the_tokenizer_at_a_time_changes_nothing(portion: int, monkeypatch: pytest.MonkeyPatch):
+    texts = ["the fox", "", "日本語", "z", "a lazy dog. ", "😀"]
+    monkeypatch.setattr("ffmem.corpus.tokens._PORTION", portion)
+    for vocabulary in (BYTES, None):
+        found = tokenize(BPE, texts, vocabulary)
+        assert [tokens.token_ids.tolist() for tokens in found] == [BPE.encode(text).ids for text in texts]
+
+
+def test_a_text_of_nothing_has_no_window_and_one_of_one_token_has_one():
+    assert windows("", one(""), 4) == []
+    (window,) = windows("z", one("z"), 1)
+    assert (window.text, window.start_byte, window.context) == ("z", 0, 0)

@@ -13,8 +13,6 @@ import torch
 
 import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
-from ffmem.index.adopt import adopt_states
-from ffmem.index.scan.job import IndexJob
 from ffmem.store.histogram import histogram_edges
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.paths import locked
@@ -265,26 +263,3 @@ def test_nan_in_a_model_is_an_error_that_says_where(
         ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path / "i", options=small_options, run=IN_PROCESS)
     with pytest.raises(StoreError, match="is not finished"):
         ffmem.open_index(tmp_path / "i")
-
-
-def test_overlapping_states_of_a_worker_that_outlived_its_parent_count_once(tmp_path: Path) -> None:
-    from ffmem.ids import LayerCells
-    from ffmem.index.state.accumulator import LayerAccumulator
-    from ffmem.index.state.layers import Shape
-
-    def state(name: str, shards: set[int], job: str = "job") -> None:
-        accumulator = LayerAccumulator(Shape((LayerCells(0, 4),), 1, 2, "1"))
-        accumulator.covered = shards
-        (tmp_path / name).write_bytes(accumulator.dump(job))
-
-    state("state-old-0.safetensors", {0, 1, 2})
-    state("state-old-1.safetensors", {3})
-    state("state-older-0.safetensors", {2, 5})
-    state("state-alien-0.safetensors", {7}, job="another job")
-    (tmp_path / "state-half-0.safetensors").write_bytes(b"\x00" * 20)
-    job = IndexJob(tmp_path, "m", None, IndexOptions(), "raw", "new", "job", 1.0)
-    assert adopt_states(tmp_path, job, frozenset(range(8))) == ({0, 1, 2, 3}, 0)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["state-new-0.safetensors", "state-new-1.safetensors"]
-    newer = IndexJob(tmp_path, "m", None, IndexOptions(), "raw", "newer", "job", 1.0)  # shard 1 is left out now
-    assert adopt_states(tmp_path, newer, frozenset({0, 2, 3})) == ({3}, 2)
-    assert [p.name for p in tmp_path.iterdir()] == ["state-newer-0.safetensors"]

@@ -42,3 +42,35 @@ def test_an_identity_that_does_not_hold_is_refused_with_its_number(
     monkeypatch.setitem(certificate.TOLERANCE, "float32", -1.0)
     with pytest.raises(ModelError, match=r"an identity fails in .*Expected at most -1 in float32"):
         certify(model, StorePaths(index.folder).index, index.manifest.options, cut=False)
+
+
+GOOD = {"ff_sum_errors": (0.0, 0.0), "residual_errors": (0.0, 0.0), "hook_error": 0.0, "logit_error": None}
+
+
+@pytest.mark.parametrize(
+    ("worst", "dtype", "message"),
+    [
+        ({"ff_sum_errors": (0.0, 2e-4)}, "float32", "an identity fails in model: ff_sum_errors of layer 1 is 0.0002. "),
+        (
+            {"residual_errors": (float("nan"), 0.0)},
+            "float32",
+            "residual_errors of layer 0 is nan. Expected at most 0.0001",
+        ),
+        ({"logit_error": 0.5}, "bfloat16", "logit_error is 0.5. Expected at most 0.1 in bfloat16. "),
+        ({"hook_error": float("inf")}, "bfloat16", "hook_error is inf. "),
+        (
+            {"hook_error": float("inf")},
+            "float16",
+            "model overflows in float16: hook_error is inf. Expected numbers below 65,5",
+        ),
+    ],
+)
+def test_the_first_error_that_is_too_large_is_told(
+    worst: dict[str, object], dtype: str, message: str, tiny_folder: Callable[[str], Path]
+) -> None:
+    model = ffmem.load_model(tiny_folder("gpt2"), proved=False)
+    options = ffmem.IndexOptions(dtype=dtype)  # type: ignore[arg-type]
+    certificate._check(GOOD | {"hook_error": certificate.TOLERANCE[dtype]}, model, options)  # as large as it may be
+    with pytest.raises(ModelError) as told:
+        certificate._check(GOOD | worst, model, options)
+    assert message.replace("model", model.facts.name) in str(told.value)

@@ -10,6 +10,7 @@ from ffmem.errors import InputError
 from ffmem.index.identity import (
     check_same,
     decide_projection,
+    describe,
     differences,
     hash_of,
     identify,
@@ -65,3 +66,44 @@ def test_a_projection_that_the_model_does_not_have_is_refused(tiny_folder: Calla
     missing = next(name for name in ("adaptive", "folded", "raw") if name not in model.facts.projections)
     with pytest.raises(InputError, match=f"--projection is '{missing}'"):
         decide_projection(model, IndexOptions(projection=missing))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "machines", "holds", "why"),
+    [
+        (
+            {},
+            ["A, torch 2.9"],
+            True,
+            "one thread a worker on a CPU (A): the same bytes on any machine with this processor",
+        ),
+        ({"threads": 2}, ["A, torch 2.9"], False, "device cpu, 2 threads: another build is equal to rounding only"),
+        (
+            {"device": "cuda"},
+            ["G, torch 2.9"],
+            False,
+            "device cuda, 1 threads: another build is equal to rounding only",
+        ),
+        (
+            {},
+            ["A, torch 2.9", "B, torch 2.9"],
+            False,
+            "computed on machines that differ (A, torch 2.9; B, torch 2.9): another build is equal to rounding only",
+        ),
+    ],
+)
+def test_the_same_bytes_are_promised_only_where_they_come(
+    options: dict[str, object], machines: list[str], holds: bool, why: str, tiny_folder: Callable[[str], Path]
+) -> None:
+    model, chosen = ffmem.load_model(tiny_folder("gpt2"), proved=False), IndexOptions(**options)  # type: ignore[arg-type]
+    told = describe(model, {}, chosen, machines)
+    assert told["same_bytes"] == {"holds": holds, "processor": machines[0][0], "machines": machines, "why": why}
+    assert told["layer_projections"] == [told["projection"]] * 3 and "cells_kept" not in told
+
+
+def test_a_manifest_says_which_cells_are_there_and_what_stands_around_a_sentence(
+    tiny_folder: Callable[[str], Path],
+) -> None:
+    told = describe(ffmem.load_model(tiny_folder("bert")), {}, IndexOptions(cells="L2.5,L2.6,L0.1"), ["A, torch 2.9"])
+    assert told["cells_kept"] == {"L0": "1", "L2": "5-6"} and len(told["layer_projections"]) == 2
+    assert told["special_tokens"] == {"prefix": [2], "suffix": [3]}

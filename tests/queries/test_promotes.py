@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ffmem import Index, InputError
+from ffmem import Index
 from ffmem.index.indexed_model import load_indexed_model
 from ffmem.queries import promotes
 from ffmem.queries.names import token_id
@@ -56,8 +56,3 @@ def test_promotes_with_the_model_knows_every_value(
             order = np.lexsort((np.arange(scores[place].shape[1]), -sign * scores[place][at]))
             assert row.true_rank == order.tolist().index(number)
             assert row.rank == (row.true_rank if row.true_rank < 10 else None)
-
-
-def test_another_model_is_refused(index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]) -> None:
-    with pytest.raises(InputError, match=r"has other weights than the one that .* was built from"):
-        load_indexed_model(index_of("gpt2"), str(tiny_folder("llama")))

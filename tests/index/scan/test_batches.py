@@ -1,7 +1,9 @@
 """Shards and batches are a pure function of lengths and options."""
 
+import itertools
+
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffmem.index.scan.batches import MAX_WASTE, Shard, plan_batches, plan_shards
@@ -44,3 +46,51 @@ def test_batches_hold_each_sentence_once_with_little_padding(
         assert padded - sum(rows) - n_special * len(rows) <= MAX_WASTE * max(padded, least)
     if padding_is_cheap:
         assert len(batches) <= len(list(plan_batches(shard, np.array(lengths), n_special, batch_tokens)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(1, 40), max_size=12), min_size=1, max_size=5), st.integers(1, 100))
+def test_a_shard_ends_with_its_corpus_and_a_corpus_without_sentences_has_none(
+    corpora: list[list[int]], shard_tokens: int
+) -> None:
+    """By a loop over sentences: a shard ends where it is full, or where its corpus ends."""
+    expected: list[Shard] = []
+    sentence = 0
+    for lengths in corpora:
+        first, n_tokens = sentence, 0
+        for number, length in enumerate(lengths):
+            sentence, n_tokens = sentence + 1, n_tokens + length
+            if n_tokens >= shard_tokens or number == len(lengths) - 1:
+                expected.append(Shard(len(expected), first, sentence, n_tokens))
+                first, n_tokens = sentence, 0
+    starts = np.cumsum([0, *(length for lengths in corpora for length in lengths), 7]).astype(np.uint64)  # one held out
+    assert plan_shards(starts, list(map(len, corpora)), shard_tokens) == expected
+
+
+@settings(deadline=None)
+@given(st.data(), lengths_lists)
+def test_sentences_with_other_context_or_that_may_not_be_padded_share_no_batch(
+    data: st.DataObject, lengths: list[int]
+) -> None:
+    rows = data.draw(st.sampled_from(["padded", "equal-length", "alone"]))
+    context = np.array([data.draw(st.integers(0, 2)) if i < 20 else i % 3 for i in range(len(lengths))])
+    shard, sizes = Shard(0, 5, 5 + len(lengths), sum(lengths)), np.array(lengths)
+    batches = list(plan_batches(shard, sizes, 1, 600, context, 0, rows))
+    assert sorted(i for batch in batches for i in batch.sentence_ids) == list(range(5, 5 + len(lengths)))
+    for batch in batches:
+        places = [i - 5 for i in batch.sentence_ids]
+        assert len({context[place] for place in places}) == 1
+        assert rows != "alone" or len(places) == 1
+        assert rows != "equal-length" or len({lengths[place] for place in places}) == 1
+        assert [lengths[place] for place in places] == sorted((lengths[place] for place in places), reverse=True)
+
+
+@settings(deadline=None)
+@given(lengths_lists, st.integers(1, 700))
+def test_a_batch_takes_all_that_fits(lengths: list[int], batch_tokens: int) -> None:
+    """The next sentence would have made it too large, or put too much padding into it."""
+    batches = list(plan_batches(Shard(0, 0, len(lengths), sum(lengths)), np.array(lengths), 2, batch_tokens))
+    for batch, following in itertools.pairwise(batches):
+        n, width = len(batch.sentence_ids) + 1, batch.max_length + 2
+        padding = n * width - batch.n_tokens - following.max_length - 2 * n
+        assert n * width > batch_tokens or padding > MAX_WASTE * n * width

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from ffmem import IndexOptions, RunOptions, StoreError
+from ffmem import IndexOptions, RunOptions
 from ffmem.ids import LayerCells
 from ffmem.index import build
 from ffmem.index.adopt import adopt_states
@@ -26,31 +26,13 @@ from ffmem.index.run.job import Job, Task
 from ffmem.index.scan.job import IndexJob
 from ffmem.index.state import tree
 from ffmem.index.state.accumulator import LayerAccumulator
-from ffmem.index.state.kernel import merge_lists
 from ffmem.index.state.layers import Places, Shape
 from ffmem.index.state.states import Account, merged_layers, read_account, save_state
-from ffmem.index.state.topk import merge
 from ffmem.index.state.tree import merge_states
 from ffmem.store.fields import FIELDS
 from tests.index.run.test_kills import contents
 
 SHAPE = Shape((LayerCells(0, 7), LayerCells(1, 3, n_experts=2)), 2, 4, "1")
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.data())
-def test_the_compiled_merge_of_lists_is_that_of_tensors(data: st.DataObject) -> None:
-    top, n_lists = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 5))
-    ours, theirs = np.zeros((2, n_lists, top), dtype=np.int64)
-    for row in range(n_lists):
-        keys = data.draw(st.lists(st.integers(1, 60), unique=True, max_size=2 * top))
-        n_ours = data.draw(st.integers(max(0, len(keys) - top), min(top, len(keys))))
-        for target, part in ((ours, keys[:n_ours]), (theirs, keys[n_ours:])):
-            target[row, : len(part)] = sorted(part, reverse=True)
-    expected = merge(torch.from_numpy(ours), torch.from_numpy(theirs)).numpy()
-    before = theirs.copy()
-    merge_lists(ours, theirs)
-    assert np.array_equal(ours, expected) and np.array_equal(theirs, before)
 
 
 def shard(number: int) -> Iterator[tuple[int, int, torch.Tensor, Places]]:
@@ -242,49 +224,3 @@ def test_a_build_says_which_groups_it_merges(
         "merging 2 of 4 states (group 2 of 3)",
         "merging 2 of 3 states (group 3 of 3)",
     ]
-
-
-@pytest.mark.parametrize(
-    ("harm", "why"),
-    [
-        (lambda data: b"\x00" * 30, "Expecting value"),
-        (lambda data: b"\x02" + b"\x00" * 7 + b"[]", "sizes"),
-        (lambda data: b"\xff" * 30, "it has no header"),
-        (lambda data: data[:-1], "it ends too early"),
-        (lambda data: data[:50], "it has no header"),
-        (lambda data: b"", "Expecting value"),
-    ],
-)
-def test_a_damaged_state_says_which_file(tmp_path: Path, harm: Callable[[bytes], bytes], why: str) -> None:
-    write(tmp_path, [[0], [1]])
-    path = tmp_path / "state-r-1.safetensors"
-    path.write_bytes(harm(path.read_bytes()))
-    with pytest.raises(StoreError, match=rf"state file .*state-r-1\.safetensors cannot be read: .*{why}.*Delete"):
-        list(merged_layers(sorted(tmp_path.iterdir()), SHAPE))
-
-
-def test_a_state_of_other_sizes_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, [[0]])
-    other = Shape(SHAPE.layers, SHAPE.n_signs, SHAPE.top + 1, "1")
-    with pytest.raises(StoreError, match="it holds arrays of other sizes"):
-        list(merged_layers(sorted(tmp_path.iterdir()), other))
-
-
-def test_a_state_that_is_not_written_whole_is_not_there(tmp_path: Path) -> None:
-    def layers() -> Iterator[dict[str, np.ndarray]]:
-        yield accumulated([0]).layer(0)
-        raise OSError("the disk is gone")
-
-    with pytest.raises(OSError, match="the disk is gone"):
-        save_state(tmp_path / "state-r-0.safetensors", SHAPE, layers(), "job", {0})
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_saved_state_and_a_dumped_one_are_the_same_bytes(tmp_path: Path) -> None:
-    accumulator = accumulated([3, 1])
-    layers = (accumulator.layer(place) for place in range(2))
-    save_state(tmp_path / "s", SHAPE, layers, "job", accumulator.covered, accumulator.machines)
-    assert (tmp_path / "s").read_bytes() == accumulator.dump("job")
-    again = LayerAccumulator(SHAPE)
-    again.load(accumulator.dump("job"))
-    assert again.dump("job") == accumulator.dump("job")

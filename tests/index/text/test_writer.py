@@ -1,10 +1,15 @@
 """Limits in the middle of a batch, repeats that are kept, and a full disk."""
 
 import errno
+import hashlib
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from ffmem.corpus.registry import open_corpus
@@ -13,7 +18,7 @@ from ffmem.index.text import text_spool, token_spool
 from ffmem.index.text.writer import TextCounts, TextSource, is_held_out, write_text
 from ffmem.options import IndexOptions
 from ffmem.store.files import disk_errors
-from tests.corpus.tiny_tokenizers import byte_level, token_bytes
+from tests.corpus.tiny_tokenizers import byte_level, token_bytes, word_piece
 
 BPE = byte_level()
 VOCABULARY = [token.decode(errors="backslashreplace") for token in token_bytes(BPE)]
@@ -132,3 +137,85 @@ def test_each_corpus_is_counted_once(tmp_path: Path):
     source = TextSource(corpora, tokenizer, token_bytes(tokenizer), [], 100)
     counts = write_text(tmp_path / "text", source, IndexOptions(holdout=0))
     assert (counts.n_documents, counts.n_undecodable_bytes, counts.n_lines) == (1, 1, 3)
+
+
+LINES = ["the fox", "A dog!", "over the lazy dog", "é日", "z"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    documents=st.lists(st.lists(st.sampled_from(LINES), min_size=1, max_size=5), min_size=1, max_size=8),
+    duplicates=st.sampled_from(["once", "keep"]),
+    seed=st.integers(0, 50),
+    limit=st.none() | st.integers(1, 12),
+)
+def test_everything_is_counted_as_a_loop_over_lines_counts_it(
+    documents: list[list[str]], duplicates: str, seed: int, limit: int | None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What becomes of each line of each document, from the definitions of the options alone."""
+    texts = ["\n".join(lines) for lines in documents]
+    key = seed.to_bytes(8, "little")
+    held_out = [
+        int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, key=key).digest(), "little") < 0.4 * 2**64
+        for text in texts
+    ]
+    indexed: list[str] = []
+    apart: list[str] = []
+    n_repeats, stopped, n_documents = 0, False, 0
+    for lines, out in zip(documents, held_out, strict=True):
+        if stopped:
+            break
+        n_documents += 1
+        for line in lines:
+            if duplicates == "once" and line in (apart if out else indexed):
+                n_repeats += not out
+            elif out:
+                apart.append(line)
+            elif limit is not None and len(indexed) == limit:
+                stopped = True
+                break
+            else:
+                indexed.append(line)
+    options = IndexOptions(
+        holdout=0.4,
+        seed=seed,
+        duplicates=duplicates,
+        max_sentences=limit,
+        split="lines",  # type: ignore[arg-type]
+    )
+    folder = tmp_path_factory.mktemp("text")
+    if not indexed:
+        with pytest.raises(InputError, match=r"no sentence of .* is left to index"):
+            write(folder, [text.encode() for text in texts], options)
+        return
+    counts = write(folder, [text.encode() for text in texts], options)
+    assert [text for (text,) in rows(folder, "SELECT text FROM sentences ORDER BY id")] == indexed + apart
+    assert (counts.n_sentences, counts.n_sentences_held_out) == (len(indexed), len(apart))
+    assert (counts.n_duplicates, counts.stopped_by) == (n_repeats, "max_sentences" if stopped else None)
+    assert (counts.n_documents, counts.n_documents_held_out) == (n_documents, sum(held_out[:n_documents]))
+    assert counts.n_held_out_also_indexed == sum(line in indexed for line in apart)
+    sizes = [[len(BPE.encode(line).ids) for line in some] for some in (indexed, apart)]
+    assert (counts.n_tokens, counts.n_tokens_held_out) == (sum(sizes[0]), sum(sizes[1]))
+    starts = load_file(folder / "text" / "tokens.safetensors")["sentence_start"]
+    assert np.diff(starts.astype(int)).tolist() == [*sizes[0], *sizes[1]]
+
+
+def test_each_sentence_is_asked_for_its_largest_token_and_one_of_none_is_counted(tmp_path: Path) -> None:
+    """A model may have rows for fewer tokens than its tokenizer knows."""
+    (tmp_path / "a.txt").write_text("the fox\n\x1c\nA dog!\n")  # the control character is no white space, and no word
+    (tmp_path / "text").mkdir()
+    tokenizer, asked = word_piece(), []
+    source = TextSource([open_corpus(str(tmp_path / "a.txt"))], tokenizer, None, [], 100, check_tokens=asked.append)
+    seen: list[int] = []
+    counts = write_text(
+        tmp_path / "text", source, IndexOptions(holdout=0, split="lines"), lambda now: seen.append(now.n_sentences)
+    )
+    assert asked == [max(tokenizer.encode(line).ids) for line in ("the fox", "A dog!")]
+    assert (counts.n_sentences, counts.n_empty_sentences) == (2, 1) and seen == [2]
+
+    def refuse(largest: int) -> None:
+        raise InputError(f"token {largest} has no row", "Expected one", "Use another tokenizer")
+
+    (tmp_path / "again" / "text").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"token \d+ has no row"):
+        write_text(tmp_path / "again" / "text", replace(source, check_tokens=refuse), IndexOptions(holdout=0))

@@ -1,0 +1,81 @@
+"""The model of an index, loaded again: the same weights, run as both proofs say, or refused."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import ffmem
+from ffmem import Index, InputError
+from ffmem.index.indexed_model import adopt_proof, load_indexed_model
+from ffmem.models.base import Batching
+from ffmem.store.manifest import Certificate
+
+
+def test_it_is_the_model_that_was_indexed(index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]) -> None:
+    found = load_indexed_model(index_of("gpt2"))
+    plain = AutoModelForCausalLM.from_pretrained(tiny_folder("gpt2")).eval()
+    ids = torch.tensor([[5, 6, 7, 300]])
+    with torch.inference_mode():
+        torch.testing.assert_close(found.logits(ids), plain(ids).logits)
+    assert found.module.dtype == torch.float32 and not found.module.training
+
+
+def test_a_model_that_was_moved_is_found_where_it_is_said_to_be(
+    index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_folder("gpt2"), tmp_path / "moved")
+    assert load_indexed_model(index_of("gpt2"), str(tmp_path / "moved")).weights_hash() == (
+        index_of("gpt2").manifest.identity.model.weights_sha256
+    )
+
+
+def test_another_model_is_refused(index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]) -> None:
+    index, other = index_of("gpt2"), tiny_folder("llama")
+    with pytest.raises(InputError) as told:
+        load_indexed_model(index, str(other))
+    expected = index.manifest.identity.model.weights_sha256[:16]
+    assert str(told.value) == (
+        f"the model at {other} has other weights than the one that {index.folder} was built from. "
+        f"Expected weights with SHA-256 {expected}... Say where that model is: --model FOLDER."
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_model", "of_index", "expected"),
+    [
+        (Batching(True), Batching(True), Batching(True)),
+        (Batching(True), Batching(False, "equal-length"), Batching(False, "equal-length")),
+        (Batching(False, "alone"), Batching(True, "padded", fresh=True), Batching(False, "alone", True)),
+        (Batching(True, "equal-length"), Batching(True, "alone"), Batching(True, "alone")),
+    ],
+)
+def test_what_is_right_by_both_proofs_is_done(
+    of_model: Batching,
+    of_index: Batching,
+    expected: Batching,
+    index_of: Callable[[str], Index],
+    tiny_folder: Callable[[str], Path],
+) -> None:
+    """An index may have longer sentences than the samples that the model was tried on, and the other way round."""
+    manifest, model = index_of("gpt2").manifest, ffmem.load_model(tiny_folder("gpt2"), proved=False)
+    model.adopt(of_model)
+    proof = manifest.certificate.proof
+    assert proof is not None
+    certificate = replace(manifest.certificate, proof=replace(proof, batching=vars(of_index)))
+    adopt_proof(model, replace(manifest, certificate=certificate))
+    assert model.batching == expected and model.facts.causal is expected.causal
+
+
+def test_an_index_without_a_proof_says_nothing(
+    index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
+) -> None:
+    manifest, model = index_of("gpt2").manifest, ffmem.load_model(tiny_folder("gpt2"), proved=False)
+    model.adopt(Batching(True, "alone"))
+    certificate: Certificate = replace(manifest.certificate, proof=None)
+    adopt_proof(model, replace(manifest, certificate=certificate))
+    assert model.batching == Batching(True, "alone")
