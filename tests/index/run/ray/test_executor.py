@@ -20,8 +20,8 @@ from ffmem.index.run.ray import actor as ray_actor
 from ffmem.index.run.ray import executor as ray_executor
 from ffmem.index.run.ray.cluster import RayOptions
 from ffmem.index.run.ray.executor import RayExecutor
+from tests.index.run.adding import AddJob, AddWorker, Number, done, taken
 from tests.index.run.ray.ray_nodes import Nodes, cluster_of
-from tests.index.run.test_executors import AddJob, AddWorker, Number, done, taken
 
 pytest.importorskip("ray", reason="the extra ray is not installed: `make test-ray` installs it and runs these tests")
 pytestmark = pytest.mark.ray
