@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ffmem
+from tests.fixtures.programs import ffmem
 
 pytest.importorskip("altair", reason="needs the extra report")
 SMALL = ("--prefixes", 20, "--edited-cells", 2, "--edited-triggers", 1, "--scored-cells", 2, "--scored-positions", 40)
