@@ -4,8 +4,14 @@
 import os
 import signal
 
+# Libraries come before our own modules: what one whose shapes are checked is the first to import, jaxtyping's loader looks
+# for in a cache of its own, and compiles anew in every process where Python may not write one.
+import beartype  # noqa: F401
+import numba  # noqa: F401
 import pytest
 import torch
+import transformers.masking_utils  # noqa: F401
+import transformers.modeling_utils  # noqa: F401
 
 pytest.register_assert_rewrite("tests.fixtures", "tests.server.browser")
 
