@@ -10,7 +10,7 @@ import beartype  # noqa: F401
 import numba  # noqa: F401
 import pytest
 import torch
-import transformers.masking_utils  # noqa: F401
+import transformers.masking_utils
 import transformers.modeling_utils  # noqa: F401
 
 pytest.register_assert_rewrite("tests.fixtures", "tests.server.browser")
