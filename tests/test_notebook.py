@@ -27,6 +27,7 @@ def test_outputs_are_not_kept() -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_it_runs(tmp_path: Path) -> None:
     pytest.importorskip("nbclient", reason="the extra dev is not installed")
     pytest.importorskip("duckdb", reason="the extra sql is not installed")

@@ -12,6 +12,7 @@ pytest.importorskip("altair", reason="needs the extra report")
 SMALL = ("--prefixes", 20, "--edited-cells", 2, "--edited-triggers", 1, "--scored-cells", 2, "--scored-positions", 40)
 
 
+@pytest.mark.slow
 def test_from_a_model_and_a_corpus_to_a_page_and_a_comparison(
     tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path
 ) -> None:

@@ -155,6 +155,7 @@ def disturb(
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_twenty_kills_at_random_moments_leave_the_same_bytes(
     tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
