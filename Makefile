@@ -32,7 +32,7 @@ demo-smollm2: $(VENV)/smollm2 ## Index SmolLM2 over Python's language reference 
 	$(BIN)/ffmem index smollm2 python-docs --out runs/demo-smollm2
 
 test: $(VENV)/smollm2 $(VENV)/minilm lint types imports ## Lint, types, import contract, all tests but those of test-ray and soak
-	$(BIN)/pytest -n $(JOBS) --dist loadfile -m 'not soak and not ray'
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not soak and not ray'
 
 test-ray: $(VENV)/ray ## The tests that need Ray, on clusters of this machine
 	$(BIN)/pytest -m 'ray and not soak'

@@ -14,6 +14,13 @@ if not torch.cuda.is_available():
     # Triton's interpreter runs a GPU's loops here. Models of transformers import triton.
     os.environ["TRITON_INTERPRET"] = "1"
 
+# Libraries come before our own modules: what one whose shapes are checked is the first to import, jaxtyping's loader looks
+# for in a cache of its own, and compiles anew in every process where Python may not write one.
+import beartype  # noqa: F401
+import numba  # noqa: F401
+import transformers.masking_utils
+import transformers.modeling_utils  # noqa: F401
+
 pytest.register_assert_rewrite("tests.fixtures", "tests.server.browser")
 
 from tests.fixtures.corpora import WORDS, write_corpus
@@ -38,3 +45,9 @@ torch.set_num_threads(1)  # it was imported before OMP_NUM_THREADS was set; test
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it runs in the background so, and the programs that tests stop with Ctrl-C would be deaf to it too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a slow test come first: at the end, the processes that run files side by side have short ones left."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -18,6 +18,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 def test_smollm2_the_whole_way(tmp_path: Path) -> None:
     """Over WikiText where the development data is, else over the built-in corpus."""
     wikitext = Path(__file__).parents[2] / "shared" / "data" / "wikitext" / "valid.txt"

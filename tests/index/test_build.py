@@ -149,6 +149,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_same_bytes_whatever_the_workers_and_how_it_was_cut(
     index_of: Callable[[str], Index],
     tiny_folder: Callable[[str], Path],

@@ -20,6 +20,7 @@ def server(studied_index: Index, index_of: Callable[[str], Index], serve: Callab
     return serve(studied_index.folder, index_of("wikilm").folder)
 
 
+@pytest.mark.slow
 def test_shades_and_near_cells_come_by_themselves(server: Server, tab: Any) -> None:
     tab.goto(f"{server.url}/cells/L1.7")
     tab.wait_for_selector(".text .t")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,7 +52,7 @@ class CoefficientHooks:
                 if on_expert is not None and isinstance(layer, MixtureLayer):
                     stops.append(layer.watch_experts(_with(on_expert, place)))
                 else:
-                    stops.append(layer.watch(self._reporter(on_layer, place, shapes, stack)))
+                    stops.append(layer.watch(partial(self._report, on_layer, place, shapes, stack)))
             yield
 
     @contextmanager
@@ -63,7 +64,7 @@ class CoefficientHooks:
         """
         with self._noting_shapes() as (shapes, stops):
             for place, (layer, stack) in enumerate(self._layers):
-                stops.append(layer.change(self._changer(change, place, shapes, stack)))
+                stops.append(layer.change(partial(self._changed, change, place, shapes, stack)))
             yield
 
     @contextmanager
@@ -71,7 +72,7 @@ class CoefficientHooks:
         """The shape of each stack's input, since some models flatten it before the feed-forward layer; and what ends hooks."""
         shapes: list[tuple[int, int]] = [(0, 0)] * len(self._backbones)
         stops: list[Callable[[], None]] = [
-            backbone.register_forward_pre_hook(_note_shape(shapes, stack), with_kwargs=True).remove
+            backbone.register_forward_pre_hook(partial(_note_shape, shapes, stack), with_kwargs=True).remove
             for stack, backbone in enumerate(self._backbones)
         ]
         try:
@@ -80,37 +81,28 @@ class CoefficientHooks:
             for stop in stops:
                 stop()
 
-    def _changer(
-        self, change: ChangeLayer, place: int, shapes: list[tuple[int, int]], stack: int
-    ) -> Callable[[Tensor], Tensor | None]:
+    def _changed(
+        self, change: ChangeLayer, place: int, shapes: list[tuple[int, int]], stack: int, coefficients: Tensor
+    ) -> Tensor | None:
         first = self._first[stack]
+        shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
+        others = change(place, shaped[:, first:])
+        if others is None:
+            return None
+        return torch.cat((shaped[:, :first], others), dim=1).view(coefficients.shape)
 
-        def changed(coefficients: Tensor) -> Tensor | None:
-            shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
-            others = change(place, shaped[:, first:])
-            if others is None:
-                return None
-            return torch.cat((shaped[:, :first], others), dim=1).view(coefficients.shape)
-
-        return changed
-
-    def _reporter(
-        self, on_layer: OnLayer, place: int, shapes: list[tuple[int, int]], stack: int
-    ) -> Callable[[Tensor], None]:
+    def _report(
+        self, on_layer: OnLayer, place: int, shapes: list[tuple[int, int]], stack: int, coefficients: Tensor
+    ) -> None:
         first = self._first[stack]
-
-        def report(coefficients: Tensor) -> None:
-            shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
-            on_layer(place, shaped[:, first:] if first else shaped)
-
-        return report
+        shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
+        on_layer(place, shaped[:, first:] if first else shaped)
 
 
-def _note_shape(shapes: list[tuple[int, int]], stack: int) -> Any:
-    def hook(_: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
-        shapes[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)
-
-    return hook
+def _note_shape(
+    shapes: list[tuple[int, int]], stack: int, _: Any, arguments: tuple[Any, ...], named: CallArguments
+) -> None:
+    shapes[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)
 
 
 def _with(on_expert: OnExpert, place: int) -> Callable[[int, Tensor, Tensor], None]:

@@ -10,6 +10,7 @@ right even alone is refused.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -131,16 +132,14 @@ class _Trial:
 
     def _ours(self, rows: Sequence[PlainInput]) -> list[list[Tensor]]:
         """The same of several sentences in one pass of ours, padded on the right: [row][layer]."""
-        device = self._model.device
         ids, mask = padded_rows([row.own for row in rows], rows[0].prefix, rows[0].suffix, self._model.pad_id)
         layers: list[Tensor] = []
-
-        def keep(layer: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
-            layers.append(coefficients.detach()[..., self._columns[layer].to(device)].float().clone())
-
-        with one_text_a_row(), self._model.watch_coefficients(keep):
-            self._model.forward(torch.from_numpy(ids).to(device), torch.from_numpy(mask))
+        with one_text_a_row(), self._model.watch_coefficients(partial(self._keep, layers)):
+            self._model.forward(torch.from_numpy(ids).to(self._model.device), torch.from_numpy(mask))
         return [[layer[number, one.own_slice] for layer in layers] for number, one in enumerate(rows)]
+
+    def _keep(self, layers: list[Tensor], layer: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
+        layers.append(coefficients.detach()[..., self._columns[layer].to(self._model.device)].float().clone())
 
     def _error(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
         return max(difference(one, other) for one, other in zip(found, expected, strict=True))

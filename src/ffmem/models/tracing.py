@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -76,19 +77,6 @@ def _hook_layer(
     model: Transformer, place: int, states: dict[str, Tensor], keep_own: Callable[[int, Tensor], Tensor]
 ) -> list[Any]:
     layer, layout = model.layer(place), model.layout(place)
-
-    def keep_input(name: str) -> Any:
-        def hook(_: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
-            states[name] = keep_own(place, arguments[0] if arguments else named["hidden_states"])
-
-        return hook
-
-    def keep_output(name: str) -> Any:
-        def hook(_: Any, __: Any, output: Any) -> None:
-            states[name] = keep_own(place, output[0] if isinstance(output, tuple) else output)
-
-        return hook
-
     inputs = [(layer.module, "layer_input"), (layer.input_module, "ff_input")]
     if layout.placement != "post":
         inputs.append((layer.at(layout.ff_norm), "norm_input"))
@@ -97,8 +85,31 @@ def _hook_layer(
         outputs.append((layer.at(layout.post_ff_norm), "ff_update"))
     if layout.parallel:
         outputs.append((layer.at(layout.attention[0].module), "attention_output"))
-    handles = [module.register_forward_pre_hook(keep_input(name), with_kwargs=True) for module, name in inputs]
-    return handles + [module.register_forward_hook(keep_output(name)) for module, name in outputs]
+    keep = partial(keep_own, place)
+    handles = [
+        module.register_forward_pre_hook(partial(_keep_input, states, name, keep), with_kwargs=True)
+        for module, name in inputs
+    ]
+    return handles + [
+        module.register_forward_hook(partial(_keep_output, states, name, keep)) for module, name in outputs
+    ]
+
+
+def _keep_input(
+    states: dict[str, Tensor],
+    name: str,
+    keep: Callable[[Tensor], Tensor],
+    _: Any,
+    arguments: tuple[Any, ...],
+    named: CallArguments,
+) -> None:
+    states[name] = keep(arguments[0] if arguments else named["hidden_states"])
+
+
+def _keep_output(
+    states: dict[str, Tensor], name: str, keep: Callable[[Tensor], Tensor], _: Any, __: Any, output: Any
+) -> None:
+    states[name] = keep(output[0] if isinstance(output, tuple) else output)
 
 
 def _assemble(model: Transformer, layer: int, shaped: dict[str, Tensor]) -> LayerTrace:

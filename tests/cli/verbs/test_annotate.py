@@ -6,7 +6,7 @@ from pathlib import Path
 from ffmem import Index
 from tests.annotations.conftest import index  # noqa: F401 (a fixture)
 from tests.annotations.filling import edit, fill
-from tests.cli.conftest import ffmem
+from tests.fixtures.programs import ffmem
 
 
 def test_from_draw_to_the_table_of_figure_2(index: Index, tmp_path: Path) -> None:  # noqa: F811 (it is given the fixture)

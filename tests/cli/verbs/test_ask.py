@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ffmem import Index
-from tests.cli.conftest import ffmem
+from tests.fixtures.programs import ffmem
 
 
 def test_questions_to_all_cells(index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]) -> None:

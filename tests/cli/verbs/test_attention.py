@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ffmem
+from tests.fixtures.programs import ffmem
 
 TEXT = "the old river of the village"
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cli.conftest import ffmem
+from tests.cli.conftest import start_ffmem
+from tests.fixtures.programs import ffmem
 
 
 def test_index_shows_progress_and_a_summary_and_the_reading_verbs_work(
@@ -12,7 +13,7 @@ def test_index_shows_progress_and_a_summary_and_the_reading_verbs_work(
 ) -> None:
     out = tmp_path / "i"
     command = ("index", tiny_folder("llama"), corpus, "--out", out, "--top", 5, "--workers", 1, "--holdout", 0)
-    shown, progress = ffmem(*command)
+    shown, progress = start_ffmem(*command)
     assert "tokens/s" in shown and "Try next:" in shown and f"ffmem cell {out}" in shown
     assert shown.count("\n  promotes") == 3
     assert "reading the corpus" in progress and "writing the index" in progress

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from ffmem import Index
-from tests.cli.conftest import ffmem
+from tests.cli.conftest import start_ffmem
 
 
 def test_a_cell_is_shown_in_half_a_second_or_five_starts_of_python(index_of: Callable[[str], Index]) -> None:
@@ -17,7 +17,7 @@ def test_a_cell_is_shown_in_half_a_second_or_five_starts_of_python(index_of: Cal
         subprocess.run([sys.executable, "-c", "import numpy"], check=True)
         started.append(time.monotonic() - begin)
         begin = time.monotonic()
-        ffmem("cell", index.folder, "L0.0")
+        start_ffmem("cell", index.folder, "L0.0")
         shown.append(time.monotonic() - begin)
     assert min(shown) < max(0.5, 5 * min(started)), (shown, started)
     queries = []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ffmem
+from tests.fixtures.programs import ffmem
 
 pytest.importorskip("altair", reason="needs the extra report")
 SMALL = (
@@ -24,6 +24,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_from_a_model_and_a_corpus_to_a_page_and_a_comparison(
     tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from cyclopts import App
 
 from ffmem.cli.verbs import Verb, verbs
-from tests.cli.conftest import ffmem
+from tests.fixtures.programs import ffmem
 
 ROOT = Path(__file__).parents[3]
 MODULE = '''"""Verbs of a test."""

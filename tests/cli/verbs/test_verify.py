@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ffmem import Index
-from tests.cli.conftest import ffmem
+from tests.fixtures.programs import ffmem
 
 
 def test_verify_exits_with_1_on_damage(index_of: Callable[[str], Index], tmp_path: Path) -> None:

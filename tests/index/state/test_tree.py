@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from ffmem.index.state.layers import Places, Shape
 from ffmem.index.state.states import Account, merged_layers, read_account, save_state
 from ffmem.index.state.tree import merge_states
 from ffmem.store.fields import FIELDS
+from tests.fixtures.programs import run_python
 from tests.index.run.test_kills import contents
 
 SHAPE = Shape((LayerCells(0, 7), LayerCells(1, 3, n_experts=2)), 2, 4, "1")
@@ -166,12 +166,11 @@ def in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 _KILLED = """
-import os, signal, sys
+import os, signal
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, {root!r})
 from tests.index.state.test_tree import in_pairs
 import ffmem.cli
 
@@ -194,11 +193,8 @@ def test_a_build_killed_between_a_merged_state_and_its_inputs(
 ) -> None:
     options = IndexOptions(top=9, shard_tokens=200)
     whole = build_index(tiny_folder("llama"), corpus, tmp_path / "whole", options=options, run=RunOptions(workers=0))
-    script = tmp_path / "killed.py"
-    script.write_text(_KILLED.format(root=str(Path(__file__).parents[3])))
-    command = [sys.executable, script, "index", tiny_folder("llama"), corpus, "--out", tmp_path / "killed"]
-    command += ["--top", 9, "--shard-tokens", 200, "--quiet"]
-    killed = subprocess.run(list(map(str, command)), stderr=subprocess.PIPE, timeout=300)
+    command = ("index", tiny_folder("llama"), corpus, "--out", tmp_path / "killed")
+    killed = run_python("-c", _KILLED, *command, "--top", 9, "--shard-tokens", 200, "--quiet")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     covered = [covered_by(path) for path in (tmp_path / "killed" / "work").glob("state-*")]
     assert any(first < second for first in covered for second in covered)  # a merged state beside what went in

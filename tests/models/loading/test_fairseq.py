@@ -206,6 +206,7 @@ def test_words_are_those_of_the_dictionary(tmp_path: Path) -> None:
     assert len(model.tokenizer.get_vocab()) == N_WORDS == 4 + len(WORDS)
 
 
+@pytest.mark.slow
 def test_index_of_a_checkpoint(tmp_path: Path) -> None:
     """The command of a user, through worker processes, to values ranked by true log-probabilities."""
     state = state_dict()

@@ -1,6 +1,6 @@
 """Models from the hub, over HTTP from a stand-in of it: what is downloaded, what is found again, what is refused.
 
-Each load is a process of its own: the hub's client reads its settings when it is imported.
+Each load is a process of its own, in which the hub's client is not yet imported: it reads its settings when it is.
 """
 
 import json
@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from ffmem import load_model
+from tests.fixtures.programs import WITHOUT_HUB, run_python
 from tests.models.loading.hub_stand_in import Repository, StandIn, serving
 
 Folder = Callable[[str], Path]
@@ -54,8 +54,8 @@ class Client:
     ) -> subprocess.CompletedProcess[str]:
         settings = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
         settings |= {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(self.home)} | environment
-        command = [sys.executable, "-W", "error", "-c", LOAD, model, revision, "1" if whole else ""]
-        return subprocess.run(command, capture_output=True, text=True, env=settings, timeout=120)
+        command = ("-Werror", "-c", LOAD, model, revision, "1" if whole else "")
+        return run_python(*command, env=settings, timeout=120, imported=WITHOUT_HUB)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import importlib.util
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +13,7 @@ import torch
 from ffmem import InputError, load_model
 from ffmem.models.loading.sources import model_name, resolve
 from ffmem.models.vocabulary import display, token_bytes
+from tests.fixtures.programs import WITHOUT_HUB, run_python
 
 # Folders
 
@@ -67,8 +66,8 @@ def test_without_the_hub(offline: bool, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
     environment |= {"HF_ENDPOINT": f"http://127.0.0.1:{closed_port()}", "HF_HOME": str(tmp_path)}
     environment |= {"HF_HUB_OFFLINE": "1"} if offline else {}
-    command = [sys.executable, "-m", "ffmem", "index", "nobody/no-model", "python-docs", "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    command = ("-m", "ffmem", "index", "nobody/no-model", "python-docs", "--out", tmp_path / "out")
+    done = run_python(*command, env=environment, timeout=120, imported=WITHOUT_HUB)
     assert done.returncode == 2, done.stderr
     message = " ".join(done.stderr.split())
     assert (

@@ -43,6 +43,7 @@ def copy_of(index: Index, folder: Path) -> Index:
     return ffmem.open_index(folder)
 
 
+@pytest.mark.slow
 def test_two_studies_agree_to_the_byte_and_a_stopped_one_goes_on(story: Story, tmp_path: Path) -> None:
     other = copy_of(story.index, tmp_path / "elsewhere")
 

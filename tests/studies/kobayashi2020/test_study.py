@@ -12,7 +12,7 @@ from ffmem.studies.kobayashi2020.findings import POINTS, attention_of
 from ffmem.studies.kobayashi2020.study import STUDY, write_results
 from ffmem.studies.report import report_of
 from ffmem.studies.results import Findings, Results
-from tests.cli.conftest import ffmem
+from tests.fixtures.programs import ffmem
 from tests.studies.kobayashi2020.conftest import Run
 
 SECTIONS = ["4.1", "4.2", "4.2", "4.3", "2021"]
