@@ -82,8 +82,8 @@ def test_what_is_empty() -> None:
         ({"patterns": [], "marks": [[], []], "done": 1}, "done is neither true nor false"),
         ({"patterns": [{"text": None, "class": ""}], "marks": [[], []]}, "text and class are not both text"),
         ({"patterns": [{"text": "x"}], "marks": []}, "not understood: 'class'"),
-        ({"patterns": [{"text": "\ud800", "class": ""}], "marks": [[], []]}, "with half a character in it"),
-        ({"patterns": [{"text": "a\0b", "class": ""}], "marks": [[], []]}, "with half a character in it"),
+        ({"patterns": [{"text": "\ud800", "class": ""}], "marks": [[], []]}, "has half a character"),
+        ({"patterns": [{"text": "a\0b", "class": ""}], "marks": [[], []]}, "has half a character"),
         (
             {"patterns": [{"text": "x", "class": ""}], "marks": [[], [0]]},
             r"a trigger is marked with pattern 0\. Expected 1 to 1\. Add the pattern first\.",
@@ -91,7 +91,7 @@ def test_what_is_empty() -> None:
         ({"patterns": [], "marks": [[], [1]]}, "marked with pattern 1"),
         (
             {"patterns": [], "marks": [[]]},
-            r"there are marks for 1 triggers\. Expected them for 2\. Load the page again",
+            r"there are marks for 1 triggers\. Expected marks for 2\. Load the page again",
         ),
         (
             {"patterns": [{"text": "x", "class": "odd"}], "marks": [[], []]},

@@ -73,20 +73,20 @@ def test_an_index_is_made_of_a_model_and_texts(
         (
             OF_AN_INDEX,
             ("a.txt", "b.txt"),
-            "m with the corpus a.txt makes an index, and no folder is given for it. Expected --out FOLDER. "
+            "m with the corpus a.txt asks for a new index, and no folder is given for it. Expected --out FOLDER. "
             "Write: ffmem study geva2021 m a.txt b.txt --out runs/study.",
         ),
         (
             OF_A_MODEL,
             ("a.txt",),
-            "m is a model, and no folder is given for the results. Expected --out FOLDER, or an index, beside which they "
-            "would lie. Write: ffmem study kobayashi2020 m a.txt --out runs/kobayashi2020.",
+            "m is a model, and no folder is given for the results. Expected --out FOLDER, or an index, which keeps "
+            "them beside itself. Write: ffmem study kobayashi2020 m a.txt --out runs/kobayashi2020.",
         ),
         (
             OF_A_MODEL,
             (),
-            "m is a model, and no folder is given for the results. Expected --out FOLDER, or an index, beside which they "
-            "would lie. Write: ffmem study kobayashi2020 m --out runs/kobayashi2020.",
+            "m is a model, and no folder is given for the results. Expected --out FOLDER, or an index, which keeps "
+            "them beside itself. Write: ffmem study kobayashi2020 m --out runs/kobayashi2020.",
         ),
     ],
 )
@@ -117,7 +117,7 @@ def test_what_says_which_model_is_meant_is_refused_beside_an_index(
     with pytest.raises(InputError) as error:
         Named(OF_AN_INDEX, folder, (), StudyRun(loading=loading)).index  # noqa: B018
     assert (
-        str(error.value) == f"{flag} is given with the index {folder}. Expected it with a model only. Leave {flag} out."
+        str(error.value) == f"{flag} is given with the index {folder}. Expected it only with a model. Leave {flag} out."
     )
     assert Named(OF_AN_INDEX, folder, (), StudyRun(loading=ModelOptions(threads=2, trust_remote_code=True))).index
 

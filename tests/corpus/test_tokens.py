@@ -166,16 +166,16 @@ class OwnOffsets:
 @pytest.mark.parametrize(
     ("offsets", "told"),
     [
-        (((0, 2), (1, 4)), "its token 1, 'c', that it stands at the characters 1 to 4 of 'abc'"),  # past the end
-        (((2, 3), (0, 1)), "its token 1, 'c', that it stands at the characters 0 to 1 of 'abc'"),  # back
-        (((2, 1), (2, 3)), "its token 0, 'ab', that it stands at the characters 2 to 1 of 'abc'"),
+        (((0, 2), (1, 4)), "its token 1, 'c', at characters 1 to 4 of 'abc'"),  # past the end
+        (((2, 3), (0, 1)), "its token 1, 'c', at characters 0 to 1 of 'abc'"),  # back
+        (((2, 1), (2, 3)), "its token 0, 'ab', at characters 2 to 1 of 'abc'"),
     ],
 )
 def test_offsets_that_cannot_be_are_refused(offsets: tuple[tuple[int, int], ...], told: str):
     with pytest.raises(InputError) as error:
         tokenize(OwnOffsets(*offsets), ["abc"], None)  # type: ignore[arg-type]
-    assert error.value.got == f"the tokenizer says of {told}"
-    assert error.value.mend == "Use another tokenizer of this model: this one does not say where its tokens are"
+    assert error.value.got == f"the tokenizer places {told}"
+    assert error.value.mend == "Use another tokenizer for this model: this one does not tell where its tokens are"
 
 
 @pytest.mark.parametrize("offsets", [((0, 2), (2, 3)), ((0, 2), (1, 3)), ((0, 2), (0, 0)), ((0, 3), (0, 3))])
