@@ -184,7 +184,7 @@ def test_a_list_from_sentences_to_cells_that_is_out_of_order(
 def test_text_of_another_index_is_refused(index: Index, name: str, n: int, told: str) -> None:
     manifest = index.folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace(f'"{name}": {n},', f'"{name}": {n + 1},'))
-    with pytest.raises(StoreError, match=f"it tells of {told}"):
+    with pytest.raises(StoreError, match=f"it counts {told}"):
         open_index(index.folder)
 
 

@@ -98,7 +98,7 @@ def test_marks_are_cut_off_words_with_what_combines_with_them(tmp_path: Path) ->
 def test_a_file_of_utf_16_without_its_mark_is_told_by_its_first_nul(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes(b"one\ntwo\nth\0ree\n")
-    with pytest.raises(InputError, match=r"text, line 3: there is a NUL.*iconv -f UTF-16LE -t UTF-8"):
+    with pytest.raises(InputError, match=r"text, line 3: it has a NUL.*iconv -f UTF-16LE -t UTF-8"):
         read_lines(path)
 
 

@@ -65,7 +65,7 @@ def test_special_tokens_are_as_asked(tiny_folder: Folder) -> None:
 
 def test_a_target_without_a_decoder_and_a_text_that_is_too_long(tiny_folder: Folder) -> None:
     model = load_model(tiny_folder("llama"))
-    with pytest.raises(InputError, match=r"there is a target text, and llama has no decoder.*put it behind the text"):
+    with pytest.raises(InputError, match=r"a target text is given, and llama has no decoder.*append it to the text"):
         read_text(model, TEXT, TARGET)
     with pytest.raises(InputError, match="the text '' has no token"):
         read_text(model, "")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ffmem import FfmemError, Index, StoreError
+from ffmem import FfmemError, Index, InputError
 from ffmem.cli.verbs import reproduce as module
 from ffmem.studies.geva2021.options import StudyOptions
 from ffmem.studies.report import report_of
@@ -80,7 +80,9 @@ def test_attention_from_a_model_and_a_corpus_to_one_document(
     page = Path(found.pop("page"))
     assert page == tmp_path / "a" / "report.html" and page.is_file()
     assert found == json.loads((page.parent / "results.json").read_text())
-    with pytest.raises(StoreError, match="there is no index"):  # not of the same paper, and no index
+    with pytest.raises(
+        InputError, match="is not an index, and no corpus is given"
+    ):  # not of the same paper, and no index
         typed("reproduce", tiny_folder("bert"))
 
 

@@ -291,7 +291,7 @@ def test_rows_that_are_not_finite_are_counted_and_the_first_token_named() -> Non
     with pytest.raises(ModelError) as raised:
         check_unembedding("gpt", rows, lambda number: f"<{number}>")
     assert raised.value.got == (
-        "2 of 6 rows of the unembedding of gpt hold numbers that are not finite, the first of them that of token 4 ('<4>')"
+        "2 of 6 rows of the unembedding of gpt hold numbers that are not finite, the first of them for token 4 ('<4>')"
     )
 
 

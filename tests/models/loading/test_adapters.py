@@ -198,7 +198,7 @@ def test_without_peft(copy_of: CopyOf, monkeypatch: pytest.MonkeyPatch) -> None:
     (base / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(
-        InputError, match=r"brings an adapter \(LORA\).*extra 'adapters'.*pip install -e '\.\[adapters\]'"
+        InputError, match=r"holds an adapter \(LORA\).*extra 'adapters'.*pip install -e '\.\[adapters\]'"
     ):
         load_model(base)
 

@@ -47,7 +47,7 @@ def test_a_model_in_the_current_folder_has_a_name(tmp_path: Path, monkeypatch: p
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"")
-    with pytest.raises(InputError, match=r"is not a \.gguf file\. .* Give the folder that it lies in\."):
+    with pytest.raises(InputError, match=r"is not a \.gguf file\. .* Give the folder that it is in\."):
         resolve(str(file))
 
 

@@ -170,7 +170,7 @@ def test_what_is_found_stays_text(searched: Explorer) -> None:
         assert shape(page) == expected
         assert page.one("ol", class_="hits").one("code").text == shown_token(text)
         assert page.one("ol", class_="sentences").one("mark").text == text
-        assert f"Looked for {text}." in page.text
+        assert f"Searched for {text}." in page.text
 
     check()
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App
 
 from ffmem import render
-from ffmem.cli.app import FLAT, Json, show
+from ffmem.cli.app import FLAT, Json, app, show
 from ffmem.cli.studying import StudyRun, run_named
 from ffmem.studies.document import put_into
 from ffmem.studies.markdown import report_as_markdown
@@ -16,11 +16,15 @@ from ffmem.studies.report import report_of
 from ffmem.studies.results import open_results
 from ffmem.studies.study import Study, study_named, study_names
 
-study = App(name="study", help=__doc__)
+study = App(
+    name="study",
+    help=__doc__,
+    default_parameter=app.default_parameter,  # commands inherit it, the reference does not
+)
 
 
 @study.command(name="list")
-def list_(json: Json = False) -> None:
+def list_(*, json: Json = False) -> None:
     """Name the studies, and the papers that they are of."""
     studies = [study_named(name) for name in study_names()]
     rows = [{"name": one.name, "about": one.kicker, "paper": one.paper} for one in studies]
