@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from ffmem.analyses.intervals import Estimate
-from ffmem.studies.verdicts import Verdict
+from ffmem.studies.verdicts import Test, Verdict
 
 Found = TypeVar("Found")
 Row = Mapping[str, Any]
@@ -48,9 +48,11 @@ class Claim:
     """Something that the paper saw, held against this study."""
 
     statement: str
-    verdict: Verdict
+    test: Test
     why: str
     """The numbers that say so."""
+    verdict: Verdict = "undecided"
+    """Made with those of all other claims of a report: see `verdicts.judged`."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What a study came to, as plain data: the one source of its page, the explorer's, the terminal, Markdown, and files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.results import Findings, Results, plain
 from ffmem.studies.runner import findings_of
 from ffmem.studies.study import Study, study_named
+from ffmem.studies.verdicts import judged
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,15 @@ def make_report(study: Study[Any], findings: Findings) -> Report:
         note=study.note,
         facts=tuple(study.facts(findings)),
         left_out=tuple(study.left_out(findings)),
-        sections=tuple(_section(exhibit, findings) for exhibit in study.exhibits(findings)),
+        sections=_with_verdicts([_section(exhibit, findings) for exhibit in study.exhibits(findings)]),
         costs=tuple(findings.costs.items()),
     )
+
+
+def _with_verdicts(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """All claims of a report are judged together."""
+    claims = judged([section.claims for section in sections])
+    return tuple(replace(section, claims=some) for section, some in zip(sections, claims, strict=True))
 
 
 def _section(exhibit: Exhibit[Findings], findings: Findings) -> Section:

@@ -1,14 +1,11 @@
 """Figures 9 to 11 and section 5.2 are what the stored arrays say."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from ffmem.analyses.elimination import Case
-from ffmem.analyses.intervals import Estimate, proportion
-from ffmem.analyses.refinement import LayerRefinement
-from ffmem.studies.geva2021.refinement import RefinementResult, _residual_leads, refinement_of
+from ffmem.analyses.intervals import proportion
+from ffmem.studies.geva2021.refinement import RefinementResult, refinement_of
 from tests.studies.conftest import Story
 
 
@@ -42,17 +39,3 @@ def test_numbers_pool_the_layers(story: Story) -> None:
     assert (highest.ours, highest.low, highest.high) == (expected.value, expected.low, expected.high)
     stays = (arrays.output_top == arrays.residual_top) & (arrays.output_top != arrays.ff_top)
     assert numbers["residual, all layers"].ours == pytest.approx(stays.mean())
-
-
-def test_a_case_that_leads_in_one_layer_refutes_that_another_leads_in_each(story: Story) -> None:
-    layer = story.findings.get("refinement", RefinementResult).layers[0]
-
-    def of(residual: Estimate, composition: Estimate) -> LayerRefinement:
-        few = proportion(1, 1000)
-        return replace(layer, cases={"residual": residual, "agreement": few, "ffn": few, "composition": composition})
-
-    most, less = proportion(600, 1000), proportion(380, 1000)
-    nearly, half = proportion(49, 100), proportion(50, 100)
-    assert _residual_leads((of(most, less), of(half, nearly))) == "shown"
-    assert _residual_leads((of(most, less), of(less, most))) == "contradicted"
-    assert _residual_leads((of(most, less), of(nearly, half))) == "undecided"

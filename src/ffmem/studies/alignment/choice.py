@@ -10,7 +10,7 @@ from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number
 from ffmem.studies.exhibit import Row as ChartRow
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, no_experiments
-from ffmem.studies.verdicts import Verdict, falls_below, in_order, is_greater
+from ffmem.studies.verdicts import Test, falls_below, in_order, is_greater
 
 _PAPER_LAYER = ("-", "83.0 %", "-", "25.0 %")
 _PAPER_HEAD = ("-", "87.1 %", "-", "35.5 %")
@@ -57,12 +57,11 @@ def _numbers(findings: Findings) -> Iterator[Number]:
         yield Number(f"Pearson of the same, {reading} norms", paper, correlations[reading].pearson, unit="")
 
 
-def _is_best(chosen: Row, best_one: Row) -> Verdict:
+def _is_best(chosen: Row, best_one: Row) -> Test:
     """Whether a row is the best: refuted if the best errs less, beyond the intervals of both."""
     if chosen == best_one:
-        return "shown"
-    better = is_greater(chosen.score.error_rate, best_one.score.error_rate)
-    return "contradicted" if better == "shown" else "undecided"
+        return in_order(True)
+    return is_greater(best_one.score.error_rate, chosen.score.error_rate)
 
 
 def _claims(findings: Findings) -> Iterator[Claim]:

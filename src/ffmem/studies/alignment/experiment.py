@@ -176,7 +176,7 @@ def _score(found: Extraction, right: Sequence[Links], which: tuple[Measure, Read
 
 def _gain(found: Extraction, right: Sequence[Links], layer: int, reading: Reading) -> Gain:
     norms, weights = (_links(found, (measure, reading), layer, WHOLE_LAYER) for measure in ("norms", "weights"))
-    return Gain(layer, reading, difference(norms, weights, right))
+    return Gain(layer, reading, difference(norms, weights, right).estimate)
 
 
 def _links(found: Extraction, which: tuple[Measure, Reading], layer: int, place: int) -> list[frozenset[Link]]:

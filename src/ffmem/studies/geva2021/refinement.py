@@ -26,7 +26,7 @@ from ffmem.studies.geva2021.layers import box_rows, interval, line_rows, pooled,
 from ffmem.studies.geva2021.study import Geva2021
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
-from ffmem.studies.verdicts import Verdict, every, is_greater
+from ffmem.studies.verdicts import Test, every, is_greater
 
 _PART = "refinement-part-"
 _PREFIXES_A_PART = 400
@@ -210,10 +210,8 @@ def _cases_claims(findings: Findings) -> Iterator[Claim]:
     )
 
 
-def _residual_leads(layers: tuple[LayerRefinement, ...]) -> Verdict:
+def _residual_leads(layers: tuple[LayerRefinement, ...]) -> Test:
     """In each layer; it is refuted by a layer in which another case is more frequent beyond its interval."""
-    if all(layer.cases["residual"].value >= layer.cases[case].value for layer in layers for case in CASES):
-        return "shown"
     others = [case for case in CASES if case != "residual"]
     return every(*(is_greater(layer.cases["residual"], layer.cases[case]) for layer in layers for case in others))
 
