@@ -306,9 +306,11 @@ def _weighted(sums: Sums, weights: Float[np.ndarray, " columns"], is_mean: bool,
     rest, pull = _rest(sums, ratios)
     upper, lower = rest / pull, sums.below / pull
     error = float(np.sqrt((((upper / total) @ weights) ** 2).sum()))
-    if share and not rest.any():  # nothing differs anywhere
-        error = float(np.abs(weights) @ [_wilson_error(one) for one in total])
-        return Uncertain(value, error, n_groups, n, is_share=is_mean)
+    if share:  # where all are alike nothing is known of how they would differ, except from how many there are
+        alike = ~rest.any(0)
+        error = float(np.hypot(error, np.abs(weights[alike]) @ [_wilson_error(one) for one in total[alike]]))
+    if not rest.any():
+        return Uncertain(value, error, n_groups, n, is_share=is_mean and share)
     draws = draws_of(n_groups, seed)
     with np.errstate(invalid="ignore", divide="ignore"):
         totals = draws @ sums.below

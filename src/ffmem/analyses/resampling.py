@@ -88,3 +88,19 @@ def jackknifed(value: float, without: Sequence[float], n: int) -> Uncertain:
         return Uncertain(value, np.nan, len(parts), n)
     error = np.sqrt((len(parts) - 1) / len(parts) * ((parts - parts.mean()) ** 2).sum())
     return Uncertain(value, float(error), len(parts), n)
+
+
+def chosen_of_draws(
+    values: Float[np.ndarray, " columns"],
+    draws: Float[np.ndarray, "draws columns"],
+    which: Literal["least", "most"],
+    n_groups: int,
+    n: int,
+) -> tuple[int, Uncertain]:
+    """As `chosen`, of what was computed anew from each draw: see `quantile_draws`."""
+    sign = 1 if which == "least" else -1
+    column = int(np.nanargmin(sign * values))
+    picked = np.where(np.isnan(draws), np.inf, sign * draws).argmin(1)
+    off = draws[np.arange(len(draws)), picked] - values[picked]
+    value = float(values[column] - np.nanmean(off))
+    return column, of_draws(value, value - (off - np.nanmean(off)), n_groups, n)
