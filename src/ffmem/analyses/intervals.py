@@ -13,6 +13,8 @@ N_RESAMPLES = 2_000
 """Of a bootstrap."""
 MOST_GROUPS = 1_000
 """More documents than these are put together at random: groups of whole documents are as independent as documents."""
+_LEAST_P = 1 / (1 + N_RESAMPLES)
+"""Of what is the same in all draws."""
 _Z = 1.959963984540054
 """97.5 % of a normal distribution lie below it."""
 _TAIL = 10
@@ -114,7 +116,7 @@ class Uncertain:
     def _p(self, pivot: float, *, low: bool) -> float:
         if np.isnan(pivot) or self._degrees < 1:
             return 1.0
-        p = student_tail(pivot, self._degrees)
+        p = student_tail(pivot, self._degrees) if np.isfinite(pivot) else _LEAST_P if pivot > 0 else 1.0
         if len(self.pivots) and self.effective is None:
             n_beyond = int(((-self.pivots if low else self.pivots) >= pivot).sum())
             scale = self._tail_scale(low)

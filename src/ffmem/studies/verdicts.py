@@ -9,10 +9,8 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from ffmem.analyses.intervals import Estimate, Uncertain
-from ffmem.analyses.student import LEAST_P, student_quantile
+from ffmem.analyses.intervals import Uncertain
+from ffmem.analyses.student import student_quantile
 
 if TYPE_CHECKING:
     from ffmem.studies.exhibit import Claim
@@ -119,24 +117,3 @@ def _verdicts(tests: Sequence[Test]) -> list[Verdict]:
         shown = tests[number].p_shown < tests[number].p_contradicted
         found[number] = "shown" if shown else "contradicted"
     return found
-
-
-def is_greater(left: Estimate, right: Estimate) -> Test:
-    """Until the chapter is measured by document: from two intervals, as if they were independent."""
-    error = float(np.hypot(left.high - left.low, right.high - right.low)) / 4
-    return above(Uncertain(left.value - right.value, error, 100, left.n))
-
-
-def exceeds(estimate: Estimate, limit: float) -> Test:
-    """As `is_greater`, above a number."""
-    return above(Uncertain(estimate.value, (estimate.high - estimate.low) / 4, 100, estimate.n), limit)
-
-
-def falls_below(estimate: Estimate, limit: float) -> Test:
-    """As `is_greater`, below a number."""
-    return opposite(exceeds(estimate, limit))
-
-
-def in_order(holds: bool) -> Test:
-    """As `is_greater`, of numbers without intervals."""
-    return Test(np.nan, np.nan, 0, LEAST_P if holds else 1.0, 1.0)

@@ -14,6 +14,8 @@ from ffmem.studies.results import FOLDER, Results, begin_results
 from ffmem.studies.study import StageListener, Subject
 
 NAME = "alignment"
+_MEASURED = 2
+"""Goes up when experiments keep something else, so that older results are measured anew."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def begin(subject: Subject, options: AlignmentOptions, progress: StageListener) 
         "model": hashes_of(model),
         "pairs": identity["corpus"]["sha256"],
         "aligners": list(material.aligners),
+        "measured": _MEASURED,
     }
     folder = subject.folder if subject.index is None else subject.index.folder / FOLDER
     results = begin_results(folder, header, decides, in_folder_itself=subject.index is None)

@@ -256,8 +256,8 @@ def _strength_claims(findings: Findings) -> Iterator[Claim]:
         yield Claim(
             "values with a larger probability agree more often",
             above(more),
-            f"lower half of the bins {interval(weak)}, upper half {interval(strong)} of {strong.n:,} values; the second less the "
-            f"first: {points(more)}",
+            f"lower half of the bins {interval(weak)}, upper half {interval(strong)} of {strong.n:,} values; the second less "
+            f"the first: {points(more)}",
         )
 
 

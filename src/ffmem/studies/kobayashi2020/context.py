@@ -14,6 +14,8 @@ from ffmem.studies.results import FOLDER, Results, begin_results
 from ffmem.studies.study import StageListener, Subject
 
 NAME = "kobayashi2020"
+_MEASURED = 2
+"""Goes up when the experiment keeps something else, so that older results are measured anew."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ def begin(subject: Subject, options: AttentionOptions, progress: StageListener) 
         "corpus": corpus.identity(),
     }
     header = {"study": NAME, "index": identity, "options": options.to_json()}
-    return Context(begin_results(folder, header, in_folder_itself=subject.index is None), model, corpus, options)
+    decides = {**header, "measured": _MEASURED}
+    return Context(
+        begin_results(folder, header, decides, in_folder_itself=subject.index is None), model, corpus, options
+    )
 
 
 def _corpus_of(subject: Subject) -> Corpus:
