@@ -11,7 +11,8 @@ import ffmem
 from ffmem import Index, InputError
 from ffmem.analyses.elimination import elimination
 from ffmem.analyses.prefixes import held_out_prefixes, passes, random_prefixes
-from ffmem.analyses.refinement import CASES, by_layer, measure_refinement, own_projections
+from ffmem.analyses.refined_layers import by_layer
+from ffmem.analyses.refinement import CASES, measure_refinement, own_projections
 from ffmem.models.tracing import trace
 
 
@@ -128,7 +129,7 @@ def test_what_must_hold_of_any_model(
     prefixes = held_out_prefixes(index, 200, seed=0)
     projections = own_projections(model, "adaptive" if family == "wikilm" else "folded")
     found = measure_refinement(index, model, prefixes, projections, bos="auto")
-    layers = by_layer(index, prefixes, found)
+    layers = by_layer(index, found).layers
     assert layers[-1].output_match.value == 1
     for number, layer in enumerate(layers):
         assert sum(one.value for one in layer.cases.values()) == pytest.approx(1)
@@ -142,7 +143,7 @@ def test_what_must_hold_of_any_model(
         assert same[first:].all() and (first == 0 or not same[first - 1])
     if family == "llama":  # RMSNorm without a bias: scores of r and y have no constant
         assert not found.violations.any()
-    study = elimination(found)
+    study = elimination(found, model.facts.d_vocab)
     composed = found.cases[:, -1] == CASES.index("composition")
     assert study.n == composed.sum() > 0
     assert (found.last_ranks[:, 0, 0] == 0).all() and (found.last_ranks[:, 2, 1] == 0).all()
