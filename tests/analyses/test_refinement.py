@@ -83,6 +83,9 @@ def test_equals_one_prefix_at_a_time(
     found = measure_refinement(index, model, prefixes, projections, bos="auto")
     before, after = model.special_tokens("auto")
     assert not after
+    documents = [index.text.sentence(int(one)).document_id for one in prefixes.sentence_ids[prefixes.sentence]]
+    assert found.document.tolist() == documents and len(set(documents)) > 1
+    strongest: list[list[tuple[int, int, int]]] = [[] for _ in range(index.n_layers)]
     for number in range(len(prefixes)):
         ids = torch.tensor([[*before, *prefixes.tokens(number).tolist()]])
         states = trace(model, ids)
@@ -117,8 +120,16 @@ def test_equals_one_prefix_at_a_time(
                 for m_i, top_i, bottom_i in zip(m.tolist(), tops.tolist(), bottoms.tolist(), strict=True)
             ]
             assert found.active_agrees[number, layer] == any(agreeing)
+            first = int(c.argmax())
+            written = int((tops if m[first] > 0 else bottoms)[first])
+            assert found.strongest_agrees[number, layer] == (written == top_y)
+            strongest[layer].append((documents[number], top_y, written))
             candidates = {*tops.tolist(), *(bottoms.tolist() if model.facts.gated else ())}
             assert found.any_agrees[number, layer] == (top_y in candidates)
+    for layer, here in enumerate(strongest):  # by chance: the same token, and the strongest cells of other documents
+        for number, (document, top_y, _) in enumerate(here):
+            elsewhere = [written == top_y for other, _, written in here if other != document]
+            assert found.strongest_chance[number, layer] == pytest.approx(np.mean(elsewhere))
 
 
 @pytest.mark.parametrize("family", ["llama", "opt", "wikilm"])

@@ -5,6 +5,7 @@ A page, the explorer, a terminal, Markdown and files all show the same `Exhibit`
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Generic, Literal, TypeVar
 
 from ffmem.analyses.intervals import Estimate
@@ -25,7 +26,7 @@ class Number:
     ours: float
     """A share if the unit is "%"; NaN where there was nothing to estimate it from."""
     low: float | None = None
-    """End of the 95 % interval; None where there is none."""
+    """End of the 95 % interval; None, or NaN, where there is none: of a single document nothing is known of others."""
     high: float | None = None
     unit: str = "%"
 
@@ -39,7 +40,8 @@ class Number:
         if self.ours != self.ours:
             return "nothing to estimate it from"
         form = percent if self.unit == "%" else _plain_number
-        interval = "" if self.low is None or self.high is None else f" ({form(self.low)} to {form(self.high)})"
+        ends = [one for one in (self.low, self.high) if one is not None and isfinite(one)]
+        interval = f" ({form(ends[0])} to {form(ends[1])})" if len(ends) == 2 else ""
         return f"{form(self.ours)}{f' {self.unit}' if self.unit else ''}{interval}"
 
 

@@ -46,11 +46,12 @@ def _zero_reading(findings: Findings) -> str:
     shares = [layer.zero_agreement.value for layer in layers]
     beyond = average(layer.agrees_beyond_chance["active"].value for layer in layers)
     strongest = average(layer.agrees["strongest"].value for layer in layers)
-    return (
-        f"In {share(min(shares))} to {share(max(shares))} of the prefixes no active cell has the layer's own top token. Active "
-        f"cells of prefixes of other documents would have that token {100 * beyond:.1f} points less often, on average; the "
-        f"strongest cell has it in {share(strongest)}."
+    told = (
+        f"In {share(min(shares))} to {share(max(shares))} of the prefixes no active cell has the layer's own top token"
     )
+    if not isnan(beyond):  # of a single document there is no other
+        told += f"; the cells that are active in other documents would have it {100 * beyond:.1f} points less often"
+    return f"{told}. The strongest cell has it in {share(strongest)}."
 
 
 def _zero_numbers(findings: Findings) -> Iterator[Number]:

@@ -55,17 +55,23 @@ def average(values: Iterable[float]) -> float:
 
 def share(value: float) -> str:
     """A share, as a reader would write it."""
+    if isnan(value):
+        return "an unknown share"
     return f"{percent(value)} %"
 
 
 def interval(estimate: Estimate) -> str:
     """A share with its interval."""
+    if isnan(estimate.low):
+        return share(estimate.value)
     return f"{percent(estimate.value)} % ({percent(estimate.low)} to {percent(estimate.high)})"
 
 
 def points(found: Uncertain) -> str:
     """A difference of shares with its interval, in points."""
     low, high = found.interval()
+    if isnan(low):
+        return "unknown" if isnan(found.value) else f"{100 * found.value:+.1f} points"
     return f"{100 * found.value:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
