@@ -125,6 +125,7 @@ def test_one_hit_more_among_three_is_no_certainty() -> None:
     above[:, 1] = below[:, 1]
     found = mean_ratio(Sums(above, below)[[1]], Sums(above, below)[[0]])
     assert found.value == pytest.approx(0.96) and found.error > 0.25
+    assert found.interval()[1] == 1 and (-found).interval()[0] == -1  # shares differ by no more
 
 
 def test_groups_are_drawn_whole() -> None:
@@ -167,4 +168,4 @@ def test_an_interval_of_a_share_stays_within_0_and_1() -> None:
     for p in (0.02, 0.5, 0.97):
         low, high = each_ratio(Sums.of((rng.random(120) < p) * 1.0, groups, 12))[0].interval(0.001)
         assert 0 <= low <= high <= 1
-    assert Uncertain(0.5, 1.0, 20, 9, is_share=True).interval() == (0, 1)
+    assert Uncertain(0.5, 1.0, 20, 9, bounds=(0, 1)).interval() == (0, 1)

@@ -17,6 +17,7 @@ _LEAST_P = 1 / (1 + N_RESAMPLES)
 """Of what is the same in all draws."""
 _Z = 1.959963984540054
 """97.5 % of a normal distribution lie below it."""
+_ANY, _SHARE = (-np.inf, np.inf), (0.0, 1.0)
 _TAIL = 10
 """Draws beyond which a tail is not counted but taken to fall as Student's t does."""
 FEW = 10
@@ -53,8 +54,8 @@ class Uncertain:
     n: int
     pivots: Float[np.ndarray, " draws"] = field(default_factory=lambda: np.empty(0))
     """(theta* - theta) / error* of each draw, in ascending order; none: Student's t alone."""
-    is_share: bool = False
-    """Whether it lies between 0 and 1, as its interval then does."""
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+    """Between which it must lie, as its interval then does: 0 and 1 for a share."""
     effective: float | None = None
     """Of a share in which too few documents differ: the number of independent things that would be as uncertain."""
 
@@ -69,7 +70,8 @@ class Uncertain:
             return wilson(self.value, self.effective, student_quantile(1 - level / 2, self._degrees))
         below, above = self._critical(1 - level / 2), self._critical(1 - level / 2, low=True)
         low, high = self.value - below * self.error, self.value + above * self.error
-        return (max(low, 0.0), min(high, 1.0)) if self.is_share else (low, high)
+        least, most = self.bounds
+        return (low, high) if np.isnan(low) else (max(low, least), min(high, most))
 
     def p_above(self, limit: float = 0.0) -> float:
         """One-sided p-value of its being above a limit: the chance of as much, or more, if it were the limit."""
@@ -81,7 +83,8 @@ class Uncertain:
 
     def __neg__(self) -> "Uncertain":
         """The same with the other sign."""
-        return Uncertain(-self.value, self.error, self.n_groups, self.n, -self.pivots[::-1])
+        least, most = self.bounds
+        return Uncertain(-self.value, self.error, self.n_groups, self.n, -self.pivots[::-1], (-most, -least))
 
     @property
     def _degrees(self) -> int:
@@ -250,13 +253,13 @@ def _one(sums: Sums, drawn: DrawnRatios, column: int) -> Uncertain:
     if not n:
         return Uncertain(np.nan, np.nan, n_groups, 0)
     if share and (error == 0 or not 0 < value < 1):
-        return Uncertain(value, _wilson_error(n), n_groups, n, is_share=True, effective=float(n))
+        return Uncertain(value, _wilson_error(n), n_groups, n, bounds=_SHARE, effective=float(n))
     hits, misses = (sums.above > 0).sum(), (sums.above < sums.below).sum()
     if share and min(hits, misses) < FEW:
         effective = value * (1 - value) / error**2
-        return Uncertain(value, error, n_groups, n, is_share=True, effective=effective)
+        return Uncertain(value, error, n_groups, n, bounds=_SHARE, effective=effective)
     pivots = pivots_of(drawn.off[:, column], drawn.drawn_errors[:, column], error, n_groups)
-    return Uncertain(value, error, n_groups, n, pivots, is_share=share)
+    return Uncertain(value, error, n_groups, n, pivots, _SHARE if share else _ANY)
 
 
 def pivots_of(off: np.ndarray, drawn_errors: np.ndarray, error: float, n_groups: int) -> Float[np.ndarray, " draws"]:
@@ -303,6 +306,7 @@ def _weighted(sums: Sums, weights: Float[np.ndarray, " columns"], is_mean: bool,
     """A weighted sum of ratios."""
     ratios, total, n_groups = sums.ratios, sums.below.sum(0), len(sums.above)
     value, n, share = float(ratios @ weights), _count(total.max()), sums.is_share
+    bounds = _ANY if not share else _SHARE if is_mean else (-1.0, 1.0)
     if n_groups < 2:
         return Uncertain(value, np.nan, n_groups, n)
     rest, pull = _rest(sums, ratios)
@@ -312,14 +316,14 @@ def _weighted(sums: Sums, weights: Float[np.ndarray, " columns"], is_mean: bool,
         alike = ~rest.any(0)
         error = float(np.hypot(error, np.abs(weights[alike]) @ [_wilson_error(one) for one in total[alike]]))
     if not rest.any():
-        return Uncertain(value, error, n_groups, n, is_share=is_mean and share)
+        return Uncertain(value, error, n_groups, n, bounds=bounds)
     draws = draws_of(n_groups, seed)
     with np.errstate(invalid="ignore", divide="ignore"):
         totals = draws @ sums.below
         off, slopes = (draws @ rest) / totals, weights / totals
         linear = slopes @ upper.T - (slopes * off) @ lower.T
         pivots = pivots_of(off @ weights, np.sqrt((draws * linear**2).sum(1)), error, n_groups)
-    return Uncertain(value, error, n_groups, n, pivots, is_share=is_mean and share)
+    return Uncertain(value, error, n_groups, n, pivots, bounds)
 
 
 def ratios(sums: Sums, *, seed: int = 0) -> list[Estimate]:

@@ -36,11 +36,9 @@ def chosen(sums: Sums, which: Literal["least", "most"], *, seed: int = 0) -> tup
     off = drawn.off[rows, picked]
     # in parts of each column's own error, so that the chosen one's says how far it is off
     pivots = pivots_of(off, drawn.drawn_errors[rows, picked], alone.error, n_groups)
-    value = alone.value - float(off.mean())
-    if alone.is_share:
-        value = float(np.clip(value, 0, 1))
+    value = float(np.clip(alone.value - off.mean(), *alone.bounds))
     shift = (value - alone.value) / alone.error
-    return column, Uncertain(value, alone.error, n_groups, alone.n, pivots + shift, is_share=alone.is_share)
+    return column, Uncertain(value, alone.error, n_groups, alone.n, pivots + shift, alone.bounds)
 
 
 def of_draws(value: float, draws: Float[np.ndarray, " draws"], n_groups: int, n: int) -> Uncertain:
