@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 
+from ffmem.analyses.contributors import KINDS
 from ffmem.analyses.prefixes import Prefixes
 from ffmem.analyses.refinement import Refinement
 
@@ -17,8 +18,11 @@ def refinement(
     empty = {field.name: np.zeros(shape, np.int64) for field in fields(Refinement)}
     for name in ("residual_log_probability", "participation", "softmax_participation"):
         empty[name] = np.zeros(shape, np.float32)
-    for name in ("active_agrees", "any_agrees", "active_agrees_output"):
+    for name in ("any_agrees", "active_agrees_output", *(f"{kind}_agrees" for kind in KINDS)):
         empty[name] = np.zeros(shape, bool)
+    for kind in KINDS:
+        empty[f"{kind}_chance"] = np.zeros(shape, np.float32)
+    empty["document"] = np.arange(shape[0])
     empty["last_scores"], empty["last_ranks"] = (
         np.zeros((shape[0], 3, 2), np.float32),
         np.zeros((shape[0], 3, 2), np.int64),
@@ -27,10 +31,11 @@ def refinement(
 
 
 def prefixes(positions: list[int]) -> Prefixes:
-    """One prefix of each sentence, of the tokens 0, 1, 2, ..."""
+    """One prefix of each sentence, each a document, of the tokens 0, 1, 2, ..."""
     return Prefixes(
         sentences=tuple(np.arange(position + 1) for position in positions),
         sentence_ids=np.arange(len(positions)),
+        document=np.arange(len(positions)),
         sentence=np.arange(len(positions)),
         position=np.array(positions),
     )

@@ -11,7 +11,7 @@ import torch
 
 import ffmem
 from ffmem import Index
-from ffmem.analyses.agreement import AT, Agreement, measure_agreement
+from ffmem.analyses.agreement import AT, measure_agreement
 from ffmem.analyses.values import first_of_largest, rank_of, score_values, targets, unigram_counts
 from ffmem.cell import Trigger
 from ffmem.models.transformer import Transformer
@@ -54,7 +54,7 @@ def test_equals_a_loop_over_cells(
     family: str, projection: str, index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
 ) -> None:
     index, model = index_of(family), load(tiny_folder, family)
-    found = measure_agreement(index, model, projection)
+    found, _, _ = measure_agreement(index, model, projection)
     counts = unigram_counts(index)
     for place, layer in enumerate(found.layers):
         units = []
@@ -67,30 +67,39 @@ def test_equals_a_loop_over_cells(
         some = [unit for unit in units if unit[3]]
         assert layer.n_units == len(units) and layer.n_without_trigger == sum(not unit[2] for unit in units)
         assert layer.n_without_next == sum(bool(unit[2]) and not unit[3] for unit in units)
-        assert layer.n_passed_over == sum(unit[2][0] is not unit[3][0] for unit in some)
-        p = [distribution(model, place, row, sign, projection=projection).numpy() for row, sign, *_ in some]
+        best = [
+            None if not unit[2] or unit[2][0].next_token is None else token_after(index, unit[2][0], 1)
+            for unit in units
+        ]
+        assert layer.n_passed_over == sum(bool(unit[2]) and w is None for unit, w in zip(units, best, strict=True))
+        every_p = [distribution(model, place, row, sign, projection=projection).numpy() for row, sign, *_ in units]
+        every_top = [int(one.argmax()) for one in every_p]
+        p = [one for one, unit in zip(every_p, units, strict=True) if unit[3]]
         w = [token_after(index, unit[3][0], 1) for unit in some]
-        own = [token_after(index, unit[3][0], 0) for unit in some]
         top = [int(one.argmax()) for one in p]
         ranks = np.array([(one > one[token] * (1 + 1e-6)).sum() for one, token in zip(p, w, strict=True)])
-        assert layer.agreement.value == pytest.approx(np.mean([a == b for a, b in zip(top, w, strict=True)]))
-        assert layer.agreement_firing.value == pytest.approx(np.mean([a == b for a, b in zip(top, own, strict=True)]))
-        assert layer.agreement_of_all == pytest.approx(layer.agreement.value * len(some) / len(units))
+        # as the paper counts: all cells, and the best trigger or none
+        assert layer.agreement.value == pytest.approx(np.mean([a == b for a, b in zip(every_top, best, strict=True)]))
+        assert layer.agreement_next_best.value == pytest.approx(np.mean([a == b for a, b in zip(top, w, strict=True)]))
+        firing = [token_after(index, unit[2][0], 0) if unit[2] else None for unit in units]
+        assert layer.agreement_firing.value == pytest.approx(
+            np.mean([a == b for a, b in zip(every_top, firing, strict=True)])
+        )
         assert [one.value for one in layer.at] == pytest.approx([(ranks < k).mean() for k in AT])
         assert layer.reciprocal_rank.value == pytest.approx((1 / (1.0 + ranks)).mean())
         assert layer.rank_quantiles[2] == np.median(ranks)
         q = (counts + 0.5) / (counts + 0.5).sum()
         lift = np.mean([math.log(one[token]) - math.log(q[token]) for one, token in zip(p, w, strict=True)])
         assert layer.lift.value == pytest.approx(lift, abs=1e-4)
-        assert layer.unigram == pytest.approx(q[top].mean()) and layer.uniform == 1 / len(counts)
-        shuffled = np.mean([[a == b for b in w] for a in top])
-        assert layer.shuffled == pytest.approx(shuffled)
-        assert layer.at[0] == layer.agreement  # rank 0 is agreement
+        has_next = np.array([one is not None for one in best])
+        assert layer.unigram == pytest.approx((q[every_top] * has_next).mean()) and layer.uniform == 1 / len(counts)
+        assert layer.shuffled.value == pytest.approx(np.mean([[a == b for b in best] for a in every_top]))
+        assert layer.at[0] == layer.agreement_next_best  # rank 0 is agreement
 
 
 def test_bins_hold_every_unit_once(index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]) -> None:
     index, model = index_of("llama"), load(tiny_folder, "llama")
-    found = measure_agreement(index, model, "folded")
+    found, _, _ = measure_agreement(index, model, "folded")
     n = sum(layer.agreement.n for layer in found.layers)
     n_agree = sum(layer.agreement.value * layer.agreement.n for layer in found.layers)
     for bins in (found.by_probability, found.by_unit_probability):
@@ -138,9 +147,9 @@ def test_blocks_do_not_matter(
     index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index, model = index_of("llama"), load(tiny_folder, "llama")
-    whole: Agreement = measure_agreement(index, model, "folded")
+    whole, _, _ = measure_agreement(index, model, "folded")
     monkeypatch.setattr("ffmem.analyses.values._BLOCK", 3 * model.facts.d_vocab)
-    parts = measure_agreement(index, model, "folded")
+    parts, _, _ = measure_agreement(index, model, "folded")
     assert [one.agreement for one in parts.layers] == [one.agreement for one in whole.layers]
     assert [one.rank_quantiles for one in parts.layers] == [one.rank_quantiles for one in whole.layers]
 
@@ -174,8 +183,8 @@ def test_without_training_agreement_is_chance(
     family: str, projection: str, index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
 ) -> None:
     """Over all layers of a random model, as often as the tokens of other cells agree: within what a count can vary by."""
-    found = measure_agreement(index_of(family), load(tiny_folder, family), projection)
+    found, _, _ = measure_agreement(index_of(family), load(tiny_folder, family), projection)
     n = sum(layer.agreement.n for layer in found.layers)
     hits = sum(layer.agreement.value * layer.agreement.n for layer in found.layers)
-    expected = sum(layer.shuffled * layer.agreement.n for layer in found.layers)
+    expected = sum(layer.shuffled.value * layer.agreement.n for layer in found.layers)
     assert n > 100 and abs(hits - expected) < 4 * math.sqrt(max(expected, 1))

@@ -19,8 +19,10 @@ MADE = refinement(
 
 
 def test_vetoes_are_counted_among_compositions_alone() -> None:
-    answer = elimination(MADE)
+    answer = elimination(MADE, len(VOCABULARY))
     assert answer.n == 2 and answer.veto.value == 0.5
+    assert answer.residual_rank.value == pytest.approx((3 / 3 + 1 / 3) / 2)  # of four tokens: the last, and the second
+    assert answer.residual_lowest.value == 0.5
     assert answer.residual_rank_under_ff == pytest.approx(np.quantile([3, 1], (0.05, 0.25, 0.5, 0.75, 0.95)))
     assert answer.output_rank_under_ff == pytest.approx(np.quantile([1, 2], (0.05, 0.25, 0.5, 0.75, 0.95)))
 
@@ -33,5 +35,5 @@ def test_cases_for_people() -> None:
 
 
 def test_none_at_all() -> None:
-    answer = elimination(refinement([[0]], [[0]], [[0]]))
+    answer = elimination(refinement([[0]], [[0]], [[0]]), 4)
     assert answer.n == 0 and np.isnan(answer.residual_rank_under_ff).all()

@@ -18,7 +18,8 @@ from ffmem import Index, IndexOptions, RunOptions
 from ffmem.analyses.agreement import measure_agreement
 from ffmem.analyses.modifications import EDITS, modify, sample_units
 from ffmem.analyses.prefixes import held_out_prefixes
-from ffmem.analyses.refinement import by_layer, measure_refinement, own_projections
+from ffmem.analyses.refined_layers import by_layer
+from ffmem.analyses.refinement import measure_refinement, own_projections
 from ffmem.models.transformer import Transformer
 
 WORDS = ["<pad>", "of", "the", "in", "a", "king", "queen", "land", "sea", "walks", "sleeps", "old", "young"]
@@ -90,19 +91,22 @@ def test_a_cell_that_fires_on_of_and_writes_the(plant: Callable[..., Planted]) -
     assert {one.next_token for one in of.triggers} == {"the"} and of.promoted[0].token == "the"
     assert {one.tokens[one.position] for one in in_.triggers} == {"in"} and in_.promoted[0].token == "a"
     assert of.triggers[0].coefficient == pytest.approx(LENGTH - 1, rel=1e-6)
-    (layer,) = measure_agreement(index, model, "raw").layers
+    (layer,) = measure_agreement(index, model, "raw")[0].layers
     assert (layer.n_units, layer.n_without_trigger, layer.n_without_next) == (N_CELLS, N_CELLS - 2, 0)
-    assert layer.agreement.value == 0.5 and layer.agreement.n == 2
+    best = [one.triggers[0].next_token for one in (of, in_)]
+    assert layer.agreement.value == (best[0] == "the") / N_CELLS and layer.agreement.n == N_CELLS  # as the paper counts
+    assert layer.agreement_next_best.value == 0.5 == layer.at[0].value and layer.agreement_next_best.n == 2
     assert layer.agreement_firing.value == 0.0
-    assert layer.agreement_of_all == 1 / N_CELLS
-    assert layer.shuffled == 0.5 == layer.at[0].value  # "the" is what follows both
+    # "the" is what follows both, and the top of one cell that fires; values without a cell have the first token on top
+    assert layer.shuffled.value == pytest.approx(best.count("the") / N_CELLS**2)
 
     units = sample_units(index, 0, N_CELLS, 10)
     found = modify(index, model, 0, units, bos="auto")
     assert len(units) == 2 and found.largest_error < 1e-6
     for edit, expected in (("last", -100.0), ("first", 0.0), ("random", 0.0), ("shuffled", 0.0)):
-        changes = found.change[found.edit == EDITS.index(edit)]
-        assert len(changes) and changes == pytest.approx(expected, abs=1e-4), edit
+        changes = found.change[:, EDITS.index(edit)]
+        made = changes[~np.isnan(changes)]
+        assert len(made) and 100 * made == pytest.approx(expected, abs=1e-4), edit
 
 
 def test_one_hot_layers_have_known_cases(plant: Callable[..., Planted]) -> None:
@@ -122,7 +126,7 @@ def test_one_hot_layers_have_known_cases(plant: Callable[..., Planted]) -> None:
     assert 0 < stays.sum() < len(stays)
     assert (found.residual_top[:, 0] == last).all()
     assert (found.ff_top[:, 0] == [WORDS.index(cells[int(token)][1]) for token in last]).all()
-    (layer,) = by_layer(index, prefixes, found)
+    (layer,) = by_layer(index, found).layers
     assert layer.cases["agreement"].value == stays.mean() and layer.cases["ffn"].value == (~stays).mean()
     assert layer.cases["residual"].value == layer.cases["composition"].value == 0
     assert layer.violations.value == 0 == layer.zero_agreement.value == layer.zero_agreement_any.value
@@ -138,7 +142,7 @@ def test_a_weak_layer_keeps_the_candidate(plant: Callable[..., Planted]) -> None
     index, model = plant(cells)
     prefixes = held_out_prefixes(index, 100)
     found = measure_refinement(index, model, prefixes, own_projections(model, "folded"), bos="auto")
-    (layer,) = by_layer(index, prefixes, found)
+    (layer,) = by_layer(index, found).layers
     assert layer.cases["residual"].value == 1 and layer.zero_agreement.value == 0
     assert (found.saturation_layer == 0).all() and (found.residual_rank == 0).all()
     # r is one-hot: after the final norm one entry of LENGTH, and D - 1 of -LENGTH / (D - 1)
@@ -150,12 +154,16 @@ def test_layers_that_agree_by_chance_are_told_apart(plant: Callable[..., Planted
     """Five cells, each on the word before "the" or a noun, all writing "the": agreement is the share that "the" follows."""
     cells = {row: (word, "the", 1.0) for row, word in enumerate(("of", "in", "king", "queen", "old"))}
     index, model = plant(cells)
-    (layer,) = measure_agreement(index, model, "raw").layers
+    (layer,) = measure_agreement(index, model, "raw")[0].layers
     following = [index.cell(f"L0.{row}").triggers for row in cells]
     best = [next(one.next_token for one in triggers if one.next_token is not None) for triggers in following]
-    assert layer.agreement.value == best.count("the") / 5 == layer.shuffled
+    assert layer.agreement_next_best.value == best.count("the") / 5
+    strictly = [triggers[0].next_token for triggers in following].count("the")
+    assert layer.agreement.value == pytest.approx(strictly / N_CELLS)
+    assert layer.shuffled.value == pytest.approx(5 * strictly / N_CELLS**2)  # each of five tops against all targets
     counts = dict.fromkeys(WORDS, 0)
     for number in range(index.text.n_sentences):
         for token in index.text.sentence(number).token_ids[1:].tolist():
             counts[WORDS[token]] += 1
-    assert layer.unigram == pytest.approx((counts["the"] + 0.5) / (sum(counts.values()) + D / 2))
+    has_next = sum(triggers[0].next_token is not None for triggers in following) / N_CELLS
+    assert layer.unigram == pytest.approx(has_next * (counts["the"] + 0.5) / (sum(counts.values()) + D / 2))

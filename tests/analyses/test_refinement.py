@@ -11,7 +11,8 @@ import ffmem
 from ffmem import Index, InputError
 from ffmem.analyses.elimination import elimination
 from ffmem.analyses.prefixes import held_out_prefixes, passes, random_prefixes
-from ffmem.analyses.refinement import CASES, by_layer, measure_refinement, own_projections
+from ffmem.analyses.refined_layers import by_layer
+from ffmem.analyses.refinement import CASES, measure_refinement, own_projections
 from ffmem.models.tracing import trace
 
 
@@ -82,6 +83,9 @@ def test_equals_one_prefix_at_a_time(
     found = measure_refinement(index, model, prefixes, projections, bos="auto")
     before, after = model.special_tokens("auto")
     assert not after
+    documents = [index.text.sentence(int(one)).document_id for one in prefixes.sentence_ids[prefixes.sentence]]
+    assert found.document.tolist() == documents and len(set(documents)) > 1
+    strongest: list[list[tuple[int, int, int]]] = [[] for _ in range(index.n_layers)]
     for number in range(len(prefixes)):
         ids = torch.tensor([[*before, *prefixes.tokens(number).tolist()]])
         states = trace(model, ids)
@@ -116,8 +120,16 @@ def test_equals_one_prefix_at_a_time(
                 for m_i, top_i, bottom_i in zip(m.tolist(), tops.tolist(), bottoms.tolist(), strict=True)
             ]
             assert found.active_agrees[number, layer] == any(agreeing)
+            first = int(c.argmax())
+            written = int((tops if m[first] > 0 else bottoms)[first])
+            assert found.strongest_agrees[number, layer] == (written == top_y)
+            strongest[layer].append((documents[number], top_y, written))
             candidates = {*tops.tolist(), *(bottoms.tolist() if model.facts.gated else ())}
             assert found.any_agrees[number, layer] == (top_y in candidates)
+    for layer, here in enumerate(strongest):  # by chance: the same token, and the strongest cells of other documents
+        for number, (document, top_y, _) in enumerate(here):
+            elsewhere = [written == top_y for other, _, written in here if other != document]
+            assert found.strongest_chance[number, layer] == pytest.approx(np.mean(elsewhere))
 
 
 @pytest.mark.parametrize("family", ["llama", "opt", "wikilm"])
@@ -128,7 +140,7 @@ def test_what_must_hold_of_any_model(
     prefixes = held_out_prefixes(index, 200, seed=0)
     projections = own_projections(model, "adaptive" if family == "wikilm" else "folded")
     found = measure_refinement(index, model, prefixes, projections, bos="auto")
-    layers = by_layer(index, prefixes, found)
+    layers = by_layer(index, found).layers
     assert layers[-1].output_match.value == 1
     for number, layer in enumerate(layers):
         assert sum(one.value for one in layer.cases.values()) == pytest.approx(1)
@@ -142,7 +154,7 @@ def test_what_must_hold_of_any_model(
         assert same[first:].all() and (first == 0 or not same[first - 1])
     if family == "llama":  # RMSNorm without a bias: scores of r and y have no constant
         assert not found.violations.any()
-    study = elimination(found)
+    study = elimination(found, model.facts.d_vocab)
     composed = found.cases[:, -1] == CASES.index("composition")
     assert study.n == composed.sum() > 0
     assert (found.last_ranks[:, 0, 0] == 0).all() and (found.last_ranks[:, 2, 1] == 0).all()

@@ -44,7 +44,7 @@ def test_intervals_draw_cells_and_not_triggers(index: Index) -> None:
     values = np.array([1, 1, 1, 0, 1, 1, 1, 1])
     assert low.coverage == mean(values, np.array([0] * 4 + [1] * 4))
     assert low.coverage != mean(values)
-    assert (low.coverage.low, low.coverage.high) == (0.75, 1)
+    assert low.coverage.low < 0.2 and low.coverage.high > 0.99  # two cells say next to nothing
 
 
 def by(one: CellAnnotation, annotator: str) -> CellAnnotation:

@@ -28,4 +28,5 @@ def test_a_number_is_written_with_its_unit_and_its_interval() -> None:
     assert Number.of("rate", "3.5 %", Estimate(0.5, 0.25, 0.75, 8)).text() == "50.0 % (25.0 to 75.0)"
     assert Number("patterns a cell", "3.6", 6.3698, unit="").text() == "6.37"
     assert Number("rank", "-", 12345.6, 12000.0, 13000.4, unit="tokens").text() == "12,346 tokens (12,000 to 13,000)"
+    assert Number.of("rate", "-", Estimate(0.5, nan, nan, 9)).text() == "50.0 %"  # of one document
     assert Number.of("rate", "-", Estimate(nan, nan, nan, 0)).text() == "nothing to estimate it from"

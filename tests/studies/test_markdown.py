@@ -5,6 +5,7 @@ from dataclasses import replace
 from ffmem.studies.exhibit import Claim, Number
 from ffmem.studies.markdown import claims_table, costs_table, markdown, numbers_table, report_as_markdown
 from ffmem.studies.report import Report, Section
+from ffmem.studies.verdicts import Test
 
 SECTION = Section(
     "Figure 1",
@@ -15,7 +16,7 @@ SECTION = Section(
     "r",
     "s",
     (Number("a | b", "5 %", 0.5),),
-    (Claim("it holds", "shown", "5 > 4"),),
+    (Claim("it holds", Test(1, 0.1, 40, 1e-9, 1), "5 > 4", "shown"),),
     (),
     (),
     (),

@@ -28,7 +28,7 @@ SHORT = 5
 
 @dataclass(frozen=True)
 class Makeup:
-    """Shares over pairs of a prefix and a layer, bootstrapped over sentences; those in brackets of all pairs, to compare."""
+    """Shares over pairs of a prefix and a layer, bootstrapped over documents; beside them those of all pairs."""
 
     n_pairs: int
     """Pairs in which a cell that adds its value has top(y) as its top."""
@@ -56,10 +56,10 @@ def makeup(found: Refinement, prefixes: Prefixes, vocabulary: Sequence[str], *, 
     marks = np.array([not any(map(str.isalpha, one)) for one in vocabulary])
     tops, agrees = found.ff_top, found.active_agrees
     short = np.broadcast_to((prefixes.position + 1 < SHORT)[:, None], tops.shape)
-    sentence = np.broadcast_to(prefixes.sentence[:, None], tops.shape)
+    document = np.broadcast_to(found.document[:, None], tops.shape)
 
     def share(flags: np.ndarray, some: np.ndarray) -> Estimate:
-        return mean(flags[some], sentence[some], seed=seed)
+        return mean(flags[some], document[some], seed=seed)
 
     everything = np.ones_like(agrees)
     return Makeup(

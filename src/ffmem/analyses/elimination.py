@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffmem.analyses.intervals import Estimate, proportion
+from ffmem.analyses.intervals import NOTHING, Estimate, mean, numbered
 from ffmem.analyses.prefixes import Prefixes
 from ffmem.analyses.refinement import CASES, QUANTILES, Refinement
+from ffmem.analyses.resampling import of_draws, quantile_draws
 
 N_CASES = 100
 """Cases for people to judge, as in the paper."""
+LOWEST = 0.01
+"""The end of the vocabulary where a token is argued against."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,11 @@ class Elimination:
 
     n: int
     veto: Estimate
-    """Share in which y lowers R against O."""
+    """Share in which y lowers R against O: nearly all, wherever scores are linear, since O won."""
+    residual_rank: Estimate
+    """Median rank of R under y, as a share of the vocabulary: 0 where y is for it, 1 where y is against it."""
+    residual_lowest: Estimate
+    """Share in which R is among the lowest `LOWEST` of all tokens under y."""
     residual_rank_under_ff: tuple[float, ...]
     """Quantiles of the rank of R under y, at `QUANTILES`: near d_vocab if y argues against it."""
     output_rank_under_ff: tuple[float, ...]
@@ -28,19 +35,32 @@ class Elimination:
     """How near O was already."""
 
 
-def elimination(found: Refinement) -> Elimination:
-    """The study of the last layer that the paper did by hand, in numbers (section 5.2)."""
+def elimination(found: Refinement, d_vocab: int, *, seed: int = 0) -> Elimination:
+    """The study of the last layer that the paper did by hand, in numbers (section 5.2); documents are drawn.
+
+    Args:
+        found: what happened at each prefix.
+        d_vocab: tokens that are ranked.
+        seed: of the bootstraps.
+    """
     some = found.cases[:, -1] == CASES.index("composition")
-    scores, ranks = found.last_scores[some], found.last_ranks[some]
-    n = len(scores)
+    scores, ranks, documents = found.last_scores[some], found.last_ranks[some], found.document[some]
+    n, (groups, n_groups) = len(scores), numbered(documents)
     change = scores[:, 1, 0] - scores[:, 1, 1]  # of R against O, by y
+    share = ranks[:, 1, 0] / max(d_vocab - 1, 1)
 
     def quantiles(values: np.ndarray) -> tuple[float, ...]:
         return tuple(np.quantile(values, QUANTILES).tolist()) if n else (np.nan,) * len(QUANTILES)
 
+    middle = NOTHING
+    if n:
+        draws = quantile_draws(share[:, None], groups, n_groups, 0.5, seed=seed)[:, 0]
+        middle = of_draws(float(np.median(share)), draws, n_groups, n).estimate
     return Elimination(
         n=n,
-        veto=proportion(int((change < 0).sum()), n),
+        veto=mean(change < 0, documents, seed=seed),
+        residual_rank=middle,
+        residual_lowest=mean(share >= 1 - LOWEST, documents, seed=seed),
         residual_rank_under_ff=quantiles(ranks[:, 1, 0]),
         output_rank_under_ff=quantiles(ranks[:, 1, 1]),
         output_rank_under_residual=quantiles(ranks[:, 0, 1]),

@@ -11,10 +11,9 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ffmem.analyses.intervals import Estimate, mean
 from ffmem.analyses.prefixes import passes
 from ffmem.errors import InputError
 from ffmem.ids import CellId
@@ -42,25 +41,18 @@ class Unit:
 
 @dataclass(frozen=True)
 class Modifications:
-    """Relative changes of coefficients in one layer, in per cent."""
+    """Relative changes of coefficients in one layer, trigger by trigger."""
 
     layer: int
     """Place of the layer."""
-    n_triggers: int
-    """Triggers that were looked at; some are too short for some edits."""
-    unit: np.ndarray
-    """(n,) number of the unit of each change."""
-    edit: np.ndarray
-    """(n,) number of its edit in `EDITS`."""
-    change: np.ndarray
-    """(n,) 100 x (m' - m) / m; -100 or more for cells that cannot be below 0."""
+    unit: Int64[np.ndarray, " triggers"]
+    """Number of the unit of each trigger."""
+    document: Int64[np.ndarray, " triggers"]
+    """That each is from."""
+    change: Float[np.ndarray, "triggers edits"]
+    """(m' - m) / m by each of `EDITS`; -1 or more for cells that cannot be below 0. NaN where a trigger is too short for it."""
     largest_error: float
     """Of m computed from the prefix alone against the index's, relative: 0 but for rounding."""
-
-    def mean(self, edit: Edit, *, seed: int = 0) -> Estimate:
-        """Mean change over all triggers, bootstrapped over cells."""
-        some = self.edit == EDITS.index(edit)
-        return mean(self.change[some], self.unit[some], seed=seed)
 
 
 def sample_units(index: Index, layer: int, n_units: int, n_triggers: int, *, seed: int = 0) -> list[Unit]:
@@ -130,7 +122,7 @@ def modify(
         )
     sequences: dict[tuple[int, ...], list[_Probe]] = {}
     stored: list[float] = []
-    unit_of: list[int] = []
+    origin: list[tuple[int, int]] = []
     arrays = index.layer(layer)
     for number, unit in enumerate(units):
         for rank in unit.ranks:
@@ -138,43 +130,36 @@ def modify(
             sentence = index.text.sentence(sentence_id)
             trigger = len(stored)
             stored.append(float(arrays.trigger_coefficient[unit.row, unit.axis, rank]))
-            unit_of.append(number)
+            origin.append((number, sentence.document_id))
             prefix = tuple(sentence.token_ids[: position + 1].tolist())
             sequences.setdefault(prefix, []).append(_Probe(trigger, -1, unit.row))
             rng = np.random.default_rng([seed, sentence_id, position])
             for edit, changed in _edits(prefix, words_of(sentence)[: position + 1], rng):
                 sequences.setdefault(changed, []).append(_Probe(trigger, EDITS.index(edit), unit.row))
-    return _measured(model, layer, sequences, np.array(stored), np.array(unit_of), bos, on_pass)
+    return _measured(model, layer, sequences, np.array(stored), np.array(origin, np.int64).reshape(-1, 2), bos, on_pass)
 
 
 def _measured(
     model: Transformer,
     layer: int,
     sequences: dict[tuple[int, ...], list[_Probe]],
-    stored: np.ndarray,
-    unit_of: np.ndarray,
+    stored: Float[np.ndarray, " triggers"],
+    origin: Int64[np.ndarray, "triggers 2"],
     bos: Bos,
     on_pass: Callable[[int], None],
 ) -> Modifications:
-    whole = np.full(len(stored), np.nan)
-    triggers, edits, found = [], [], []
+    whole, changed = np.full(len(stored), np.nan), np.full((len(stored), len(EDITS)), np.nan)
     for probes, values in zip(sequences.values(), _at_the_end(model, layer, sequences, bos, on_pass), strict=True):
         for probe, value in zip(probes, values, strict=True):
             if probe.edit < 0:
                 whole[probe.trigger] = value
             else:
-                triggers.append(probe.trigger)
-                edits.append(probe.edit)
-                found.append(value)
-    order = np.lexsort((edits, triggers)) if triggers else np.empty(0, np.int64)
-    trigger = np.array(triggers, np.int64)[order]
-    m = whole[trigger]
+                changed[probe.trigger, probe.edit] = value
     return Modifications(
         layer=layer,
-        n_triggers=len(stored),
-        unit=unit_of[trigger] if len(trigger) else trigger,
-        edit=np.array(edits, np.int64)[order],
-        change=100 * (np.array(found)[order] - m) / m,
+        unit=origin[:, 0],
+        document=origin[:, 1],
+        change=(changed - whole[:, None]) / whole[:, None],
         largest_error=float(np.abs(whole / stored - 1).max(initial=0)),
     )
 

@@ -27,6 +27,8 @@ class Prefixes:
     """Own tokens of each sentence that has a prefix here, up to the end of its longest prefix."""
     sentence_ids: Int[np.ndarray, "sentences"]
     """What each of them is called where it comes from."""
+    document: Int[np.ndarray, "sentences"]
+    """The document of each: what is said of prefixes is as uncertain as documents are few."""
     sentence: Int[np.ndarray, "n"]
     """Which of them each prefix is of."""
     position: Int[np.ndarray, "n"]
@@ -39,6 +41,17 @@ class Prefixes:
         """The tokens of a prefix."""
         tokens: np.ndarray = self.sentences[self.sentence[number]][: self.position[number] + 1]
         return tokens
+
+    def some(self, numbers: "Int[np.ndarray, 'some'] | slice") -> "Prefixes":
+        """Some of the prefixes, in the order in which they are named."""
+        kept, sentence = np.unique(self.sentence[numbers], return_inverse=True)
+        return Prefixes(
+            sentences=tuple(self.sentences[i] for i in kept.tolist()),
+            sentence_ids=self.sentence_ids[kept],
+            document=self.document[kept],
+            sentence=sentence.astype(np.int64),
+            position=self.position[numbers],
+        )
 
 
 def held_out_prefixes(index: Index, n: int, *, seed: int = 0) -> Prefixes:
@@ -73,13 +86,20 @@ def prefixes_of_text(text: TextReader, first: int, end: int, n: int, *, seed: in
     ids = np.arange(first, end)
     if text.context is not None:
         ids = ids[text.context[first:end] == 0]
-    return random_prefixes([text.token_id[starts[i] : starts[i + 1]].astype(np.int64) for i in ids], ids, n, seed=seed)
+    sentences = [text.token_id[starts[i] : starts[i + 1]].astype(np.int64) for i in ids]
+    return random_prefixes(sentences, ids, n, seed=seed, documents=text.document_of(ids))
 
 
 def random_prefixes(
-    sentences: Sequence[Int[np.ndarray, "own_tokens"]], sentence_ids: Int[np.ndarray, "sentences"], n: int, *, seed: int
+    sentences: Sequence[Int[np.ndarray, "own_tokens"]],
+    sentence_ids: Int[np.ndarray, "sentences"],
+    n: int,
+    *,
+    seed: int,
+    documents: Int[np.ndarray, "sentences"] | None = None,
 ) -> Prefixes:
-    """As `held_out_prefixes`, of any sentences. In order of sentence and position."""
+    """As `held_out_prefixes`, of any sentences (each a document by itself, by default). In order of sentence and position."""
+    documents = sentence_ids if documents is None else documents
     rng = np.random.default_rng(seed)
     lengths = np.array([len(one) for one in sentences], dtype=np.int64)
     orders = [rng.permutation(length) for length in lengths]
@@ -95,6 +115,7 @@ def random_prefixes(
     return Prefixes(
         sentences=tuple(sentences[i][: ends[i]] for i in with_prefix.tolist()),
         sentence_ids=sentence_ids[with_prefix] if len(with_prefix) else np.empty(0, np.int64),
+        document=documents[with_prefix] if len(with_prefix) else np.empty(0, np.int64),
         sentence=numbers.astype(np.int64),
         position=np.array([position for _, position in drawn], dtype=np.int64),
     )

@@ -9,7 +9,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ffmem.analyses.intervals import Estimate, mean, proportion
+from ffmem.analyses.contributors import (
+    EFFECTIVE,
+    KINDS,
+    Kind,
+    Masks,
+    Others,
+    agreeing,
+    by_chance,
+    contributors,
+    measure_others,
+)
 from ffmem.analyses.prefixes import Pass, Prefixes, passes, rows_of
 from ffmem.analyses.values import first_of_largest, rank_of
 from ffmem.models.tracing import LayerTrace, trace
@@ -23,8 +33,6 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Of box plots."""
 _AT_A_TIME = 64
 """Prefixes whose scores over the vocabulary are held."""
-EFFECTIVE = 0.01
-"""A cell counts as effective if |m| x length of v is more than this share of the largest at the position."""
 Case = Literal["agreement", "residual", "ffn", "composition"]
 CASES: tuple[Case, ...] = ("agreement", "residual", "ffn", "composition")
 """O = R and O = Y; O = R != Y; O = Y != R; O is neither (Figure 11)."""
@@ -63,10 +71,35 @@ class Refinement:
     """The same of any cell of the layer, whatever its coefficient."""
     active_agrees_output: Bool[np.ndarray, "n layers"]
     """As `active_agrees` with O in place of Y: what the official code computes."""
+    effective_agrees: Bool[np.ndarray, "n layers"]
+    """As `active_agrees`, of effective cells alone: see `contributors.KINDS`."""
+    ten_strongest_agrees: Bool[np.ndarray, "n layers"]
+    """Of the ten that add most."""
+    strongest_agrees: Bool[np.ndarray, "n layers"]
+    """Of the one that adds most."""
+    active_chance: Float[np.ndarray, "n layers"]
+    """Share of prefixes of other documents at which an active cell of the layer has this Y: `active_agrees` by chance. NaN if
+    there is no other document."""
+    effective_chance: Float[np.ndarray, "n layers"]
+    ten_strongest_chance: Float[np.ndarray, "n layers"]
+    strongest_chance: Float[np.ndarray, "n layers"]
+    """The same of the other kinds."""
     last_scores: Float[np.ndarray, "n 3 2"]
     """In the last layer, scores under r, y and o of R and of O."""
     last_ranks: Int[np.ndarray, "n 3 2"]
     """Their ranks there, from 0."""
+    document: Int[np.ndarray, "n"]
+    """That each prefix is of."""
+
+    def agrees(self, kind: Kind) -> Bool[np.ndarray, "n layers"]:
+        """Whether a cell of a kind has Y as its top."""
+        flags: np.ndarray = getattr(self, f"{kind}_agrees")
+        return flags
+
+    def chance(self, kind: Kind) -> Float[np.ndarray, "n layers"]:
+        """The share of other documents' prefixes at which one has."""
+        shares: np.ndarray = getattr(self, f"{kind}_chance")
+        return shares
 
     @property
     def prediction(self) -> Int[np.ndarray, "n"]:
@@ -117,6 +150,7 @@ def measure_refinement(
     projections: Projections,
     *,
     bos: Bos,
+    others: Others | None = None,
     on_pass: Callable[[int], None] = lambda _: None,
 ) -> Refinement:
     """What happens at each prefix.
@@ -127,6 +161,7 @@ def measure_refinement(
         prefixes: of held-out text.
         projections: how vectors are read.
         bos: special tokens, as in the index.
+        others: what chance is taken from, if these prefixes are a part of those that are looked at; by default they are all.
         on_pass: called with the number of prefixes that a pass of the model has brought.
 
     Raises:
@@ -137,19 +172,44 @@ def measure_refinement(
     """
     index.check_whole("the study of how layers refine a prediction")
     tops = [_value_tops(index, model, layer) for layer in range(index.n_layers)]
-    lengths = [model.value_rows(layer).norm(dim=1) for layer in range(index.n_layers)]
-    of_contributions = model.scores(projections.contributions)
+    lengths = value_lengths(model)
+    reading = _Reading(
+        model,
+        projections.states,
+        model.scores(projections.contributions),
+        tops,
+        lengths,
+        others or measure_others(model, prefixes, lengths, bos=bos),
+    )
+    documents = prefixes.document[prefixes.sentence]
     parts, order = [], []
     for one in passes(model, prefixes.sentences, bos, device=str(lengths[0].device)):
         some = rows_of(prefixes, one)
         if len(some[0]):
             with torch.inference_mode():
-                parts.append(_one_pass(model, one, some, projections.states, of_contributions, tops, lengths))
+                parts.append(_one_pass(reading, one, some, torch.from_numpy(documents[some[0]])))
             order.append(some[0])
             on_pass(len(some[0]))
     back = np.argsort(np.concatenate(order))
-    columns = {field.name: np.concatenate([part[field.name] for part in parts])[back] for field in fields(Refinement)}
-    return Refinement(**columns)
+    columns = {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
+    return Refinement(**columns, document=documents)
+
+
+def value_lengths(model: Transformer) -> list[Float[Tensor, "cells"]]:
+    """The length of each value, as it reaches the stream; of each layer."""
+    return [model.value_rows(layer).norm(dim=1) for layer in range(model.facts.n_layers)]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What states are read by."""
+
+    model: Transformer
+    states_by: Projection
+    of_contributions: Scores
+    tops: list[Tensor]
+    lengths: list[Tensor]
+    others: Others
 
 
 def _value_tops(index: Index, model: Transformer, layer: int) -> Int[Tensor, "signs cells"]:
@@ -160,47 +220,31 @@ def _value_tops(index: Index, model: Transformer, layer: int) -> Int[Tensor, "si
 
 
 def _one_pass(
-    model: Transformer,
-    one: Pass,
-    some: tuple[np.ndarray, Tensor, Tensor],
-    states_by: Projection,
-    of_contributions: Scores,
-    tops: list[Tensor],
-    lengths: list[Tensor],
+    reading: _Reading, one: Pass, some: tuple[np.ndarray, Tensor, Tensor], documents: Int[Tensor, "n"]
 ) -> dict[str, np.ndarray]:
     _, rows, columns = some
     states = [
         {field.name: getattr(layer, field.name)[0] for field in fields(LayerTrace)}
-        for layer in trace(model, one.token_ids, one.attention_mask, at=(rows, columns))
+        for layer in trace(reading.model, one.token_ids, one.attention_mask, at=(rows, columns))
     ]
     parts = [
         _read(
-            model,
+            reading,
             [{name: state[first : first + _AT_A_TIME] for name, state in layer.items()} for layer in states],
-            states_by,
-            of_contributions,
-            tops,
-            lengths,
+            documents[first : first + _AT_A_TIME],
         )
         for first in range(0, len(rows), _AT_A_TIME)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _read(
-    model: Transformer,
-    states: list[dict[str, Tensor]],
-    states_by: Projection,
-    of_contributions: Scores,
-    tops: list[Tensor],
-    lengths: list[Tensor],
-) -> dict[str, np.ndarray]:
+def _read(reading: _Reading, states: list[dict[str, Tensor]], documents: Int[Tensor, "n"]) -> dict[str, np.ndarray]:
     """The fields of Refinement, of the states of some places in each layer."""
-    n = len(states[0]["residual"])
+    model, n = reading.model, len(states[0]["residual"])
 
     def before_and_after(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores under r and o, by one product."""
-        both = model.project(torch.cat([state["residual"], state["layer_output"]]), states_by).float()
+        both = model.project(torch.cat([state["residual"], state["layer_output"]]), reading.states_by).float()
         return both[:n], both[n:]
 
     final = before_and_after(states[-1])
@@ -208,7 +252,7 @@ def _read(
     of_ff = states[-1]["layer_output"].new_empty(n, model.facts.d_vocab, dtype=torch.float32)
     by_layer: dict[str, list[Tensor]] = {}
     for place, state in enumerate(states):
-        of_contributions(state["ff_update"].float(), of_ff)
+        reading.of_contributions(state["ff_update"].float(), of_ff)
         of_residual, of_output = final if place == len(states) - 1 else before_and_after(state)
         scores = (of_residual, of_ff, of_output)
         tokens = [first_of_largest(one)[0] for one in scores]
@@ -218,9 +262,9 @@ def _read(
             "output_top": tokens[2],
             "residual_log_probability": scores[0].log_softmax(1).gather(1, prediction[:, None])[:, 0],
             "residual_rank": rank_of(scores[0], prediction),
-            **_activity(state["coefficients"].float(), lengths[place]),
+            **_activity(state["coefficients"].float(), reading.lengths[place]),
             "softmax_participation": _softmax_participation(model, place, state["ff_input"]),
-            **_agreeing(state["coefficients"], tops[place], tokens[1], tokens[2], gated=model.facts.gated),
+            **_agreeing(reading, place, state["coefficients"].float(), (tokens[1], tokens[2]), documents),
         }
         for name, values in found.items():
             by_layer.setdefault(name, []).append(values)
@@ -252,87 +296,20 @@ def _softmax_participation(model: Transformer, layer: int, ff_input: Float[Tenso
 
 
 def _agreeing(
+    reading: _Reading,
+    place: int,
     m: Float[Tensor, "n cells"],
-    tops: Int[Tensor, "signs cells"],
-    ff_top: Int[Tensor, "n"],
-    output_top: Int[Tensor, "n"],
-    *,
-    gated: bool,
+    of: tuple[Int[Tensor, "n"], Int[Tensor, "n"]],
+    documents: Int[Tensor, "n"],
 ) -> dict[str, Tensor]:
-    found = {}
-    for name, target in (("active_agrees", ff_top), ("active_agrees_output", output_top)):
-        agrees = ((m > 0) & (tops[0] == target[:, None])).any(1)
-        if gated:
-            agrees |= ((m < 0) & (tops[1] == target[:, None])).any(1)
-        found[name] = agrees
-    candidates = tops if gated else tops[:1]
-    return found | {"any_agrees": torch.isin(ff_top, candidates)}
-
-
-@dataclass(frozen=True)
-class LayerRefinement:
-    """One layer, over all prefixes."""
-
-    layer: str
-    active_quantiles: tuple[float, ...]
-    """Of the share of active cells, at `QUANTILES` (Figure 7)."""
-    active: Estimate
-    effective: Estimate
-    """Share of effective cells."""
-    participation: Estimate
-    softmax_participation: Estimate
-    zero_agreement: Estimate
-    """Share of prefixes where no cell that adds its value has top(y) as its top (Figure 8)."""
-    zero_agreement_any: Estimate
-    """No cell at all has."""
-    zero_agreement_output: Estimate
-    """As `zero_agreement` with top(o): the official code."""
-    residual_match: Estimate
-    """Share with R = w (Figure 9)."""
-    output_match: Estimate
-    """Share with O = w; 1 in the last layer."""
-    probability_quantiles: tuple[float, ...]
-    """Of the probability of w under r, at `QUANTILES` (Figure 10)."""
-    probability: Estimate
-    cases: dict[Case, Estimate]
-    """Shares, which add up to 1 (Figure 11)."""
-    violations: Estimate
-
-
-def by_layer(index: Index, prefixes: Prefixes, found: Refinement, *, seed: int = 0) -> tuple[LayerRefinement, ...]:
-    """Each layer, with intervals. Means are bootstrapped over sentences; shares are Wilson's, over prefixes."""
-    return tuple(_one_layer(index, prefixes, found, layer, seed) for layer in range(index.n_layers))
-
-
-def _one_layer(index: Index, prefixes: Prefixes, found: Refinement, layer: int, seed: int) -> LayerRefinement:
-    n, n_cells = len(prefixes), index.cells.layers[layer].n_cells
-
-    def share(flags: np.ndarray) -> Estimate:
-        return proportion(int(flags.sum()), n)
-
-    def average(values: np.ndarray) -> Estimate:
-        return mean(values, prefixes.sentence, seed=seed)
-
-    def quantiles(values: np.ndarray) -> tuple[float, ...]:
-        return tuple(np.quantile(values, QUANTILES).tolist())
-
-    active = found.n_active[:, layer] / n_cells
-    probability = np.exp(found.residual_log_probability[:, layer].astype(np.float64))
-    cases = found.cases[:, layer]
-    return LayerRefinement(
-        layer=index.cells.layers[layer].name,
-        active_quantiles=quantiles(active),
-        active=average(active),
-        effective=average(found.n_effective[:, layer] / n_cells),
-        participation=average(found.participation[:, layer]),
-        softmax_participation=average(found.softmax_participation[:, layer]),
-        zero_agreement=share(~found.active_agrees[:, layer]),
-        zero_agreement_any=share(~found.any_agrees[:, layer]),
-        zero_agreement_output=share(~found.active_agrees_output[:, layer]),
-        residual_match=share(found.residual_top[:, layer] == found.prediction),
-        output_match=share(found.output_top[:, layer] == found.prediction),
-        probability_quantiles=quantiles(probability),
-        probability=average(probability),
-        cases={name: share(cases == number) for number, name in enumerate(CASES)},
-        violations=share(found.violations[:, layer]),
-    )
+    """Whether cells agree with Y, and with O, here and by chance."""
+    ff_top, output_top = of
+    tops, gated = reading.tops[place], reading.model.facts.gated
+    masks: Masks = contributors(m, reading.lengths[place], gated=gated)
+    here, chance = agreeing(masks, tops, ff_top), by_chance(reading.others, place, tops, ff_top, documents)
+    return {
+        **{f"{kind}_agrees": here[kind] for kind in KINDS},
+        **{f"{kind}_chance": chance[kind] for kind in KINDS},
+        "active_agrees_output": agreeing(masks, tops, output_top, ("active",))["active"],
+        "any_agrees": torch.isin(ff_top, tops if gated else tops[:1]),
+    }

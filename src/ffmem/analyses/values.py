@@ -27,8 +27,12 @@ class Targets:
 
     following: Int[np.ndarray, "cells signs"]
     """w: the token after the best trigger that has one; NONE for a cell without any."""
+    following_best: Int[np.ndarray, "cells signs"]
+    """The token after the best trigger, whether it has one or not: NONE where the trigger ends its sentence, too."""
     firing: Int[np.ndarray, "cells signs"]
-    """The token that this trigger ends with."""
+    """The token that the best trigger ends with; NONE for a cell without a trigger."""
+    document: Int[np.ndarray, "cells signs"]
+    """That the trigger is from which stands for the cell: the best that has a next token, else the best; NONE without one."""
     n_passed_over: Int[np.ndarray, "cells signs"]
     """Triggers above it that end their sentence, so that nothing follows."""
     n_triggers: Int[np.ndarray, "cells signs"]
@@ -68,10 +72,16 @@ def targets(index: Index, layer: int) -> Targets:
     has_next = following != NONE
     first = has_next.argmax(-1)[..., None]
     found = has_next.any(-1)
-    firing = index.text.token_id[np.take_along_axis(places, first, -1)[..., 0]].astype(np.int64)
+    firing = index.text.token_id[places[..., 0]].astype(np.int64)
+    stands = np.take_along_axis(places, first, -1)[..., 0]
+    sentences = np.searchsorted(index.text.sentence_start, stands.reshape(-1), side="right") - 1
+    documents = index.text.document_of(sentences).reshape(stands.shape)
+    fired = real[..., 0]
     return Targets(
         following=np.take_along_axis(following, first, -1)[..., 0],
-        firing=np.where(found, firing, NONE),
+        following_best=following[..., 0],
+        firing=np.where(fired, firing, NONE),
+        document=np.where(fired, documents, NONE),
         n_passed_over=np.where(found, first[..., 0], 0),
         n_triggers=real.sum(-1),
         all_following=following,

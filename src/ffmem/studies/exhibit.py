@@ -5,10 +5,11 @@ A page, the explorer, a terminal, Markdown and files all show the same `Exhibit`
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Generic, Literal, TypeVar
 
 from ffmem.analyses.intervals import Estimate
-from ffmem.studies.verdicts import Verdict
+from ffmem.studies.verdicts import Test, Verdict
 
 Found = TypeVar("Found")
 Row = Mapping[str, Any]
@@ -25,7 +26,7 @@ class Number:
     ours: float
     """A share if the unit is "%"; NaN where there was nothing to estimate it from."""
     low: float | None = None
-    """End of the 95 % interval; None where there is none."""
+    """End of the 95 % interval; None, or NaN, where there is none: of a single document nothing is known of others."""
     high: float | None = None
     unit: str = "%"
 
@@ -39,8 +40,9 @@ class Number:
         if self.ours != self.ours:
             return "nothing to estimate it from"
         form = percent if self.unit == "%" else _plain_number
-        ends = "" if self.low is None or self.high is None else f" ({form(self.low)} to {form(self.high)})"
-        return f"{form(self.ours)}{f' {self.unit}' if self.unit else ''}{ends if interval else ''}"
+        ends = [one for one in (self.low, self.high) if one is not None and isfinite(one)]
+        beside = f" ({form(ends[0])} to {form(ends[1])})" if interval and len(ends) == 2 else ""
+        return f"{form(self.ours)}{f' {self.unit}' if self.unit else ''}{beside}"
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,11 @@ class Claim:
     """Something that the paper saw, held against this study."""
 
     statement: str
-    verdict: Verdict
+    test: Test
     why: str
     """The numbers that say so."""
+    verdict: Verdict = "undecided"
+    """Made with those of all other claims of a report: see `verdicts.judged`."""
 
 
 @dataclass(frozen=True)

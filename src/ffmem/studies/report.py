@@ -10,6 +10,7 @@ from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.results import Findings, Results, plain
 from ffmem.studies.runner import findings_of
 from ffmem.studies.study import Study, study_named
+from ffmem.studies.verdicts import judged
 
 Key = tuple[str, str]
 """The name of an exhibit, and the quantity or statement in it."""
@@ -187,7 +188,10 @@ def make_report(study: Study[Any], findings: Findings) -> Report:
 
 
 def _sections(study: Study[Any], findings: Findings) -> list[Section]:
-    return [_section(exhibit, findings) for exhibit in study.exhibits(findings)]
+    """The exhibits of a study, and the claims of all of them judged together."""
+    sections = [_section(exhibit, findings) for exhibit in study.exhibits(findings)]
+    claims = judged([section.claims for section in sections])
+    return [replace(section, claims=some) for section, some in zip(sections, claims, strict=True)]
 
 
 def _beside(control: Control[Any], sections: Sequence[Section]) -> Beside:

@@ -1,19 +1,23 @@
 """The report, its page, and what the exhibits say."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from ffmem.analyses.intervals import Estimate
 from ffmem.studies.alignment import choice, gains, layers, systems
-from ffmem.studies.alignment.findings import ERROR_RATES, study_in
+from ffmem.studies.alignment.findings import ERROR_RATES, Row, study_in
 from ffmem.studies.alignment.options import AlignmentOptions
 from ffmem.studies.exhibit import Exhibit
 from ffmem.studies.markdown import report_as_markdown
 from ffmem.studies.report import report_of
 from ffmem.studies.results import Findings, Results
+from ffmem.studies.verdicts import Verdict, judged
 
 CHARTS = ["norms-less-weights", "error-rates", "head-error-rates", "error-rate-by-norm"]
 (GAINS,), (LAYERS,), (CHOICE,), (SYSTEMS,) = (module.CHAPTER.exhibits for module in (gains, layers, choice, systems))
@@ -31,8 +35,30 @@ def numbers(exhibit: Exhibit[Findings], findings: Findings) -> dict[str, tuple[s
     return {one.quantity: (one.paper, one.ours) for one in exhibit.numbers(findings)}
 
 
-def verdicts(exhibit: Exhibit[Findings], findings: Findings) -> list[str]:
-    return [one.verdict for one in exhibit.claims(findings)]
+def verdicts(exhibit: Exhibit[Findings], findings: Findings) -> list[Verdict]:
+    return [one.verdict for one in judged([tuple(exhibit.claims(findings))])[0]]
+
+
+N_PAIRS = 60
+
+
+def with_rates(findings: Findings, folder: Path, rate_of: Callable[[Row], float], **changes: Any) -> Findings:
+    """The study, if each of 60 pairs had ten links and each row this error rate, with noise that pairs have in common."""
+    found, rng = study_in(findings), np.random.default_rng(0)
+    common = rng.normal(0, 0.1, N_PAIRS)
+    rows, columns = [], []
+    for row in found.rows:
+        errors = common + rng.normal(0, 0.02, N_PAIRS)
+        errors += rate_of(row) - errors.mean()
+        columns.append(10 * (1 - errors))
+        value = rate_of(row)
+        rows.append(
+            replace(row, score=replace(row.score, error_rate=Estimate(value, value - 0.1, value + 0.1, N_PAIRS)))
+        )
+    header = {**findings.header, "key": "made"}
+    above = np.stack(columns, axis=1)
+    Results(folder, header).save_arrays(ERROR_RATES, {"above": above, "below": np.full_like(above, 10.0)})
+    return Findings(header, folder, {**findings.values, ERROR_RATES: replace(found, rows=tuple(rows), **changes)})
 
 
 def test_numbers_beside_the_papers(findings: Findings) -> None:
@@ -53,49 +79,54 @@ def test_numbers_beside_the_papers(findings: Findings) -> None:
     assert numbers(SYSTEMS, findings)["error rate, other"][1] == study_in(findings).others[0].score.error_rate.value
 
 
-def test_norms_are_better_where_every_interval_says_so(findings: Findings) -> None:
-    def with_gains(*values: float) -> Findings:
-        found = study_in(findings)
-        made = tuple(
-            replace(one, difference=Estimate(values[one.layer], values[one.layer] - 0.01, values[one.layer] + 0.01, 5))
-            for one in found.gains
-        )
-        return replace(findings, values={ERROR_RATES: replace(found, gains=made)})
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [((-0.1, -0.2, -0.02), "shown"), ((-0.1, -0.2, 0.002), "undecided"), ((-0.1, 0.2, -0.1), "contradicted")],
+)
+def test_norms_are_better_where_they_are_in_every_layer(
+    findings: Findings, tmp_path: Path, gains: tuple[float, ...], expected: Verdict
+) -> None:
+    """Two points are beyond doubt on the same pairs, though each rate by itself is known to no more than three."""
+    told = with_rates(findings, tmp_path, lambda row: 0.5 + (gains[row.layer] if row.measure == "norms" else 0.0))
+    assert verdicts(GAINS, told) == [expected] * 2
+    why = next(iter(GAINS.claims(told))).why
+    assert f"L1 {100 * gains[1]:+.1f} (" in why and "on the same pairs" in why
 
-    assert verdicts(GAINS, with_gains(-0.1, -0.2, -0.02)) == ["shown"] * 2
-    assert verdicts(GAINS, with_gains(-0.1, -0.2, 0.005)) == ["undecided"] * 2
-    assert verdicts(GAINS, with_gains(-0.1, 0.2, -0.1)) == ["contradicted"] * 2
-    assert "with AWI by -20.0 to +0.5 points" in GAINS.reading(with_gains(-0.1, -0.2, 0.005))
 
-
-def test_choices_and_layers_are_judged_by_their_error_rates(findings: Findings) -> None:
+def test_choices_and_layers_are_judged_by_their_error_rates(findings: Findings, tmp_path: Path) -> None:
     """A made-up study: L0 is best with AWI and has the highest norm, L2 is best with AWO; heads follow their layers."""
-    found = study_in(findings)
     best = {"AWI": 0, "AWO": 2}
 
-    def with_rates(chosen: int) -> Findings:
-        rows = []
-        for row in found.rows:
-            value = 0.2 + 0.2 * abs(row.layer - best[row.reading]) + (0.05 if row.reading == "AWO" else 0.0)
-            score = replace(row.score, error_rate=Estimate(value, value - 0.01, value + 0.01, 5))
-            rows.append(replace(row, score=score))
-        made = replace(found, rows=tuple(rows), layer=chosen, head=(chosen, 1))
-        return replace(findings, values={ERROR_RATES: made})
+    def rate_of(row: Row) -> float:
+        return 0.2 + 0.2 * abs(row.layer - best[row.reading]) + (0.05 if row.reading == "AWO" else 0.0)
 
-    assert verdicts(LAYERS, with_rates(0)) == ["shown", "shown"]
-    assert "(AWI) errs in 20.0 % (L0)" in LAYERS.reading(with_rates(0))
-    assert verdicts(CHOICE, with_rates(0))[:2] == ["shown", "shown"]
-    assert verdicts(CHOICE, with_rates(2))[:2] == ["contradicted", "contradicted"]
+    def chosen(layer: int) -> Findings:
+        return with_rates(findings, tmp_path, rate_of, layer=layer, head=(layer, 1))
+
+    assert verdicts(LAYERS, chosen(0)) == ["shown", "shown"]
+    assert "(AWI) errs in 20.0 % (L0)" in LAYERS.reading(chosen(0))
+    assert verdicts(CHOICE, chosen(0))[:2] == ["shown", "shown"]
+    assert verdicts(CHOICE, chosen(2))[:2] == ["contradicted", "contradicted"]
     best["AWI"], best["AWO"] = 2, 0
-    assert verdicts(LAYERS, with_rates(0))[0] == "undecided"
+    assert verdicts(LAYERS, chosen(0))[0] == "contradicted"
 
 
-def test_correlations_bear_out_or_leave_open(findings: Findings) -> None:
-    found = study_in(findings)
-    for sign, expected in ((-1, ["shown", "undecided"]), (1, ["undecided", "shown"])):
-        made = tuple(replace(one, spearman=sign * 0.5) for one in found.correlations)
-        told = replace(findings, values={ERROR_RATES: replace(found, correlations=made)})
-        assert verdicts(CHOICE, told)[2:] == expected
+def test_layers_that_are_as_good_leave_it_open_which_is_best(findings: Findings, tmp_path: Path) -> None:
+    told = with_rates(findings, tmp_path, lambda row: 0.3, layer=0, head=(0, 1))
+    assert verdicts(CHOICE, told)[:2] == ["undecided", "undecided"] and verdicts(LAYERS, told) == ["undecided"] * 2
+
+
+def test_correlations_are_those_of_other_pairs(findings: Findings, tmp_path: Path) -> None:
+    """Errors that rise with the norm of a head, or fall with it, or have nothing to do with it."""
+    study = study_in(findings)
+    norms = [study.mean_norm(row.layer, row.head) for row in study.heads("norms", "AWI")]
+    middle, spread = float(np.mean(norms)), float(np.std(norms))
+    for slope, expected in ((-1, ["shown", "contradicted"]), (1, ["contradicted", "shown"])):
+
+        def rate_of(row: Row, slope: int = slope) -> float:
+            return 0.5 + 0.1 * slope * (study.mean_norm(row.layer, row.head) - middle) / spread
+
+        assert verdicts(CHOICE, with_rates(findings, tmp_path, rate_of))[2:] == expected
 
 
 def test_the_page_opens_with_every_section_and_chart(results: Results, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from ffmem.analyses.agreement import Agreement
-from ffmem.index.indexed_model import load_indexed_model
 from ffmem.studies.geva2021.study import projections
 from tests.studies.conftest import Story
 
@@ -19,29 +18,33 @@ def test_the_own_projection_is_shown_first(story: Story) -> None:
     rates = [row for row in story.report.charts["agreement"].rows if row["series"] == "next token"]
     assert [row["value"] for row in rates] == [layer.agreement.value for layer in result.layers]
     first = [row for row in story.report.charts["agreement-at"].rows if row["series"] == "k = 1"]
-    assert [row["value"] for row in first] == [row["value"] for row in rates]  # the first token is the top token
+    # the first token is the top token, by the best trigger that something follows
+    assert [row["value"] for row in first] == [layer.agreement_next_best.value for layer in result.layers]
 
 
-def test_numbers_pool_the_cells_of_a_third(story: Story) -> None:
+def test_numbers_are_those_of_the_cells_of_a_third(story: Story) -> None:
     result = story.findings.get(f"agreement-{story.index.manifest.projection}", Agreement)
     numbers = {one.quantity: one for name, one in story.report.numbers if name in ("Figure 4", "Figure 5")}
-    last = result.layers[-1]
+    last = result.layers[-1]  # of three layers a third is one
     assert numbers["agreement rate, highest third of the layers"].ours == pytest.approx(last.agreement.value)
-    assert numbers["agreement rate, best layer"].ours == max(layer.agreement.value for layer in result.layers)
-    share = numbers["median rank of the next token as a share of the vocabulary, highest third"].ours
-    assert share * len(story.index.text.vocabulary) == pytest.approx(last.rank_quantiles[2])
+    assert last.agreement.n == story.index.cells.layers[-1].n_cells  # all of them, as the paper counts
+    assert numbers["the same by the best trigger that something follows, of cells that have one"].ours == pytest.approx(
+        last.agreement_next_best.value
+    )
+    share = numbers["median rank of the next token as a share of the vocabulary, highest third"]
+    assert share.ours * len(story.index.text.vocabulary) == pytest.approx(last.rank_quantiles[2])
+    assert share.low is not None and share.low < share.ours
 
 
-def test_the_strongest_values_are_those_of_the_model(story: Story) -> None:
-    rows = story.report.tables["strongest-values"].rows
-    model, vocabulary = load_indexed_model(story.index), story.index.text.vocabulary
-    for row in rows[:5]:
-        place, number = story.index.cells.place(story.index.cells.parse(row["value"]))
-        scores = model.project(model.values(place)[number][None], story.index.manifest.projection)[0].detach()
-        p = np.asarray(scores.float().softmax(0))
-        assert vocabulary[int(p.argmax())] == row["top token"]
-        assert p.max() == pytest.approx(row["probability"], abs=2e-6)
-    assert [row["probability"] for row in rows] == sorted((row["probability"] for row in rows), reverse=True)
+def test_claims_are_differences_of_the_same_cells(story: Story) -> None:
+    arrays = story.results.load_arrays("agreement")
+    claims = {one.statement: one.test for name, one in story.report.claims if name in ("Figure 4", "Figure 5")}
+    agrees = (arrays["following_best"] >= 0) & (arrays["top"] == arrays["following_best"])
+    by_layer = [agrees[arrays["layer"] == place].mean() for place in range(3)]
+    assert claims["agreement is higher in the upper layers"].effect == pytest.approx(by_layer[-1] - by_layer[0])
+    ranks = [arrays["following_rank"][(arrays["layer"] == place) & (arrays["following"] >= 0)] for place in (0, 2)]
+    expected = np.median(ranks[0]) - np.median(ranks[1])
+    assert claims["the next token's rank improves with depth"].effect == pytest.approx(expected)
 
 
 def test_bins_lie_side_by_side(story: Story) -> None:

@@ -3,10 +3,21 @@
 from dataclasses import dataclass
 from math import isnan, nan
 
+import numpy as np
 import pytest
 
-from ffmem.analyses.intervals import Estimate, proportion
-from ffmem.studies.geva2021.layers import average, averaged, box_rows, interval, line_rows, pooled, share, thirds
+from ffmem.analyses.intervals import Estimate, Sums, Uncertain, proportion
+from ffmem.studies.geva2021.layers import (
+    average,
+    box_rows,
+    interval,
+    line_rows,
+    means_of_thirds,
+    points,
+    share,
+    thirds,
+    upper_less_lower,
+)
 
 
 @dataclass(frozen=True)
@@ -25,13 +36,18 @@ def test_a_third_is_one_layer_at_least() -> None:
     assert thirds(LAYERS[:2]) == (LAYERS[:1], LAYERS[1:2])
 
 
-def test_proportions_are_pooled_by_their_counts() -> None:
-    assert pooled([proportion(1, 10), proportion(30, 30), NOTHING]) == proportion(31, 40)
-    assert isnan(pooled([NOTHING]).value)
+def test_thirds_of_the_same_documents_are_compared() -> None:
+    """Six layers, each two tenths above the one below; documents that differ by far more than that."""
+    level = np.random.default_rng(0).normal(0, 5, 30)
+    sums = Sums((level[:, None] + 0.2 * np.arange(6)) * 10, np.full((30, 6), 10.0))
+    low, high = means_of_thirds(sums)
+    assert low.value == pytest.approx(level.mean() + 0.1) and high.value == pytest.approx(level.mean() + 0.9)
+    gain = upper_less_lower(sums)
+    assert gain.value == pytest.approx(0.8) and gain.error < 1e-9 < low.error  # what documents have in common is gone
+    assert points(Uncertain(0.012, 0.001, 1001, 9)) == "+1.2 points (+1.0 to +1.4)"
 
 
 def test_means_leave_out_what_is_unknown() -> None:
-    assert averaged([Estimate(1, 0, 2, 3), Estimate(3, 2, 6, 4), NOTHING]) == Estimate(2, 1, 4, 7)
     assert average([1.0, nan, 2.0]) == 1.5 and isnan(average([nan]))
 
 

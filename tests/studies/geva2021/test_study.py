@@ -172,6 +172,6 @@ def test_a_new_figure_is_a_chapter(story: Story, tmp_path: Path, monkeypatch: py
     places = [text.index(f'<section id="{one}') for one in ("figure-7-", "addition-cells-that-matter", "figure-8-")]
     assert places == sorted(places)
     rows = (page.parent / "figures" / "effective-cells.csv").read_text().splitlines()
-    layers = json.loads((story.results.folder / "refinement.json").read_text())["result"]["layers"]
+    layers = json.loads((story.results.folder / "refinement.json").read_text())["result"]["of_layers"]["layers"]
     assert [row.split(",")[3] for row in rows[1:]] == [str(layer["effective"]["value"]) for layer in layers]
     assert "effective-cells" not in story.report.charts  # told before the file was there

@@ -5,20 +5,22 @@ import pytest
 import torch
 
 from ffmem.analyses.correlation import binned_spearman, spearman
-from ffmem.studies.kobayashi2020.streams import Dispersion, RankCorrelation, jackknife
+from ffmem.studies.kobayashi2020.streams import Dispersion, RankCorrelation
 
 
 def test_dispersion_is_that_of_all_numbers() -> None:
     rng = np.random.default_rng(0)
     parts = [rng.gamma(3.0, size=n) for n in (7, 100, 1)]
-    found = Dispersion(2)
-    for part in parts:
-        found.add(1, part)
+    found = Dispersion(2, n_blocks=3)
+    for block, part in enumerate(parts):
+        found.add(1, part, block)
     found.add(0, np.ones(3))
     whole = np.concatenate(parts)
     assert found.mean[1] == pytest.approx(whole.mean())
-    assert found.variation.tolist() == pytest.approx([0.0, whole.std() / whole.mean()])
+    assert found.variation().tolist() == pytest.approx([0.0, whole.std() / whole.mean()])
     assert (found.low[1], found.high[1]) == (whole.min(), whole.max())
+    rest = np.concatenate([parts[0], parts[2]])
+    assert found.variation(without=1)[1] == pytest.approx(rest.std() / rest.mean())
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -58,12 +60,3 @@ def test_counted_ranks_share_ties_as_ranks_do() -> None:
     assert binned_spearman(counts) == pytest.approx(spearman(left.astype(float), right.astype(float)))
     assert np.isnan(binned_spearman(np.zeros((2, 2), np.int64)))
     assert np.isnan(binned_spearman(np.array([[3, 4]])))
-
-
-def test_the_jackknife_of_a_mean_is_its_usual_interval() -> None:
-    values = np.random.default_rng(3).normal(size=10)
-    without = [float(np.delete(values, n).mean()) for n in range(10)]
-    low, high = jackknife(float(values.mean()), without)
-    half = 2.262 * values.std(ddof=1) / np.sqrt(10)
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half))
-    assert np.isnan(jackknife(1.0, [float("nan")])).all()

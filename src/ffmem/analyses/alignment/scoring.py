@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from ffmem.analyses.alignment.links import Link, Links
-from ffmem.analyses.intervals import Estimate, ratio, ratio_difference
+from ffmem.analyses.intervals import Estimate, Sums, Uncertain, mean_ratio, numbered
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,10 @@ def score(found: Sequence[frozenset[Link]], gold: Sequence[Links], *, seed: int 
     """
     counts = _counts(found, gold)
     sure, possible, n_links, n_sure = (int(total) for total in counts.sum(0))
-    agreement = ratio(*_agreement(counts), seed=seed)
+    agreement = mean_ratio(agreement_sums([found], gold), seed=seed)
+    low, high = agreement.interval()
     return Score(
-        error_rate=Estimate(1 - agreement.value, 1 - agreement.high, 1 - agreement.low, len(counts)),
+        error_rate=Estimate(1 - agreement.value, 1 - high, 1 - low, len(counts)),
         precision=possible / n_links if n_links else float("nan"),
         recall=sure / n_sure if n_sure else float("nan"),
         n_links=n_links,
@@ -56,7 +57,7 @@ def score(found: Sequence[frozenset[Link]], gold: Sequence[Links], *, seed: int 
 
 def difference(
     found: Sequence[frozenset[Link]], other: Sequence[frozenset[Link]], gold: Sequence[Links], *, seed: int = 0
-) -> Estimate:
+) -> Uncertain:
     """The error rate of some links less that of others on the same pairs: below 0 if the first are better.
 
     Args:
@@ -65,13 +66,19 @@ def difference(
         gold: those that are right.
         seed: of the bootstrap, whose draws take the same pairs for both.
     """
-    counts, others = _counts(found, gold), _counts(other, gold)
     # AER is 1 - agreement, so that the difference turns around
-    return ratio_difference(_agreement(others), _agreement(counts), seed=seed)
+    return mean_ratio(agreement_sums([other], gold), agreement_sums([found], gold), seed=seed)
 
 
-def _agreement(counts: Int64[np.ndarray, "pairs 4"]) -> tuple[np.ndarray, np.ndarray]:
-    return counts[:, 0] + counts[:, 1], counts[:, 2] + counts[:, 3]
+def agreement_sums(several: Sequence[Sequence[frozenset[Link]]], gold: Sequence[Links]) -> Sums:
+    """What each pair adds to 1 - AER of several sets of links, a column each."""
+    groups, n_groups = numbered(np.arange(len(gold)))
+    parts = []
+    for found in several:
+        counts = _counts(found, gold)
+        both = (counts[:, 0] + counts[:, 1], counts[:, 2] + counts[:, 3])
+        parts.append([np.bincount(groups, one, n_groups) for one in both])
+    return Sums(*(np.stack(column, axis=1) for column in zip(*parts, strict=True)))
 
 
 def _counts(found: Sequence[frozenset[Link]], gold: Sequence[Links]) -> Int64[np.ndarray, "pairs 4"]:

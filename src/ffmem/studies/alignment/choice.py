@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from ffmem.analyses.alignment.extract import READINGS, Reading
 from ffmem.analyses.intervals import Estimate
+from ffmem.studies.alignment.comparing import rates_in
 from ffmem.studies.alignment.findings import Correlation, Row, is_there, place_name, study_in
 from ffmem.studies.alignment.gains import COLUMNS, best, mean_rate, rate, sample_of
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number
 from ffmem.studies.exhibit import Row as ChartRow
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, no_experiments
-from ffmem.studies.verdicts import Verdict, falls_below, in_order, is_greater
+from ffmem.studies.verdicts import above, opposite
 
 _PAPER_LAYER = ("-", "83.0 %", "-", "25.0 %")
 _PAPER_HEAD = ("-", "87.1 %", "-", "35.5 %")
@@ -57,35 +58,36 @@ def _numbers(findings: Findings) -> Iterator[Number]:
         yield Number(f"Pearson of the same, {reading} norms", paper, correlations[reading].pearson, unit="")
 
 
-def _is_best(chosen: Row, best_one: Row) -> Verdict:
-    """Whether a row is the best: refuted if the best errs less, beyond the intervals of both."""
-    if chosen == best_one:
-        return "shown"
-    better = is_greater(chosen.score.error_rate, best_one.score.error_rate)
-    return "contradicted" if better == "shown" else "undecided"
-
-
 def _claims(findings: Findings) -> Iterator[Claim]:
-    study = study_in(findings)
-    layer, best_layer = study.row(study.layer, None, "norms", "AWI"), best(study.layers("norms", "AWI"))
+    study, rates = study_in(findings), rates_in(findings)
+    layers, heads = study.layers("norms", "AWI"), study.heads("norms", "AWI")
+    layer, head = study.row(study.layer, None, "norms", "AWI"), study.row(*study.head, "norms", "AWI")
+    lead = rates.best_has_fewer_errors([layer], [row for row in layers if row != layer])
+    low, high = lead.interval()
     yield Claim(
         "the layer with the highest mean norm is the one that aligns best (AWI)",
-        _is_best(layer, best_layer),
-        f"error rate by norms {rate(layer)}, best layer {rate(best_layer)}",
+        above(lead),
+        f"error rate by norms {rate(layer)}, best layer {rate(best(layers))}; against the best of the other layers it errs "
+        f"less by {100 * lead.value:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})",
     )
-    head, heads = study.row(*study.head, "norms", "AWI"), study.heads("norms", "AWI")
+    fewer = rates.fewer_errors([head], heads)
+    low, high = fewer.interval()
     yield Claim(
         "the head with the highest mean norm aligns better than heads do on average (AWI)",
-        falls_below(head.score.error_rate, mean_rate(heads)),
-        f"error rate by norms {rate(head)}, mean of heads {100 * mean_rate(heads):.1f} %, best head {rate(best(heads))}",
+        above(fewer),
+        f"error rate by norms {rate(head)}, mean of heads {100 * mean_rate(heads):.1f} %, best head {rate(best(heads))}; it "
+        f"errs less than the mean by {100 * fewer.value:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})",
     )
     correlations = _correlations(findings)
     for reading, sign, word in _SIGNS:
-        one = correlations[reading]
+        one, found = correlations[reading], rates.correlation(study.heads("norms", reading))
+        test = above(found, unit="of Spearman's correlation")
+        low, high = found.interval()
         yield Claim(
             f"heads with a higher mean norm make {word} errors, read with {reading}",
-            in_order(sign * one.spearman > 0),
-            f"Spearman {one.spearman:.2f}, Pearson {one.pearson:.2f}, over {one.n_heads} heads of one model",
+            test if sign > 0 else opposite(test),
+            f"Spearman {found.value:.2f} ({low:.2f} to {high:.2f}), Pearson {one.pearson:.2f}, over the {one.n_heads} heads of "
+            "this model; with other pairs, not with other heads",
         )
 
 
@@ -120,8 +122,8 @@ CHAPTER = Chapter(
             definition="""The mean norm of a layer or head is the mean over all target and source tokens of all pairs
                 of its norms. The layer and the head with the highest are chosen; over heads, the mean norm is
                 correlated with the error rate by norms.""",
-            conclude="""Heads of one model are few, and those of one layer have similar norms: a correlation over them
-                has no interval, and can follow from which layers align.""",
+            conclude="""Heads of one model are few, and those of one layer have similar norms: a correlation over them can
+                follow from which layers align. Its interval is that of other pairs with the same heads.""",
             applies=is_there,
             reading=_reading,
             sample=sample_of,

@@ -17,6 +17,8 @@ from ffmem.studies.results import FOLDER, Results, begin_results
 from ffmem.studies.study import StageListener, Subject
 
 NAME = "alignment"
+_MEASURED = 2
+"""Goes up when experiments keep something else, so that older results are measured anew."""
 
 
 @dataclass(frozen=True)
@@ -77,5 +79,6 @@ def _begin_results(
         "model": hashes_of(model),
         "pairs": identity["corpus"]["sha256"],
         "aligners": list(material.aligners),
+        "measured": _MEASURED,
     }
     return begin_results(folder, header, decides, in_folder_itself=in_folder_itself)

@@ -11,8 +11,9 @@ from ffmem.analyses.alignment.extract import MEASURES, READINGS, WHOLE_LAYER, Ex
 from ffmem.analyses.alignment.links import LeftOut, Link, Links, all_sure
 from ffmem.analyses.alignment.maps import links_of
 from ffmem.analyses.alignment.pairs import Pair
-from ffmem.analyses.alignment.scoring import Score, difference, score
+from ffmem.analyses.alignment.scoring import Score, agreement_sums, difference, score
 from ffmem.analyses.correlation import pearson, ranks
+from ffmem.analyses.intervals import Sums
 from ffmem.models.transformer import Transformer
 from ffmem.studies.alignment.findings import (
     AlignmentStudy,
@@ -108,14 +109,27 @@ def score_all(model: str, found: Extraction, material: Material, learned: Sequen
     others: list[tuple[str, Sequence[frozenset[Link]]]] = [
         (name, [one.possible for one in links]) for name, links in material.systems
     ]
-    right = material.gold
-    if right is None:
-        right = [all_sure(links) for links in learned[0].symmetrised]
-        learned = learned[1:]
-    for one in learned:
+    right = right_links(material, learned)
+    for one in learned if material.gold is not None else learned[1:]:
         others += [(f"{one.method}, one direction", one.forward), (f"{one.method}, symmetrised", one.symmetrised)]
     against = "silver" if material.gold is None else "gold"
     return study_of(model, found, right, others, against, material.left_out)
+
+
+def right_links(material: Material, learned: Sequence[LearnedLinks]) -> Sequence[Links]:
+    """What counts as right: gold links or, without them, the first aligner's."""
+    return [all_sure(links) for links in learned[0].symmetrised] if material.gold is None else material.gold
+
+
+def row_sums(study: AlignmentStudy, found: Extraction, right: Sequence[Links]) -> Sums:
+    """What each pair adds to 1 - AER of each row of a study, a column each."""
+    return agreement_sums(
+        [
+            _links(found, (row.measure, row.reading), row.layer, WHOLE_LAYER if row.head is None else row.head + 1)
+            for row in study.rows
+        ],
+        right,
+    )
 
 
 def pick_links(study: AlignmentStudy, found: Extraction, pick: str | None) -> Picked:
@@ -176,7 +190,7 @@ def _score(found: Extraction, right: Sequence[Links], which: tuple[Measure, Read
 
 def _gain(found: Extraction, right: Sequence[Links], layer: int, reading: Reading) -> Gain:
     norms, weights = (_links(found, (measure, reading), layer, WHOLE_LAYER) for measure in ("norms", "weights"))
-    return Gain(layer, reading, difference(norms, weights, right))
+    return Gain(layer, reading, difference(norms, weights, right).estimate)
 
 
 def _links(found: Extraction, which: tuple[Measure, Reading], layer: int, place: int) -> list[frozenset[Link]]:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 from ffmem.analyses.alignment.extract import READINGS, Measure, Reading
+from ffmem.analyses.intervals import Uncertain
+from ffmem.studies.alignment.comparing import rates_in
 from ffmem.studies.alignment.findings import AlignmentStudy, Row, is_there, place_name, study_in
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.exhibit import Row as ChartRow
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, no_experiments
-from ffmem.studies.verdicts import every, falls_below
+from ffmem.studies.verdicts import above, every
 
 COLUMNS: tuple[tuple[Reading, Measure], ...] = (
     ("AWO", "weights"),
@@ -73,19 +75,23 @@ def _numbers(findings: Findings) -> Iterator[Number]:
 
 
 def _claims(findings: Findings) -> Iterator[Claim]:
-    study = study_in(findings)
+    study, rates = study_in(findings), rates_in(findings)
     for reading in READINGS:
-        gains = [one for one in study.gains if one.reading == reading]
-        told = ", ".join(
-            f"{place_name(one.layer, None)} {100 * one.difference.value:+.1f} "
-            f"({100 * one.difference.low:+.1f} to {100 * one.difference.high:+.1f})"
-            for one in gains
-        )
+        gains = [
+            (one.name, rates.fewer_errors([one], [study.row(one.layer, None, "weights", reading)]))
+            for one in study.layers("norms", reading)
+        ]
+        told = ", ".join(f"{name} {_points(-one)}" for name, one in gains)
         yield Claim(
             f"norms find links better than weights in every layer, read with {reading}",
-            every(*(falls_below(one.difference, 0) for one in gains)),
-            f"error rate of norms less that of weights, in points: {told}",
+            every(*(above(one) for _, one in gains)),
+            f"error rate of norms less that of weights on the same pairs, in points: {told}",
         )
+
+
+def _points(found: Uncertain) -> str:
+    low, high = found.interval()
+    return f"{100 * found.value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def _charts(findings: Findings) -> Iterator[Chart]:

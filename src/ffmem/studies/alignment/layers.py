@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from ffmem.studies.alignment.comparing import rates_in
 from ffmem.studies.alignment.findings import Row, is_there, place_name, study_in
 from ffmem.studies.alignment.gains import COLUMNS, best, mean_rate, rate, sample_of
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Table
 from ffmem.studies.exhibit import Row as ChartRow
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, no_experiments
-from ffmem.studies.verdicts import in_order, is_greater
+from ffmem.studies.verdicts import above
 
 
 def _bests(findings: Findings) -> tuple[Row, Row]:
@@ -27,16 +28,23 @@ def _reading(findings: Findings) -> str:
 
 
 def _claims(findings: Findings) -> Iterator[Claim]:
-    given, predicted = _bests(findings)
+    (given, predicted), study, rates = _bests(findings), study_in(findings), rates_in(findings)
+    of_given, of_predicted = study.layers("norms", "AWI"), study.layers("norms", "AWO")
+    lower = rates.best_layer_is_lower(of_given, of_predicted)
+    ends = lower.interval()
     yield Claim(
         "a lower layer aligns with the word that was given (AWI), a higher one with the word that is predicted (AWO)",
-        in_order(given.layer < predicted.layer),
-        f"by norms: AWI best in {given.name}, AWO best in {predicted.name}",
+        above(lower, unit="layers"),
+        f"by norms: AWI best in {given.name}, AWO best in {predicted.name}; the second is higher by {lower.value:.0f} layers "
+        f"({ends[0]:.0f} to {ends[1]:.0f})",
     )
+    fewer = rates.best_has_fewer_errors(of_given, of_predicted)
+    low, high = fewer.interval()
     yield Claim(
         "the best links are those of the word that was given (AWI)",
-        is_greater(predicted.score.error_rate, given.score.error_rate),
-        f"error rate by norms: AWI {rate(given)}, AWO {rate(predicted)}",
+        above(fewer),
+        f"error rate by norms: AWI {rate(given)}, AWO {rate(predicted)}; corrected for the choice of both layers the first is "
+        f"less by {100 * fewer.value:.1f} points ({100 * low:.1f} to {100 * high:.1f})",
     )
 
 

@@ -8,7 +8,7 @@ from ffmem.analyses.alignment.extract import Extraction, extract
 from ffmem.analyses.alignment.links import as_talp
 from ffmem.store.files import atomic_write
 from ffmem.studies.alignment.context import Context
-from ffmem.studies.alignment.experiment import pick_links, score_all
+from ffmem.studies.alignment.experiment import pick_links, right_links, row_sums, score_all
 from ffmem.studies.alignment.findings import ERROR_RATES, AlignmentStudy, Picked
 from ffmem.studies.checkpoint import Checkpoint
 from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
@@ -56,7 +56,11 @@ def _learning(method: Method) -> Experiment[Context]:
 
 def _score(context: Context, _: StageListener) -> AlignmentStudy:
     learned = [context.results.load(f"{_LEARNED}{one}", LearnedLinks) for one in context.material.aligners]
-    return score_all(context.model.facts.name, _extraction(context), context.material, learned)
+    found = _extraction(context)
+    study = score_all(context.model.facts.name, found, context.material, learned)
+    sums = row_sums(study, found, right_links(context.material, learned))
+    context.results.save_arrays(ERROR_RATES, {"above": sums.above, "below": sums.below})
+    return study
 
 
 def _pick(context: Context, _: StageListener) -> Picked:

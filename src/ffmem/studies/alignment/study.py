@@ -46,7 +46,10 @@ STUDY: Study[Context] = Study(
         "five German-English Transformers of 6 + 6 layers trained on Europarl. Where this model or this text differs, equal "
         "numbers are not to be expected: what can be compared are shapes."
     ),
-    note="In brackets: 95 % intervals, by drawing pairs anew. The paper's numbers are those that its official notebook prints.",
+    note=(
+        "In brackets: 95 % intervals, by drawing pairs anew. The paper's numbers are those that its official notebook prints. "
+        "What is said to be shown or contradicted is so at 5 % for all claims of this page together."
+    ),
     options=AlignmentOptions,
     source_help="An encoder-decoder: a Hugging Face id (or id@revision) or folder.",
     texts_help="None: --source and --target name the pairs.",

@@ -1,15 +1,18 @@
 """Figures 7 and 8 and section 5.1: how the memories of a layer make its output."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import isnan
 
-from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, nothing, percent
+from ffmem.analyses.contributors import Kind
+from ffmem.analyses.intervals import Estimate, each_ratio, mean_ratio
+from ffmem.analyses.refined_layers import LayerRefinement
+from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, nothing
 from ffmem.studies.geva2021.context import Geva2021
-from ffmem.studies.geva2021.layers import average, box_rows, line_rows, share
-from ffmem.studies.geva2021.refinement import applies, refined, sample
+from ffmem.studies.geva2021.layers import average, box_rows, interval, line_rows, share
+from ffmem.studies.geva2021.refinement import applies, at_prefixes, refined, sample
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter
-from ffmem.studies.verdicts import every, exceeds
+from ffmem.studies.verdicts import above, every
 
 
 def _active_reading(findings: Findings) -> str:
@@ -20,9 +23,9 @@ def _active_reading(findings: Findings) -> str:
 
 
 def _active_numbers(findings: Findings) -> Iterator[Number]:
-    medians = [layer.active_quantiles[2] for layer in refined(findings).layers]
-    yield Number("active cells, layer with the fewest (median)", "~ 10 %", min(medians))
-    yield Number("active cells, layer with the most (median)", "~ 50 %", max(medians))
+    of_layers = refined(findings).of_layers
+    yield Number.of("active cells, layer with the fewest (median)", "~ 10 %", of_layers.fewest_active)
+    yield Number.of("active cells, layer with the most (median)", "~ 50 %", of_layers.most_active)
 
 
 def _active_charts(findings: Findings) -> Iterator[Chart]:
@@ -30,38 +33,86 @@ def _active_charts(findings: Findings) -> Iterator[Chart]:
     yield Chart("active", "Figure 7: the share of active memories.", "boxes", rows, "active cells")
 
 
+_KIND_WORDS: dict[Kind, str] = {
+    "active": "an active cell",
+    "effective": "an effective cell",
+    "ten_strongest": "one of the ten strongest",
+    "strongest": "the strongest cell",
+}
+
+
 def _zero_reading(findings: Findings) -> str:
-    shares = [layer.zero_agreement.value for layer in refined(findings).layers]
-    return (
-        f"In {share(min(shares))} to {share(max(shares))} of the prefixes no active cell has the layer's own top token."
+    layers = refined(findings).layers
+    shares = [layer.zero_agreement.value for layer in layers]
+    beyond = average(layer.agrees_beyond_chance["active"].value for layer in layers)
+    strongest = average(layer.agrees["strongest"].value for layer in layers)
+    told = (
+        f"In {share(min(shares))} to {share(max(shares))} of the prefixes no active cell has the layer's own top token"
     )
+    if not isnan(beyond):  # of a single document there is no other
+        told += f"; the cells that are active in other documents would have it {100 * beyond:.1f} points less often"
+    return f"{told}. The strongest cell has it in {share(strongest)}."
 
 
 def _zero_numbers(findings: Findings) -> Iterator[Number]:
-    least = min((layer.zero_agreement for layer in refined(findings).layers), key=lambda one: one.value)
-    yield Number.of("zero agreement, layer with the least", "68 %", least)
+    at = at_prefixes(findings)
+    yield Number.of("zero agreement, layer with the least", "68 %", refined(findings).of_layers.least_zero_agreement)
+    for kind, words in _KIND_WORDS.items():
+        here, chance = at.found.agrees(kind), at.found.chance(kind)
+        rows = (
+            ("has the layer's top token, mean of layers", here),
+            ("by chance, at prefixes of other documents", chance),
+            ("beyond chance", here - chance),
+        )
+        for what, values in rows:
+            yield Number.of(f"{words}: {what}", "-", mean_ratio(at.sums(values)).estimate)
 
 
 def _zero_claims(findings: Findings) -> Iterator[Claim]:
-    zero = [layer.zero_agreement for layer in refined(findings).layers]
+    at = at_prefixes(findings)
+    zero = each_ratio(at.sums(~at.found.active_agrees))
+    least = min(zero, key=lambda one: one.value)
     yield Claim(
         "in every layer most outputs are the top token of no active memory",
-        every(*(exceeds(one, 0.5) for one in zero)),
-        f"lowest lower end of an interval: {percent(min(one.low for one in zero))} %",
+        every(*(above(one, 0.5) for one in zero)),
+        f"share of prefixes, to be above one half in each layer; the smallest is {interval(least.estimate)}",
     )
 
 
+def _of_kind(kind: Kind) -> Callable[[LayerRefinement], Estimate]:
+    return lambda layer: layer.agrees[kind]
+
+
+def _beyond(kind: Kind) -> Callable[[LayerRefinement], Estimate]:
+    return lambda layer: layer.agrees_beyond_chance[kind]
+
+
 def _zero_charts(findings: Findings) -> Iterator[Chart]:
+    layers = refined(findings).layers
     rows = line_rows(
-        refined(findings).layers,
+        layers,
         {
             "no active cell has top(y)": lambda layer: layer.zero_agreement,
             "no cell at all has top(y)": lambda layer: layer.zero_agreement_any,
             "no active cell has top(o): the official code": lambda layer: layer.zero_agreement_output,
+            "no cell that is active at prefixes of other documents": lambda layer: _less(
+                layer.agrees_by_chance["active"]
+            ),
         },
     )
     caption = "Figure 8: prefixes where no memory has the layer's own top token."
     yield Chart("zero-agreement", caption, "lines", rows, "prefixes")
+    caption = "How often cells that make the output have its top token, by how much they add."
+    rows = line_rows(layers, {words: _of_kind(kind) for kind, words in _KIND_WORDS.items()})
+    yield Chart("agreement-of-contributors", caption, "lines", rows, "prefixes")
+    caption = "By how much more often than the cells at prefixes of other documents."
+    rows = line_rows(layers, {words: _beyond(kind) for kind, words in _KIND_WORDS.items()})
+    yield Chart("agreement-beyond-chance", caption, "lines", rows, "prefixes, less those by chance")
+
+
+def _less(agrees: Estimate) -> Estimate:
+    """The share of the others."""
+    return Estimate(1 - agrees.value, 1 - agrees.high, 1 - agrees.low, agrees.n)
 
 
 def _makeup_reading(findings: Findings) -> str:
@@ -141,10 +192,14 @@ below, is then the better measure.""",
             question="How often does no memory have the layer's top token as its own?",
             definition="""
 Zero agreement: the share of prefixes where no cell that adds its value has top(v) = top(y), y being the layer's
-output. Also: over all cells, active or not; and with top(o) in place of top(y), as the official code has it.""",
+output. Also: over all cells, active or not; with top(o) in place of top(y), as the official code has it; and of the
+cells that add most, by |m| x length of v: effective ones (more than 1 % of the largest), the ten strongest, the
+strongest. By chance: the same top(y), held against the cells that are active at prefixes of other documents, in the
+same layer.""",
             conclude="""
-Zero agreement shows that the top token is a compromise of several memories. It says nothing of tokens below the
-top. The more cells a layer has for each token of the vocabulary, the lower it is by chance.""",
+Zero agreement by itself says little: the more cells are active, the more tops there are, and one of them is top(y) by
+chance. What goes beyond chance is due to this prefix. Where the strongest cells seldom have the layer's top token,
+it is a compromise of several memories. Nothing is said of tokens below the top.""",
             applies=applies,
             reading=_zero_reading,
             sample=sample,
@@ -160,7 +215,7 @@ top. The more cells a layer has for each token of the vocabulary, the lower it i
             definition="""
 An agreeing case is a prefix and a layer in which a cell that adds its value has top(v) = top(y). Of these: the share whose
 top(y) is a stop word (a function word of English; the paper does not name its list, this one is ours), and the share whose
-prefix is shorter than 5 tokens. Intervals by a bootstrap over sentences.""",
+prefix is shorter than 5 tokens. Intervals by drawing documents.""",
             conclude="""
 A share of the agreeing cases means something only beside the same share of all cases: where most predictions are stop
 words anyway, so are those of agreeing cases.""",

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from ffmem.analyses.intervals import Estimate, proportion
+from ffmem.analyses.intervals import Estimate, Sums, Uncertain, mean_ratio
 from ffmem.studies.exhibit import percent
 from ffmem.studies.results import plain
 
@@ -25,27 +25,26 @@ Rows = list[dict[str, Any]]
 _BOX = ("q5", "q25", "q50", "q75", "q95")
 
 
-def thirds(layers: Sequence[Layer]) -> tuple[Sequence[Layer], Sequence[Layer]]:
+def thirds(layers: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
     """The lowest third of the layers, and the highest."""
     n = max(1, len(layers) // 3)
     return layers[:n], layers[-n:]
 
 
-def pooled(estimates: Iterable[Estimate]) -> Estimate:
-    """One proportion of several groups together."""
-    some = [one for one in estimates if one.n]
-    return proportion(round(sum(one.value * one.n for one in some)), sum(one.n for one in some))
+def upper_less_lower(sums: Sums) -> Uncertain:
+    """The mean of the highest third of the layers less that of the lowest, by the same draws of documents.
+
+    Args:
+        sums: a column for each layer.
+    """
+    low, high = thirds(range(sums.above.shape[1]))
+    return mean_ratio(sums[list(high)], sums[list(low)])
 
 
-def averaged(estimates: Iterable[Estimate]) -> Estimate:
-    """Mean of estimates of several layers; its interval is the mean of theirs, which is wider than it need be."""
-    some = [one for one in estimates if not isnan(one.value)]
-    return Estimate(
-        value=average(one.value for one in some),
-        low=average(one.low for one in some),
-        high=average(one.high for one in some),
-        n=sum(one.n for one in some),
-    )
+def means_of_thirds(sums: Sums) -> tuple[Uncertain, Uncertain]:
+    """The mean of the lowest third of the layers, and of the highest."""
+    low, high = (mean_ratio(sums[list(part)]) for part in thirds(range(sums.above.shape[1])))
+    return low, high
 
 
 def average(values: Iterable[float]) -> float:
@@ -56,12 +55,24 @@ def average(values: Iterable[float]) -> float:
 
 def share(value: float) -> str:
     """A share, as a reader would write it."""
+    if isnan(value):
+        return "an unknown share"
     return f"{percent(value)} %"
 
 
 def interval(estimate: Estimate) -> str:
     """A share with its interval."""
+    if isnan(estimate.low):
+        return share(estimate.value)
     return f"{percent(estimate.value)} % ({percent(estimate.low)} to {percent(estimate.high)})"
+
+
+def points(found: Uncertain) -> str:
+    """A difference of shares with its interval, in points."""
+    low, high = found.interval()
+    if isnan(low):
+        return "unknown" if isnan(found.value) else f"{100 * found.value:+.1f} points"
+    return f"{100 * found.value:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def line_rows(layers: Sequence[Layer], series: Mapping[str, Callable[[Layer], Estimate | float]]) -> Rows:

@@ -1,11 +1,12 @@
 """Figure 2 by machine: patterns among the triggers of every cell, held against chance and against held-out text."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ffmem.analyses.intervals import Estimate
+from ffmem.analyses.intervals import Estimate, Uncertain, proportion
 from ffmem.analyses.patterns.kinds import Kind
 from ffmem.analyses.patterns.results import ChanceRate, Control, KindScore, Label, LayerPatterns, Patterns, Scores
+from ffmem.analyses.student import student_quantile
 from ffmem.errors import InputError
 from ffmem.models.transformer import Transformer
 from ffmem.store.files import atomic_write
@@ -13,10 +14,10 @@ from ffmem.store.reader import Index
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.geva2021.cell_patterns import PATTERNS
 from ffmem.studies.geva2021.context import Geva2021
-from ffmem.studies.geva2021.layers import average, averaged, interval, line_rows, pooled, share, thirds
+from ffmem.studies.geva2021.layers import average, interval, line_rows, points, share, thirds
 from ffmem.studies.results import Findings, as_csv, plain
 from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
-from ffmem.studies.verdicts import exceeds, is_greater
+from ffmem.studies.verdicts import above
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _sample(findings: Findings) -> str:
 def _reading(findings: Findings) -> str:
     layers = _result(findings).layers
     covered = average(layer.coverage.value for layer in layers)
-    low, high = (averaged(layer.semantic for layer in part).value for part in thirds(layers))
+    low, high = (average(layer.semantic.value for layer in part) for part in thirds(layers))
     return (
         f"{share(covered)} of the triggers have a pattern; {share(low)} have a semantic one in the lowest third of the layers, "
         f"and {share(high)} in the highest."
@@ -127,11 +128,13 @@ def _numbers(findings: Findings) -> Iterator[Number]:
     covered = [layer.coverage.value for layer in layers]
     yield Number("triggers with a pattern, layer with the fewest", "65 % (by people)", min(covered))
     yield Number("triggers with a pattern, layer with the most", "80 % (by people)", max(covered))
-    yield Number.of("cells with a pattern", "100 % (by people)", pooled(layer.units_with_pattern for layer in layers))
+    units = [layer.units_with_pattern for layer in layers]
+    with_one = proportion(round(sum(one.value * one.n for one in units if one.n)), sum(one.n for one in units))
+    yield Number.of("cells with a pattern", "100 % (by people)", with_one)
     per_cell = average(layer.patterns_per_unit.value for layer in layers)
     yield Number("patterns a cell", "3.6 (by people)", per_cell, unit="")
     for name, part in zip(("lowest", "highest"), thirds(layers), strict=True):
-        semantic = averaged(layer.semantic for layer in part).value
+        semantic = average(layer.semantic.value for layer in part)
         yield Number(f"triggers with a semantic pattern, {name} third", "-", semantic)
 
 
@@ -139,18 +142,31 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     result = _result(findings)
     if result.semantic is None:
         return
-    low, high = (averaged(layer.semantic for layer in part) for part in thirds(result.layers))
+    low, high = (_cautious([layer.semantic for layer in part]) for part in thirds(result.layers))
+    gain = Uncertain(high.value - low.value, high.error + low.error, min(high.n_groups, low.n_groups), high.n)
     yield Claim(
         "upper layers have more semantic patterns",
-        is_greater(high, low),
-        f"triggers with one: lowest third {interval(low)}, highest third {interval(high)}",
+        above(gain),
+        f"triggers with one: lowest third {interval(low.estimate)}, highest third {interval(high.estimate)}; the second "
+        f"less the first: {points(gain)}",
     )
-    shallow = averaged(layer.labels["shallow"] for layer in thirds(result.layers)[0])
+    shallow = _cautious([layer.labels["shallow"] for layer in thirds(result.layers)[0]])
     yield Claim(
         "lower layers are mostly shallow",
-        exceeds(shallow, 0.5),
-        f"lowest third: triggers with shallow patterns alone {interval(shallow)}",
+        above(shallow, 0.5),
+        f"lowest third: triggers with shallow patterns alone {interval(shallow.estimate)}, to be above one half",
     )
+
+
+def _cautious(layers: Sequence[Estimate]) -> Uncertain:
+    """Their mean, as uncertain as if all were off in the same direction: cells of several layers fire on the same text."""
+    some = [one for one in layers if one.n]
+    error = average((one.high - one.low) / 2 for one in some) / student_quantile(0.975, _MANY)
+    return Uncertain(average(one.value for one in some), error, _MANY + 1 if some else 0, sum(one.n for one in some))
+
+
+_MANY = 1000
+"""Degrees of freedom of intervals over many cells."""
 
 
 def _share_of_label(label: Label) -> Callable[[LayerPatterns], Estimate]:

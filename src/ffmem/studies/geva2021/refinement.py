@@ -1,38 +1,51 @@
 """Figures 9 to 11 and section 5.2: how layers refine the prediction. The experiment serves `aggregation`, too."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
+from jaxtyping import Bool, Float, Int64
 
 from ffmem.analyses.agreeing import Makeup, makeup
+from ffmem.analyses.contributors import KINDS, Others, measure_others
 from ffmem.analyses.elimination import Case, Elimination, cases, elimination
-from ffmem.analyses.intervals import Estimate
-from ffmem.analyses.prefixes import Prefixes
+from ffmem.analyses.intervals import Estimate, Sums, each_ratio, mean_ratio, numbered, ratios
+from ffmem.analyses.refined_layers import LayerRefinement, RefinedLayers, by_layer
 from ffmem.analyses.refinement import (
     CASES,
     QUANTILES,
-    LayerRefinement,
     Projections,
     Refinement,
-    by_layer,
     measure_refinement,
     own_projections,
+    value_lengths,
 )
 from ffmem.analyses.refinement import Case as Origin
 from ffmem.store.facts import Projection
-from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
+from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number
 from ffmem.studies.geva2021.context import Geva2021
-from ffmem.studies.geva2021.layers import box_rows, interval, line_rows, pooled, share, thirds
-from ffmem.studies.results import Findings
+from ffmem.studies.geva2021.layers import (
+    average,
+    box_rows,
+    interval,
+    line_rows,
+    means_of_thirds,
+    points,
+    share,
+    upper_less_lower,
+)
+from ffmem.studies.results import Findings, Results, plain
 from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
-from ffmem.studies.verdicts import Verdict, every, is_greater
+from ffmem.studies.verdicts import above, every
 
+ELIMINATION_CASES = "elimination-cases"
+"""Compositions of the last layer, for people to judge."""
 _PART = "refinement-part-"
 _PREFIXES_A_PART = 400
 """Prefixes that a stopped study may have to look at again."""
-_ELIMINATION_CASES = "elimination-cases"
-_FLAGS = ("active_agrees", "any_agrees", "active_agrees_output")
+_ARRAYS = "refinement"
+_FLAGS = ("any_agrees", "active_agrees_output", *(f"{kind}_agrees" for kind in KINDS))
 _ORDER: tuple[Origin, ...] = ("residual", "agreement", "composition", "ffn")
 
 
@@ -44,11 +57,17 @@ class RefinementResult:
     n_sentences: int
     projections: Projections
     quantiles: tuple[float, ...]
-    layers: tuple[LayerRefinement, ...]
+    n_documents: int
+    of_layers: RefinedLayers
     makeup: Makeup
     elimination: Elimination
-    saturation: tuple[float, ...]
+    saturation: tuple[Estimate, ...]
     """Share of prefixes whose prediction stays from each layer on."""
+
+    @property
+    def layers(self) -> tuple[LayerRefinement, ...]:
+        """Layer by layer."""
+        return self.of_layers.layers
 
 
 def _run(study: Geva2021, listen: StageListener) -> RefinementResult:
@@ -56,47 +75,52 @@ def _run(study: Geva2021, listen: StageListener) -> RefinementResult:
     index, results, prefixes, seed = study.index, study.results, study.prefixes, study.options.seed
     values: Projection = index.manifest.projection
     projections = own_projections(study.model, values)
-    parts = [_part(study, part, projections, len(prefixes), listen) for part in _parts(prefixes)]
+    others = _Others(study)
+    firsts = range(0, len(prefixes), _PREFIXES_A_PART)
+    parts = [_part(study, first, projections, others, listen) for first in firsts]
     columns = {one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Refinement)}
     refinement, vocabulary = Refinement(**columns), index.text.vocabulary
-    results.save_arrays("refinement", columns)
-    results.save(_ELIMINATION_CASES, cases(refinement, prefixes, vocabulary, seed=seed))
-    saturation = np.bincount(refinement.saturation_layer, minlength=index.n_layers) / len(prefixes)
+    results.save_arrays(_ARRAYS, columns)
+    results.save(ELIMINATION_CASES, cases(refinement, prefixes, vocabulary, seed=seed))
+    groups, n_groups = numbered(refinement.document)
+    stays_from = refinement.saturation_layer[:, None] == np.arange(index.n_layers)
     return RefinementResult(
         n_prefixes=len(prefixes),
         n_sentences=len(prefixes.sentences),
+        n_documents=len(np.unique(refinement.document)),
         projections=projections,
         quantiles=QUANTILES,
-        layers=by_layer(index, prefixes, refinement, seed=seed),
+        of_layers=by_layer(index, refinement, seed=seed),
         makeup=makeup(refinement, prefixes, vocabulary, seed=seed),
-        elimination=elimination(refinement),
-        saturation=tuple(saturation.tolist()),
+        elimination=elimination(refinement, index.manifest.model.d_vocab, seed=seed),
+        saturation=tuple(ratios(Sums.of(stays_from, groups, n_groups), seed=seed)),
     )
 
 
-def _parts(prefixes: Prefixes) -> Iterator[tuple[int, Prefixes]]:
-    """Prefixes in order, some at a time, with the number of the first."""
-    for first in range(0, len(prefixes), _PREFIXES_A_PART):
-        some = slice(first, first + _PREFIXES_A_PART)
-        sentences, numbers = np.unique(prefixes.sentence[some], return_inverse=True)
-        yield (
-            first,
-            Prefixes(
-                sentences=tuple(prefixes.sentences[i] for i in sentences.tolist()),
-                sentence_ids=prefixes.sentence_ids[sentences],
-                sentence=numbers.astype(np.int64),
-                position=prefixes.position[some],
-            ),
+class _Others:
+    """What chance is taken from: the same for all parts, and measured only if one has to be."""
+
+    def __init__(self, study: Geva2021) -> None:
+        self._study = study
+
+    @cached_property
+    def measured(self) -> Others:
+        study = self._study
+        return measure_others(study.model, study.prefixes, value_lengths(study.model), bos=study.index_options.bos)
+
+
+def _part(study: Geva2021, first: int, projections: Projections, others: _Others, listen: StageListener) -> Refinement:
+    name, n = f"{_PART}{first:06}", len(study.prefixes)
+    prefixes = study.prefixes.some(slice(first, first + _PREFIXES_A_PART))
+    if not study.results.has_arrays(name):
+        measured = measure_refinement(
+            study.index,
+            study.model,
+            prefixes,
+            projections,
+            bos=study.index_options.bos,
+            others=others.measured,
         )
-
-
-def _part(
-    study: Geva2021, part: tuple[int, Prefixes], projections: Projections, n: int, listen: StageListener
-) -> Refinement:
-    first, prefixes = part
-    name = f"{_PART}{first:06}"
-    if not (study.results.folder / f"{name}.safetensors").exists():
-        measured = measure_refinement(study.index, study.model, prefixes, projections, bos=study.index_options.bos)
         study.results.save_arrays(name, {one.name: getattr(measured, one.name) for one in fields(Refinement)})
     listen(Stage("refinement", first + len(prefixes), n))
     return refinement_of(study.results.load_arrays(name))
@@ -120,7 +144,34 @@ def refined(findings: Findings) -> RefinementResult:
 def sample(findings: Findings) -> str:
     """What it was measured on."""
     result = refined(findings)
-    return f"{result.n_prefixes:,} random prefixes from {result.n_sentences:,} held-out sentences"
+    return (
+        f"{result.n_prefixes:,} random prefixes from {result.n_sentences:,} held-out sentences of {result.n_documents:,} "
+        "documents; intervals by drawing documents"
+    )
+
+
+@dataclass(frozen=True)
+class AtPrefixes:
+    """What happened at each prefix, ready to be summed by document."""
+
+    found: Refinement
+    groups: Int64[np.ndarray, " n"]
+    n_groups: int
+
+    def sums(self, values: Float[np.ndarray, "n layers"]) -> Sums:
+        """Of a number for each prefix and layer; their ratios are the means of the layers."""
+        return Sums.of(values, self.groups, self.n_groups)
+
+
+def at_prefixes(findings: Findings) -> AtPrefixes:
+    """The arrays that lie beside the result."""
+    found = refinement_of(Results(findings.folder, findings.header).load_arrays(_ARRAYS))
+    return AtPrefixes(found, *numbered(found.document))
+
+
+def _matches(findings: Findings) -> Sums:
+    at = at_prefixes(findings)
+    return at.sums(at.found.residual_top == at.found.prediction[:, None])
 
 
 def _match_reading(findings: Findings) -> str:
@@ -132,17 +183,21 @@ def _match_reading(findings: Findings) -> str:
 
 
 def _match_numbers(findings: Findings) -> Iterator[Number]:
-    low, high = (pooled(layer.residual_match for layer in part) for part in thirds(refined(findings).layers))
-    yield Number.of("prediction already on top of the stream, lowest third", "about a third", low)
-    yield Number.of("prediction already on top of the stream, highest third", "-", high)
+    low, high = means_of_thirds(_matches(findings))
+    yield Number.of(
+        "prediction already on top of the stream, lowest third of the layers", "about a third", low.estimate
+    )
+    yield Number.of("prediction already on top of the stream, highest third", "-", high.estimate)
 
 
 def _match_claims(findings: Findings) -> Iterator[Claim]:
-    low, high = (pooled(layer.residual_match for layer in part) for part in thirds(refined(findings).layers))
+    matches = _matches(findings)
+    (low, high), gain = means_of_thirds(matches), upper_less_lower(matches)
     yield Claim(
         "the prediction is found layer by layer",
-        is_greater(high, low),
-        f"lowest third {interval(low)}, highest third {interval(high)}",
+        above(gain),
+        f"prediction on top of the stream: lowest third of the layers {interval(low.estimate)}, highest third "
+        f"{interval(high.estimate)}; the second less the first, of the same documents: {points(gain)}",
     )
 
 
@@ -158,8 +213,8 @@ def _match_charts(findings: Findings) -> Iterator[Chart]:
     caption = "Figure 9: how early the stream has the model's prediction on top."
     yield Chart("residual-match", caption, "lines", rows, "prefixes with the final prediction on top")
     rows = [
-        {"layer": number, "name": layer.layer, "value": value, "low": value, "high": value, "series": "share"}
-        for number, (layer, value) in enumerate(zip(result.layers, result.saturation, strict=True))
+        {"layer": number, "name": layer.layer, "series": "share"} | plain(estimate)
+        for number, (layer, estimate) in enumerate(zip(result.layers, result.saturation, strict=True))
     ]
     yield Chart("saturation", "The layer from which on the prediction stays.", "shares", rows, "prefixes")
 
@@ -172,7 +227,7 @@ def _probability_reading(findings: Findings) -> str:
 def _probability_numbers(findings: Findings) -> Iterator[Number]:
     layers = refined(findings).layers
     for name, layer in (("lowest", layers[0]), ("highest", layers[-1])):
-        yield Number(f"median probability of the prediction, {name} layer", "-", layer.probability_quantiles[2])
+        yield Number.of(f"median probability of the prediction, {name} layer", "-", layer.probability_median)
 
 
 def _probability_charts(findings: Findings) -> Iterator[Chart]:
@@ -183,39 +238,50 @@ def _probability_charts(findings: Findings) -> Iterator[Chart]:
 
 def _cases_reading(findings: Findings) -> str:
     layers = refined(findings).layers
-    shares = ", ".join(f"{case} {share(pooled(layer.cases[case] for layer in layers).value)}" for case in _ORDER)
+    shares = ", ".join(f"{case} {share(average(layer.cases[case].value for layer in layers))}" for case in _ORDER)
     violations = sum(round(layer.violations.value * layer.violations.n) for layer in layers)
-    return f"Over all layers: {shares}; {violations:,} cases that a linear reading rules out."
+    return f"Means over layers: {shares}; {violations:,} cases that a linear reading rules out."
+
+
+def _case(at: AtPrefixes, case: Origin) -> Bool[np.ndarray, "n layers"]:
+    flags: np.ndarray = at.found.cases == CASES.index(case)
+    return flags
 
 
 def _cases_numbers(findings: Findings) -> Iterator[Number]:
+    at = at_prefixes(findings)
     for case in _ORDER:
-        yield Number.of(f"{case}, all layers", "-", pooled(layer.cases[case] for layer in refined(findings).layers))
+        yield Number.of(f"{case}, mean of layers", "-", mean_ratio(at.sums(_case(at, case))).estimate)
 
 
 def _cases_claims(findings: Findings) -> Iterator[Claim]:
-    layers = refined(findings).layers
-    residual, composition, ffn = (
-        pooled(layer.cases[case] for layer in layers) for case in ("residual", "composition", "ffn")
-    )
-    yield Claim(
-        "most often the stream's candidate stays",
-        _residual_leads(layers),
-        f"residual {interval(residual)} over all layers; it must lead in each",
-    )
+    at = at_prefixes(findings)
+    yield _residual_leads(at, [layer.layer for layer in refined(findings).layers])
+    composition, ffn = (mean_ratio(at.sums(_case(at, case))) for case in ("composition", "ffn"))
+    more = mean_ratio(at.sums(_case(at, "composition") * 1.0 - _case(at, "ffn")))
     yield Claim(
         "where the candidate changes, it is rarely to the layer's own",
-        is_greater(composition, ffn),
-        f"composition {interval(composition)}, ffn {interval(ffn)}",
+        above(more),
+        f"means of layers: to a third candidate (composition) {interval(composition.estimate)}, to the layer's own (ffn) "
+        f"{interval(ffn.estimate)}; the first less the second, of the same documents: {points(more)}",
     )
 
 
-def _residual_leads(layers: tuple[LayerRefinement, ...]) -> Verdict:
-    """In each layer; it is refuted by a layer in which another case is more frequent beyond its interval."""
-    if all(layer.cases["residual"].value >= layer.cases[case].value for layer in layers for case in CASES):
-        return "shown"
-    others = [case for case in CASES if case != "residual"]
-    return every(*(is_greater(layer.cases["residual"], layer.cases[case]) for layer in layers for case in others))
+def _residual_leads(at: AtPrefixes, names: Sequence[str]) -> Claim:
+    """In each layer, against each other case."""
+    residual = _case(at, "residual") * 1.0
+    leads = [
+        (above(lead), lead, names[place], case)
+        for case in CASES
+        if case != "residual"
+        for place, lead in enumerate(each_ratio(at.sums(residual - _case(at, case))))
+    ]
+    _, least, name, case = min(leads, key=lambda one: one[1].value)
+    return Claim(
+        "most often the stream's candidate stays",
+        every(*(test for test, *_ in leads)),
+        f"residual must lead each other case in each layer; its smallest lead is {points(least)}, before {case} in {name}",
+    )
 
 
 def _share_of(case: Origin) -> Callable[[LayerRefinement], Estimate]:
@@ -228,59 +294,10 @@ def _cases_charts(findings: Findings) -> Iterator[Chart]:
     yield Chart("cases", caption, "shares", rows, "prefixes", order=_ORDER)
 
 
-def _elimination_reading(findings: Findings) -> str:
-    found = refined(findings).elimination
-    if not found.n:
-        return "No prefix has a composition in the last layer."
-    return (
-        f"In {share(found.veto.value)} of {found.n:,} compositions the last layer lowers the stream's candidate against the "
-        "new one."
-    )
-
-
-def _elimination_numbers(findings: Findings) -> Iterator[Number]:
-    veto = refined(findings).elimination.veto
-    yield Number.of("last-layer compositions in which the layer vetoes", "-", veto)
-
-
-def _elimination_tables(findings: Findings) -> Iterator[Table]:
-    drawn: tuple[Case, ...] = findings.get(_ELIMINATION_CASES, tuple)
-    yield Table(
-        _ELIMINATION_CASES,
-        "Compositions of the last layer, to be judged",
-        ("prefix", "stream's candidate (R)", "prediction (O)", "layer's own (Y)"),
-        [_row(case) for case in drawn],
-        holds_text=True,
-    )
-
-
-def _row(case: Case) -> dict[str, str | float]:
-    """With an empty column for a person's judgement."""
-    measured: dict[str, tuple[float, float, float]] = {
-        "score of R": case.residual_token_scores,
-        "score of O": case.output_token_scores,
-        "rank of R": case.residual_token_ranks,
-        "rank of O": case.output_token_ranks,
-    }
-    return {
-        "prefix": case.prefix,
-        "stream's candidate (R)": case.residual_token,
-        "prediction (O)": case.output_token,
-        "layer's own (Y)": case.ff_token,
-        "related or distant": "",
-        **{
-            f"{name} under {where}": value
-            for name, values in measured.items()
-            for where, value in zip("ryo", values, strict=True)
-        },
-        "y raises R over O by": case.change,
-    }
-
-
 CHAPTER = Chapter(
     order=4,
     experiments=lambda study: [Experiment("refinement", RefinementResult, _run, parts=_PART)] if study.predicts else [],
-    results={"refinement": RefinementResult, _ELIMINATION_CASES: tuple[Case, ...]},
+    results={"refinement": RefinementResult, ELIMINATION_CASES: tuple[Case, ...]},
     exhibits=(
         Exhibit(
             order=9,
@@ -330,23 +347,6 @@ it happens it is counted.""",
             numbers=_cases_numbers,
             claims=_cases_claims,
             charts=_cases_charts,
-        ),
-        Exhibit(
-            order=11.5,
-            name="Section 5.2",
-            title="Does the last layer eliminate candidates?",
-            question="When the last layer makes a third candidate, does it argue against the stream's?",
-            definition="""
-Veto: y lowers the score of R against that of O. The paper had people judge 100 cases: in 66 the new token was
-unrelated to the old one, in 34 related. Up to 100 cases for that lie beside this page.""",
-            conclude="""
-For a composition R must fall against O, so a high veto rate is to be expected; the ranks of R under y tell how
-strongly the layer argues.""",
-            applies=applies,
-            reading=_elimination_reading,
-            sample=sample,
-            numbers=_elimination_numbers,
-            tables=_elimination_tables,
         ),
     ),
 )

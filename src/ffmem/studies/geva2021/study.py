@@ -90,7 +90,11 @@ STUDY: Study[Geva2021] = Study(
         "where this one differs in size, text or vocabulary, equal numbers are not to be expected: what can be compared are "
         "shapes."
     ),
-    note="In brackets: 95 % intervals. ~ marks numbers read off the paper's figures; - stands where it gives none.",
+    note=(
+        "In brackets: 95 % intervals, by drawing documents anew (patterns: cells). ~ marks numbers read off the paper's "
+        "figures; - stands where it gives none. What is said to be shown or contradicted is so at 5 % for all claims of this "
+        "page together."
+    ),
     options=StudyOptions,
     begin=_begin,
     needs_index=True,

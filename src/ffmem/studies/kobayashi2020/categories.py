@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
-from ffmem.analyses.intervals import Estimate
+import numpy as np
+
+from ffmem.analyses.intervals import Estimate, Sums, Uncertain, mean_ratio, numbered
+from ffmem.analyses.resampling import jackknifed
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number
 from ffmem.studies.kobayashi2020.findings import (
     OTHER,
@@ -15,8 +18,9 @@ from ffmem.studies.kobayashi2020.findings import (
 )
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, no_experiments
-from ffmem.studies.verdicts import every, exceeds, falls_below, is_greater
+from ffmem.studies.verdicts import above, below, every
 
+_UNIT = "of Spearman's correlation"
 _PAPER_CORRELATIONS = {"[CLS]": "~ -0.34", "[SEP]": "~ -0.69", POINTS: "~ -0.25", OTHER: "~ -0.06"}
 
 
@@ -53,14 +57,22 @@ def _share_numbers(findings: Findings) -> Iterator[Number]:
 
 
 def _share_claims(findings: Findings) -> Iterator[Claim]:
-    gaps = dict(_gaps(findings))
     for name in _claimed(findings):
-        gap = gaps[name]
+        gap = _gap(findings, name)
+        low, high = gap.interval()
         yield Claim(
             f"{name}: its share of what is added is smaller than its share of weight",
-            exceeds(gap, 0),
-            f"weight less norm {100 * gap.value:+.1f} points ({100 * gap.low:+.1f} to {100 * gap.high:+.1f}), mean over layers",
+            above(gap),
+            f"weight less norm {100 * gap.value:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), mean over layers",
         )
+
+
+def _gap(findings: Findings, name: str) -> Uncertain:
+    """Share of weight less share of norm, of the texts that have the category."""
+    found = attention_of(findings)
+    groups, n_groups = numbered(np.array(found.by_text.documents))
+    values = np.array(found.by_text.gaps)[:, found.categories.index(name)]
+    return mean_ratio(Sums.of(values, groups, n_groups))
 
 
 def _share_charts(findings: Findings) -> Iterator[Chart]:
@@ -109,14 +121,24 @@ def _pair_numbers(findings: Findings) -> Iterator[Number]:
 
 
 def _pair_claims(findings: Findings) -> Iterator[Claim]:
-    correlations = dict(_by_category(lambda found: found.correlations, findings))
-    other = correlations[OTHER]
+    found = attention_of(findings)
+    correlations, without = dict(_correlations(findings)), found.by_text.correlations_without
+    other, other_without = correlations.get(OTHER), without[found.categories.index(OTHER)]
     for name in _claimed(findings):
-        one = correlations[name]
+        one, parts = correlations[name], without[found.categories.index(name)]
+        tests = [below(jackknifed(one.value, parts, one.n), unit=_UNIT)]
+        beside = ""
+        if other is not None:
+            lead = jackknifed(
+                other.value - one.value, [a - b for a, b in zip(other_without, parts, strict=True)], one.n
+            )
+            low, high = lead.interval()
+            tests.append(above(lead, unit=_UNIT))
+            beside = f"; other tokens {other.value:.2f}, which is more by {lead.value:.2f} ({low:.2f} to {high:.2f})"
         yield Claim(
             f"{name}: where it gets much weight its vector is short, more so than with other tokens",
-            every(falls_below(one, 0), is_greater(other, one)),
-            f"Spearman {one.value:.2f} ({one.low:.2f} to {one.high:.2f}), other tokens {other.value:.2f}",
+            every(*tests),
+            f"Spearman {one.value:.2f} ({one.low:.2f} to {one.high:.2f}){beside}",
         )
 
 

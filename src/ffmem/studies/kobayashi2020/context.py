@@ -20,6 +20,8 @@ from ffmem.studies.study import StageListener, Subject
 NAME = "kobayashi2020"
 _TEXTS_OF_CONTROL = 100
 """Most texts that a control reads: it has to show a shape, not a digit."""
+_MEASURED = 2
+"""Goes up when the experiment keeps something else, so that older results are measured anew."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def _begin_results(
 ) -> Results:
     identity = {"model": {"name": model.facts.name, **hashes_of(model)}, "corpus": corpus.identity()}
     header = {"study": NAME, "index": identity, "options": options.to_json()}
-    return begin_results(folder, header, in_folder_itself=in_folder_itself)
+    decides = {**header, "measured": _MEASURED}
+    return begin_results(folder, header, decides, in_folder_itself=in_folder_itself)
 
 
 def _corpus_of(subject: Subject) -> Corpus:

@@ -16,6 +16,25 @@ FIRST, POINTS, OTHER = "first token", "periods and commas", "other"
 
 
 @dataclass(frozen=True)
+class ByText:
+    """What each text, or each block of texts, has to do with the findings: how they would differ with other texts."""
+
+    documents: list[int]
+    """Of each text."""
+    gaps: list[list[float]]
+    """Texts x categories: the mean over layers of weight share less norm share; NaN for a text without the category."""
+    mixing: dict[MixingVariant, list[float]]
+    """Of each text the mean mixing ratio over layers."""
+    correlations_without: list[list[float]]
+    """Categories x blocks: `AttentionFindings.correlations` with a block left out."""
+    frequency_norm_without: list[float]
+    """Blocks."""
+    frequency_weight_without: list[float]
+    median_variation_without: list[float]
+    """Blocks: the variation of the median head."""
+
+
+@dataclass(frozen=True)
 class AttentionFindings:
     """What came out. Layers are attention sub-layers, those over the text itself."""
 
@@ -58,6 +77,9 @@ class AttentionFindings:
     """Smallest and largest ratio of any token in any layer."""
     frequency_mixing: dict[MixingVariant, Estimate]
     """Spearman's correlation of frequency rank and a token's mean ratio over layers."""
+
+    by_text: ByText
+    """What claims are tested by."""
 
     def to_json(self) -> JsonObject:
         """As plain JSON values."""

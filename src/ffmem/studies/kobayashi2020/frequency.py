@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from ffmem.analyses.resampling import jackknifed
 from ffmem.studies.exhibit import Claim, Exhibit, Number
 from ffmem.studies.kobayashi2020.findings import attention_of, is_there, sample_of
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, no_experiments
-from ffmem.studies.verdicts import every, exceeds, is_greater
+from ffmem.studies.verdicts import above, every
 
 
 def _reading(findings: Findings) -> str:
@@ -24,13 +25,22 @@ def _numbers(findings: Findings) -> Iterator[Number]:
 
 
 def _claims(findings: Findings) -> Iterator[Claim]:
-    norm, weight = attention_of(findings).frequency_norm, attention_of(findings).frequency_weight
+    found = attention_of(findings)
+    norm, weight, by_text = found.frequency_norm, found.frequency_weight, found.by_text
+    parts = zip(by_text.frequency_norm_without, by_text.frequency_weight_without, strict=True)
+    lead = jackknifed(norm.value - weight.value, [one - other for one, other in parts], norm.n)
+    low, high = lead.interval()
     yield Claim(
         "rarer words have longer vectors, and norms follow frequency more than weights do",
-        every(exceeds(norm, 0), is_greater(norm, weight)),
-        f"Spearman of frequency rank: norm {norm.value:.2f} ({norm.low:.2f} to {norm.high:.2f}), "
-        f"weight {weight.value:.2f} ({weight.low:.2f} to {weight.high:.2f})",
+        every(
+            above(jackknifed(norm.value, by_text.frequency_norm_without, norm.n), unit=_UNIT), above(lead, unit=_UNIT)
+        ),
+        f"Spearman of frequency rank: norm {norm.value:.2f} ({norm.low:.2f} to {norm.high:.2f}), weight {weight.value:.2f}; "
+        f"the first is more by {lead.value:.2f} ({low:.2f} to {high:.2f})",
     )
+
+
+_UNIT = "of Spearman's correlation"
 
 
 CHAPTER = Chapter(

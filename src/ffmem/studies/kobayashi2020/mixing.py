@@ -6,11 +6,12 @@ from itertools import pairwise
 import numpy as np
 
 from ffmem.analyses.attention.mixing import MixingVariant
+from ffmem.analyses.intervals import Sums, mean_ratio, numbered
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number
 from ffmem.studies.kobayashi2020.findings import attention_of, is_there, sample_of
 from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, no_experiments
-from ffmem.studies.verdicts import in_order
+from ffmem.studies.verdicts import above, every
 
 _PAPER_MIXING: dict[MixingVariant, str] = {
     "Attn-W": "96.4",
@@ -48,12 +49,21 @@ def _numbers(findings: Findings) -> Iterator[Number]:
 
 
 def _claims(findings: Findings) -> Iterator[Claim]:
-    means = _means(findings)
+    means, by_text = _means(findings), attention_of(findings).by_text
     steps = {variant: means[variant] for variant in _PAPER_MIXING if variant in means}
+    groups, n_groups = numbered(np.array(by_text.documents))
+    shrinks = [
+        mean_ratio(Sums.of(np.array(by_text.mixing[before]) - np.array(by_text.mixing[after]), groups, n_groups))
+        for before, after in pairwise(steps)
+    ]
+    told = ", ".join(f"{name} {100 * value:.1f} %" for name, value in steps.items())
+    least = min(shrinks, key=lambda one: one.value)
+    low, high = least.interval()
     yield Claim(
         "with norms, the residual connection and the norm behind it, mixing shrinks at each step",
-        in_order(all(after < before for before, after in pairwise(steps.values()))),
-        ", ".join(f"{name} {100 * value:.1f} %" for name, value in steps.items()),
+        every(*map(above, shrinks)),
+        f"{told}; the smallest step, of the same texts, is {100 * least.value:.1f} points ({100 * low:.1f} to "
+        f"{100 * high:.1f})",
     )
 
 

@@ -16,14 +16,15 @@ from ffmem.analyses.attention.options import AttentionOptions
 from ffmem.analyses.attention.split import split_values
 from ffmem.analyses.correlation import spearman
 from ffmem.analyses.intervals import Estimate, mean
+from ffmem.analyses.resampling import jackknifed
 from ffmem.corpus.documents import Corpus
 from ffmem.json_values import Record
 from ffmem.models.attention import AttentionLayer, AttentionStates
 from ffmem.models.transformer import Transformer
 from ffmem.models.vocabulary import display
 from ffmem.studies.checkpoint import Checkpoint
-from ffmem.studies.kobayashi2020.findings import FIRST, OTHER, POINTS, AttentionFindings
-from ffmem.studies.kobayashi2020.streams import Dispersion, RankCorrelation, jackknife
+from ffmem.studies.kobayashi2020.findings import FIRST, OTHER, POINTS, AttentionFindings, ByText
+from ffmem.studies.kobayashi2020.streams import Dispersion, RankCorrelation
 from ffmem.studies.kobayashi2020.texts import Listener, Texts, draw_texts, frequency_ranks
 
 _N_BLOCKS = 10
@@ -88,9 +89,10 @@ class Statistics(Record):
         n_texts, n_layers, n_categories = len(texts.ids), len(self._layers), len(self.categories)
         shape = (n_texts, n_layers, n_categories)
         self._weights, self._norms, self._vectors = (np.full(shape, np.nan) for _ in range(3))
-        self._norms_of_f = Dispersion(n_layers * self._heads)
+        n_blocks = min(_N_BLOCKS, n_texts)
+        self._norms_of_f = Dispersion(n_layers * self._heads, n_blocks)
         self._norms_of_x = Dispersion(n_layers)
-        self._pairs = RankCorrelation(n_categories, min(_N_BLOCKS, n_texts))
+        self._pairs = RankCorrelation(n_categories, n_blocks)
         self._mixing: dict[MixingVariant, np.ndarray] = {}
         self._mixing_extremes: dict[MixingVariant, tuple[float, float]] = {}
         self._tokens: dict[str, list[np.ndarray]] = {}
@@ -184,7 +186,7 @@ class Statistics(Record):
         received = weights.sum(1)  # of each source from all queries, (heads, keys)
         plain, given, lengths = (one.double().cpu().numpy() for one in (norms, received / n, norms.mean(0)))
         for head in range(self._heads):
-            self._norms_of_f.add(place * self._heads + head, plain[head])
+            self._norms_of_f.add(place * self._heads + head, plain[head], self._block(number))
         self._norms_of_x.add(place, states.stream[0].float().norm(dim=-1).cpu().numpy())
         added = given * plain
         for one in range(len(self.categories)):
@@ -221,9 +223,9 @@ class Statistics(Record):
             layers=tuple(layer.name for layer in self._layers),
             n_heads=n_heads,
             categories=self.categories,
-            variation=of_f.variation.reshape(shape).tolist(),
+            variation=of_f.variation().reshape(shape).tolist(),
             extremes=[[(low, high) for low, high in row] for row in extremes.tolist()],
-            stream_variation=self._norms_of_x.variation.tolist(),
+            stream_variation=self._norms_of_x.variation().tolist(),
             weight_shares=[
                 [self._mean(self._weights[:, layer, one]) for one in categories] for layer in range(n_layers)
             ],
@@ -241,6 +243,21 @@ class Statistics(Record):
             },
             mixing_extremes=self._mixing_extremes,
             frequency_mixing={variant: self._by_frequency(variant) for variant in self._mixing},
+            by_text=self._by_text(),
+        )
+
+    def _by_text(self) -> ByText:
+        blocks = range(len(self._pairs.counts))
+        return ByText(
+            documents=self._texts.documents.tolist(),
+            gaps=(self._weights - self._norms).mean(1).tolist(),
+            mixing={variant: kept.mean(1).tolist() for variant, kept in self._mixing.items()},
+            correlations_without=[
+                [self._pairs.of(one, without=block) for block in blocks] for one in range(len(self.categories))
+            ],
+            frequency_norm_without=self._frequency_without("norm"),
+            frequency_weight_without=self._frequency_without("weight"),
+            median_variation_without=[float(np.median(self._norms_of_f.variation(without=block))) for block in blocks],
         )
 
     def _mean(self, values: Float[np.ndarray, " texts"]) -> Estimate:
@@ -249,16 +266,20 @@ class Statistics(Record):
         return mean(values[there], self._texts.documents[there], seed=self._options.seed)
 
     def _correlation(self, category: int) -> Estimate:
-        value = self._pairs.of(category)
         blocks = range(len(self._pairs.counts))
-        low, high = jackknife(value, [self._pairs.of(category, without=block) for block in blocks])
-        return Estimate(value, low, high, self._pairs.n_pairs(category))
+        without = [self._pairs.of(category, without=block) for block in blocks]
+        return jackknifed(self._pairs.of(category), without, self._pairs.n_pairs(category)).estimate
 
     def _by_frequency(self, name: str) -> Estimate:
         ranks, values = self._tokens["rank"], self._tokens[name]
         value = spearman(np.concatenate(ranks), np.concatenate(values))
+        return jackknifed(value, self._frequency_without(name), sum(map(len, ranks))).estimate
+
+    def _frequency_without(self, name: str) -> list[float]:
+        """The correlation with frequency, with each block left out."""
+        ranks, values = self._tokens["rank"], self._tokens[name]
         blocks = np.array([self._block(number) for number in range(len(ranks))])
-        without = [
+        return [
             spearman(
                 *(
                     np.concatenate([one for one, of in zip(parts, blocks, strict=True) if of != block])
@@ -267,7 +288,6 @@ class Statistics(Record):
             )
             for block in range(len(self._pairs.counts))
         ]
-        return Estimate(value, *jackknife(value, without), sum(map(len, ranks)))
 
 
 def _mean_of_texts(values: Float[np.ndarray, "texts layers categories"]) -> Float[np.ndarray, "layers categories"]:

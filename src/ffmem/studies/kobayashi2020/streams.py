@@ -1,7 +1,5 @@
 """Statistics of attention over a corpus that never hold a pair of a query and a source: sums, and counts in bins."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
@@ -17,18 +15,23 @@ _LOWEST_NORM = -24
 
 
 class Dispersion:
-    """Mean, spread and extremes of numbers that come in rows."""
+    """Mean, spread and extremes of numbers that come in rows.
 
-    def __init__(self, n_rows: int) -> None:
-        self.n, self.sums, self.squares = np.zeros(n_rows), np.zeros(n_rows), np.zeros(n_rows)
+    Args:
+        n_rows: how many rows.
+        n_blocks: parts of the corpus, for an interval.
+    """
+
+    def __init__(self, n_rows: int, n_blocks: int = 1) -> None:
+        self.n, self.sums, self.squares = (np.zeros((n_blocks, n_rows)) for _ in range(3))
         self.low, self.high = np.full(n_rows, np.inf), np.full(n_rows, -np.inf)
 
-    def add(self, row: int, values: Float[np.ndarray, "*n"]) -> None:
+    def add(self, row: int, values: Float[np.ndarray, "*n"], block: int = 0) -> None:
         """Some numbers of one row."""
         exact = values.astype(np.float64)
-        self.n[row] += exact.size
-        self.sums[row] += exact.sum()
-        self.squares[row] += (exact * exact).sum()
+        self.n[block, row] += exact.size
+        self.sums[block, row] += exact.sum()
+        self.squares[block, row] += (exact * exact).sum()
         self.low[row] = min(self.low[row], exact.min())
         self.high[row] = max(self.high[row], exact.max())
 
@@ -40,13 +43,16 @@ class Dispersion:
     @property
     def mean(self) -> Float[np.ndarray, " rows"]:
         """Of each row."""
-        return self.sums / self.n
+        found: Float[np.ndarray, " rows"] = self.sums.sum(0) / self.n.sum(0)
+        return found
 
-    @property
-    def variation(self) -> Float[np.ndarray, " rows"]:
-        """Coefficient of variation of each row: standard deviation (of the population) / mean."""
-        variance = np.clip(self.squares / self.n - self.mean**2, 0, None)
-        found: Float[np.ndarray, " rows"] = np.sqrt(variance) / self.mean
+    def variation(self, without: int | None = None) -> Float[np.ndarray, " rows"]:
+        """Coefficient of variation of each row: standard deviation (of the population) / mean, of all blocks or all but one."""
+        kept = [block for block in range(len(self.n)) if block != without]
+        n, sums, squares = (of[kept].sum(0) for of in (self.n, self.sums, self.squares))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = sums / n
+            found: Float[np.ndarray, " rows"] = np.sqrt(np.clip(squares / n - mean**2, 0, None)) / mean
         return found
 
 
@@ -98,14 +104,3 @@ class RankCorrelation:
     def n_pairs(self, category: int) -> int:
         """How many pairs there are."""
         return int(self.counts[:, category].sum())
-
-
-def jackknife(value: float, without: Sequence[float]) -> tuple[float, float]:
-    """A 95 % interval from the values with one block left out at a time (Efron & Tibshirani 1993, chapter 11)."""
-    parts = np.array([one for one in without if one == one])
-    if len(parts) < 2:
-        return float("nan"), float("nan")
-    error = np.sqrt((len(parts) - 1) / len(parts) * ((parts - parts.mean()) ** 2).sum())
-    # Student's t with as many blocks less one degrees of freedom, at 97.5 %; 2.262 for 10 blocks
-    factor = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306}.get(len(parts), 2.262)
-    return float(value - factor * error), float(value + factor * error)

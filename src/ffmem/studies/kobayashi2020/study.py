@@ -56,7 +56,8 @@ STUDY: Study[Context] = Study(
     ),
     note=(
         "In brackets: 95 % intervals; of correlations by leaving out a tenth of the texts at a time, of means by drawing "
-        "documents anew. ~ marks numbers of the paper that were not checked against its published text."
+        "documents anew. ~ marks numbers of the paper that were not checked against its published text. What is said to be "
+        "shown or contradicted is so at 5 % for all claims of this page together."
     ),
     options=AttentionOptions,
     begin=begin,
