@@ -1,6 +1,7 @@
 """The states around every feed-forward layer, by hooks that go when the pass is over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,31 @@ def trace(
         for handle in handles:
             handle.remove()
     return tuple(_assemble(model, layer, states) for layer, states in enumerate(seen))
+
+
+@contextmanager
+def watch_inputs(model: Transformer, n_rows: int, on_layer: Callable[[int, Tensor], None]) -> Iterator[None]:
+    """Call ``on_layer(layer, x)`` with what each layer's keys are compared with, in each forward pass of so many rows.
+
+    x is (batch, positions, d_model), at the positions of the tokens. It is the model's own: not to be written to.
+    """
+
+    def report(place: int) -> Any:
+        def hook(_: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
+            states = arguments[0] if arguments else named["hidden_states"]
+            on_layer(place, model.own_positions(place, states.view(n_rows, -1, states.shape[-1])))
+
+        return hook
+
+    handles: list[Any] = []
+    try:
+        for place in range(model.facts.n_layers):
+            module = model.layer(place).input_module
+            handles.append(module.register_forward_pre_hook(report(place), with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _hook_layer(

@@ -1,0 +1,96 @@
+"""The inner loops of the nested fits, compiled: what groups of positions say of a coefficient, each on what is left before."""
+
+import numpy as np
+from numba import njit
+
+LEAST_SHRINKAGE, MOST_SHRINKAGE = 1e-3, 1e9
+
+
+@njit(cache=True, nogil=True)
+def fit_fold(
+    c: np.ndarray,
+    levels: np.ndarray,
+    counts: np.ndarray,
+    n_groups: np.ndarray,
+    first: int,
+    end: int,
+    document: np.ndarray,
+    errors: np.ndarray,
+    residuals: np.ndarray,
+) -> None:
+    """Fit mean and levels on all positions but those from ``first`` up to ``end``, and add up squared errors on these.
+
+    Of a level, the effect of a group with the sum S of n residuals is S / (n + shrinkage), with the ratio of the variances
+    within and between groups as the shrinkage (see `shrinkage_of`).
+
+    Args:
+        c: (units, n) coefficients.
+        levels: (levels, n) the group of each position.
+        counts: (levels, groups) positions of each group that are fitted on.
+        n_groups: (levels,) groups of each level.
+        first: the first position left out.
+        end: the one after the last.
+        document: (n,) of each position.
+        errors: (units, levels + 1, documents) sums of squares, which those of the mean and of each level are added to.
+        residuals: (units, n) gets what is left after the last level.
+    """
+    n_units, n = c.shape
+    n_fitted = n - (end - first)
+    left = np.empty(n)
+    sums = np.empty(counts.shape[1])
+    for unit in range(n_units):
+        total = 0.0
+        for i in range(n):
+            if i < first or i >= end:
+                total += c[unit, i]
+        mean = total / n_fitted
+        for i in range(n):
+            left[i] = c[unit, i] - mean
+            if first <= i < end:
+                errors[unit, 0, document[i]] += left[i] * left[i]
+        for level in range(len(levels)):
+            group, size = levels[level], counts[level]
+            sums[: n_groups[level]] = 0
+            squares, grand = 0.0, 0.0
+            for i in range(n):
+                if i < first or i >= end:
+                    sums[group[i]] += left[i]
+                    squares += left[i] * left[i]
+                    grand += left[i]
+            between, filled, square_sizes = 0.0, 0, 0.0
+            for g in range(n_groups[level]):
+                if size[g] > 0:
+                    between += sums[g] * sums[g] / size[g]
+                    square_sizes += size[g] * size[g]
+                    filled += 1
+            strength = shrinkage_of(squares, between, grand, n_fitted, filled, square_sizes)
+            for g in range(n_groups[level]):
+                sums[g] = sums[g] / (size[g] + strength) if size[g] > 0 else 0.0
+            for i in range(n):
+                left[i] -= sums[group[i]]
+                if first <= i < end:
+                    errors[unit, level + 1, document[i]] += left[i] * left[i]
+        for i in range(n):
+            residuals[unit, i] = left[i]
+
+
+@njit(cache=True, nogil=True)
+def shrinkage_of(squares: float, between: float, grand: float, n: int, n_groups: int, square_sizes: float) -> float:
+    """The ratio of the variance within groups to that between their true means, by one-way analysis of variance.
+
+    Args:
+        squares: sum of the squares of all values.
+        between: sum over groups of (sum of its values)^2 / (their number).
+        grand: sum of all values.
+        n: values.
+        n_groups: groups that have some.
+        square_sizes: sum of the squares of the groups' sizes.
+    """
+    if n_groups < 2 or n <= n_groups:
+        return MOST_SHRINKAGE
+    within = max((squares - between) / (n - n_groups), 0.0)
+    mean_between = (between - grand * grand / n) / (n_groups - 1)
+    of_groups = (mean_between - within) / ((n - square_sizes / n) / (n_groups - 1))
+    if of_groups <= within / MOST_SHRINKAGE:
+        return MOST_SHRINKAGE
+    return max(within / of_groups, LEAST_SHRINKAGE)
