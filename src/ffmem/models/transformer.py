@@ -151,7 +151,10 @@ class Transformer:
     def activation(self) -> Callable[[Tensor], Tensor] | None:
         """What the products with keys (of gated cells: with gate keys) go through; None if it has no name that is known."""
         name = self.facts.activation
-        return ACT2FN[name] if name in ACT2FN else None
+        if name not in ACT2FN:
+            return None
+        found: Callable[[Tensor], Tensor] = ACT2FN[name]
+        return found
 
     def values(self, layer: int) -> Float[Tensor, "cells d_model"]:
         """The values of a layer, a row each."""

@@ -76,5 +76,7 @@ def _thresholds(values: torch.Tensor, n_above: torch.Tensor) -> torch.Tensor:
     rows, n = np.ascontiguousarray(values.cpu().numpy().T), len(values)
     found = np.empty(len(rows), dtype=np.float32)
     for number, (row, above) in enumerate(zip(rows, n_above.tolist(), strict=True)):
-        found[number] = np.nextafter(row.min(), -np.inf) if above == n else np.partition(row, n - 1 - above)[n - 1 - above]
+        found[number] = (
+            np.nextafter(row.min(), -np.inf) if above == n else np.partition(row, n - 1 - above)[n - 1 - above]
+        )
     return torch.from_numpy(found).to(values.device)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
 
 from ffmem.analyses.intervals import Estimate
 from ffmem.analyses.meaning.results import Measure, Trend

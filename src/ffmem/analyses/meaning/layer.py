@@ -46,7 +46,7 @@ class Ground:
     @cached_property
     def same_words(self) -> tuple[Groups, Groups]:
         """Positions by their last token, and by their last two."""
-        last, last_two = (Groups(self.sample.levels[level], self.sample.document) for level in (0, 1))
+        last, last_two = (Groups(self.sample.levels[level], self.sample.document, seed=self.seed) for level in (0, 1))
         return last, last_two
 
     @cached_property
@@ -87,32 +87,32 @@ def measure_layer(ground: Ground, c: Float[np.ndarray, "n cells"], kept: Kept | 
         at: the sample's positions that these are of.
     """
     active = (c != 0).mean(0) >= MIN_ACTIVE
-    rows = standardised(c[:, active])
-    rows = rows[rows.any(1)]
+    able = standardised(c[:, active])
+    able = able[:, able.any(0)]
     drawn: dict[Measure, np.ndarray] = {}
     counted: dict[Measure, Estimate] = {}
-    if len(rows):
-        _add_variance(ground, split_variance(rows, ground.sample, ground.shuffled, seed=ground.seed), drawn, counted)
+    if able.shape[1]:
+        _add_variance(ground, split_variance(able, ground.sample, ground.shuffled, seed=ground.seed), drawn, counted)
     smallest = _add_coherence(ground, np.ascontiguousarray(ground.signed(c).T), drawn, counted)
     if kept is not None:
         _add_kept(ground, kept, at, drawn)
-    return LayerFound(len(rows), drawn, counted, smallest)
+    return LayerFound(able.shape[1], drawn, counted, smallest)
 
 
 def _add_variance(
     ground: Ground, errors: Errors, drawn: dict[Measure, np.ndarray], counted: dict[Measure, Estimate]
 ) -> None:
     def over_draws(of_documents: np.ndarray) -> np.ndarray:
-        sums = np.zeros((len(of_documents), ground.weights.shape[1]))
-        np.add.at(sums.T, ground.block, of_documents.T)
-        return ground.weights @ sums.T
+        sums = np.zeros((ground.weights.shape[1], of_documents.shape[1]))
+        np.add.at(sums, ground.block, of_documents)
+        return ground.weights @ sums
 
     total = over_draws(errors.mean)
 
     def share(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return np.divide(over_draws(before - after), total, out=np.full(total.shape, np.nan), where=total > 0)
 
-    token, _, gram, position = (errors.levels[:, level] for level in range(len(LEVELS)))
+    token, _, gram, position = (errors.levels[level] for level in range(len(LEVELS)))
     parts: dict[Measure, np.ndarray] = {
         "token": share(errors.mean, token),
         "n-grams": share(token, gram),

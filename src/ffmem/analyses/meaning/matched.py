@@ -5,10 +5,11 @@ token, or the same last two: nested, so that what one word does is not told as m
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 
 N_STRONGEST = 25
 """Positions of a unit, one a document."""
@@ -96,10 +97,11 @@ class Groups:
     Args:
         group: of each position, from 0.
         document: of each position.
+        seed: of the order within each group.
     """
 
-    def __init__(self, group: Int64[np.ndarray, "n"], document: Int64[np.ndarray, "n"]) -> None:
-        self.of = group
+    def __init__(self, group: Int64[np.ndarray, "n"], document: Int64[np.ndarray, "n"], *, seed: int = 0) -> None:
+        self.of, self._seed = group, seed
         self._size = np.bincount(group)
         self._first = np.cumsum(self._size) - self._size
         pairs = np.unique(group * (int(document.max(initial=0)) + 1) + document)
@@ -109,13 +111,14 @@ class Groups:
         """Those with an equal in another document: the others say nothing, since only they themselves match them."""
         return triggers.where(self._n_documents[self.of[triggers.position]] > 1)
 
-    def order(self, rng: np.random.Generator) -> Int64[np.ndarray, "n"]:
-        """Positions group by group, in random order within each."""
-        order: np.ndarray = np.lexsort((rng.random(len(self.of)), self.of))
-        return order
+    @cached_property
+    def orders(self) -> list[Int32[np.ndarray, "n"]]:
+        """Positions group by group, in random order within each: once for each of `N_DRAWS` draws."""
+        rng = np.random.default_rng([self._seed, 14])
+        return [np.lexsort((rng.random(len(self.of)), self.of)).astype(np.int32) for _ in range(N_DRAWS)]
 
     def draw(
-        self, triggers: Triggers, order: Int64[np.ndarray, "n"], rng: np.random.Generator
+        self, triggers: Triggers, order: Int32[np.ndarray, "n"], rng: np.random.Generator
     ) -> Int64[np.ndarray, "units slots"]:
         """For each trigger a random position of its group, for those of one unit different ones."""
         group = self.of[triggers.position]
@@ -130,7 +133,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class Coherence:
-    """How alike the strongest positions of units are, and positions matched with them; only pairs of different documents count."""
+    """How alike the strongest positions of units are, and positions matched with them: pairs of different documents count."""
 
     own: Float64[np.ndarray, "units"]
     """Mean over pairs; NaN for a unit without any."""
@@ -189,8 +192,8 @@ def coherence(
     n_blocks = int(block.max(initial=0)) + 1
     own, own_sums = _pairs(triggers.position, triggers.there, document, block, likeness, n_blocks)
     matched, matched_sums = np.zeros((N_DRAWS, len(own))), np.zeros_like(own_sums)
-    for number in range(N_DRAWS):
-        drawn = groups.draw(triggers, groups.order(rng), rng)
+    for number, order in enumerate(groups.orders):
+        drawn = groups.draw(triggers, order, rng)
         matched[number], sums = _pairs(drawn, triggers.there, document, block, likeness, n_blocks)
         matched_sums += sums / N_DRAWS
     missing = np.isnan(matched).any(0)

@@ -12,7 +12,7 @@ from ffmem.analyses.meaning.directions import TurnedCells, can_turn
 from ffmem.analyses.meaning.draws import differences, trends
 from ffmem.analyses.meaning.layer import Ground, LayerFound, measure_layer
 from ffmem.analyses.meaning.results import LayerMeaning, Meaning, SizeMeaning
-from ffmem.analyses.meaning.sample import Sample, draw_sample
+from ffmem.analyses.meaning.sample import draw_sample
 from ffmem.analyses.meaning.states import States, folder_for_states, states_at
 from ffmem.analyses.meaning.transplant import Kept, Transplants, make_transplants, what_is_kept
 from ffmem.errors import InputError
@@ -77,7 +77,7 @@ def measure_meaning(
     Cost: one pass over the positions, one over five times the transplanted ones; for each layer, cell and fold some ten looks
         at every position. On disk 2 bytes for each position and each number of a layer's input or chosen cell.
 
-    Source: Geva et al. 2021, section 3, where people found that upper layers hold semantic patterns, and lower ones shallow ones.
+    Source: Geva et al. 2021, section 3, where people found semantic patterns in upper layers, and shallow ones in lower ones.
     """
     check_model(index, model)
     sample = draw_sample(index, n_positions, causal=model.facts.causal, seed=seed)

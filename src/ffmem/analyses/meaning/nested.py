@@ -7,74 +7,6 @@ LEAST_SHRINKAGE, MOST_SHRINKAGE = 1e-3, 1e9
 
 
 @njit(cache=True, nogil=True)
-def fit_fold(
-    c: np.ndarray,
-    levels: np.ndarray,
-    counts: np.ndarray,
-    n_groups: np.ndarray,
-    first: int,
-    end: int,
-    document: np.ndarray,
-    errors: np.ndarray,
-    residuals: np.ndarray,
-) -> None:
-    """Fit mean and levels on all positions but those from ``first`` up to ``end``, and add up squared errors on these.
-
-    Of a level, the effect of a group with the sum S of n residuals is S / (n + shrinkage), with the ratio of the variances
-    within and between groups as the shrinkage (see `shrinkage_of`).
-
-    Args:
-        c: (units, n) coefficients.
-        levels: (levels, n) the group of each position.
-        counts: (levels, groups) positions of each group that are fitted on.
-        n_groups: (levels,) groups of each level.
-        first: the first position left out.
-        end: the one after the last.
-        document: (n,) of each position.
-        errors: (units, levels + 1, documents) sums of squares, which those of the mean and of each level are added to.
-        residuals: (units, n) gets what is left after the last level.
-    """
-    n_units, n = c.shape
-    n_fitted = n - (end - first)
-    left = np.empty(n)
-    sums = np.empty(counts.shape[1])
-    for unit in range(n_units):
-        total = 0.0
-        for i in range(n):
-            if i < first or i >= end:
-                total += c[unit, i]
-        mean = total / n_fitted
-        for i in range(n):
-            left[i] = c[unit, i] - mean
-            if first <= i < end:
-                errors[unit, 0, document[i]] += left[i] * left[i]
-        for level in range(len(levels)):
-            group, size = levels[level], counts[level]
-            sums[: n_groups[level]] = 0
-            squares, grand = 0.0, 0.0
-            for i in range(n):
-                if i < first or i >= end:
-                    sums[group[i]] += left[i]
-                    squares += left[i] * left[i]
-                    grand += left[i]
-            between, filled, square_sizes = 0.0, 0, 0.0
-            for g in range(n_groups[level]):
-                if size[g] > 0:
-                    between += sums[g] * sums[g] / size[g]
-                    square_sizes += size[g] * size[g]
-                    filled += 1
-            strength = shrinkage_of(squares, between, grand, n_fitted, filled, square_sizes)
-            for g in range(n_groups[level]):
-                sums[g] = sums[g] / (size[g] + strength) if size[g] > 0 else 0.0
-            for i in range(n):
-                left[i] -= sums[group[i]]
-                if first <= i < end:
-                    errors[unit, level + 1, document[i]] += left[i] * left[i]
-        for i in range(n):
-            residuals[unit, i] = left[i]
-
-
-@njit(cache=True, nogil=True)
 def shrinkage_of(squares: float, between: float, grand: float, n: int, n_groups: int, square_sizes: float) -> float:
     """The ratio of the variance within groups to that between their true means, by one-way analysis of variance.
 
@@ -94,3 +26,75 @@ def shrinkage_of(squares: float, between: float, grand: float, n: int, n_groups:
     if of_groups <= within / MOST_SHRINKAGE:
         return MOST_SHRINKAGE
     return max(within / of_groups, LEAST_SHRINKAGE)
+
+
+@njit(cache=True, nogil=True)
+def fit_fold(
+    c: np.ndarray,
+    levels: np.ndarray,
+    counts: np.ndarray,
+    n_groups: np.ndarray,
+    first: int,
+    end: int,
+    document: np.ndarray,
+    errors: np.ndarray,
+    left: np.ndarray,
+) -> None:
+    """Fit mean and levels on all positions but those from ``first`` up to ``end``, and add up squared errors on these.
+
+    Of a level, the effect of a group with the sum S of n residuals is S / (n + shrinkage), with the ratio of the variances
+    within and between groups as the shrinkage (see `shrinkage_of`).
+
+    Args:
+        c: (n, units) coefficients.
+        levels: (levels, n) the group of each position.
+        counts: (levels, groups) positions of each group that are fitted on.
+        n_groups: (levels,) groups of each level.
+        first: the first position left out.
+        end: the one after the last.
+        document: (n,) of each position.
+        errors: (levels + 1, documents, units) sums of squares, which those of the mean and of each level are added to.
+        left: (n, units) gets what is left after the last level.
+    """
+    n, n_units = c.shape
+    n_fitted = n - (end - first)
+    sums = np.empty((counts.shape[1], n_units))
+    squares, grand, between = np.empty(n_units), np.zeros(n_units), np.empty(n_units)
+    for i in range(n):
+        if i < first or i >= end:
+            for u in range(n_units):
+                grand[u] += c[i, u]
+    for i in range(n):
+        for u in range(n_units):
+            left[i, u] = c[i, u] - grand[u] / n_fitted
+        if first <= i < end:
+            for u in range(n_units):
+                errors[0, document[i], u] += left[i, u] * left[i, u]
+    for level in range(len(levels)):
+        group, size = levels[level], counts[level]
+        sums[: n_groups[level]] = 0
+        squares[:], grand[:], between[:] = 0, 0, 0
+        for i in range(n):
+            if i < first or i >= end:
+                for u in range(n_units):
+                    sums[group[i], u] += left[i, u]
+                    squares[u] += left[i, u] * left[i, u]
+                    grand[u] += left[i, u]
+        filled, square_sizes = 0, 0.0
+        for g in range(n_groups[level]):
+            if size[g] > 0:
+                for u in range(n_units):
+                    between[u] += sums[g, u] * sums[g, u] / size[g]
+                square_sizes += size[g] * size[g]
+                filled += 1
+        for u in range(n_units):  # from here on `between` is the shrinkage
+            between[u] = shrinkage_of(squares[u], between[u], grand[u], n_fitted, filled, square_sizes)
+        for g in range(n_groups[level]):
+            for u in range(n_units):
+                sums[g, u] /= size[g] + between[u]
+        for i in range(n):
+            for u in range(n_units):
+                left[i, u] -= sums[group[i], u]
+            if first <= i < end:
+                for u in range(n_units):
+                    errors[level + 1, document[i], u] += left[i, u] * left[i, u]

@@ -96,7 +96,9 @@ class Kept:
 
     def ratios(
         self, weight: Callable[[np.ndarray], np.ndarray]
-    ) -> tuple[Float64[np.ndarray, "draws units"], Float64[np.ndarray, "draws units"], Float64[np.ndarray, "draws units"]]:
+    ) -> tuple[
+        Float64[np.ndarray, "draws units"], Float64[np.ndarray, "draws units"], Float64[np.ndarray, "draws units"]
+    ]:
         """What is kept with another topic, what the same one adds, and what chance adds, as shares of the own coefficients.
 
         Args:

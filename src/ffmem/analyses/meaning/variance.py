@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
 
-from ffmem.analyses.meaning.nested import MOST_SHRINKAGE, fit_fold
+from ffmem.analyses.meaning.nested import fit_fold, shrinkage_of
 from ffmem.analyses.meaning.sample import Sample
 
 RIDGE = 300.0
@@ -25,36 +25,34 @@ LEVELS = ("token", "2-gram", "3-gram", "position")
 
 @dataclass(frozen=True)
 class Errors:
-    """Sums of squared errors on documents that were left out, (units, documents) each."""
+    """Sums of squared errors on documents that were left out."""
 
-    mean: Float64[np.ndarray, "units documents"]
+    mean: Float64[np.ndarray, "documents units"]
     """About the mean of the other documents."""
-    levels: Float64[np.ndarray, "units levels documents"]
+    levels: Float64[np.ndarray, "levels documents units"]
     """After each of `LEVELS`."""
-    words: Float64[np.ndarray, "units documents"]
+    words: Float64[np.ndarray, "documents units"]
     """After the position, with earlier words."""
-    shuffled_words: Float64[np.ndarray, "units documents"]
+    shuffled_words: Float64[np.ndarray, "documents units"]
     """With those of other sentences instead."""
-    topic: Float64[np.ndarray, "units documents"] | None
+    topic: Float64[np.ndarray, "documents units"] | None
     """After the position, with the document's label; None if there are none."""
-    shuffled_topic: Float64[np.ndarray, "units documents"] | None
+    shuffled_topic: Float64[np.ndarray, "documents units"] | None
     """Mean over labels that are permuted among documents."""
 
 
-def standardised(c: Float[np.ndarray, "n units"]) -> Float32[np.ndarray, "units n"]:
-    """Coefficients at mean 0 and deviation 1, a row each; zeros for what never changes."""
-    rows = np.ascontiguousarray(c.T, dtype=np.float32)
-    rows -= rows.mean(1, keepdims=True, dtype=np.float64).astype(np.float32)
-    deviation = np.sqrt(np.einsum("un,un->u", rows, rows, dtype=np.float64) / max(rows.shape[1], 1))
-    rows /= np.where(deviation > 0, deviation, 1)[:, None].astype(np.float32)
-    clipped: np.ndarray = np.clip(rows, -_LARGEST, _LARGEST)
-    return clipped
+def standardised(c: Float[np.ndarray, "n units"]) -> Float32[np.ndarray, "n units"]:
+    """Coefficients at mean 0 and deviation 1; zeros for what never changes."""
+    found = c.astype(np.float32) - c.mean(0, dtype=np.float64).astype(np.float32)
+    deviation = np.sqrt(np.einsum("nu,nu->u", found, found, dtype=np.float64) / max(len(c), 1))
+    found /= np.where(deviation > 0, deviation, 1).astype(np.float32)
+    return np.clip(found, -_LARGEST, _LARGEST, out=found)
 
 
 def split_variance(
-    c: Float32[np.ndarray, "units n"], sample: Sample, shuffled: Float32[np.ndarray, "n dimensions"], *, seed: int = 0
+    c: Float32[np.ndarray, "n units"], sample: Sample, shuffled: Float32[np.ndarray, "n dimensions"], *, seed: int = 0
 ) -> Errors:
-    """c = mean + token + 2-gram + 3-gram + position, then + topic, or + earlier words, out of sample by folds of documents.
+    """Split c = mean + token + 2-gram + 3-gram + position, then + topic, or + earlier words, by folds of documents.
 
     Args:
         c: coefficients at the sample's positions: see `standardised`.
@@ -64,25 +62,23 @@ def split_variance(
 
     Cost: for each unit and fold some ten looks at every position, and two products with the vectors.
     """
-    n_units, levels = len(c), sample.levels.astype(np.int32)
-    document = sample.document
-    mean_and_levels = np.zeros((n_units, len(LEVELS) + 1, sample.n_documents))
-    words, shuffled_words = np.zeros((2, n_units, sample.n_documents))
-    topic = None if sample.label_of is None else np.zeros((2, n_units, sample.n_documents))
-    residuals = np.empty_like(c)
-    vectors = (sample.earlier, shuffled)
-    n_groups = levels.max(1, initial=-1) + 1
+    levels, document = sample.levels.astype(np.int32), sample.document
+    shape = (sample.n_documents, c.shape[1])
+    mean_and_levels = np.zeros((len(LEVELS) + 1, *shape))
+    words, shuffled_words = np.zeros((2, *shape))
+    topic = None if sample.label_of is None else np.zeros((2, *shape))
+    left = np.empty_like(c)
     for fold in np.unique(sample.fold_of):
         first, end = np.searchsorted(sample.fold_of[document], [fold, fold + 1]).tolist()
-        _fit_levels(c, levels, n_groups, (first, end), document, mean_and_levels, residuals)
-        for vector, errors in zip(vectors, (words, shuffled_words), strict=True):
-            predicted = _ridge(residuals, vector, first, end)
-            _add_squares(residuals[:, first:end] - predicted, document[first:end], errors)
+        _fit_levels(c, levels, (first, end), document, mean_and_levels, left)
+        for vector, errors in ((sample.earlier, words), (shuffled, shuffled_words)):
+            predicted = _ridge(left, vector, first, end)
+            _add_squares(left[first:end] - predicted, document[first:end], errors)
         if topic is not None:
-            _add_topic(residuals, sample, int(fold), mean_and_levels[:, -1], topic, seed)
+            _add_topic(left, sample, int(fold), mean_and_levels[-1], topic, seed)
     return Errors(
-        mean=mean_and_levels[:, 0],
-        levels=mean_and_levels[:, 1:],
+        mean=mean_and_levels[0],
+        levels=mean_and_levels[1:],
         words=words,
         shuffled_words=shuffled_words,
         topic=None if topic is None else topic[0],
@@ -93,13 +89,13 @@ def split_variance(
 def _fit_levels(
     c: np.ndarray,
     levels: np.ndarray,
-    n_groups: np.ndarray,
     left_out: tuple[int, int],
     document: np.ndarray,
     errors: np.ndarray,
-    residuals: np.ndarray,
+    left: np.ndarray,
 ) -> None:
     first, end = left_out
+    n_groups = levels.max(1, initial=-1) + 1
     counts = np.zeros((len(levels), n_groups.max(initial=1)))
     for level, group in enumerate(levels):
         for part in (group[:first], group[end:]):
@@ -107,71 +103,70 @@ def _fit_levels(
 
     def fit(at: int) -> None:
         some = slice(at, at + _UNITS_AT_A_TIME)
-        fit_fold(c[some], levels, counts, n_groups, first, end, document, errors[some], residuals[some])
+        own, of_block = np.ascontiguousarray(c[:, some]), np.ascontiguousarray(errors[:, :, some])
+        rest = np.empty_like(own)
+        fit_fold(own, levels, counts, n_groups, first, end, document, of_block, rest)
+        left[:, some], errors[:, :, some] = rest, of_block
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        list(threads.map(fit, range(0, len(c), _UNITS_AT_A_TIME)))
+        list(threads.map(fit, range(0, c.shape[1], _UNITS_AT_A_TIME)))
 
 
 def _ridge(
-    residuals: Float32[np.ndarray, "units n"], vector: Float32[np.ndarray, "n dimensions"], first: int, end: int
-) -> Float32[np.ndarray, "units some"]:
+    left: Float32[np.ndarray, "n units"], vector: Float32[np.ndarray, "n dimensions"], first: int, end: int
+) -> Float32[np.ndarray, "some units"]:
     """What the vectors say of the positions from ``first`` up to ``end``, fitted on all others."""
     fitted = vector.copy()
     fitted[first:end] = 0
     square = fitted.T.astype(np.float64) @ fitted + RIDGE * np.eye(vector.shape[1])
-    weights = np.linalg.solve(square, (residuals @ fitted).T.astype(np.float64)).astype(np.float32)
-    predicted: np.ndarray = (vector[first:end] @ weights).T
+    weights = np.linalg.solve(square, (fitted.T @ left).astype(np.float64)).astype(np.float32)
+    predicted: np.ndarray = vector[first:end] @ weights
     return predicted
 
 
 def _add_squares(values: np.ndarray, document: np.ndarray, errors: np.ndarray) -> None:
-    """Add the squares of (units, positions) to the documents that the positions are of, which are ascending."""
-    if values.shape[1]:
+    """Add the squares of (positions, units) to the documents that the positions are of, which are ascending."""
+    if len(values):
         begins = np.flatnonzero(np.diff(document, prepend=-1))
-        errors[:, document[begins]] += np.add.reduceat(values.astype(np.float64) ** 2, begins, axis=1)
+        errors[document[begins]] += np.add.reduceat(np.square(values, out=values), begins, axis=0, dtype=np.float64)
 
 
-def _add_topic(
-    residuals: np.ndarray, sample: Sample, fold: int, before: np.ndarray, found: np.ndarray, seed: int
-) -> None:
+def _add_topic(left: np.ndarray, sample: Sample, fold: int, before: np.ndarray, found: np.ndarray, seed: int) -> None:
     """Errors with topics (own, and permuted ones), from those before and the sums of residuals over documents."""
     assert sample.label_of is not None
     begins = np.searchsorted(sample.document, np.arange(sample.n_documents))
-    sums = np.add.reduceat(residuals, begins, axis=1, dtype=np.float64)
-    sizes = np.diff(np.append(begins, len(sample)))
+    sums = np.add.reduceat(left, begins, axis=0, dtype=np.float64)
+    sizes = np.diff(np.append(begins, len(sample)))[:, None]
     out = sample.fold_of == fold
 
     def errors_with(label_of: np.ndarray) -> np.ndarray:
-        effects = group_effects((sums / sizes)[:, ~out], label_of[~out], int(label_of.max()) + 1)[:, label_of[out]]
-        changed: np.ndarray = before[:, out] - 2 * effects * sums[:, out] + sizes[out] * effects**2
+        effects = group_effects((sums / sizes)[~out], label_of[~out], int(label_of.max()) + 1)[label_of[out]]
+        changed: np.ndarray = before[out] - 2 * effects * sums[out] + sizes[out] * effects**2
         return changed
 
     rng = np.random.default_rng([seed, 7])
-    found[0][:, out] = errors_with(sample.label_of)
+    found[0, out] = errors_with(sample.label_of)
     for _ in range(N_LABEL_PERMUTATIONS):
-        found[1][:, out] += errors_with(rng.permutation(sample.label_of)) / N_LABEL_PERMUTATIONS
+        found[1, out] += errors_with(rng.permutation(sample.label_of)) / N_LABEL_PERMUTATIONS
 
 
 def group_effects(
-    values: Float[np.ndarray, "units n"], group: Int64[np.ndarray, "n"], n_groups: int
-) -> Float64[np.ndarray, "units groups"]:
+    values: Float[np.ndarray, "n units"], group: Int64[np.ndarray, "n"], n_groups: int
+) -> Float64[np.ndarray, "groups units"]:
     """The shrunk mean of each group, by the same rule as `nested.fit_fold`; 0 for a group without values."""
-    n = np.bincount(group, minlength=n_groups)
-    sums = np.zeros((len(values), n_groups))
+    n = np.bincount(group, minlength=n_groups).astype(np.float64)
+    sums = np.zeros((n_groups, values.shape[1]))
     order = np.argsort(group, kind="stable")
     filled = np.flatnonzero(n)
     begins = np.concatenate(([0], n[filled].cumsum()[:-1])).astype(np.int64)
-    sums[:, filled] = np.add.reduceat(values[:, order], begins, axis=1)
-    between = (sums[:, filled] ** 2 / n[filled]).sum(1)
-    if len(filled) < 2 or len(group) <= len(filled):
-        strength = np.full(len(values), MOST_SHRINKAGE)
-    else:
-        within = np.maximum((np.square(values).sum(1) - between) / (len(group) - len(filled)), 0)
-        mean_between = (between - sums.sum(1) ** 2 / len(group)) / (len(filled) - 1)
-        of_groups = (mean_between - within) / ((len(group) - (n**2).sum() / len(group)) / (len(filled) - 1))
-        some = of_groups > within / MOST_SHRINKAGE
-        strength = np.where(some, np.maximum(within / np.where(some, of_groups, 1), 1e-3), MOST_SHRINKAGE)
-    effects: np.ndarray = sums / (n + strength[:, None])
+    sums[filled] = np.add.reduceat(values[order], begins, axis=0)
+    between = (sums[filled] ** 2 / n[filled, None]).sum(0)
+    squares, grand, square_sizes = np.square(values).sum(0), sums.sum(0), float((n**2).sum())
+    strength = np.array(
+        [
+            shrinkage_of(*of_unit, len(group), len(filled), square_sizes)
+            for of_unit in zip(squares.tolist(), between.tolist(), grand.tolist(), strict=True)
+        ]
+    )
+    effects: np.ndarray = sums / (n[:, None] + strength)
     return effects
-
