@@ -46,7 +46,9 @@ def make_text(n_documents: int = 60, n_sentences: int = 6, length: int = 12, see
     d_vocab = N_COMMON + N_TOPICS * N_OF_TOPIC
     words = WordVectors.of(np.concatenate(sentences), np.repeat(document_of, length), d_vocab)
     fold_of = np.arange(n_documents) * 5 // n_documents
-    return Made(Sample(tuple(sentences), np.zeros(len(sentences), np.int64), document_of, fold_of, label_of, True, words))
+    return Made(
+        Sample(tuple(sentences), np.zeros(len(sentences), np.int64), document_of, fold_of, label_of, True, words)
+    )
 
 
 def planted(made: Made, seed: int = 1) -> dict[str, np.ndarray]:

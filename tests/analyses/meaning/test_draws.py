@@ -20,7 +20,9 @@ def test_rank_correlation_by_its_formula() -> None:
     by_formula = 1 - 6 * sum((a - b) ** 2 for a, b in zip(ranks, range(1, 6), strict=True)) / (5 * 24)
     assert spearman_with_depth(values) == pytest.approx([by_formula, -1])
     assert np.isnan(spearman_with_depth(np.ones((4, 1)))[0]) and np.isnan(spearman_with_depth(np.eye(2))[0])
-    assert spearman_with_depth(np.array([[1.0], [1], [2]]))[0] == pytest.approx(np.corrcoef([1.5, 1.5, 3], [0, 1, 2])[0, 1])
+    assert spearman_with_depth(np.array([[1.0], [1], [2]]))[0] == pytest.approx(
+        np.corrcoef([1.5, 1.5, 3], [0, 1, 2])[0, 1]
+    )
 
 
 def test_thirds() -> None:

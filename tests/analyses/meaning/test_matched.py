@@ -73,7 +73,13 @@ def test_equals_plain_loops(made: Made) -> None:
         pairs = [(a, b) for a in chosen for b in chosen if a < b]
         assert found.own[unit] == pytest.approx(np.mean([label[a] == label[b] for a, b in pairs]))
     weight = np.random.default_rng(1).integers(0, 4, 200).astype(float)
-    total = sum(weight[document[a]] * weight[document[b]] * (label[a] == label[b]) for u in triggers.position for a in u for b in u if a < b)
+    total = sum(
+        weight[document[a]] * weight[document[b]] * (label[a] == label[b])
+        for u in triggers.position
+        for a in u
+        for b in u
+        if a < b
+    )
     count = sum(weight[document[a]] * weight[document[b]] for u in triggers.position for a in u for b in u if a < b)
     assert found.levels(weight[None])[0, 0] == pytest.approx(total / count)
 

@@ -53,7 +53,8 @@ def plain_split(c: np.ndarray, made: Made) -> dict[str, float]:
         weights = np.linalg.inv(square) @ sum(x[i] * left[i] for i in fitted)
         found["words"] += sum((left[i] - x[i] @ weights) ** 2 for i in out)
         means = {
-            d: np.mean([left[i] for i in fitted if sample.document[i] == d]) for d in {sample.document[i] for i in fitted}
+            d: np.mean([left[i] for i in fitted if sample.document[i] == d])
+            for d in {sample.document[i] for i in fitted}
         }
         assert sample.label_of is not None
         effects = plain_shrunk(list(means.values()), [int(sample.label_of[d]) for d in means])
@@ -92,7 +93,11 @@ def shares(made: Made, c: np.ndarray) -> dict[str, float]:
 def test_each_part_finds_what_was_planted_and_nothing_else(made: Made) -> None:
     found = {name: shares(made, c) for name, c in planted(made).items() if name not in ("silent", "rare")}
     assert found["words"]["token"] > 0.9 and abs(found["words"]["topic"]) < 0.002
-    assert found["topic"]["topic"] > 0.3 and found["topic"]["words"] > 0.05 and abs(found["topic"]["shuffled topic"]) < 0.02
+    assert (
+        found["topic"]["topic"] > 0.3
+        and found["topic"]["words"] > 0.05
+        and abs(found["topic"]["shuffled topic"]) < 0.02
+    )
     assert abs(found["topic"]["shuffled words"]) < 0.01
     assert found["pair"]["2-gram"] > 0.3 and abs(found["pair"]["topic"]) < 0.005
     assert max(abs(value) for value in found["random"].values()) < 0.01

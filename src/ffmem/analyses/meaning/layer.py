@@ -56,6 +56,15 @@ class Ground:
             return Cosine(self.sample.earlier)
         return SameLabel(self.sample.label_of[self.sample.document])
 
+    def unit_weights(self, n: int, stream: tuple[int, ...]) -> Float64[np.ndarray, "draws_and_one n"]:
+        """How often each cell counts in each draw: the cells of a layer are a sample, too, and some hold far more than others.
+
+        Args:
+            n: cells.
+            stream: whose they are: other numbers draw others.
+        """
+        return document_weights(n, np.random.default_rng([self.seed, 15, *stream]))
+
     def signed(self, c: Float[np.ndarray, "n cells"]) -> Float[np.ndarray, "n units"]:
         """Coefficients times each sign that makes a unit."""
         return np.concatenate((c, -c), axis=1) if self.n_signs == 2 else c
@@ -77,30 +86,41 @@ class LayerFound:
         return LayerMeaning(name, self.n_cells, drawn | self.counted)
 
 
-def measure_layer(ground: Ground, c: Float[np.ndarray, "n cells"], kept: Kept | None, at: np.ndarray) -> LayerFound:
-    """A layer's measures.
+def measure_layer(
+    ground: Ground, c: Float[np.ndarray, "n cells"], kept: Kept | None, at: np.ndarray, stream: tuple[int, ...]
+) -> LayerFound:
+    """A layer's measures. Each draw takes documents anew, the same for all layers, and cells anew, for each layer by itself.
 
     Args:
         ground: what all layers share.
         c: coefficients at the sample's positions.
         kept: what transplants keep; None: there are none.
         at: the sample's positions that these are of.
+        stream: numbers that tell this layer from others, for the draws of its cells.
     """
+    units = ground.unit_weights(c.shape[1], stream)
     active = (c != 0).mean(0) >= MIN_ACTIVE
-    able = standardised(c[:, active])
-    able = able[:, able.any(0)]
+    able = standardised(c)
+    told = np.flatnonzero(active & able.any(0))
+    able = able[:, told]
     drawn: dict[Measure, np.ndarray] = {}
     counted: dict[Measure, Estimate] = {}
     if able.shape[1]:
-        _add_variance(ground, split_variance(able, ground.sample, ground.shuffled, seed=ground.seed), drawn, counted)
-    smallest = _add_coherence(ground, np.ascontiguousarray(ground.signed(c).T), drawn, counted)
+        errors = split_variance(able, ground.sample, ground.shuffled, seed=ground.seed)
+        _add_variance(ground, errors, units[:, told], drawn, counted)
+    signed = ground.signed(units)
+    smallest = _add_coherence(ground, np.ascontiguousarray(ground.signed(c).T), np.abs(signed), drawn, counted)
     if kept is not None:
-        _add_kept(ground, kept, at, drawn)
+        _add_kept(ground, kept, at, np.abs(signed), drawn)
     return LayerFound(able.shape[1], drawn, counted, smallest)
 
 
 def _add_variance(
-    ground: Ground, errors: Errors, drawn: dict[Measure, np.ndarray], counted: dict[Measure, Estimate]
+    ground: Ground,
+    errors: Errors,
+    units: Float64[np.ndarray, "draws_and_one units"],
+    drawn: dict[Measure, np.ndarray],
+    counted: dict[Measure, Estimate],
 ) -> None:
     def over_draws(of_documents: np.ndarray) -> np.ndarray:
         sums = np.zeros((ground.weights.shape[1], of_documents.shape[1]))
@@ -123,7 +143,7 @@ def _add_variance(
     }
     if errors.topic is not None and errors.shuffled_topic is not None:
         parts |= {"topic": share(position, errors.topic), "topic, shuffled": share(position, errors.shuffled_topic)}
-    drawn |= {name: _mean_over_units(values) for name, values in parts.items()}
+    drawn |= {name: _mean_over_units(values, units) for name, values in parts.items()}
     together: Sequence[tuple[Measure, Measure]] = (
         ("units with earlier words", "earlier words"),
         ("units with topic", "topic"),
@@ -134,28 +154,30 @@ def _add_variance(
             counted[name] = proportion(int((low > 0).sum()), len(low))
 
 
-def _mean_over_units(values: Float64[np.ndarray, "draws_and_one units"]) -> Float64[np.ndarray, "draws_and_one"]:
+def _mean_over_units(
+    values: Float64[np.ndarray, "draws_and_one units"], units: Float64[np.ndarray, "draws_and_one units"]
+) -> Float64[np.ndarray, "draws_and_one"]:
     """Of those that the number itself is known of; in a draw without any of its active documents a unit is passed over."""
-    values = values[:, np.isfinite(values[0])]
-    there = np.isfinite(values)
-    n = there.sum(1)
-    sums = np.where(there, values, 0).sum(1)
+    counts = np.where(np.isfinite(values) & np.isfinite(values[0]), units, 0)
+    n = counts.sum(1)
+    sums = (counts * np.where(counts > 0, values, 0)).sum(1)
     return np.divide(sums, n, out=np.full(len(values), np.nan), where=n > 0)
 
 
 def _add_coherence(
     ground: Ground,
-    units: Float[np.ndarray, "units n"],
+    c: Float[np.ndarray, "units n"],
+    units: Float64[np.ndarray, "draws_and_one units"],
     drawn: dict[Measure, np.ndarray],
     counted: dict[Measure, Estimate],
 ) -> float:
     sample = ground.sample
-    triggers = strongest(units, sample.document)
+    triggers = strongest(c, sample.document)
     found: list[Coherence] = [
         coherence(triggers, groups, sample.document, ground.block, ground.likeness, seed=ground.seed)
         for groups in ground.same_words
     ]
-    (own, matched), (own_two, matched_two) = (one.levels(ground.weights) for one in found)
+    (own, matched), (own_two, matched_two) = (one.levels(ground.weights) + _of_drawn_units(one, units) for one in found)
     drawn["coherence"], drawn["lift"] = own, lift(own, matched)
     drawn["lift, same two words"], drawn["gain, same two words"] = lift(own_two, matched_two), own_two - matched_two
     above = found[0].above_all
@@ -163,15 +185,34 @@ def _add_coherence(
     return found[0].smallest_lift
 
 
+def _of_drawn_units(
+    found: Coherence, units: Float64[np.ndarray, "draws_and_one units"]
+) -> Float64[np.ndarray, "two draws_and_one"]:
+    """How far the means of units, own and matched, are from what they are if other units are drawn."""
+    told = ~np.isnan(found.own)
+    n_pairs = found.n_pairs * told
+    means = np.stack([found.own, found.matched.mean(0)])
+    sums = units @ (n_pairs * np.where(told, means, 0)).T
+    levels = (sums / np.maximum(units @ n_pairs, 1e-9)[:, None]).T
+    differences: np.ndarray = levels - levels[:, :1]
+    return differences
+
+
 def lift(own: Float[np.ndarray, "n"], matched: Float[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
     """Own over matched; NaN where there is nothing to divide by."""
     return np.divide(own, matched, out=np.full(len(own), np.nan), where=matched > 0)
 
 
-def _add_kept(ground: Ground, kept: Kept, at: np.ndarray, drawn: dict[Measure, np.ndarray]) -> None:
+def _add_kept(
+    ground: Ground,
+    kept: Kept,
+    at: np.ndarray,
+    units: Float64[np.ndarray, "draws_and_one units"],
+    drawn: dict[Measure, np.ndarray],
+) -> None:
     weights = ground.weights[:, ground.block[ground.sample.document[at]]]
     other, gain, chance = kept.ratios(lambda values: weights @ values)
-    drawn["kept"] = _mean_over_units(other)
-    drawn["kept more by chance"] = _mean_over_units(chance)
+    drawn["kept"] = _mean_over_units(other, units)
+    drawn["kept more by chance"] = _mean_over_units(chance, units)
     if np.isfinite(gain[0]).any():
-        drawn["kept more with the same topic"] = _mean_over_units(gain)
+        drawn["kept more with the same topic"] = _mean_over_units(gain, units)

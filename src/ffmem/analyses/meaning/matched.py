@@ -139,6 +139,8 @@ class Coherence:
     """Mean over pairs; NaN for a unit without any."""
     matched: Float64[np.ndarray, "draws units"]
     """The same of matched positions."""
+    n_pairs: Float64[np.ndarray, "units"]
+    """Of each unit."""
     own_sums: Float64[np.ndarray, "two blocks blocks"]
     """By the documents, or blocks of them, of the pair: the sum of likeness, and the number of pairs."""
     matched_sums: Float64[np.ndarray, "two blocks blocks"]
@@ -190,15 +192,15 @@ def coherence(
     triggers = groups.matchable(triggers)
     rng = np.random.default_rng([seed, 8])
     n_blocks = int(block.max(initial=0)) + 1
-    own, own_sums = _pairs(triggers.position, triggers.there, document, block, likeness, n_blocks)
+    own, n_pairs, own_sums = _pairs(triggers.position, triggers.there, document, block, likeness, n_blocks)
     matched, matched_sums = np.zeros((N_DRAWS, len(own))), np.zeros_like(own_sums)
     for number, order in enumerate(groups.orders):
         drawn = groups.draw(triggers, order, rng)
-        matched[number], sums = _pairs(drawn, triggers.there, document, block, likeness, n_blocks)
+        matched[number], _, sums = _pairs(drawn, triggers.there, document, block, likeness, n_blocks)
         matched_sums += sums / N_DRAWS
     missing = np.isnan(matched).any(0)
     own[missing] = np.nan
-    return Coherence(own, matched, own_sums, matched_sums)
+    return Coherence(own, matched, n_pairs, own_sums, matched_sums)
 
 
 def blocks(n_documents: int, rng: np.random.Generator) -> Int64[np.ndarray, "documents"]:
@@ -216,7 +218,8 @@ def _pairs(
     block: np.ndarray,
     likeness: Likeness,
     n_blocks: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    n_pairs = np.zeros(len(position))
     means, sums = np.full(len(position), np.nan), np.zeros((2, n_blocks * n_blocks))
     before = np.tri(position.shape[1], k=-1, dtype=bool)
     for first in range(0, len(position), _UNITS_AT_A_TIME):
@@ -225,11 +228,11 @@ def _pairs(
         counts = there[some, :, None] & there[some, None, :] & before
         counts &= documents[:, :, None] != documents[:, None, :]
         alike = np.where(counts, likeness(position[some]), 0)
-        n = counts.sum((1, 2))
+        n_pairs[some] = n = counts.sum((1, 2))
         means[some] = np.divide(alike.sum((1, 2)), n, out=np.full(len(n), np.nan), where=n > 0)
         units, left, right = np.nonzero(counts)
         of = block[documents]
         pair = of[units, left] * n_blocks + of[units, right]
         sums[0] += np.bincount(pair, alike[units, left, right], minlength=n_blocks**2)
         sums[1] += np.bincount(pair, minlength=n_blocks**2)
-    return means, sums.reshape(2, n_blocks, n_blocks)
+    return means, n_pairs, sums.reshape(2, n_blocks, n_blocks)

@@ -119,7 +119,7 @@ def _of_cells(asked: _Asked, place: int) -> LayerFound:
     own = asked.states.coefficients(place)
     of_sequences = own[:0] if asked.transplanted is None else asked.transplanted.coefficients(place)
     at = own[:0] if asked.transplants is None else asked.transplants.position
-    return measure_layer(asked.ground, own, asked.kept(own, of_sequences), at)
+    return measure_layer(asked.ground, own, asked.kept(own, of_sequences), at, (place, 0))
 
 
 def _of_directions(asked: _Asked, model: Transformer, place: int) -> LayerFound:
@@ -130,7 +130,7 @@ def _of_directions(asked: _Asked, model: Transformer, place: int) -> LayerFound:
     at = own[:0] if asked.transplants is None else asked.transplants.position
     if asked.transplanted is not None:
         of_sequences = turned.coefficients(asked.transplanted.inputs(place))
-    return measure_layer(asked.ground, own, asked.kept(own, of_sequences), at)
+    return measure_layer(asked.ground, own, asked.kept(own, of_sequences), at, (place, 1))
 
 
 def _of_sizes(asked: _Asked, layers: Sequence[LayerFound]) -> tuple[SizeMeaning, ...]:
@@ -147,7 +147,8 @@ def _of_sizes(asked: _Asked, layers: Sequence[LayerFound]) -> tuple[SizeMeaning,
         else:
             ground = Ground(sample, asked.ground.seed, asked.ground.n_signs)
             of_ends = [
-                measure_layer(ground, asked.states.coefficients(place)[positions], None, positions) for place in ends
+                measure_layer(ground, asked.states.coefficients(place)[positions], None, positions, (place, 0))
+                for place in ends
             ]
         halves = [of_ends[:third], of_ends[third:]]
         bottom, top = ([one.drawn for one in half] for half in halves)

@@ -98,3 +98,14 @@ def fit_fold(
             if first <= i < end:
                 for u in range(n_units):
                     errors[level + 1, document[i], u] += left[i, u] * left[i, u]
+
+
+@njit(cache=True, nogil=True)
+def shrinkages(
+    squares: np.ndarray, between: np.ndarray, grand: np.ndarray, n: int, n_groups: int, square_sizes: float
+) -> np.ndarray:
+    """`shrinkage_of` each of several units."""
+    found = np.empty(len(squares))
+    for u in range(len(squares)):
+        found[u] = shrinkage_of(squares[u], between[u], grand[u], n, n_groups, square_sizes)
+    return found

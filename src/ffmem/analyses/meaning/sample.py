@@ -153,7 +153,7 @@ def draw_sample(index: Index, n_positions: int, *, causal: bool, held_out: bool 
     rank[by_fold] = np.arange(len(documents))
     order = np.argsort(rank[number], kind="stable")
     able, document_of = able[order], rank[number[order]]
-    sentences = tuple(text.token_id[start[i] : start[i + 1]].astype(np.int64) for i in able.tolist())
+    sentences = tuple(np.array(text.token_id[start[i] : start[i + 1]], dtype=np.int64) for i in able.tolist())
     return Sample(
         sentences=sentences,
         first=np.full(len(sentences), index.manifest.options.skip_first, dtype=np.int64),

@@ -37,9 +37,10 @@ class Transplants:
 
     def by_position(self, values: Float[np.ndarray, "sequences units"]) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients of sequences as (positions, donors, units): with other topics; with the same topic, NaN for none."""
-        other = values[: self.n_other].reshape(len(self.position), N_DONORS, -1)
+        n_units = values.shape[1]
+        other = values[: self.n_other].reshape(len(self.position), N_DONORS, n_units)
         same = np.full(other.shape, np.nan)
-        same[self.same] = values[self.n_other :].reshape(int(self.same.sum()), N_DONORS, -1)
+        same[self.same] = values[self.n_other :].reshape(int(self.same.sum()), N_DONORS, n_units)
         return other, same
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
 
-from ffmem.analyses.meaning.nested import fit_fold, shrinkage_of
+from ffmem.analyses.meaning.nested import fit_fold, shrinkages
 from ffmem.analyses.meaning.sample import Sample
 
 RIDGE = 300.0
@@ -155,18 +155,11 @@ def group_effects(
 ) -> Float64[np.ndarray, "groups units"]:
     """The shrunk mean of each group, by the same rule as `nested.fit_fold`; 0 for a group without values."""
     n = np.bincount(group, minlength=n_groups).astype(np.float64)
-    sums = np.zeros((n_groups, values.shape[1]))
-    order = np.argsort(group, kind="stable")
-    filled = np.flatnonzero(n)
-    begins = np.concatenate(([0], n[filled].cumsum()[:-1])).astype(np.int64)
-    sums[filled] = np.add.reduceat(values[order], begins, axis=0)
+    members = np.zeros((n_groups, len(group)))
+    members[group, np.arange(len(group))] = 1
+    sums, filled = members @ values, np.flatnonzero(n)
     between = (sums[filled] ** 2 / n[filled, None]).sum(0)
-    squares, grand, square_sizes = np.square(values).sum(0), sums.sum(0), float((n**2).sum())
-    strength = np.array(
-        [
-            shrinkage_of(*of_unit, len(group), len(filled), square_sizes)
-            for of_unit in zip(squares.tolist(), between.tolist(), grand.tolist(), strict=True)
-        ]
-    )
+    squares, grand, square_sizes = np.einsum("nu,nu->u", values, values), sums.sum(0), float((n**2).sum())
+    strength = shrinkages(squares, between, grand, len(group), len(filled), square_sizes)
     effects: np.ndarray = sums / (n[:, None] + strength)
     return effects

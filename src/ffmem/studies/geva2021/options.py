@@ -28,7 +28,7 @@ class StudyOptions:
     """Held-out positions they are tried on."""
     meaning_positions: int = 60_000
     """Positions of the text, indexed and held-out, at which coefficients are taken apart."""
-    meaning_cells: int = 150
+    meaning_cells: int = 200
     """Cells of each layer whose coefficients are."""
     transplanted: int = 600
     """Positions whose contexts are replaced by others; 0: none."""
