@@ -1,6 +1,5 @@
 """One set of links, written in every form that is around, is read the same; what is no such form is refused by line."""
 
-import gzip
 import random
 import tempfile
 from collections.abc import Callable
@@ -11,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffmem.analyses.alignment.links import LeftOut, Links, read_link_file, read_links
-from ffmem.analyses.alignment.pairs import Pair, read_pairs
+from ffmem.analyses.alignment.links import Links, read_links
+from ffmem.analyses.alignment.pairs import Pair
 from ffmem.errors import InputError
 
 WORDS = ("das", "ist", "gut", "a\u00a0b", "1-1", "({", "S", "#", "日本", "x|y", "NULL", "7", "[x]")
@@ -206,21 +205,6 @@ def test_a_damaged_file_of_giza_is_refused(old: str, new: str, message: str, tmp
         read_links(written(tmp_path, GIZA.replace(old, new)), PAIRS, base=1)
 
 
-def test_a_file_with_its_own_text_must_have_this_text(tmp_path: Path) -> None:
-    turned = [Pair(pair.target, pair.source) for pair in PAIRS]
-    with pytest.raises(InputError, match=r"line 3: its first side has the words of the target.*Add --inverse"):
-        read_links(written(tmp_path, GIZA), turned, base=1)
-    assert read_links(written(tmp_path, GIZA), turned, base=1, inverse=True)[1].sure == {(0, 0)}
-    with pytest.raises(InputError, match=r"its first side has the words of the source.*Leave --inverse out"):
-        read_links(written(tmp_path, GIZA), PAIRS, base=1, inverse=True)
-    with pytest.raises(InputError, match=r"--base is 0, and .*gold is a file of GIZA.*Leave --base out"):
-        read_links(written(tmp_path, GIZA), PAIRS, base=0)
-    with pytest.raises(InputError, match="line 2: it has 2 and 2 words, and pair 2 has 1 and 2"):
-        read_links(
-            written(tmp_path, "Das ist gut ||| that is good ||| 0-0\nnein nein ||| no way ||| 0-0\n"), PAIRS, base=0
-        )
-
-
 def test_numbers_of_lines_must_go_up_by_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"line 2: '3\\t0-0' does not begin with the number of the line"):
         read_links(written(tmp_path, "1\t0-0\n3\t0-0\n"), PAIRS, base=0)
@@ -241,71 +225,3 @@ def test_a_wrong_line_is_told_before_a_wrong_number_of_lines(tmp_path: Path) -> 
         read_links(written(tmp_path, "0-0\n\n0-0\n"), PAIRS, base=0)
     with pytest.raises(InputError, match="gold has 1 lines, the text has 2"):
         read_links(written(tmp_path, "0-0\n"), PAIRS, base=0)
-
-
-@pytest.mark.parametrize("base", [0, 1])
-def test_links_beyond_the_words_are_refused_or_counted(base: int, tmp_path: Path) -> None:
-    good, bad = f"{base}-{base} {base}p{base + 2}", f"{base + 3}-{base}"
-    path = written(tmp_path, f"{good} {bad}\n{base}-{base + 1}\t{base}-{base + 7}\n")
-    with pytest.raises(InputError, match=f"gold, line 1: '{bad}' points beyond the 3 .*--drop-bad-links leaves such"):
-        read_link_file(path, PAIRS, base=base)
-    file = read_link_file(path, PAIRS, base=base, drop_bad_links=True)
-    assert [sorted(one.sure) for one in file.links] == [[(0, 0)], [(0, 1)]]
-    assert [sorted(one.possible) for one in file.links] == [[(0, 0), (0, 2)], [(0, 1)]]
-    assert file.left_out == LeftOut("gold", 2, 5, 1, bad)
-    assert read_link_file(written(tmp_path, f"{good}\n\n"), PAIRS, base=base, drop_bad_links=True).left_out is None
-
-
-@pytest.mark.parametrize(
-    ("text", "base", "inverse", "told"),
-    [
-        ("1-1 3-3\n1-2\n", 0, False, "--base 1, without --inverse, 0 would"),
-        ("0-0 2-2\n0-1\n", 1, False, "--base 0, without --inverse, 0 would"),
-        ("0-0\n1-0\n", 0, False, "--base 0, with --inverse, 0 would"),
-        ("0-0\n0-1\n", 0, True, "--base 0, without --inverse, 0 would"),
-    ],
-)
-def test_links_are_not_left_out_where_they_were_only_misread(
-    text: str, base: int, inverse: bool, told: str, tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match=told):
-        read_link_file(written(tmp_path, text), PAIRS, base=base, inverse=inverse, drop_bad_links=True)
-
-
-def test_without_a_base_the_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gold is given without --base.*Write --base 1 or --base 0"):
-        read_links(written(tmp_path, "1-1\n\n"), PAIRS, base=None)
-    with pytest.raises(InputError, match=r"gold is given without --base.*line 2 has '0-0'.*Write --base 0"):
-        read_links(written(tmp_path, "1-1\n0-0\n"), PAIRS, base=None)
-
-
-ODD = "\u00a0\u0085\v\f\x1c\x1d\x1e\x1f\u1680\u2003\u2028\u2029\u202f\u3000\ufeff"
-"""White space of one standard or another, which parts neither words nor lines here."""
-ODD_WORDS = st.lists(st.text(st.sampled_from(f"aé日{ODD}"), min_size=1, max_size=3), min_size=1, max_size=4)
-
-
-@given(st.lists(ODD_WORDS, min_size=1, max_size=4), st.sampled_from(["\n", "\r\n", "\r"]), st.integers(0, 2**32))
-def test_only_blanks_and_tabs_part_words_and_only_line_ends_lines(lines: list[list[str]], end: str, seed: int) -> None:
-    """Against what was written: no reader of the standard library is asked."""
-    dice = random.Random(seed)
-    blanks = (" ", "\t", "  ", " \t ")
-    text = end.join(dice.choice(("", *blanks)) + dice.choice(blanks).join(words) for words in lines)
-    with tempfile.TemporaryDirectory() as folder:
-        plain, packed = Path(folder) / "text", Path(folder) / "text.gz"
-        plain.write_bytes(b"\xef\xbb\xbf" + text.encode())
-        packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + (text + end).encode()))
-        assert read_pairs(plain, packed) == [Pair(tuple(words), tuple(words)) for words in lines]
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-le"])
-def test_other_encodings_are_refused(encoding: str, tmp_path: Path) -> None:
-    path = tmp_path / "text"
-    path.write_bytes("das ist\ngut\n".encode(encoding))
-    with pytest.raises(InputError, match=r"text(, line 1)?(:| is) .*UTF-(16|32).*iconv -f UTF-(16|32)"):
-        read_pairs(path, path)
-
-
-def test_marks_are_cut_off_words_with_what_combines_with_them(tmp_path: Path) -> None:
-    path = written(tmp_path, "हिन्दी, cafe\u0301! 10\u00a0000\u00a0€\n")
-    assert read_pairs(path, path, cut="marks")[0].source == ("हिन्दी", ",", "cafe\u0301", "!", "10", "000", "€")
-    assert read_pairs(path, path)[0].source == ("हिन्दी,", "cafe\u0301!", "10\u00a0000\u00a0€")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from ffmem.analyses.alignment.maps import NO_LINK, best_sources, links_of
 from ffmem.analyses.alignment.words import NO_WORD, columns_of, merge, merge_vectors, rows_of, text_of, word_of_tokens
 from ffmem.errors import InputError
 
@@ -111,14 +110,3 @@ def test_check_14_sums_over_source_and_means_over_target_tokens() -> None:
     assert np.allclose(of_vectors[:, [1, 3]], of_norms[:, [1, 3]])  # words of one token: no difference
     assert not np.allclose(merge(norms, rows, columns).sum(-1), rows @ np.linalg.norm(
         np.einsum("hij,hjd->id", weights, vectors), axis=-1))  # fmt: skip
-
-
-def test_links_are_the_largest_columns_of_each_row() -> None:
-    maps = np.array([[[0.5, 0.2, 0.3], [0.1, 0.2, 0.7], [0.2, 0.2, 0.1], [0.0, 0.0, 0.0]]])  # the last column is </s>
-    source = np.array([0, 1, NO_WORD])
-    has_row = np.array([True, True, True, False])
-    found = best_sources(maps, source, has_row, 2)
-    assert found.tolist() == [[0, NO_LINK, 0, NO_LINK]]
-    assert links_of(found[0]) == {(0, 0), (0, 2)}
-    without = best_sources(maps, np.array([1, NO_WORD]), has_row, 2)  # the tokenizer left nothing of word 0
-    assert without.tolist() == [[NO_LINK, NO_LINK, 1, NO_LINK]]

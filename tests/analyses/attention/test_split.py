@@ -8,7 +8,6 @@ import torch
 
 from ffmem import load_model
 from ffmem.analyses.attention.inputs import as_batch, read_text, run
-from ffmem.analyses.attention.mixing import mixing_ratios
 from ffmem.analyses.attention.split import split_values
 
 Folder = Callable[[str], Path]
@@ -27,20 +26,3 @@ def test_both_ways_give_the_output(variant: str, tiny_folder: Folder) -> None:
             summed = torch.einsum("hij,jhd->id", states.weights[0], split.vectors) + split.constant
             assert torch.allclose(summed, states.output[0], atol=1e-4)
         assert torch.equal(splits[0].vectors, splits[1].vectors) == (layer.value_bias() is None)
-
-
-@pytest.mark.parametrize("variant", ["bert", "gemma2", "gpt2"])
-def test_mixing_ratios_by_hand(variant: str, tiny_folder: Folder) -> None:
-    model = load_model(tiny_folder(variant))
-    seen = []
-    run(model, *as_batch(model, read_text(model, TEXT)), lambda layer, states: seen.append((layer, states)))
-    for layer, states in seen:
-        split = split_values(layer, states.values[0])
-        ratios = mixing_ratios(model, layer, states, split)
-        weights = states.weights[0]
-        for i in range(weights.shape[1]):
-            pairs = torch.einsum("hj,jhd->jd", weights[:, i], split.vectors)
-            others, own = pairs.sum(0) - pairs[i], pairs[i]
-            assert ratios["Attn-N"][i] == pytest.approx(float(others.norm() / (others.norm() + own.norm())), abs=1e-4)
-            assert ratios["Attn-W"][i] == pytest.approx(float(1 - weights[:, i, i].mean()), abs=1e-5)
-        assert ("AttnResLn-N" in ratios) == (variant == "bert")

@@ -17,7 +17,7 @@ from ffmem.analyses.patterns.lexical import SHAPES, Shapes
 from ffmem.analyses.patterns.measure import measure_patterns
 from ffmem.analyses.patterns.results import Found
 from ffmem.analyses.patterns.semantic import topics
-from ffmem.analyses.patterns.summary import LABELS, label_triggers
+from ffmem.analyses.patterns.summary import LABELS
 from ffmem.analyses.patterns.tokens import Tokens
 from tests.analyses.patterns.slow import LENGTHS, Prefix, chance, n_counted, prefixes_of, shared
 from tests.conftest import write_corpus
@@ -237,18 +237,6 @@ def test_patterns_in_words(topics_index: Index) -> None:
     cell = every[0].cell
     assert set(found.of_unit(topics_index, cell)) == {one for one in every if one.cell == cell}
     assert set(found.of_unit(topics_index, cell, rejected=True)) > set(found.of_unit(topics_index, cell))
-
-
-def test_labels_of_the_papers_table_3() -> None:
-    """k^5_895: 18 prefixes have the first pattern only, 3 both, 1 the second only, 3 none."""
-    shallow, semantic = (1 << 21) - 1, 0b1111 << 18
-    labels = label_triggers(
-        np.ones((1, 25), dtype=bool), *(np.array([one], dtype=np.uint32) for one in (shallow, semantic))
-    )
-    counts = [int((labels == LABELS.index(name)).sum()) for name in LABELS]
-    assert dict(zip(LABELS, counts, strict=True)) == {
-        "shallow": 18, "shallow+semantic": 3, "semantic": 1, "not-covered": 3
-    }  # fmt: skip
 
 
 def test_labels_that_are_not_there(index_of: Callable[[str], Index]) -> None:
