@@ -1,5 +1,7 @@
 """Vectors of words against a full singular value decomposition, and sums of them against plain loops."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ def test_earlier_words_leave_the_near_ones_out(causal: bool) -> None:
     start = np.array([0, 2, 9, 20])
     token = rng.integers(0, 20, 20)
     found = words.earlier(token, start, 3, causal=causal)
-    for first, end in zip(start[:-1], start[1:], strict=True):
+    for first, end in pairwise(start.tolist()):
         for i in range(first, end):
             far = [j for j in range(first, end) if j <= i - 3 or (not causal and j >= i + 3)]
             total = sum((words.vectors[token[j]] for j in far), np.zeros(4))

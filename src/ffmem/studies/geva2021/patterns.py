@@ -4,19 +4,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from ffmem.analyses.intervals import Estimate
-from ffmem.analyses.patterns.kinds import Kind
-from ffmem.analyses.patterns.results import ChanceRate, Control, KindScore, Label, LayerPatterns, Patterns, Scores
+from ffmem.analyses.patterns.kinds import CLASS_OF, Kind
+from ffmem.analyses.patterns.results import (
+    ChanceRate,
+    Control,
+    KindScore,
+    Label,
+    LayerLikeness,
+    LayerPatterns,
+    Likenesses,
+    Patterns,
+    Scores,
+)
 from ffmem.errors import InputError
 from ffmem.models.transformer import Transformer
 from ffmem.store.files import atomic_write
 from ffmem.store.reader import Index
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.geva2021.cell_patterns import PATTERNS
-from ffmem.studies.geva2021.layers import average, averaged, interval, line_rows, pooled, share, thirds
+from ffmem.studies.geva2021.layers import average, averaged, line_rows, pooled, share, thirds
 from ffmem.studies.geva2021.study import Geva2021
 from ffmem.studies.results import Findings, as_csv, plain
 from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
-from ffmem.studies.verdicts import exceeds, is_greater
+from ffmem.studies.verdicts import exceeds
 
 
 @dataclass(frozen=True)
@@ -40,15 +50,19 @@ class PatternsResult:
     chance: tuple[ChanceRate, ...]
     scores: ScoresResult | None
     """None if the index holds no text back."""
+    likeness: Likenesses | None = None
+    """How alike triggers are, beyond their last words; None in results of an older version."""
 
 
 def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
     # with them comes all that loads models and builds an index: seconds, for whoever only reads results
+    from ffmem.analyses.patterns.alike import measure_likeness
     from ffmem.analyses.patterns.measure import measure_patterns
     from ffmem.analyses.patterns.scoring import score_patterns
+    from ffmem.analyses.patterns.tokens import Tokens
 
     index, options = study.index, study.options
-    begin = Stage("patterns", 0, 2 * index.n_layers)
+    begin = Stage("patterns", 0, 3 * index.n_layers)
     encoder, why_not = _encoder(index)
     patterns = measure_patterns(
         index,
@@ -57,6 +71,13 @@ def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
         seed=options.seed,
         on_layer=lambda place: listen(replace(begin, done=place + 1)),
         on_sentences=lambda done, n: listen(Stage("patterns, sentences embedded", done, n)),
+    )
+    likeness = measure_likeness(
+        index,
+        Tokens.of(index),
+        patterns.meaning,
+        seed=options.seed,
+        on_layer=lambda place: listen(replace(begin, done=index.n_layers + place + 1)),
     )
     scores = None
     if index.text.n_sentences < index.text.n_all_sentences:
@@ -68,7 +89,7 @@ def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
             n_units=options.scored_cells or None,
             encoder=encoder,
             seed=options.seed,
-            on_layer=lambda place: listen(replace(begin, done=index.n_layers + place + 1)),
+            on_layer=lambda place: listen(replace(begin, done=2 * index.n_layers + place + 1)),
         )
     _write_tables(study, patterns, scores)
     return PatternsResult(
@@ -78,6 +99,7 @@ def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
         controls=patterns.controls,
         chance=patterns.chance,
         scores=None if scores is None else ScoresResult(scores.n_prefixes, scores.layers),
+        likeness=likeness,
     )
 
 
@@ -113,13 +135,23 @@ def _sample(findings: Findings) -> str:
 
 
 def _reading(findings: Findings) -> str:
-    layers = _result(findings).layers
-    covered = average(layer.coverage.value for layer in layers)
-    low, high = (averaged(layer.semantic for layer in part).value for part in thirds(layers))
+    result = _result(findings)
+    covered = average(layer.coverage.value for layer in result.layers)
+    told = f"{share(covered)} of the triggers have a pattern."
+    if result.likeness is None:
+        return told
+    low, high = result.likeness.lift.bottom.value, result.likeness.lift.top.value
+    if low != low or high != high:
+        return told
+    alike = _alike(result.likeness)
     return (
-        f"{share(covered)} of the triggers have a pattern; {share(low)} have a semantic one in the lowest third of the layers, "
-        f"and {share(high)} in the highest."
+        f"{told} Triggers of one cell {alike} {low:.2f} times as often as prefixes with the same last token in the lowest "
+        f"third of the layers, and {high:.2f} times in the highest."
     )
+
+
+def _alike(likeness: Likenesses) -> str:
+    return "share a topic" if likeness.by == "topic" else "have alike earlier words"
 
 
 def _numbers(findings: Findings) -> Iterator[Number]:
@@ -133,24 +165,34 @@ def _numbers(findings: Findings) -> Iterator[Number]:
     for name, part in zip(("lowest", "highest"), thirds(layers), strict=True):
         semantic = averaged(layer.semantic for layer in part).value
         yield Number(f"triggers with a semantic pattern, {name} third", "-", semantic)
+    for control in _result(findings).controls:
+        if CLASS_OF[control.kind] == "semantic" and control.smallest_lift == control.smallest_lift:
+            smallest = control.smallest_lift
+            yield Number(f"smallest lift of a {control.kind} that would be a pattern, times", "-", smallest, unit="")
+    likeness = _result(findings).likeness
+    if likeness is not None:
+        for words, trend in (("token", likeness.lift), ("two tokens", likeness.lift_two_words)):
+            name = f"triggers {_alike(likeness)}, over prefixes of the same last {words}"
+            yield Number.of(f"{name}, lowest third", "-", trend.bottom, "times")
+            yield Number.of(f"{name}, highest third", "-", trend.top, "times")
 
 
 def _claims(findings: Findings) -> Iterator[Claim]:
-    result = _result(findings)
-    if result.semantic is None:
+    likeness = _result(findings).likeness
+    if likeness is None:
         return
-    low, high = (averaged(layer.semantic for layer in part) for part in thirds(result.layers))
+    contrast = likeness.lift.contrast
     yield Claim(
-        "upper layers have more semantic patterns",
-        is_greater(high, low),
-        f"triggers with one: lowest third {interval(low)}, highest third {interval(high)}",
+        "triggers of upper layers have more in common than their last word",
+        exceeds(contrast, 0),
+        f"they {_alike(likeness)} more often than prefixes of the same last token, times: lowest third "
+        f"{_times(likeness.lift.bottom)}, highest third {_times(likeness.lift.top)}; the second less the first: "
+        f"{_times(contrast)}; of the same last two tokens: {_times(likeness.lift_two_words.contrast)}",
     )
-    shallow = averaged(layer.labels["shallow"] for layer in thirds(result.layers)[0])
-    yield Claim(
-        "lower layers are mostly shallow",
-        exceeds(shallow, 0.5),
-        f"lowest third: triggers with shallow patterns alone {interval(shallow)}",
-    )
+
+
+def _times(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
 
 
 def _share_of_label(label: Label) -> Callable[[LayerPatterns], Estimate]:
@@ -180,7 +222,39 @@ def _charts(findings: Findings) -> Iterator[Chart]:
         line_rows(result.layers, {kind: _share_of_kind(kind) for kind in kinds}),
         "cells with such a pattern",
     )
+    if result.likeness:
+        layers = result.likeness.layers
+        series: dict[str, Callable[[LayerLikeness], Estimate]] = {
+            "same last token": lambda layer: layer.lift,
+            "same last two tokens": lambda layer: layer.lift_two_words,
+        }
+        yield Chart(
+            "trigger-likeness",
+            f"How much more often triggers of one cell {_alike(result.likeness)} than prefixes with the same last words.",
+            "lines",
+            line_rows([layer for layer in layers if layer.lift.value == layer.lift.value], series),
+            "lift",
+            percent=False,
+            from_zero=False,
+        )
+        yield Chart(
+            "units-above",
+            "Cells whose triggers are more alike than each of 20 draws with the same last tokens; 4.8 % by chance.",
+            "lines",
+            line_rows(layers, {"cells": lambda layer: layer.above}),
+            "cells",
+        )
     if result.scores:
+        rows = [
+            {"layer": number, "name": one.layer, "series": one.kind} | plain(one.lift)
+            for number, layer in enumerate(result.scores.layers)
+            for one in layer
+            if one.lift.value == one.lift.value
+        ]
+        caption = (
+            "How many times as often unseen prefixes with the pattern are among the cell's strongest 1 % as others are."
+        )
+        yield Chart("pattern-lift", caption, "lines", rows, "lift on held-out prefixes", percent=False, log=True)
         rows = [
             {"layer": number, "name": one.layer, "series": one.kind} | plain(one.auc)
             for number, layer in enumerate(result.scores.layers)
@@ -199,6 +273,38 @@ def _tables(findings: Findings) -> Iterator[Table]:
         for one in _result(findings).chance
     ]
     yield Table("pattern-chance", "Chance, kind by kind", columns, rows, folded=True)
+    likeness = _result(findings).likeness
+    if likeness is not None:
+        columns = (
+            "layer",
+            "cells and signs",
+            "alike",
+            "lift",
+            "lift, same two words",
+            "above all draws, %",
+            "smallest lift",
+        )
+        rows = [
+            dict(
+                zip(
+                    columns,
+                    (
+                        one.layer,
+                        one.n_units,
+                        *(_rounded(x.value, 4) for x in (one.coherence, one.lift, one.lift_two_words)),
+                        _rounded(100 * one.above.value, 1),
+                        _rounded(one.smallest_lift, 2),
+                    ),
+                    strict=True,
+                )
+            )
+            for one in likeness.layers
+        ]
+        yield Table("trigger-likeness", f"How often triggers {_alike(likeness)}", columns, rows, folded=True)
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return round(value, digits) if value == value else None
 
 
 def _notes(findings: Findings) -> Iterator[str]:
@@ -221,12 +327,16 @@ CHAPTER = Chapter(
             definition="""
 A pattern is what 3 or more of a cell's first 25 triggers share: the last token, an n-gram, the position (shallow), the shape
 of the last token (lexical, counted as shallow here), the topic (semantic: the document's label where the text has labels, else
-a cluster of sentence embeddings). Repeats of a sentence count once. Each is tested against random prefixes of the same text,
-with control of the false discovery rate at 5 %. A machine found these patterns: nobody has read the triggers.""",
+a cluster of sentence embeddings). Repeats of a prefix count once, and of topics one trigger a document. Each is tested against
+random prefixes of the same text, a topic also against prefixes with the same last token and with the same last two; the
+false discovery rate is held to 5 %. Lift: pairs of one cell's triggers from different documents that share a topic (without
+labels: the cosine of the words before the last three) over pairs of random prefixes with the same last words. A machine found
+these patterns: nobody has read the triggers.""",
             conclude="""
 People find patterns that no machine looks for, and see some where a test sees chance: equal numbers are not to be
-expected. The order of the layers, and shallow against semantic, can be compared. A pattern that triggers share need
-not be what fires the cell; the score on held-out prefixes says how well it predicts that.""",
+expected. A rate says nothing by itself: cells of a model that learnt nothing have shallow patterns as well, and the rate
+of semantic ones depends on how many triggers a topic needs. The lift over prefixes of the same words depends on neither.
+A pattern that triggers share need not be what fires the cell; scores on held-out prefixes say how well it predicts that.""",
             applies=lambda findings: "patterns" in findings.values,
             reading=_reading,
             sample=_sample,
