@@ -88,8 +88,9 @@ def shared(kind: str, triggers: list[Prefix]) -> dict[Any, list[int]]:
 
 
 def n_counted(kind: str, triggers: list[Prefix]) -> int:
-    """Different prefixes; for topics, different documents."""
-    return len({one.document if kind == "topic" else one.ids for one in triggers})
+    """Different prefixes; for topics, the different documents that the first of each is from."""
+    firsts = {one.ids: one for one in reversed(triggers)}
+    return len({one.document for one in firsts.values()} if kind == "topic" else firsts)
 
 
 def chance(kind: str, prefixes: list[Prefix]) -> tuple[dict[Any, float], int]:

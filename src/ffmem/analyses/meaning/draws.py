@@ -22,12 +22,13 @@ def document_weights(n: int, rng: np.random.Generator) -> Float64[np.ndarray, "d
 
 
 def estimate(drawn: Drawn, n: int) -> Estimate:
-    """The number with the percentiles of its draws."""
+    """The number with the percentiles of its draws, wide enough to hold it: draws of a rank correlation near 1 lie below it."""
     some = drawn[1:][np.isfinite(drawn[1:])]
     if not np.isfinite(drawn[0]) or not len(some):
         return Estimate(np.nan, np.nan, np.nan, n)
     low, high = np.quantile(some, [0.025, 0.975])
-    return Estimate(float(drawn[0]), float(low), float(high), n)
+    value = float(drawn[0])
+    return Estimate(value, min(float(low), value), max(float(high), value), n)
 
 
 def measures_of(layers: Sequence[LayerDraws]) -> list[Measure]:
@@ -89,8 +90,7 @@ def spearman_with_depth(values: Float[np.ndarray, "layers draws"]) -> Float64[np
     ranks = ranks - ranks.mean(0)
     depth = np.arange(n) - (n - 1) / 2
     spread = np.sqrt((ranks**2).sum(0) * (depth**2).sum())
-    product = depth @ ranks
-    found = np.divide(product, spread, out=np.full(values.shape[1], np.nan), where=spread > 0)
+    found = quotient(depth @ ranks, spread)
     found[~np.isfinite(values).all(0)] = np.nan
     return found
 
@@ -101,3 +101,9 @@ def _mean_ranks(values: Float[np.ndarray, "layers draws"]) -> Float64[np.ndarray
     equal = (values[None] == values[:, None]).sum(1)
     ranks: np.ndarray = below + (equal + 1) / 2
     return ranks
+
+
+def quotient(values: Float[np.ndarray, "*shape"], of: Float[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
+    """One over the other; NaN where there is nothing to divide by."""
+    found: np.ndarray = np.divide(values, of, out=np.full(of.shape, np.nan), where=of > 0)
+    return found

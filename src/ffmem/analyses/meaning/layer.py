@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 
 from ffmem.analyses.intervals import Estimate, proportion
-from ffmem.analyses.meaning.draws import LayerDraws, document_weights, estimate
+from ffmem.analyses.meaning.draws import LayerDraws, document_weights, estimate, quotient
 from ffmem.analyses.meaning.matched import Coherence, Cosine, Groups, Likeness, SameLabel, blocks, coherence, strongest
 from ffmem.analyses.meaning.results import LayerMeaning, Measure
 from ffmem.analyses.meaning.sample import Sample
@@ -125,12 +125,13 @@ def _add_variance(
     def over_draws(of_documents: np.ndarray) -> np.ndarray:
         sums = np.zeros((ground.weights.shape[1], of_documents.shape[1]))
         np.add.at(sums, ground.block, of_documents)
-        return ground.weights @ sums
+        weighted: np.ndarray = ground.weights @ sums
+        return weighted
 
     total = over_draws(errors.mean)
 
     def share(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        return np.divide(over_draws(before - after), total, out=np.full(total.shape, np.nan), where=total > 0)
+        return quotient(over_draws(before - after), total)
 
     token, _, gram, position = (errors.levels[level] for level in range(len(LEVELS)))
     parts: dict[Measure, np.ndarray] = {
@@ -161,7 +162,7 @@ def _mean_over_units(
     counts = np.where(np.isfinite(values) & np.isfinite(values[0]), units, 0)
     n = counts.sum(1)
     sums = (counts * np.where(counts > 0, values, 0)).sum(1)
-    return np.divide(sums, n, out=np.full(len(values), np.nan), where=n > 0)
+    return quotient(sums, n)
 
 
 def _add_coherence(
@@ -178,8 +179,8 @@ def _add_coherence(
         for groups in ground.same_words
     ]
     (own, matched), (own_two, matched_two) = (one.levels(ground.weights) + _of_drawn_units(one, units) for one in found)
-    drawn["coherence"], drawn["lift"] = own, lift(own, matched)
-    drawn["lift, same two words"], drawn["gain, same two words"] = lift(own_two, matched_two), own_two - matched_two
+    drawn["coherence"], drawn["lift"] = own, quotient(own, matched)
+    drawn["lift, same two words"], drawn["gain, same two words"] = quotient(own_two, matched_two), own_two - matched_two
     above = found[0].above_all
     counted["units above"] = proportion(int(above.sum()), len(above))
     return found[0].smallest_lift
@@ -196,11 +197,6 @@ def _of_drawn_units(
     levels = (sums / np.maximum(units @ n_pairs, 1e-9)[:, None]).T
     differences: np.ndarray = levels - levels[:, :1]
     return differences
-
-
-def lift(own: Float[np.ndarray, "n"], matched: Float[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
-    """Own over matched; NaN where there is nothing to divide by."""
-    return np.divide(own, matched, out=np.full(len(own), np.nan), where=matched > 0)
 
 
 def _add_kept(

@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 
+from ffmem.analyses.meaning.draws import quotient
+
 N_STRONGEST = 25
 """Positions of a unit, one a document."""
 N_DRAWS = 20
@@ -38,7 +40,8 @@ class SameLabel:
     def __call__(self, positions: Int64[np.ndarray, "units slots"]) -> Float[np.ndarray, "units slots slots"]:
         """Of every pair of each unit's positions."""
         labels = self.label[positions]
-        return (labels[:, :, None] == labels[:, None, :]).astype(np.float32)
+        alike: np.ndarray = labels[:, :, None] == labels[:, None, :]
+        return alike.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -150,8 +153,9 @@ class Coherence:
     def above_all(self) -> Bool[np.ndarray, "units"]:
         """Units that are more alike than in each of the draws: by chance 1 of (draws + 1)."""
         with np.errstate(invalid="ignore"):
-            above: np.ndarray = (self.own > self.matched).all(0)
-        return above[~np.isnan(self.own)]
+            above = np.all(self.own > self.matched, axis=0)
+        told: np.ndarray = above[~np.isnan(self.own)]
+        return told
 
     @property
     def smallest_lift(self) -> float:
@@ -166,7 +170,7 @@ class Coherence:
         means = []
         for sums in (self.own_sums, self.matched_sums):
             of_pairs, n_pairs = (np.einsum("bd,bd->b", weights @ one, weights) for one in sums)
-            means.append(np.divide(of_pairs, n_pairs, out=np.full(len(weights), np.nan), where=n_pairs > 0))
+            means.append(quotient(of_pairs, n_pairs))
         return np.stack(means)
 
 
@@ -229,7 +233,7 @@ def _pairs(
         counts &= documents[:, :, None] != documents[:, None, :]
         alike = np.where(counts, likeness(position[some]), 0)
         n_pairs[some] = n = counts.sum((1, 2))
-        means[some] = np.divide(alike.sum((1, 2)), n, out=np.full(len(n), np.nan), where=n > 0)
+        means[some] = quotient(alike.sum((1, 2)), n)
         units, left, right = np.nonzero(counts)
         of = block[documents]
         pair = of[units, left] * n_blocks + of[units, right]

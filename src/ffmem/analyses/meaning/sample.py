@@ -64,7 +64,8 @@ class Sample:
     @cached_property
     def document(self) -> Int64[np.ndarray, "n"]:
         """Of each position."""
-        return self.document_of[self.sentence]
+        documents: np.ndarray = self.document_of[self.sentence]
+        return documents
 
     @cached_property
     def levels(self) -> Int64[np.ndarray, "four n"]:

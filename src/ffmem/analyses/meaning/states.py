@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from ffmem.analyses.prefixes import passes
+from ffmem.analyses.prefixes import Pass, passes
 from ffmem.models.tracing import watch_inputs
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
@@ -20,22 +20,92 @@ from ffmem.options import Bos
 _LARGEST = float(np.finfo(np.float16).max)
 
 
+class Rows:
+    """A table of float16 that is written some rows at a time: in memory, or in a file, of which a process then holds nothing.
+
+    Args:
+        n: rows.
+        width: columns.
+        path: of the file; None: in memory.
+    """
+
+    def __init__(self, n: int, width: int, path: Path | None) -> None:
+        self._shape, self._path = (n, width), path
+        self._kept = np.zeros(self._shape, dtype=np.float16) if path is None else np.zeros(0, dtype=np.float16)
+        self._file = None if path is None else path.open("wb", buffering=0)
+
+    def put(self, first: int, values: np.ndarray) -> None:
+        """Write rows from a first one on."""
+        if self._file is None:
+            self._kept[first : first + len(values)] = values
+        else:
+            self._file.seek(first * self._shape[1] * 2)
+            self._file.write(np.ascontiguousarray(values, dtype=np.float16).tobytes())
+
+    def close(self) -> None:
+        """No more is written."""
+        if self._file is not None:
+            self._file.close()
+
+    def read(self) -> Float32[np.ndarray, "n width"]:
+        """All of it."""
+        if self._path is None:
+            return self._kept.astype(np.float32)
+        return np.fromfile(self._path, dtype=np.float16).reshape(self._shape).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class States:
     """What a model has at some positions, layer by layer, as float16 (the largest finite one for those beyond)."""
 
-    kept_coefficients: Sequence[np.ndarray]
+    kept_coefficients: Sequence[Rows]
     """(positions, some cells) of each layer."""
-    kept_inputs: Sequence[np.ndarray]
+    kept_inputs: Sequence[Rows]
     """(positions, d_model) of each layer; none at all if they were not asked for."""
 
     def coefficients(self, layer: int) -> Float32[np.ndarray, "n cells"]:
         """Of the chosen cells of the layer at a place."""
-        return self.kept_coefficients[layer].astype(np.float32)
+        return self.kept_coefficients[layer].read()
 
     def inputs(self, layer: int) -> Float32[np.ndarray, "n d_model"]:
         """x: what keys are compared with."""
-        return self.kept_inputs[layer].astype(np.float32)
+        return self.kept_inputs[layer].read()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Where the kept positions of a pass are, and where they go to."""
+
+    at: tuple[Tensor, Tensor]
+    """Rows and columns of the states, sentence after sentence."""
+    to: Sequence[tuple[int, int]]
+    """Of each sentence, the first row that it is written to, and how many there are."""
+    cells: Sequence[Tensor]
+
+    @classmethod
+    def of(
+        cls,
+        one: Pass,
+        first: Int64[np.ndarray, "sentences"],
+        start: Int64[np.ndarray, "sentences_and_one"],
+        cells: Sequence[Tensor],
+        device: torch.device,
+    ) -> "_Batch":
+        """Those of a pass."""
+        to = [(int(start[number]), int(start[number + 1] - start[number])) for number in one.sentences]
+        rows = np.repeat(np.arange(len(to)), [n for _, n in to])
+        begins = [np.arange(n) + first[number] + one.first for number, (_, n) in zip(one.sentences, to, strict=True)]
+        columns = np.concatenate(begins)
+        return cls((torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device)), to, cells)
+
+    def write(self, kept: Rows, states: Tensor, cells: Tensor | None = None) -> None:
+        """Keep what is wanted of a layer's states."""
+        some = states[self.at] if cells is None else states[self.at][:, cells]
+        values = some.float().clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
+        done = 0
+        for row, n in self.to:
+            kept.put(row, values[done : done + n])
+            done += n
 
 
 @contextmanager
@@ -77,50 +147,32 @@ def states_at(
     Cost: one pass of the model; on disk or in memory 2 bytes for each position and kept cell, or number of an input.
     """
     start = np.concatenate(([0], np.cumsum([len(one) for one in sentences] - first))).astype(np.int64)
-    n, layers = int(start[-1]), range(model.facts.n_layers)
+    layers = range(model.facts.n_layers)
 
-    def room(name: str, width: int) -> np.ndarray:
-        if folder is None:
-            return np.zeros((n, width), dtype=np.float16)
-        return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, (n, width))
+    def rows(name: str, width: int) -> Rows:
+        return Rows(int(start[-1]), width, None if folder is None else folder / name)
 
     found = States(
-        [room(f"coefficients-{layer}", len(cells[layer])) for layer in layers],
-        [room(f"inputs-{layer}", model.facts.d_model) for layer in layers] if inputs else [],
+        [rows(f"coefficients-{layer}", len(cells[layer])) for layer in layers],
+        [rows(f"inputs-{layer}", model.facts.d_model) for layer in layers] if inputs else [],
     )
-    chosen = [torch.from_numpy(rows).to(model.device) for rows in cells]
+    chosen = [torch.from_numpy(some).to(model.device) for some in cells]
     n_read = 0
     with torch.inference_mode():
         for one in passes(model, sentences, bos, device=str(model.device)):
-            lengths = np.array([len(sentences[number]) - first[number] for number in one.sentences])
-            row = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)).to(model.device)
-            within = np.concatenate([np.arange(length) for length in lengths])
-            begin = np.repeat([first[number] + one.first for number in one.sentences], lengths)
-            column = torch.from_numpy(begin + within).to(model.device)
-            to = np.repeat([start[number] for number in one.sentences], lengths) + within
-
-            def keep(
-                arrays: Sequence[np.ndarray],
-                place: int,
-                states: Tensor,
-                at: tuple[Tensor, Tensor] = (row, column),
-                to: np.ndarray = to,
-                rows: Sequence[Tensor] | None = None,
-            ) -> None:
-                some = states[at] if rows is None else states[at][:, rows[place]]
-                arrays[place][to] = some.float().clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
-
-            def keep_coefficients(place: int, m: Tensor, keep: Callable[..., None] = keep) -> None:
-                keep(found.kept_coefficients, place, m, rows=chosen)
-
-            def keep_inputs(place: int, x: Tensor, keep: Callable[..., None] = keep) -> None:
-                keep(found.kept_inputs, place, x)
-
+            batch = _Batch.of(one, first, start, chosen, model.device)
             with ExitStack() as watches:
-                watches.enter_context(model.watch_coefficients(keep_coefficients))
+                watches.enter_context(
+                    model.watch_coefficients(
+                        lambda place, m, batch=batch: batch.write(found.kept_coefficients[place], m, batch.cells[place])
+                    )
+                )
                 if inputs:
-                    watches.enter_context(watch_inputs(model, len(one.sentences), keep_inputs))
+                    keep = lambda place, x, batch=batch: batch.write(found.kept_inputs[place], x)  # noqa: E731
+                    watches.enter_context(watch_inputs(model, len(one.sentences), keep))
                 model.forward(one.token_ids, one.attention_mask)
             n_read += len(one.sentences)
             on_sentences(n_read, len(sentences))
+    for kept in (*found.kept_coefficients, *found.kept_inputs):
+        kept.close()
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
+from ffmem.analyses.meaning.draws import quotient
 from ffmem.analyses.meaning.sample import Sample
 
 N_KEPT = 2
@@ -108,7 +109,7 @@ class Kept:
         own, same = weight(self.own), weight(self.own_where_same)
 
         def share(values: np.ndarray, of: np.ndarray) -> np.ndarray:
-            return np.divide(weight(values), of, out=np.full(of.shape, np.nan), where=of > 0)
+            return quotient(weight(values), of)
 
         return share(self.other, own), share(self.gain, same), share(self.between_others, own)
 

@@ -43,10 +43,11 @@ class Errors:
 
 def standardised(c: Float[np.ndarray, "n units"]) -> Float32[np.ndarray, "n units"]:
     """Coefficients at mean 0 and deviation 1; zeros for what never changes."""
-    found = c.astype(np.float32) - c.mean(0, dtype=np.float64).astype(np.float32)
+    found: np.ndarray = c.astype(np.float32) - c.mean(0, dtype=np.float64).astype(np.float32)
     deviation = np.sqrt(np.einsum("nu,nu->u", found, found, dtype=np.float64) / max(len(c), 1))
     found /= np.where(deviation > 0, deviation, 1).astype(np.float32)
-    return np.clip(found, -_LARGEST, _LARGEST, out=found)
+    np.clip(found, -_LARGEST, _LARGEST, out=found)
+    return found
 
 
 def split_variance(

@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from ffmem.analyses.intervals import proportion
-from ffmem.analyses.meaning.draws import LayerDraws, document_weights, trends
+from ffmem.analyses.meaning.draws import LayerDraws, document_weights, quotient, trends
 from ffmem.analyses.meaning.draws import estimate as over_draws
-from ffmem.analyses.meaning.layer import lift
 from ffmem.analyses.meaning.matched import Cosine, Groups, Likeness, SameLabel, blocks, coherence
 from ffmem.analyses.meaning.matched import Triggers as Strongest
 from ffmem.analyses.meaning.sample import N_NEAR
@@ -69,7 +68,7 @@ def measure_likeness(
         positions = Strongest(np.searchsorted(ends, some.position).clip(max=len(ends) - 1), some.there)
         one, two = (coherence(positions, group, document, block, likeness, seed=seed) for group in groups)
         levels = [of.levels(weights) for of in (one, two)]
-        lifts = [lift(own, matched) for own, matched in levels]
+        lifts = [quotient(own, matched) for own, matched in levels]
         drawn.append({"lift": lifts[0], "lift, same two words": lifts[1]})
         above = one.above_all
         found.append(

@@ -87,4 +87,5 @@ def any_tail(
         hit = np.where(counted[:, slot], p[:, slot], 0)[:, None]
         chances[:, 1:] = chances[:, 1:] * (1 - hit) + chances[:, :-1] * hit
         chances[:, :1] *= 1 - hit
-    return np.minimum(np.where(np.arange(p.shape[1] + 1) >= k[:, None], chances, 0).sum(1), 1.0)
+    tails: np.ndarray = np.where(np.arange(p.shape[1] + 1) >= k[:, None], chances, 0).sum(1)
+    return np.minimum(tails, 1.0)

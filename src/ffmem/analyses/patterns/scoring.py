@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ffmem.analyses.indexed import check_model
 from ffmem.analyses.intervals import Estimate, mean
-from ffmem.analyses.meaning.draws import document_weights, estimate
+from ffmem.analyses.meaning.draws import document_weights, estimate, quotient
 from ffmem.analyses.patterns.kinds import Features, Kind
 from ffmem.analyses.patterns.lexical import Shapes
 from ffmem.analyses.patterns.results import FIRING, Found, KindScore, Patterns, Score, Scores
@@ -254,7 +254,7 @@ def _lift(hits: np.ndarray, seed: int) -> Estimate:
     """Hits over those expected, of all documents together."""
     weights = document_weights(hits.shape[1], np.random.default_rng([seed, 18]))
     fired, expected = weights @ hits[0], weights @ hits[1]
-    return estimate(np.divide(fired, expected, out=np.full(len(fired), np.nan), where=expected > 0), hits.shape[1])
+    return estimate(quotient(fired, expected), hits.shape[1])
 
 
 def _over_units(layer: str, found: Found, score: Score, hits: np.ndarray, seed: int) -> KindScore:

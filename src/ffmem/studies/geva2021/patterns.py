@@ -275,32 +275,24 @@ def _tables(findings: Findings) -> Iterator[Table]:
     yield Table("pattern-chance", "Chance, kind by kind", columns, rows, folded=True)
     likeness = _result(findings).likeness
     if likeness is not None:
-        columns = (
-            "layer",
-            "cells and signs",
-            "alike",
-            "lift",
-            "lift, same two words",
-            "above all draws, %",
-            "smallest lift",
-        )
-        rows = [
-            dict(
-                zip(
-                    columns,
-                    (
-                        one.layer,
-                        one.n_units,
-                        *(_rounded(x.value, 4) for x in (one.coherence, one.lift, one.lift_two_words)),
-                        _rounded(100 * one.above.value, 1),
-                        _rounded(one.smallest_lift, 2),
-                    ),
-                    strict=True,
-                )
-            )
-            for one in likeness.layers
-        ]
-        yield Table("trigger-likeness", f"How often triggers {_alike(likeness)}", columns, rows, folded=True)
+        yield _likeness_table(likeness)
+
+
+def _likeness_table(likeness: Likenesses) -> Table:
+    rows = [
+        {
+            "layer": one.layer,
+            "cells and signs": one.n_units,
+            "alike": _rounded(one.coherence.value, 4),
+            "lift": _rounded(one.lift.value, 4),
+            "lift, same two words": _rounded(one.lift_two_words.value, 4),
+            "above all draws, %": _rounded(100 * one.above.value, 1),
+            "smallest lift": _rounded(one.smallest_lift, 2),
+        }
+        for one in likeness.layers
+    ]
+    caption = f"How often triggers {_alike(likeness)}"
+    return Table("trigger-likeness", caption, tuple(rows[0]), rows, folded=True)
 
 
 def _rounded(value: float, digits: int) -> float | None:
