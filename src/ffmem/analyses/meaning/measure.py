@@ -12,7 +12,7 @@ from ffmem.analyses.meaning.directions import TurnedCells, can_turn
 from ffmem.analyses.meaning.draws import differences, trends
 from ffmem.analyses.meaning.layer import Ground, LayerFound, measure_layer
 from ffmem.analyses.meaning.results import LayerMeaning, Meaning, SizeMeaning
-from ffmem.analyses.meaning.sample import draw_sample
+from ffmem.analyses.meaning.sample import Sample, draw_sample
 from ffmem.analyses.meaning.states import States, folder_for_states, states_at
 from ffmem.analyses.meaning.transplant import Kept, Transplants, make_transplants, what_is_kept
 from ffmem.errors import InputError
@@ -80,31 +80,14 @@ def measure_meaning(
     Source: Geva et al. 2021, section 3, where people found semantic patterns in upper layers, and shallow ones in lower ones.
     """
     check_model(index, model)
-    sample = draw_sample(index, n_positions, causal=model.facts.causal, seed=seed)
-    if sample.n_documents < MIN_DOCUMENTS or len(sample) < MIN_POSITIONS:
-        raise InputError(
-            f"the text of {index.folder} gives {len(sample):,} positions of {sample.n_documents:,} documents",
-            f"Expected at least {MIN_POSITIONS} of {MIN_DOCUMENTS}, to tell meaning from words",
-            "Build an index over more text",
-        )
+    sample = _checked(draw_sample(index, n_positions, causal=model.facts.causal, seed=seed), index)
     cells = [
         np.sort(np.random.default_rng([seed, place, 13]).permutation(layer.n_cells)[:n_cells])
         for place, layer in enumerate(model.cells.layers)
     ]
-    turns, bos = can_turn(model), index.manifest.options.bos
+    turns = can_turn(model)
     with folder_for_states(folder) as room:
-        states = states_at(
-            model, bos, sample.sentences, sample.first, cells, inputs=turns, folder=room,
-            on_sentences=lambda done, n: on_stage("sentences read", done, n),
-        )  # fmt: skip
-        transplants = make_transplants(sample, n_transplanted, seed=seed) if sample.causal and n_transplanted else None
-        if transplants is not None and not len(transplants.position):
-            transplants = None
-        transplanted = None
-        if transplants is not None:
-            last = np.array([len(one) - 1 for one in transplants.sequences])
-            transplanted = states_at(model, bos, transplants.sequences, last, cells, inputs=turns)
-        asked = _Asked(Ground(sample, seed, index.n_signs), cells, states, transplants, transplanted)
+        asked = _ask(index, model, sample, cells, n_transplanted, room, turns, seed, on_stage)
         layers, directions = [], []
         for place in range(model.facts.n_layers):
             layers.append(_of_cells(asked, place))
@@ -113,6 +96,48 @@ def measure_meaning(
             on_stage("layers", place + 1, model.facts.n_layers)
         sizes = _of_sizes(asked, layers)
     return _told(model, asked, layers, directions, sizes)
+
+
+def _checked(sample: Sample, index: Index) -> Sample:
+    """The sample, if it is not too small."""
+    if sample.n_documents < MIN_DOCUMENTS or len(sample) < MIN_POSITIONS:
+        raise InputError(
+            f"the text of {index.folder} gives {len(sample):,} positions of {sample.n_documents:,} documents",
+            f"Expected at least {MIN_POSITIONS} of {MIN_DOCUMENTS}, to tell meaning from words",
+            "Build an index over more text",
+        )
+    return sample
+
+
+def _ask(
+    index: Index,
+    model: Transformer,
+    sample: Sample,
+    cells: Sequence[Int64[np.ndarray, "some"]],
+    n_transplanted: int,
+    room: Path,
+    inputs: bool,
+    seed: int,
+    on_stage: Callable[[str, int, int], None],
+) -> _Asked:
+    """The passes of the model."""
+    bos = index.manifest.options.bos
+    states = states_at(
+        model, bos, sample.sentences, sample.first, cells, inputs=inputs, folder=room,
+        on_sentences=lambda done, n: on_stage("sentences read", done, n),
+    )  # fmt: skip
+    transplants, transplanted = None, None
+    if sample.causal and n_transplanted:
+        transplants = make_transplants(sample, n_transplanted, seed=seed)
+        if not len(transplants.position):
+            transplants = None
+    if transplants is not None:
+        last = np.array([len(one) - 1 for one in transplants.sequences])
+        transplanted = states_at(
+            model, bos, transplants.sequences, last, cells, inputs=inputs,
+            on_sentences=lambda done, n: on_stage("transplants read", done, n),
+        )  # fmt: skip
+    return _Asked(Ground(sample, seed, index.n_signs), cells, states, transplants, transplanted)
 
 
 def _of_cells(asked: _Asked, place: int) -> LayerFound:

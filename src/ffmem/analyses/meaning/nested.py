@@ -29,6 +29,14 @@ def shrinkage_of(squares: float, between: float, grand: float, n: int, n_groups:
 
 
 @njit(cache=True, nogil=True)
+def _add_squares(left: np.ndarray, first: int, end: int, document: np.ndarray, errors: np.ndarray) -> None:
+    """Add the squares of some rows to the documents that they are of."""
+    for i in range(first, end):
+        for u in range(left.shape[1]):
+            errors[document[i], u] += left[i, u] * left[i, u]
+
+
+@njit(cache=True, nogil=True)
 def fit_fold(
     c: np.ndarray,
     levels: np.ndarray,
@@ -67,9 +75,7 @@ def fit_fold(
     for i in range(n):
         for u in range(n_units):
             left[i, u] = c[i, u] - grand[u] / n_fitted
-        if first <= i < end:
-            for u in range(n_units):
-                errors[0, document[i], u] += left[i, u] * left[i, u]
+    _add_squares(left, first, end, document, errors[0])
     for level in range(len(levels)):
         group, size = levels[level], counts[level]
         sums[: n_groups[level]] = 0
@@ -95,9 +101,7 @@ def fit_fold(
         for i in range(n):
             for u in range(n_units):
                 left[i, u] -= sums[group[i], u]
-            if first <= i < end:
-                for u in range(n_units):
-                    errors[level + 1, document[i], u] += left[i, u] * left[i, u]
+        _add_squares(left, first, end, document, errors[level + 1])
 
 
 @njit(cache=True, nogil=True)

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -162,13 +163,9 @@ def states_at(
         for one in passes(model, sentences, bos, device=str(model.device)):
             batch = _Batch.of(one, first, start, chosen, model.device)
             with ExitStack() as watches:
-                watches.enter_context(
-                    model.watch_coefficients(
-                        lambda place, m, batch=batch: batch.write(found.kept_coefficients[place], m, batch.cells[place])
-                    )
-                )
+                watches.enter_context(model.watch_coefficients(partial(_write_coefficients, batch, found)))
                 if inputs:
-                    keep = lambda place, x, batch=batch: batch.write(found.kept_inputs[place], x)  # noqa: E731
+                    keep = partial(_write_inputs, batch, found)
                     watches.enter_context(watch_inputs(model, len(one.sentences), keep))
                 model.forward(one.token_ids, one.attention_mask)
             n_read += len(one.sentences)
@@ -176,3 +173,11 @@ def states_at(
     for kept in (*found.kept_coefficients, *found.kept_inputs):
         kept.close()
     return found
+
+
+def _write_coefficients(batch: _Batch, found: States, place: int, m: Tensor) -> None:
+    batch.write(found.kept_coefficients[place], m, batch.cells[place])
+
+
+def _write_inputs(batch: _Batch, found: States, place: int, x: Tensor) -> None:
+    batch.write(found.kept_inputs[place], x)

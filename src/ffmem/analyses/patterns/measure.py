@@ -80,14 +80,11 @@ def measure_patterns(
             on_layer(place)
     found, controls = [], []
     for number, kind in enumerate(features.kinds):
-        semantic_one = CLASS_OF[kind] == "semantic"
-        tested, one = control(
-            features,
-            kind,
-            once if semantic_one else triggers,
-            [by_kind[number] for by_kind in shared],
-            SameWords.of(features, kind, document_of) if semantic_one else None,
-        )
+        of_kind = [by_kind[number] for by_kind in shared]
+        if CLASS_OF[kind] == "semantic":
+            tested, one = control(features, kind, once, of_kind, SameWords.of(features, kind, document_of))
+        else:
+            tested, one = control(features, kind, triggers, of_kind)
         found.append(tested)
         controls.append(one)
     by_layer = list(zip(*found, strict=True))

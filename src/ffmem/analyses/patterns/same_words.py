@@ -88,4 +88,5 @@ def any_tail(
         chances[:, 1:] = chances[:, 1:] * (1 - hit) + chances[:, :-1] * hit
         chances[:, :1] *= 1 - hit
     tails: np.ndarray = np.where(np.arange(p.shape[1] + 1) >= k[:, None], chances, 0).sum(1)
-    return np.minimum(tails, 1.0)
+    found: np.ndarray = np.minimum(tails, 1.0)
+    return found

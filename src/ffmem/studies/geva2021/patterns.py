@@ -179,7 +179,7 @@ def _numbers(findings: Findings) -> Iterator[Number]:
 
 def _claims(findings: Findings) -> Iterator[Claim]:
     likeness = _result(findings).likeness
-    if likeness is None:
+    if likeness is None or likeness.lift.contrast.value != likeness.lift.contrast.value:
         return
     contrast = likeness.lift.contrast
     yield Claim(
@@ -223,47 +223,49 @@ def _charts(findings: Findings) -> Iterator[Chart]:
         "cells with such a pattern",
     )
     if result.likeness:
-        layers = result.likeness.layers
-        series: dict[str, Callable[[LayerLikeness], Estimate]] = {
-            "same last token": lambda layer: layer.lift,
-            "same last two tokens": lambda layer: layer.lift_two_words,
-        }
-        yield Chart(
-            "trigger-likeness",
-            f"How much more often triggers of one cell {_alike(result.likeness)} than prefixes with the same last words.",
-            "lines",
-            line_rows([layer for layer in layers if layer.lift.value == layer.lift.value], series),
-            "lift",
-            percent=False,
-            from_zero=False,
-        )
-        yield Chart(
-            "units-above",
-            "Cells whose triggers are more alike than each of 20 draws with the same last tokens; 4.8 % by chance.",
-            "lines",
-            line_rows(layers, {"cells": lambda layer: layer.above}),
-            "cells",
-        )
+        yield from _likeness_charts(result.likeness)
     if result.scores:
-        rows = [
-            {"layer": number, "name": one.layer, "series": one.kind} | plain(one.lift)
-            for number, layer in enumerate(result.scores.layers)
-            for one in layer
-            if one.lift.value == one.lift.value
-        ]
-        caption = (
-            "How many times as often unseen prefixes with the pattern are among the cell's strongest 1 % as others are."
-        )
-        yield Chart("pattern-lift", caption, "lines", rows, "lift on held-out prefixes", percent=False, log=True)
-        rows = [
-            {"layer": number, "name": one.layer, "series": one.kind} | plain(one.auc)
-            for number, layer in enumerate(result.scores.layers)
-            for one in layer
-        ]
-        caption = "Do patterns predict which unseen prefixes fire the cell? 0.5 is chance."
-        yield Chart(
-            "pattern-scores", caption, "lines", rows, "AUC on held-out prefixes", percent=False, from_zero=False
-        )
+        yield from _score_charts(result.scores)
+
+
+def _likeness_charts(likeness: Likenesses) -> Iterator[Chart]:
+    layers = likeness.layers
+    series: dict[str, Callable[[LayerLikeness], Estimate]] = {
+        "same last token": lambda layer: layer.lift,
+        "same last two tokens": lambda layer: layer.lift_two_words,
+    }
+    rows = [row for row in line_rows(layers, series) if row["value"] is not None]
+    if rows:
+        caption = f"How much more often triggers of one cell {_alike(likeness)} than prefixes with the same last words."
+        yield Chart("trigger-likeness", caption, "lines", rows, "lift", percent=False, from_zero=False)
+    yield Chart(
+        "units-above",
+        "Cells whose triggers are more alike than each of 20 draws with the same last tokens; 4.8 % by chance.",
+        "lines",
+        line_rows(layers, {"cells": lambda layer: layer.above}),
+        "cells",
+    )
+
+
+def _score_charts(scores: ScoresResult) -> Iterator[Chart]:
+    rows = [
+        {"layer": number, "name": one.layer, "series": one.kind} | plain(one.lift)
+        for number, layer in enumerate(scores.layers)
+        for one in layer
+        if one.lift.value == one.lift.value
+    ]
+    caption = (
+        "How many times as often unseen prefixes with the pattern are among the cell's strongest 1 % as others are."
+    )
+    if rows:
+        yield Chart("pattern-lift", caption, "lines", rows, "lift on held-out prefixes", percent=False)
+    rows = [
+        {"layer": number, "name": one.layer, "series": one.kind} | plain(one.auc)
+        for number, layer in enumerate(scores.layers)
+        for one in layer
+    ]
+    caption = "Do patterns predict which unseen prefixes fire the cell? 0.5 is chance."
+    yield Chart("pattern-scores", caption, "lines", rows, "AUC on held-out prefixes", percent=False, from_zero=False)
 
 
 def _tables(findings: Findings) -> Iterator[Table]:
