@@ -50,8 +50,8 @@ def measure_meaning(
     folder: Path,
     *,
     n_positions: int = 60_000,
-    n_cells: int = 200,
-    n_transplanted: int = 600,
+    n_cells: int = 100,
+    n_transplanted: int = 400,
     seed: int = 0,
     on_stage: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Meaning:

@@ -28,9 +28,9 @@ class StudyOptions:
     """Held-out positions they are tried on."""
     meaning_positions: int = 60_000
     """Positions of the text, indexed and held-out, at which coefficients are taken apart."""
-    meaning_cells: int = 200
+    meaning_cells: int = 100
     """Cells of each layer whose coefficients are."""
-    transplanted: int = 600
+    transplanted: int = 400
     """Positions whose contexts are replaced by others; 0: none."""
     seed: int = 0
     """Seed of everything drawn."""
