@@ -41,7 +41,7 @@ def test_what_is_kept_of_known_coefficients() -> None:
     same, other = np.repeat(own[:, None], 2, axis=1), np.repeat(own[:, None], 2, axis=1)
     other[:, :, 1] = 0  # all of it is the topic's
     same[:, :, 2], other[:, :, 2] = same[:, :, 2] / 2, other[:, :, 2] / 4
-    own[:, 3] = 0  # silent
+    own[4:, 3] = 0  # active at four positions: too few to tell
     same[:50] = np.nan  # no other document of the topic
     kept, gain, chance = what_is_kept(own, other, same).ratios(lambda values: np.ones((1, n)) @ values)
     assert kept[0, :3] == pytest.approx([1, 0, 0.25]) and gain[0, :3] == pytest.approx([0, 1, 0.25])

@@ -18,6 +18,7 @@ N_DONORS = 2
 STRONGEST_SHARE = 0.03
 """Of the positions, those of a unit's largest coefficients."""
 MIN_STRONGEST = 5
+"""Units with fewer positions above 0 are left out."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,9 @@ def what_is_kept(
     n_strongest = max(MIN_STRONGEST, round(STRONGEST_SHARE * len(own)))
     rank = np.argsort(np.argsort(-own, axis=0, kind="stable"), axis=0, kind="stable")
     counts = ((rank < n_strongest) & (own > 0)).astype(np.float64)
+    counts *= (
+        counts.sum(0) >= MIN_STRONGEST
+    )  # one or two positions would decide what is told of a unit, in some draws none
     has_same = ~np.isnan(same).any((1, 2))
     gain = np.where(has_same[:, None], np.nan_to_num(same).mean(1) - other.mean(1), 0.0)
     return Kept(
