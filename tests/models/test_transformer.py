@@ -239,7 +239,7 @@ def test_gated_cells_have_a_pair_of_keys_and_others_one(loaded: Loaded) -> None:
     with pytest.raises(ModelError, match=r"cells of llama are gated.*gate_keys\(layer\) or up_keys\(layer\)"):
         loaded("llama").keys(0)
     for ask in (loaded("gpt2").gate_keys, loaded("gpt2").up_keys, loaded("gpt2").up_bias):
-        with pytest.raises(ModelError, match=r"cells of gpt2 are not gated\. Expected keys\(layer\)"):
+        with pytest.raises(ModelError, match=r"cells of gpt2 are not gated\. Expected a call of keys\(layer\)"):
             ask(0)
 
 

@@ -1,6 +1,7 @@
 """The states around every feed-forward layer, by hooks that go when the pass is over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -71,6 +72,40 @@ def trace(
         for handle in handles:
             handle.remove()
     return tuple(_assemble(model, layer, states) for layer, states in enumerate(seen))
+
+
+@dataclass(frozen=True)
+class _InputReport:
+    """Tells of what one layer reads."""
+
+    model: Transformer
+    place: int
+    n_rows: int
+    on_layer: Callable[[int, Tensor], None]
+
+    def told(self, _: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
+        """As a hook before the layer's keys; some models flatten batch and positions there."""
+        states = arguments[0] if arguments else named["hidden_states"]
+        shaped = states.view(self.n_rows, -1, states.shape[-1])
+        self.on_layer(self.place, self.model.own_positions(self.place, shaped))
+
+
+@contextmanager
+def watch_inputs(model: Transformer, n_rows: int, on_layer: Callable[[int, Tensor], None]) -> Iterator[None]:
+    """Call ``on_layer(layer, x)`` with what each layer's keys are compared with, in each forward pass of so many rows.
+
+    x is (batch, positions, d_model), at the positions of the tokens. It is the model's own: not to be written to.
+    """
+    handles: list[Any] = []
+    try:
+        for place in range(model.facts.n_layers):
+            module = model.layer(place).input_module
+            report = _InputReport(model, place, n_rows, on_layer)
+            handles.append(module.register_forward_pre_hook(report.told, with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _hook_layer(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from transformers.activations import ACT2FN
 
 from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
@@ -145,6 +146,15 @@ class Transformer:
     def key_bias(self, layer: int) -> Float[Tensor, "cells"] | None:
         """The bias inside the activation (of gated cells: beside gate_keys), or None if there is none."""
         return self._layers[layer][0].key_bias()
+
+    @cached_property
+    def activation(self) -> Callable[[Tensor], Tensor] | None:
+        """What the products with keys (of gated cells: with gate keys) go through; None if it has no name that is known."""
+        name = self.facts.activation
+        if name not in ACT2FN:
+            return None
+        found: Callable[[Tensor], Tensor] = ACT2FN[name]
+        return found
 
     def values(self, layer: int) -> Float[Tensor, "cells d_model"]:
         """The values of a layer, a row each."""

@@ -63,12 +63,12 @@ class Text:
         return {tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)}
 
     def counted(self, unit: Unit) -> list[int]:
-        """The slots of a unit that count: repeats of a sentence do not."""
+        """The slots of a unit that count: repeats of a prefix do not."""
         seen: list[list[int]] = []
         slots = []
         for slot, one in enumerate(unit):
-            if one is not None and self.rows[one[0]] not in seen:
-                seen.append(self.rows[one[0]])
+            if one is not None and self.rows[one[0]][: one[1] + 1] not in seen:
+                seen.append(self.rows[one[0]][: one[1] + 1])
                 slots.append(slot)
         return slots
 

@@ -76,20 +76,21 @@ def values(kind: str, prefix: Prefix) -> set[Any]:
 
 
 def shared(kind: str, triggers: list[Prefix]) -> dict[Any, list[int]]:
-    """Value -> the triggers that share it, three or more, topics from as many documents; repeats of a sentence left out."""
+    """Value -> the triggers that share it, three or more, topics from as many documents; repeats of a prefix left out."""
     having: dict[Any, list[int]] = {}
     seen = set()
     for number, one in enumerate(triggers):
-        if one.sentence not in seen:
+        if one.ids not in seen:
             for value in values(kind, one):
                 having.setdefault(value, []).append(number)
-        seen.add(one.sentence)
+        seen.add(one.ids)
     return {value: numbers for value, numbers in having.items() if n_counted(kind, [triggers[i] for i in numbers]) >= 3}
 
 
 def n_counted(kind: str, triggers: list[Prefix]) -> int:
-    """Different sentences; for topics, different documents."""
-    return len({one.document if kind == "topic" else one.sentence for one in triggers})
+    """Different prefixes; for topics, the different documents that the first of each is from."""
+    firsts = {one.ids: one for one in reversed(triggers)}
+    return len({one.document for one in firsts.values()} if kind == "topic" else firsts)
 
 
 def chance(kind: str, prefixes: list[Prefix]) -> tuple[dict[Any, float], int]:
@@ -100,3 +101,34 @@ def chance(kind: str, prefixes: list[Prefix]) -> tuple[dict[Any, float], int]:
         occurrences = Counter(value for one in prefixes for value in values("final-" + kind, one))
     frequent = [value for value, n in occurrences.items() if n >= 3]
     return {value: n / len(prefixes) for value, n in counts.items()}, len(frequent)
+
+
+_counted: dict[int, dict[tuple[Any, ...], Counter[Any]]] = {}
+
+
+def given_words(topic: Any, triggers: list[Prefix], k: int, frequency: float, prefixes: list[Prefix]) -> list[float]:
+    """The chance of k topics or more among prefixes with the same last token as each trigger, and with the same last two."""
+    if id(prefixes) not in _counted:
+        _counted.clear()
+        by_words = _counted.setdefault(id(prefixes), {})
+        for one in prefixes:
+            for n in (1, 2):
+                by_words.setdefault((n, one.ids[-n:]), Counter())[one.topic, one.document] += 1
+    by_words, seen_ids, seen_documents = _counted[id(prefixes)], set(), set()
+    distributions = [[1.0], [1.0]]
+    for one in triggers:
+        if one.ids not in seen_ids and one.document not in seen_documents:
+            known = frequency
+            for number, n in enumerate((1, 2)):
+                others = {
+                    key: c for key, c in by_words.get((n, one.ids[-n:]), Counter()).items() if key[1] != one.document
+                }
+                having = sum(c for (of, _), c in others.items() if of == topic)
+                known = (having + 5 * known) / (sum(others.values()) + 5)
+                before = [*distributions[number], 0.0]
+                distributions[number] = [
+                    p * (1 - known) + (before[i - 1] * known if i else 0) for i, p in enumerate(before)
+                ]
+            seen_documents.add(one.document)
+        seen_ids.add(one.ids)
+    return [sum(one[k:]) for one in distributions]

@@ -89,12 +89,15 @@ def test_n_grams_are_counted_in_parts_as_in_one(cut_index: Index, monkeypatch: p
             assert chance._n_frequent_grams(tokens, n) == expected > 0
 
 
-def test_sentences_of_the_same_tokens_have_the_same_number(cut_index: Index) -> None:
-    tokens = Tokens.of(cut_index)
-    n = cut_index.text.n_all_sentences
-    hashes = tokens.sentence_hash(np.arange(n)[::-1])[::-1]
-    different = {tuple(cut_index.text.sentence(i).token_ids.tolist()) for i in range(n)}
-    assert len(set(hashes.tolist())) == len(different)
+def test_prefixes_of_the_same_tokens_have_the_same_number(cut_index: Index) -> None:
+    tokens, text = Tokens.of(cut_index), cut_index.text
+    ends = np.arange(int(tokens.start[-1]))
+    different = {
+        tuple(row[: end + 1])
+        for row in (text.sentence(i).token_ids.tolist() for i in range(text.n_all_sentences))
+        for end in range(len(row))
+    }
+    assert len(set(tokens.prefix_hash(ends[::-1]).tolist())) == len(different)
 
 
 def test_ragged() -> None:

@@ -17,7 +17,7 @@ Rows = dict[tuple[int, object], list[int]]
 
 @settings(max_examples=30)
 @given(st.data())
-def test_a_trigger_counts_once_a_sentence_and_once_a_document(data: st.DataObject) -> None:
+def test_a_trigger_counts_once_a_prefix_and_once_a_document(data: st.DataObject) -> None:
     text = data.draw(texts())
     units = data.draw(units_of(text))
     features = text.features()
@@ -119,7 +119,7 @@ def test_without_units_nothing_is_shared() -> None:
 
 
 def test_the_first_32_triggers_are_told_apart() -> None:
-    text = Text([[0, number % 4, number] for number in range(40)], list(range(40)), [0] * 40)
+    text = Text([[4 + number, number % 4] for number in range(40)], list(range(40)), [0] * 40)
     features = text.features()
     units: list[Unit] = [[(number, 1) for number in range(32)]]
     shared = shared_values(features, "token", Triggers.of(features.tokens, text.stored(units)))

@@ -68,17 +68,18 @@ def test_random_prefixes_are_even_over_all_that_compete() -> None:
     assert chi_square < 3 * len(competing)  # far beyond what chance gives (about len(competing))
 
 
-def test_sentences_of_the_same_tokens_have_the_same_hash() -> None:
+def test_prefixes_of_the_same_tokens_have_the_same_hash() -> None:
     rows = [[1, 2], [2, 1], [1, 2], [1], [1, 2, 0], [0, 1, 2], [2, 1], [0]]
     ids = np.concatenate([np.array(row) for row in rows])
     start = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     tokens = Tokens(ids, ids, ids, start, len(rows), np.zeros(len(rows), dtype=np.int64))
-    order = np.array([7, 2, 0, 1, 6, 3, 4, 5, 0])
-    hashes = tokens.sentence_hash(order)
-    for i, a in enumerate(order):
-        for j, b in enumerate(order):
-            assert (hashes[i] == hashes[j]) == (rows[a] == rows[b])
-    assert len(tokens.sentence_hash(np.array([], dtype=np.int64))) == 0
+    order = np.random.default_rng(0).permutation(len(ids))
+    prefixes = {int(start[s]) + p: tuple(row[: p + 1]) for s, row in enumerate(rows) for p in range(len(row))}
+    hashes = tokens.prefix_hash(order)
+    for i, a in enumerate(order.tolist()):
+        for j, b in enumerate(order.tolist()):
+            assert (hashes[i] == hashes[j]) == (prefixes[a] == prefixes[b])
+    assert len(tokens.prefix_hash(np.array([], dtype=np.int64))) == 0
 
 
 def test_mixing_is_the_finaliser_of_murmur_hash() -> None:

@@ -23,14 +23,14 @@ class Triggers:
     ends: Int64[np.ndarray, "units slots"]
     """Token index that each prefix ends with; 0 where there is none."""
     counted: Bool[np.ndarray, "units slots"]
-    """Whether it counts: it is there, and none before it in the unit has a sentence of the same tokens."""
+    """Whether it counts: it is there, and none before it in the unit has the same tokens up to its last one."""
 
     @classmethod
     def of(cls, tokens: Tokens, stored: np.ndarray) -> "Triggers":
         """From token indices as an index stores them, (units, slots), NO_TOKEN where none is."""
         real = stored != NO_TOKEN
         ends = np.where(real, stored, 0).astype(np.int64)
-        hashes = np.where(real, tokens.sentence_hash(tokens.sentence_of(ends.reshape(-1))).reshape(ends.shape), 0)
+        hashes = np.where(real, tokens.prefix_hash(ends.reshape(-1)).reshape(ends.shape), 0)
         return cls(ends, real & _first_of_equals(hashes))
 
     def once_a_document(self, tokens: Tokens, document_of: Int64[np.ndarray, "sentences"]) -> "Triggers":

@@ -83,3 +83,10 @@ def gram_codes(tokens: Tokens, ends: Int64[np.ndarray, "m"], n: int) -> UInt64[n
     for back in range(n - 1, -1, -1):
         codes = mix(codes + tokens.token_id[ends - back].astype(np.uint64) + np.uint64(1))
     return codes
+
+
+def last_words(tokens: Tokens, ends: Int64[np.ndarray, "m"], n: int) -> UInt64[np.ndarray, "m"]:
+    """A number for the last n = 1 or 2 tokens of each prefix; a prefix of one token has the same two as others of it alone."""
+    short = tokens.position_of(ends) < n - 1
+    codes = gram_codes(tokens, np.where(short, np.maximum(ends, n - 1), ends), n)
+    return np.where(short, gram_codes(tokens, ends, 1) ^ np.uint64(1), codes)

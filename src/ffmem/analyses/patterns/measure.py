@@ -12,6 +12,7 @@ from ffmem.analyses.patterns.detect import N_TRIGGERS, Shared, Triggers, shared_
 from ffmem.analyses.patterns.kinds import CLASS_OF, Features, Kind
 from ffmem.analyses.patterns.lexical import Shapes
 from ffmem.analyses.patterns.results import ChanceRate, Found, Patterns
+from ffmem.analyses.patterns.same_words import SameWords
 from ffmem.analyses.patterns.semantic import Meaning, clusters, topics
 from ffmem.analyses.patterns.summary import summarise
 from ffmem.analyses.patterns.tokens import Tokens
@@ -39,13 +40,14 @@ def measure_patterns(
 ) -> Patterns:
     """Patterns among the first `N_TRIGGERS` triggers of every unit: a cell, of gated cells a cell and a sign.
 
-    A candidate is a value (see `kinds.Kind`) that `MIN_SHARED` triggers share or more, of which repeats of a sentence
+    A candidate is a value (see `kinds.Kind`) that `MIN_SHARED` triggers share or more, of which repeats of a prefix
     count once; a topic or cluster, which sentences of one document share by themselves, counts once for each document.
     With n triggers, of which k share a value that a share f of random prefixes has, p = P(Binomial(n, f) >= k). Within
     a unit and kind, p is multiplied by the number of values that could have been shared: those that `MIN_SHARED`
     indexed positions have or more (Bonferroni). Over all units with so many triggers, the smallest of these of each
     unit is held to a false discovery rate of `FALSE_DISCOVERY_RATE` for each kind (Benjamini & Hochberg); values up to
-    that threshold are patterns.
+    that threshold are patterns. Words have topics: a topic is held, besides, against prefixes of other documents with the same
+    last token as each trigger, and with the same last two (see `SameWords`), and the largest of the three p counts.
 
     Args:
         index: a finished index.
@@ -78,8 +80,11 @@ def measure_patterns(
             on_layer(place)
     found, controls = [], []
     for number, kind in enumerate(features.kinds):
-        counting = once if CLASS_OF[kind] == "semantic" else triggers
-        tested, one = control(features, kind, counting, [by_kind[number] for by_kind in shared])
+        of_kind = [by_kind[number] for by_kind in shared]
+        if CLASS_OF[kind] == "semantic":
+            tested, one = control(features, kind, once, of_kind, SameWords.of(features, kind, document_of))
+        else:
+            tested, one = control(features, kind, triggers, of_kind)
         found.append(tested)
         controls.append(one)
     by_layer = list(zip(*found, strict=True))

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt32, UInt64
 
 from ffmem.analyses.intervals import Estimate
+from ffmem.analyses.meaning.results import Trend
 from ffmem.analyses.patterns.kinds import CLASS_OF, GRAM_LENGTH, Kind, PatternClass
 from ffmem.analyses.patterns.lexical import SHAPES
 from ffmem.analyses.patterns.semantic import Meaning
@@ -17,6 +18,8 @@ from ffmem.store.reader import Index
 
 FIRING = 0.01
 """A cell fires at this share of held-out prefixes, those with its largest coefficients, if they are above 0."""
+NOTHING_TOLD = Estimate(np.nan, np.nan, np.nan, 0)
+"""Of what was not asked."""
 Label = Literal["shallow", "semantic", "shallow+semantic", "not-covered"]
 """What the patterns of a trigger are: all shallow or lexical, all semantic, both, or there are none (Figure 2)."""
 
@@ -41,7 +44,8 @@ class Found(Record):
     frequency: Float64[np.ndarray, "rows"]
     """Share of random prefixes that have it."""
     p: Float64[np.ndarray, "rows"]
-    """The chance that so many of random prefixes have this value, for this value alone."""
+    """The chance that so many of random prefixes have this value, for this value alone; of topics the largest such chance, of
+    random prefixes, of those with the same last tokens, and of those with the same last two."""
     p_in_unit: Float64[np.ndarray, "rows"]
     """`p` for the best of all values of the kind (Bonferroni)."""
     accepted: Bool[np.ndarray, "rows"]
@@ -59,6 +63,11 @@ class Control:
     """Units with enough triggers to share anything: what the threshold corrects for."""
     threshold: float
     """Largest `Found.p_in_unit` that is accepted; -1 if none was."""
+    given_words: bool = False
+    """Whether a pattern must also stand out among prefixes with the same last token, and among those with the same last two."""
+    smallest_lift: float = np.nan
+    """How many times as often as in random prefixes all triggers of a unit must have a value of middling frequency for it to be
+    a pattern: what fewer would show is not seen."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ class LayerPatterns:
     layer: str
     n_units: int
     n_triggers: int
-    """That count: repeats of a sentence within a unit do not."""
+    """That count: repeats of a prefix within a unit do not."""
     labels: dict[Label, Estimate]
     """Share of triggers with each label; units are drawn (Figure 2)."""
     coverage: Estimate
@@ -127,6 +136,8 @@ class KindScore:
     precision_median: float
     recall: Estimate
     recall_median: float
+    lift: Estimate = NOTHING_TOLD
+    """How many times as often the prefixes with the value fire the cell as all do, over all patterns; documents are drawn."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,36 @@ class Scores:
     scores: tuple[tuple[Score, ...], ...]
     """By layer, then by kind, as `Patterns.found`."""
     layers: tuple[tuple[KindScore, ...], ...]
+
+
+@dataclass(frozen=True)
+class LayerLikeness:
+    """How alike the triggers of one layer's units are, one a document; documents are drawn."""
+
+    layer: str
+    n_units: int
+    coherence: Estimate
+    """Share of pairs of a unit's triggers that have one topic, or the mean cosine of their earlier words."""
+    lift: Estimate
+    """That over the same of random prefixes with the same last token."""
+    lift_two_words: Estimate
+    """Over that of prefixes with the same last two tokens."""
+    above: Estimate
+    """Units more alike than each of the draws of prefixes with the same last token; 1 in 21 by chance."""
+    smallest_lift: float
+    """What a unit must have to be above them: the median."""
+
+
+@dataclass(frozen=True)
+class Likenesses:
+    """All layers."""
+
+    by: str
+    """"topic", or "earlier words"."""
+    layers: tuple[LayerLikeness, ...]
+    lift: Trend
+    """How the lift goes with depth."""
+    lift_two_words: Trend
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ffmem.analyses.indexed import check_model
 from ffmem.analyses.intervals import Estimate, mean
+from ffmem.analyses.meaning.draws import document_weights, estimate, quotient
 from ffmem.analyses.patterns.kinds import Features, Kind
 from ffmem.analyses.patterns.lexical import Shapes
 from ffmem.analyses.patterns.results import FIRING, Found, KindScore, Patterns, Score, Scores
@@ -68,13 +69,22 @@ def score_patterns(
     having = {kind: _positions_by_value(features, kind, ends) for kind in features.kinds}
     wanted = [_wanted(layer.n_cells * index.n_signs, n_units, seed, i) for i, layer in enumerate(index.cells.layers)]
     cells = [np.unique(np.flatnonzero(one) // index.n_signs) for one in wanted]
+    names, document = np.unique(index.text.document_of(sentences), return_inverse=True)
     scores, layers = [], []
     for place, coefficients in enumerate(coefficients_at(model, prefixes, options.bos, cells)):
         found = patterns.found[place]
         by_value = [having[one.kind] for one in found]
-        scores.append(_score_layer(coefficients, cells[place], index.n_signs, found, by_value, wanted[place]))
+        hits = [np.zeros((2, len(names))) for _ in found]
+        scores.append(
+            _score_layer(coefficients, cells[place], index.n_signs, found, by_value, wanted[place], document, hits)
+        )
         name = index.cells.layers[place].name
-        layers.append(tuple(_over_units(name, one, of, seed) for one, of in zip(found, scores[-1], strict=True)))
+        layers.append(
+            tuple(
+                _over_units(name, one, of, by_document, seed)
+                for one, of, by_document in zip(found, scores[-1], hits, strict=True)
+            )
+        )
         on_layer(place)
     return Scores(len(prefixes), tuple(scores), tuple(layers))
 
@@ -146,8 +156,14 @@ def _score_layer(
     found: Sequence[Found],
     having: Sequence[_ByValue],
     wanted: Bool[np.ndarray, "units"],
+    document: Int64[np.ndarray, "prefixes"],
+    hits: Sequence[np.ndarray],
 ) -> tuple[Score, ...]:
-    """Scores of the accepted patterns of wanted units, whose cells are those of the coefficients' columns; some at a time."""
+    """Scores of the accepted patterns of wanted units, whose cells are those of the coefficients' columns; some at a time.
+
+    To ``hits`` (two x documents, for each kind) are added: how often a prefix with a pattern's value fires the unit, and how
+    often it would if it fired as often as any.
+    """
     scores = []
     for one in found:
         auc, precision, recall = np.full((3, len(one.unit)), np.nan)
@@ -157,7 +173,7 @@ def _score_layer(
         of_columns = cells[first : first + len(m)]
         low, high = of_columns[0] * n_signs, (of_columns[-1] + 1) * n_signs
         ranks, fires = ranks_and_firing(m, n_signs)
-        for one, by_value, score in zip(found, having, scores, strict=True):
+        for one, by_value, score, by_document in zip(found, having, scores, hits, strict=True):
             rows = np.arange(*np.searchsorted(one.unit, [low, high]))
             rows = rows[one.accepted[rows] & wanted[one.unit[rows]]]
             begin, n = by_value.lookup(one.value[rows])
@@ -166,6 +182,7 @@ def _score_layer(
                 cell, sign = np.divmod(one.unit[rows[some]], n_signs)
                 own = np.searchsorted(of_columns, cell) * n_signs + sign
                 columns = _predict(ranks, fires, own, by_value.prefixes, begin[some], n[some])
+                _add_hits(fires, own, by_value.prefixes[ragged(begin[some], n[some])], n[some], document, by_document)
                 score.auc[rows[some]], score.precision[rows[some]], score.recall[rows[some]] = columns
     return tuple(scores)
 
@@ -224,7 +241,23 @@ def _predict(
     return auc, hits / n, recall
 
 
-def _over_units(layer: str, found: Found, score: Score, seed: int) -> KindScore:
+def _add_hits(
+    fires: np.ndarray, unit: np.ndarray, prefixes: np.ndarray, n: np.ndarray, document: np.ndarray, found: np.ndarray
+) -> None:
+    units = np.repeat(unit, n)
+    rate = fires.mean(1, dtype=np.float64)
+    for row, values in enumerate((fires[units, prefixes].astype(np.float64), rate[units])):
+        found[row] += np.bincount(document[prefixes], values, minlength=found.shape[1])
+
+
+def _lift(hits: np.ndarray, seed: int) -> Estimate:
+    """Hits over those expected, of all documents together."""
+    weights = document_weights(hits.shape[1], np.random.default_rng([seed, 18]))
+    fired, expected = weights @ hits[0], weights @ hits[1]
+    return estimate(quotient(fired, expected), hits.shape[1])
+
+
+def _over_units(layer: str, found: Found, score: Score, hits: np.ndarray, seed: int) -> KindScore:
     scored = score.n_matching >= 0
 
     def over(values: np.ndarray) -> tuple[Estimate, float]:
@@ -233,5 +266,5 @@ def _over_units(layer: str, found: Found, score: Score, seed: int) -> KindScore:
 
     return KindScore(
         layer, found.kind, int(scored.sum()), int((score.n_matching == 0).sum()),
-        *over(score.auc), *over(score.precision), *over(score.recall),
+        *over(score.auc), *over(score.precision), *over(score.recall), _lift(hits, seed),
     )  # fmt: skip

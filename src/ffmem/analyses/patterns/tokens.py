@@ -85,12 +85,12 @@ class Tokens:
         places: np.ndarray = self.start[sentence] + self.n_skipped[sentence] + within
         return places
 
-    def sentence_hash(self, sentences: Int64[np.ndarray, "n"]) -> np.ndarray:
-        """A number for each sentence, the same for sentences of the same tokens."""
-        different, numbers = np.unique(sentences, return_inverse=True)
-        lengths = self.start[different + 1] - self.start[different]
-        places = ragged(self.start[different], lengths)
-        offsets = places - np.repeat(self.start[different], lengths)
+    def prefix_hash(self, ends: Int64[np.ndarray, "n"]) -> np.ndarray:
+        """A number for each prefix, the same for prefixes of the same tokens."""
+        different, numbers = np.unique(ends, return_inverse=True)
+        lengths = self.position_of(different) + 1
+        places = ragged(different - lengths + 1, lengths)
+        offsets = np.arange(len(places)) - np.repeat(lengths.cumsum() - lengths, lengths)
         mixed = mix(self.token_id[places].astype(np.uint64) + mix(offsets.astype(np.uint64)))
         found = np.add.reduceat(mixed, lengths.cumsum() - lengths) if len(different) else mixed
         return found[numbers]

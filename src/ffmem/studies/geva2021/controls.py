@@ -19,6 +19,7 @@ from ffmem.studies.study import Stage, StageListener, Subject
 _PREFIXES = 1000
 _EDITED_CELLS = 10
 _SCORED_CELLS, _SCORED_POSITIONS = 50, 2000
+_MEANING_POSITIONS, _MEANING_CELLS, _TRANSPLANTED = 20_000, 50, 200
 
 
 def begin_control(shared: Geva2021, kind: ControlKind, listen: StageListener) -> Geva2021:
@@ -39,6 +40,9 @@ def _fewer(options: StudyOptions) -> StudyOptions:
         edited_cells=min(options.edited_cells, _EDITED_CELLS),
         scored_cells=min(options.scored_cells or _SCORED_CELLS, _SCORED_CELLS),
         scored_positions=min(options.scored_positions, _SCORED_POSITIONS),
+        meaning_positions=min(options.meaning_positions, _MEANING_POSITIONS),
+        meaning_cells=min(options.meaning_cells, _MEANING_CELLS),
+        transplanted=min(options.transplanted, _TRANSPLANTED),
     )
 
 

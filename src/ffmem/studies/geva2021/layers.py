@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from ffmem.analyses.intervals import Estimate, Sums, Uncertain, mean_ratio
+from ffmem.analyses.student import student_quantile
 from ffmem.studies.exhibit import percent
 from ffmem.studies.results import plain
 
@@ -45,6 +46,12 @@ def means_of_thirds(sums: Sums) -> tuple[Uncertain, Uncertain]:
     """The mean of the lowest third of the layers, and of the highest."""
     low, high = (mean_ratio(sums[list(part)]) for part in thirds(range(sums.above.shape[1])))
     return low, high
+
+
+def told_as(estimate: Estimate) -> Uncertain:
+    """An estimate over documents whose draws were not kept, as uncertain as its wider side says."""
+    error = max(estimate.high - estimate.value, estimate.value - estimate.low) / student_quantile(0.975, estimate.n - 1)
+    return Uncertain(estimate.value, error, estimate.n, estimate.n)
 
 
 def average(values: Iterable[float]) -> float:

@@ -7,6 +7,7 @@ from ffmem.json_values import JsonObject
 
 FULL: JsonObject = {"edited_cells": 100, "edited_triggers": 50, "scored_cells": 0}
 """The paper's 100 cells x 50 triggers a layer for Figure 3; and every cell's patterns are scored."""
+_MAY_BE_ZERO = ("seed", "scored_cells", "transplanted")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,12 @@ class StudyOptions:
     """Cells of each layer whose patterns are tried on held-out text; 0: all."""
     scored_positions: int = 5000
     """Held-out positions they are tried on."""
+    meaning_positions: int = 60_000
+    """Positions of the text, indexed and held-out, at which coefficients are taken apart."""
+    meaning_cells: int = 100
+    """Cells of each layer whose coefficients are."""
+    transplanted: int = 400
+    """Positions whose contexts are replaced by others; 0: none."""
     control_tokens: int = 100_000
     """Tokens of the text that controls are indexed on."""
     seed: int = 0
@@ -32,7 +39,7 @@ class StudyOptions:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value, low = getattr(self, field.name), 0 if field.name in ("seed", "scored_cells") else 1
+            value, low = getattr(self, field.name), 0 if field.name in _MAY_BE_ZERO else 1
             if field.name != "held_out" and (isinstance(value, bool) or not isinstance(value, int) or value < low):
                 flag = "--" + field.name.replace("_", "-")
                 raise InputError(

@@ -1,12 +1,21 @@
 """Figure 2 by machine: patterns among the triggers of every cell, held against chance and against held-out text."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ffmem.analyses.intervals import Estimate, Uncertain, proportion
-from ffmem.analyses.patterns.kinds import Kind
-from ffmem.analyses.patterns.results import ChanceRate, Control, KindScore, Label, LayerPatterns, Patterns, Scores
-from ffmem.analyses.student import student_quantile
+from ffmem.analyses.intervals import Estimate, proportion
+from ffmem.analyses.patterns.kinds import CLASS_OF, Kind
+from ffmem.analyses.patterns.results import (
+    ChanceRate,
+    Control,
+    KindScore,
+    Label,
+    LayerLikeness,
+    LayerPatterns,
+    Likenesses,
+    Patterns,
+    Scores,
+)
 from ffmem.errors import InputError
 from ffmem.models.transformer import Transformer
 from ffmem.store.files import atomic_write
@@ -14,7 +23,7 @@ from ffmem.store.reader import Index
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.geva2021.cell_patterns import PATTERNS
 from ffmem.studies.geva2021.context import Geva2021
-from ffmem.studies.geva2021.layers import average, interval, line_rows, points, share, thirds
+from ffmem.studies.geva2021.layers import average, line_rows, share, thirds, told_as
 from ffmem.studies.results import Findings, as_csv, plain
 from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
 from ffmem.studies.verdicts import above
@@ -41,15 +50,19 @@ class PatternsResult:
     chance: tuple[ChanceRate, ...]
     scores: ScoresResult | None
     """None if the index holds no text back."""
+    likeness: Likenesses | None = None
+    """How alike triggers are, beyond their last words; None in results of an older version."""
 
 
 def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
     # with them comes all that loads models and builds an index: seconds, for whoever only reads results
+    from ffmem.analyses.patterns.alike import measure_likeness
     from ffmem.analyses.patterns.measure import measure_patterns
     from ffmem.analyses.patterns.scoring import score_patterns
+    from ffmem.analyses.patterns.tokens import Tokens
 
     index, options = study.index, study.options
-    begin = Stage("patterns", 0, 2 * index.n_layers)
+    begin = Stage("patterns", 0, 3 * index.n_layers)
     encoder, why_not = _encoder(index)
     patterns = measure_patterns(
         index,
@@ -58,6 +71,13 @@ def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
         seed=options.seed,
         on_layer=lambda place: listen(replace(begin, done=place + 1)),
         on_sentences=lambda done, n: listen(Stage("patterns, sentences embedded", done, n)),
+    )
+    likeness = measure_likeness(
+        index,
+        Tokens.of(index),
+        patterns.meaning,
+        seed=options.seed,
+        on_layer=lambda place: listen(replace(begin, done=index.n_layers + place + 1)),
     )
     scores = None
     if index.text.n_sentences < index.text.n_all_sentences:
@@ -69,7 +89,7 @@ def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
             n_units=options.scored_cells or None,
             encoder=encoder,
             seed=options.seed,
-            on_layer=lambda place: listen(replace(begin, done=index.n_layers + place + 1)),
+            on_layer=lambda place: listen(replace(begin, done=2 * index.n_layers + place + 1)),
         )
     _write_tables(study, patterns, scores)
     return PatternsResult(
@@ -79,6 +99,7 @@ def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
         controls=patterns.controls,
         chance=patterns.chance,
         scores=None if scores is None else ScoresResult(scores.n_prefixes, scores.layers),
+        likeness=likeness,
     )
 
 
@@ -114,13 +135,23 @@ def _sample(findings: Findings) -> str:
 
 
 def _reading(findings: Findings) -> str:
-    layers = _result(findings).layers
-    covered = average(layer.coverage.value for layer in layers)
-    low, high = (average(layer.semantic.value for layer in part) for part in thirds(layers))
+    result = _result(findings)
+    covered = average(layer.coverage.value for layer in result.layers)
+    told = f"{share(covered)} of the triggers have a pattern."
+    if result.likeness is None:
+        return told
+    low, high = result.likeness.lift.bottom.value, result.likeness.lift.top.value
+    if low != low or high != high:
+        return told
+    alike = _alike(result.likeness)
     return (
-        f"{share(covered)} of the triggers have a pattern; {share(low)} have a semantic one in the lowest third of the layers, "
-        f"and {share(high)} in the highest."
+        f"{told} Triggers of one cell {alike} {low:.2f} times as often as prefixes with the same last token in the lowest "
+        f"third of the layers, and {high:.2f} times in the highest."
     )
+
+
+def _alike(likeness: Likenesses) -> str:
+    return "share a topic" if likeness.by == "topic" else "have alike earlier words"
 
 
 def _numbers(findings: Findings) -> Iterator[Number]:
@@ -136,37 +167,34 @@ def _numbers(findings: Findings) -> Iterator[Number]:
     for name, part in zip(("lowest", "highest"), thirds(layers), strict=True):
         semantic = average(layer.semantic.value for layer in part)
         yield Number(f"triggers with a semantic pattern, {name} third", "-", semantic)
+    for control in _result(findings).controls:
+        if CLASS_OF[control.kind] == "semantic" and control.smallest_lift == control.smallest_lift:
+            smallest = control.smallest_lift
+            yield Number(f"smallest lift of a {control.kind} that would be a pattern, times", "-", smallest, unit="")
+    likeness = _result(findings).likeness
+    if likeness is not None:
+        for words, trend in (("token", likeness.lift), ("two tokens", likeness.lift_two_words)):
+            name = f"triggers {_alike(likeness)}, over prefixes of the same last {words}"
+            yield Number.of(f"{name}, lowest third", "-", trend.bottom, "times")
+            yield Number.of(f"{name}, highest third", "-", trend.top, "times")
 
 
 def _claims(findings: Findings) -> Iterator[Claim]:
-    result = _result(findings)
-    if result.semantic is None:
+    likeness = _result(findings).likeness
+    if likeness is None or likeness.lift.contrast.value != likeness.lift.contrast.value:
         return
-    low, high = (_cautious([layer.semantic for layer in part]) for part in thirds(result.layers))
-    gain = Uncertain(high.value - low.value, high.error + low.error, min(high.n_groups, low.n_groups), high.n)
+    contrast = likeness.lift.contrast
     yield Claim(
-        "upper layers have more semantic patterns",
-        above(gain),
-        f"triggers with one: lowest third {interval(low.estimate)}, highest third {interval(high.estimate)}; the second "
-        f"less the first: {points(gain)}",
-    )
-    shallow = _cautious([layer.labels["shallow"] for layer in thirds(result.layers)[0]])
-    yield Claim(
-        "lower layers are mostly shallow",
-        above(shallow, 0.5),
-        f"lowest third: triggers with shallow patterns alone {interval(shallow.estimate)}, to be above one half",
+        "triggers of upper layers have more in common than their last word",
+        above(told_as(contrast), unit="times"),
+        f"they {_alike(likeness)} more often than prefixes of the same last token, times: lowest third "
+        f"{_times(likeness.lift.bottom)}, highest third {_times(likeness.lift.top)}; the second less the first: "
+        f"{_times(contrast)}; of the same last two tokens: {_times(likeness.lift_two_words.contrast)}",
     )
 
 
-def _cautious(layers: Sequence[Estimate]) -> Uncertain:
-    """Their mean, as uncertain as if all were off in the same direction: cells of several layers fire on the same text."""
-    some = [one for one in layers if one.n]
-    error = average((one.high - one.low) / 2 for one in some) / student_quantile(0.975, _MANY)
-    return Uncertain(average(one.value for one in some), error, _MANY + 1 if some else 0, sum(one.n for one in some))
-
-
-_MANY = 1000
-"""Degrees of freedom of intervals over many cells."""
+def _times(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
 
 
 def _share_of_label(label: Label) -> Callable[[LayerPatterns], Estimate]:
@@ -196,16 +224,50 @@ def _charts(findings: Findings) -> Iterator[Chart]:
         line_rows(result.layers, {kind: _share_of_kind(kind) for kind in kinds}),
         "cells with such a pattern",
     )
+    if result.likeness:
+        yield from _likeness_charts(result.likeness)
     if result.scores:
-        rows = [
-            {"layer": number, "name": one.layer, "series": one.kind} | plain(one.auc)
-            for number, layer in enumerate(result.scores.layers)
-            for one in layer
-        ]
-        caption = "Do patterns predict which unseen prefixes fire the cell? 0.5 is chance."
-        yield Chart(
-            "pattern-scores", caption, "lines", rows, "AUC on held-out prefixes", percent=False, from_zero=False
-        )
+        yield from _score_charts(result.scores)
+
+
+def _likeness_charts(likeness: Likenesses) -> Iterator[Chart]:
+    layers = likeness.layers
+    series: dict[str, Callable[[LayerLikeness], Estimate]] = {
+        "same last token": lambda layer: layer.lift,
+        "same last two tokens": lambda layer: layer.lift_two_words,
+    }
+    rows = [row for row in line_rows(layers, series) if row["value"] is not None]
+    if rows:
+        caption = f"How much more often triggers of one cell {_alike(likeness)} than prefixes with the same last words."
+        yield Chart("trigger-likeness", caption, "lines", rows, "lift", percent=False, from_zero=False)
+    yield Chart(
+        "units-above",
+        "Cells whose triggers are more alike than each of 20 draws with the same last tokens; 4.8 % by chance.",
+        "lines",
+        line_rows(layers, {"cells": lambda layer: layer.above}),
+        "cells",
+    )
+
+
+def _score_charts(scores: ScoresResult) -> Iterator[Chart]:
+    rows = [
+        {"layer": number, "name": one.layer, "series": one.kind} | plain(one.lift)
+        for number, layer in enumerate(scores.layers)
+        for one in layer
+        if one.lift.value == one.lift.value
+    ]
+    caption = (
+        "How many times as often unseen prefixes with the pattern are among the cell's strongest 1 % as others are."
+    )
+    if rows:
+        yield Chart("pattern-lift", caption, "lines", rows, "lift on held-out prefixes", percent=False)
+    rows = [
+        {"layer": number, "name": one.layer, "series": one.kind} | plain(one.auc)
+        for number, layer in enumerate(scores.layers)
+        for one in layer
+    ]
+    caption = "Do patterns predict which unseen prefixes fire the cell? 0.5 is chance."
+    yield Chart("pattern-scores", caption, "lines", rows, "AUC on held-out prefixes", percent=False, from_zero=False)
 
 
 def _tables(findings: Findings) -> Iterator[Table]:
@@ -215,6 +277,30 @@ def _tables(findings: Findings) -> Iterator[Table]:
         for one in _result(findings).chance
     ]
     yield Table("pattern-chance", "Chance, kind by kind", columns, rows, folded=True)
+    likeness = _result(findings).likeness
+    if likeness is not None:
+        yield _likeness_table(likeness)
+
+
+def _likeness_table(likeness: Likenesses) -> Table:
+    rows = [
+        {
+            "layer": one.layer,
+            "cells and signs": one.n_units,
+            "alike": _rounded(one.coherence.value, 4),
+            "lift": _rounded(one.lift.value, 4),
+            "lift, same two words": _rounded(one.lift_two_words.value, 4),
+            "above all draws, %": _rounded(100 * one.above.value, 1),
+            "smallest lift": _rounded(one.smallest_lift, 2),
+        }
+        for one in likeness.layers
+    ]
+    caption = f"How often triggers {_alike(likeness)}"
+    return Table("trigger-likeness", caption, tuple(rows[0]), rows, folded=True)
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return round(value, digits) if value == value else None
 
 
 def _notes(findings: Findings) -> Iterator[str]:
@@ -237,12 +323,16 @@ CHAPTER = Chapter(
             definition="""
 A pattern is what 3 or more of a cell's first 25 triggers share: the last token, an n-gram, the position (shallow), the shape
 of the last token (lexical, counted as shallow here), the topic (semantic: the document's label where the text has labels, else
-a cluster of sentence embeddings). Repeats of a sentence count once. Each is tested against random prefixes of the same text,
-with control of the false discovery rate at 5 %. A machine found these patterns: nobody has read the triggers.""",
+a cluster of sentence embeddings). Repeats of a prefix count once, and of topics one trigger a document. Each is tested against
+random prefixes of the same text, a topic also against prefixes with the same last token and with the same last two; the
+false discovery rate is held to 5 %. Lift: pairs of one cell's triggers from different documents that share a topic (without
+labels: the cosine of the words before the last three) over pairs of random prefixes with the same last words. A machine found
+these patterns: nobody has read the triggers.""",
             conclude="""
 People find patterns that no machine looks for, and see some where a test sees chance: equal numbers are not to be
-expected. The order of the layers, and shallow against semantic, can be compared. A pattern that triggers share need
-not be what fires the cell; the score on held-out prefixes says how well it predicts that.""",
+expected. A rate says nothing by itself: cells of a model that learnt nothing have shallow patterns as well, and the rate
+of semantic ones depends on how many triggers a topic needs. The lift over prefixes of the same words depends on neither.
+A pattern that triggers share need not be what fires the cell; scores on held-out prefixes say how well it predicts that.""",
             applies=lambda findings: "patterns" in findings.values,
             reading=_reading,
             sample=_sample,

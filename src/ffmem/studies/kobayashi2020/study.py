@@ -1,11 +1,10 @@
 """The study of Kobayashi et al. 2020 and 2021: attention by weights and by norms."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from ffmem.analyses.attention.options import AttentionOptions
+from ffmem.json_values import json_text
 from ffmem.store.files import atomic_write
 from ffmem.studies.controls import UNTRAINED, Control
 from ffmem.studies.kobayashi2020.context import NAME, Context, begin, untrained
@@ -15,8 +14,8 @@ from ffmem.studies.study import Study
 
 
 def write_results(found: AttentionFindings, folder: Path) -> None:
-    """Write ``results.json``: all numbers as one JSON document, NaN where there was nothing to estimate one from."""
-    atomic_write(folder / "results.json", json.dumps(asdict(found), indent=1, allow_nan=True).encode())
+    """Write ``results.json``: all numbers as one JSON document, null where there was nothing to estimate one from."""
+    atomic_write(folder / "results.json", json_text(found, indent=1).encode())
 
 
 def _facts(findings: Findings) -> Iterator[tuple[str, str]]:

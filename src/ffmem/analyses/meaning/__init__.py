@@ -1,0 +1,1 @@
+"""Does meaning grow with depth? What decides cells' coefficients: last words, position, topic, or words further back."""
