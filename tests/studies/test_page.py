@@ -72,7 +72,7 @@ def test_charts_are_drawn_from_what_the_files_hold(story: Story) -> None:
         drawn = json.dumps(specs[name])
         for row in kept:
             for value in row.values():
-                assert json.dumps(value) in drawn or value in drawn
+                assert json.dumps(value) in drawn or value in drawn, (name, row)
         assert {row["name"] for row in kept if "name" in row} <= {one["name"] for one in chart.rows if "name" in one}
 
 

@@ -11,7 +11,8 @@ from tests.studies.conftest import Story
 def test_it_has_every_exhibit_once_with_all_its_words(story: Story) -> None:
     names = [one.name for one in story.report.sections]
     assert names == [
-        *(f"Figure {number}" for number in (2, 3, 4, 5, 6)),
+        *("Figure 2", "Section 3", "Section 3"),
+        *(f"Figure {number}" for number in (3, 4, 5, 6)),
         "Table 2",
         "Figure 7",
         "Figure 8",
@@ -28,6 +29,11 @@ def test_it_has_every_exhibit_once_with_all_its_words(story: Story) -> None:
         for text in (one.title, one.question, one.definition, one.conclude, one.reading, one.sample):
             assert text == " ".join(text.split()) and text
         assert "nan" not in one.reading
+
+
+def test_no_chart_and_no_table_write_the_same_file(story: Story) -> None:
+    files = [one.name for section in story.report.sections for one in (*section.charts, *section.tables)]
+    assert len(set(files)) == len(files)
 
 
 def test_numbers_and_claims_name_their_exhibits(story: Story) -> None:

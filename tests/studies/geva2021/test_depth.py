@@ -6,13 +6,15 @@ from ffmem.studies.charts import spec
 from ffmem.studies.geva2021.depth import CHAPTER
 from ffmem.studies.geva2021.meaning import MeaningResult
 from ffmem.studies.results import Findings
+from ffmem.studies.verdicts import judged
 from tests.studies.geva2021.made_meaning import about, findings, rising
 
 (EXHIBIT,) = CHAPTER.exhibits
 
 
 def verdicts(found: Findings) -> list[str]:
-    return [one.verdict for one in EXHIBIT.claims(found)]
+    (claims,) = judged([tuple(EXHIBIT.claims(found))])
+    return [one.verdict for one in claims]
 
 
 def test_the_rise_and_the_difference_from_random_directions_are_two_claims() -> None:

@@ -7,6 +7,7 @@ import pytest
 from ffmem.studies.charts import spec
 from ffmem.studies.geva2021.meaning import CHAPTER, MeaningResult
 from ffmem.studies.results import Findings
+from ffmem.studies.verdicts import judged
 from tests.studies.conftest import Story
 from tests.studies.geva2021.made_meaning import findings, rising
 
@@ -14,7 +15,7 @@ from tests.studies.geva2021.made_meaning import findings, rising
 def test_lower_layers_are_shallow_if_both_measures_fall() -> None:
     def verdict(found: Findings) -> str:
         (exhibit,) = (one for one in CHAPTER.exhibits if one.applies(found))
-        (claim,) = exhibit.claims(found)
+        ((claim,),) = judged([tuple(exhibit.claims(found))])
         return claim.verdict
 
     assert verdict(findings()) == "shown"

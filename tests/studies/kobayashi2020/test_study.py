@@ -3,11 +3,11 @@
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from ffmem.json_values import to_json
 from ffmem.studies.kobayashi2020.findings import POINTS, attention_of
 from ffmem.studies.kobayashi2020.study import STUDY, write_results
 from ffmem.studies.report import report_of
@@ -35,7 +35,7 @@ def test_what_a_model_cannot_be_asked_is_said(run: Run, tmp_path: Path) -> None:
 
 def test_results_are_one_document(findings: Findings, tmp_path: Path) -> None:
     write_results(attention_of(findings), tmp_path)
-    assert json.loads((tmp_path / "results.json").read_text()) == json.loads(json.dumps(asdict(attention_of(findings))))
+    assert json.loads((tmp_path / "results.json").read_text()) == to_json(attention_of(findings))
     assert STUDY.result_type("attention") is type(attention_of(findings))
 
 

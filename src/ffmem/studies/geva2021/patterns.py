@@ -296,7 +296,7 @@ def _likeness_table(likeness: Likenesses) -> Table:
         for one in likeness.layers
     ]
     caption = f"How often triggers {_alike(likeness)}"
-    return Table("trigger-likeness", caption, tuple(rows[0]), rows, folded=True)
+    return Table("likeness-by-layer", caption, tuple(rows[0]), rows, folded=True)
 
 
 def _rounded(value: float, digits: int) -> float | None:
