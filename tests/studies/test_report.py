@@ -54,20 +54,24 @@ def test_a_page_to_give_away_quotes_no_text(story: Story) -> None:
 
 def test_what_an_untrained_model_shows_as_well_says_nothing(story: Story) -> None:
     (item, claim), *_ = [(item, one) for item, one in story.report.claims]
-    ours = replace(claim, verdict="shown")
+    ours = replace(claim, verdict="shown", test=replace(claim.test, effect=0.1))
+    faint, clear = (replace(ours, test=replace(ours.test, effect=effect)) for effect in (0.019, 0.021))
     beside = {
         "untrained": Beside("untrained", "", True, {}, {(item, claim.statement): ours}),
         "shuffled": Beside("shuffled", "", False, {}, {(item, claim.statement): ours}),
         "undecided": Beside("undecided", "", True, {}, {(item, claim.statement): replace(claim, verdict="undecided")}),
         "silent": Beside("silent", "", True, {}, {}),
+        "faint": Beside("faint", "", True, {}, {(item, claim.statement): faint}),
+        "clear": Beside("clear", "", True, {}, {(item, claim.statement): clear}),
     }
 
     def also(*names: str, verdict: Verdict = "shown") -> list[str]:
         report = replace(story.report, controls=tuple(beside[name] for name in names))
-        return report.also_shown_by(item, replace(claim, verdict=verdict))
+        return report.also_shown_by(item, replace(ours, verdict=verdict))
 
     assert also("untrained", "shuffled", "undecided", "silent") == ["untrained"]
     assert also("shuffled", "undecided", "silent") == []
+    assert also("faint", "clear") == ["clear"]
     assert also("untrained", verdict="contradicted") == also("untrained", verdict="undecided") == []
 
 

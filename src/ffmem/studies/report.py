@@ -12,6 +12,8 @@ from ffmem.studies.runner import findings_of
 from ffmem.studies.study import Study, study_named
 from ffmem.studies.verdicts import judged
 
+FAINT = 0.2
+"""An effect of a control with nothing learned that is smaller than this share of the model's is no rival of it."""
 Key = tuple[str, str]
 """The name of an exhibit, and the quantity or statement in it."""
 
@@ -83,11 +85,14 @@ class Report:
     """What stands beside its numbers and claims."""
 
     def also_shown_by(self, item: str, claim: Claim) -> list[str]:
-        """The controls with nothing learned that show what is shown here: so it says nothing of what the model has learned."""
+        """The controls with nothing learned that show what is shown here: so it says nothing of what the model has learned.
+
+        One whose effect is below `FAINT` of the model's does not take the claim from it.
+        """
         if claim.verdict != "shown":
             return []
         there = [(one.name, one.claims.get((item, claim.statement))) for one in self.controls if one.says_nothing]
-        return [name for name, same in there if same is not None and same.verdict == "shown"]
+        return [name for name, same in there if same is not None and _is_as_clear(same, claim)]
 
     @property
     def numbers(self) -> list[tuple[str, Number]]:
@@ -152,6 +157,11 @@ def report_of(results: Results) -> Report:
         StoreError: a result is damaged.
     """
     return make_report(study_named(results.study), findings_of(results))
+
+
+def _is_as_clear(of_control: Claim, claim: Claim) -> bool:
+    effect, ours = of_control.test.effect, claim.test.effect
+    return of_control.verdict == "shown" and not effect < FAINT * ours
 
 
 def _of_controls(

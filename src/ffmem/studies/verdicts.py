@@ -103,7 +103,9 @@ def _not_seen(test: Test, level: float) -> str:
     smallest = test.smallest(level)
     if not isfinite(smallest):
         return "too few documents to tell"
-    told = f"{100 * smallest:.2g} points" if test.unit == "%" else f"{smallest:.2g} {test.unit}".strip()
+    size = 100 * smallest if test.unit == "%" else smallest
+    number = f"{size:.2g}" if size < 100 else f"{size:,.0f}"
+    told = f"{number} {'points' if test.unit == '%' else test.unit}".strip()
     return f"a difference of less than {told} could not have been told from chance"
 
 
