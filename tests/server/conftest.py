@@ -18,7 +18,7 @@ from ffmem.analyses.patterns.results import LayerPatterns
 from ffmem.server.app import make_app
 from ffmem.server.explorer import Explorer
 from ffmem.server.opening import open_explorer
-from ffmem.studies.geva2021.patterns import PatternsResult
+from ffmem.studies.geva2021.pattern_results import PatternsResult
 from ffmem.studies.results import begin_results
 from tests.fixtures.corpora import write_corpus
 from tests.fixtures.indexes import IN_PROCESS

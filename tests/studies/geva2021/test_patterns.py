@@ -1,23 +1,9 @@
 """Figure 2 is what the tables of patterns say."""
 
-import csv
-
 import pytest
 
-from ffmem.studies.geva2021.patterns import PatternsResult
+from ffmem.studies.geva2021.pattern_results import PatternsResult
 from tests.studies.conftest import Story
-
-
-def test_cells_with_patterns_are_those_of_the_tables(story: Story) -> None:
-    result = story.findings.get("patterns", PatternsResult)
-    for layer in result.layers:
-        with (story.results.folder / "patterns" / f"{layer.layer}.csv").open() as file:
-            rows = [row for row in csv.DictReader(file) if row["accepted"] == "True"]
-        units = {(row["cell"], row["sign"]) for row in rows}
-        assert len(units) == round(layer.units_with_pattern.value * layer.n_units)
-        for kind, rate in layer.units_with_kind.items():
-            having = {(row["cell"], row["sign"]) for row in rows if row["kind"] == kind}
-            assert len(having) == round(rate.value * layer.n_units)
 
 
 def test_labels_make_a_whole(story: Story) -> None:

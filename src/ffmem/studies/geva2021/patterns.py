@@ -1,126 +1,30 @@
 """Figure 2 by machine: patterns among the triggers of every cell, held against chance and against held-out text."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
 from ffmem.analyses.intervals import Estimate, proportion
 from ffmem.analyses.patterns.kinds import CLASS_OF, Kind
 from ffmem.analyses.patterns.results import (
-    ChanceRate,
-    Control,
-    KindScore,
     Label,
     LayerLikeness,
     LayerPatterns,
     Likenesses,
-    Patterns,
-    Scores,
 )
-from ffmem.errors import InputError
-from ffmem.models.transformer import Transformer
-from ffmem.store.files import atomic_write
-from ffmem.store.reader import Index
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.geva2021.cell_patterns import PATTERNS
 from ffmem.studies.geva2021.context import Geva2021
 from ffmem.studies.geva2021.layers import average, line_rows, share, thirds, told_as
-from ffmem.studies.results import Findings, as_csv, plain
-from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
+from ffmem.studies.geva2021.pattern_results import PatternsResult, ScoresResult
+from ffmem.studies.results import Findings, plain
+from ffmem.studies.study import Chapter, Experiment, StageListener
 from ffmem.studies.verdicts import above
 
 
-@dataclass(frozen=True)
-class ScoresResult:
-    """How well patterns predict where cells fire in held-out text."""
-
-    n_prefixes: int
-    layers: tuple[tuple[KindScore, ...], ...]
-    """Kind by kind."""
-
-
-@dataclass(frozen=True)
-class PatternsResult:
-    """What triggers have in common. The patterns themselves lie in tables of their own: see `cell_patterns`."""
-
-    semantic: str | None
-    """Where semantic patterns come from; None if there are none."""
-    why_not_semantic: str | None
-    layers: tuple[LayerPatterns, ...]
-    controls: tuple[Control, ...]
-    chance: tuple[ChanceRate, ...]
-    scores: ScoresResult | None
-    """None if the index holds no text back."""
-    likeness: Likenesses | None = None
-    """How alike triggers are, beyond their last words; None in results of an older version."""
-
-
 def _run(study: Geva2021, listen: StageListener) -> PatternsResult:
-    # with them comes all that loads models and builds an index: seconds, for whoever only reads results
-    from ffmem.analyses.patterns.alike import measure_likeness
-    from ffmem.analyses.patterns.measure import measure_patterns
-    from ffmem.analyses.patterns.scoring import score_patterns
-    from ffmem.analyses.patterns.tokens import Tokens
+    # with it comes all that loads models and builds an index: seconds, for whoever only reads results
+    from ffmem.studies.geva2021.pattern_run import run_patterns
 
-    index, options = study.index, study.options
-    begin = Stage("patterns", 0, 3 * index.n_layers)
-    encoder, why_not = _encoder(index)
-    patterns = measure_patterns(
-        index,
-        semantic="auto" if encoder or index.text.document_labels() else "none",
-        encoder=encoder,
-        seed=options.seed,
-        on_layer=lambda place: listen(replace(begin, done=place + 1)),
-        on_sentences=lambda done, n: listen(Stage("patterns, sentences embedded", done, n)),
-    )
-    likeness = measure_likeness(
-        index,
-        Tokens.of(index),
-        patterns.meaning,
-        seed=options.seed,
-        on_layer=lambda place: listen(replace(begin, done=index.n_layers + place + 1)),
-    )
-    scores = None
-    if index.text.n_sentences < index.text.n_all_sentences:
-        scores = score_patterns(
-            index,
-            study.model,
-            patterns,
-            n_prefixes=options.scored_positions,
-            n_units=options.scored_cells or None,
-            encoder=encoder,
-            seed=options.seed,
-            on_layer=lambda place: listen(replace(begin, done=2 * index.n_layers + place + 1)),
-        )
-    _write_tables(study, patterns, scores)
-    return PatternsResult(
-        semantic=patterns.meaning.kind if patterns.meaning else None,
-        why_not_semantic=why_not,
-        layers=patterns.layers,
-        controls=patterns.controls,
-        chance=patterns.chance,
-        scores=None if scores is None else ScoresResult(scores.n_prefixes, scores.layers),
-        likeness=likeness,
-    )
-
-
-def _encoder(index: Index) -> tuple[Transformer | None, str | None]:
-    """The model that embeds sentences, if one is needed; or why there is none."""
-    if index.text.document_labels():
-        return None, None
-    from ffmem.models.registry import load_model  # brings transformers, for whoever only reads results
-
-    try:
-        return load_model("minilm"), None
-    except InputError as error:
-        return None, f"documents have no topics, and {error.got}"
-
-
-def _write_tables(study: Geva2021, patterns: Patterns, scores: Scores | None) -> None:
-    folder = study.results.folder / PATTERNS
-    folder.mkdir(exist_ok=True)
-    for place, layer in enumerate(study.index.cells.layers):
-        rows = [one.to_json() for one in patterns.accepted(study.index, place, scores=scores)]
-        atomic_write(folder / f"{layer.name}.csv", as_csv(rows))
+    return run_patterns(study, listen)
 
 
 def _result(findings: Findings) -> PatternsResult:
