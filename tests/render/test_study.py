@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ffmem.render.study import study, table
 from ffmem.studies.exhibit import Claim, Number
 from ffmem.studies.report import Report, Section
+from ffmem.studies.verdicts import Test
 
 
 def section(name: str, numbers: tuple[Number, ...], claims: tuple[Claim, ...] = ()) -> Section:
@@ -22,8 +23,13 @@ def report(*sections: Section) -> Report:
 
 
 def test_numbers_stand_below_their_figure_and_beside_the_papers() -> None:
+    rises = Claim("it rises", Test(0.5, 0.1, 10, 0.001, 1.0), "2 > 1", "shown")
     first = section("Figure 4", (Number("rate", "~3.5 %", 0.0625), Number("n", "-", 1234, unit="")))
-    second = section("Table 2", (Number("none", "5 %", float("nan")),), (Claim("it rises", "shown", "2 > 1"),))
+    second = section(
+        "Table 2",
+        (Number("none", "5 %", float("nan")),),
+        (Claim("it rises", Test(0.5, 0.1, 10, 0.001, 1.0), "2 > 1", "shown"),),
+    )
     assert study(report(first, second), Path("out/page.html")).split("\n") == [
         "m over c",
         "",

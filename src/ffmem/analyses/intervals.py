@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int64
 
 from ffmem.analyses.student import student_quantile, student_tail
 
@@ -52,7 +51,7 @@ class Uncertain:
     """Standard error, over groups of things that are drawn together; NaN where there is only one."""
     n_groups: int
     n: int
-    pivots: Float[np.ndarray, " draws"] = field(default_factory=lambda: np.empty(0))
+    pivots: np.ndarray = field(default_factory=lambda: np.empty(0))
     """(theta* - theta) / error* of each draw, in ascending order; none: Student's t alone."""
     bounds: tuple[float, float] = (-np.inf, np.inf)
     """Between which it must lie, as its interval then does: 0 and 1 for a share."""
@@ -136,11 +135,13 @@ class Sums:
     All columns share their draws, so that what groups have in common in several of them is kept.
     """
 
-    above: Float[np.ndarray, "groups columns"]
-    below: Float[np.ndarray, "groups columns"]
+    above: np.ndarray
+    """(groups, columns)"""
+    below: np.ndarray
+    """(groups, columns)"""
 
     @classmethod
-    def of(cls, values: Float[np.ndarray, "n *columns"], groups: Int64[np.ndarray, " n"], n_groups: int) -> "Sums":
+    def of(cls, values: np.ndarray, groups: np.ndarray, n_groups: int) -> "Sums":
         """Sums whose ratios are means over things.
 
         Args:
@@ -167,7 +168,7 @@ class Sums:
         return Sums(np.hstack([self.above, other.above]), np.hstack([self.below, other.below]))
 
     @property
-    def ratios(self) -> Float[np.ndarray, " columns"]:
+    def ratios(self) -> np.ndarray:
         """Of each column; NaN where there is nothing to count."""
         with np.errstate(invalid="ignore", divide="ignore"):
             found: np.ndarray = self.above.sum(0) / self.below.sum(0)
@@ -183,7 +184,7 @@ class Sums:
         return self[np.flatnonzero(self.below.sum(0)).tolist()]
 
 
-def numbered(documents: Int64[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " n"], int]:
+def numbered(documents: np.ndarray) -> tuple[np.ndarray, int]:
     """The group of each thing by its document, as a number from 0, and how many groups there are."""
     _, numbers = np.unique(documents, return_inverse=True)
     n = int(numbers.max(initial=-1)) + 1
@@ -220,10 +221,14 @@ def each_ratio(sums: Sums, *, seed: int = 0) -> list[Uncertain]:
 class DrawnRatios:
     """What all groups say of each column, and by how much each draw differs from it."""
 
-    values: Float[np.ndarray, " columns"]
-    errors: Float[np.ndarray, " columns"]
-    off: Float[np.ndarray, "draws columns"]
-    drawn_errors: Float[np.ndarray, "draws columns"]
+    values: np.ndarray
+    """(columns,)"""
+    errors: np.ndarray
+    """(columns,)"""
+    off: np.ndarray
+    """(draws, columns)"""
+    drawn_errors: np.ndarray
+    """(draws, columns)"""
 
 
 def drawn_ratios(sums: Sums, seed: int) -> DrawnRatios:
@@ -240,7 +245,7 @@ def drawn_ratios(sums: Sums, seed: int) -> DrawnRatios:
         return DrawnRatios(values, errors, off, np.sqrt(np.clip(squares, 0, None)) / totals)
 
 
-def _rest(sums: Sums, values: Float[np.ndarray, " columns"]) -> tuple[np.ndarray, np.ndarray]:
+def _rest(sums: Sums, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What each group adds beyond the ratio of all; and by how much less the ratio would be its own without it."""
     with np.errstate(invalid="ignore", divide="ignore"):
         pull = np.clip(1 - sums.below / sums.below.sum(0), 1 / len(sums.below), None)
@@ -262,7 +267,7 @@ def _one(sums: Sums, drawn: DrawnRatios, column: int) -> Uncertain:
     return Uncertain(value, error, n_groups, n, pivots, _SHARE if share else _ANY)
 
 
-def pivots_of(off: np.ndarray, drawn_errors: np.ndarray, error: float, n_groups: int) -> Float[np.ndarray, " draws"]:
+def pivots_of(off: np.ndarray, drawn_errors: np.ndarray, error: float, n_groups: int) -> np.ndarray:
     """The pivots of `Uncertain`, in order; none for few groups, of which a draw may take one so often that nothing differs."""
     there = (drawn_errors > 1e-6 * error) & np.isfinite(drawn_errors)
     return np.sort(off[there] / drawn_errors[there]) if n_groups >= FEW else np.empty(0)
@@ -302,7 +307,7 @@ def mean_ratio(of: Sums, less: Sums | None = None, *, seed: int = 0) -> Uncertai
     return _weighted(Sums(sums.above[there], sums.below[there]), weights, other is None, seed)
 
 
-def _weighted(sums: Sums, weights: Float[np.ndarray, " columns"], is_mean: bool, seed: int) -> Uncertain:
+def _weighted(sums: Sums, weights: np.ndarray, is_mean: bool, seed: int) -> Uncertain:
     """A weighted sum of ratios."""
     ratios, total, n_groups = sums.ratios, sums.below.sum(0), len(sums.above)
     value, n, share = float(ratios @ weights), _count(total.max()), sums.is_share
@@ -367,7 +372,7 @@ def mean(values: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0)
 
 
 @lru_cache(maxsize=8)
-def draws_of(n: int, seed: int) -> Float[np.ndarray, "draws groups"]:
+def draws_of(n: int, seed: int) -> np.ndarray:
     """How often each draw takes each of n groups: n takes in all. The same for all that is estimated from them."""
     picks = np.random.default_rng(seed).integers(0, n, (N_RESAMPLES, n)) + np.arange(N_RESAMPLES)[:, None] * n
     counts = np.bincount(picks.ravel(), minlength=N_RESAMPLES * n).reshape(N_RESAMPLES, n).astype(np.float64)

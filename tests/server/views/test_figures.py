@@ -26,6 +26,7 @@ from ffmem.server.views.figures import (
 )
 from ffmem.studies.exhibit import Chart, Claim, Number, Table
 from ffmem.studies.report import Report, Section
+from ffmem.studies.verdicts import Test
 from tests.server.conftest import LABELS, PATTERNS
 from tests.server.page import FEW, HOSTILE, Element, assert_sound, shape
 
@@ -114,7 +115,7 @@ def report(text: str, key: str = "0123456789ab") -> Report:
         reading=text,
         sample=text,
         numbers=(Number(text, text, 0.25, unit=""),),
-        claims=(Claim(text, "shown", text),),
+        claims=(Claim(text, Test(0.5, 0.1, 10, 0.001, 1.0), text, "shown"),),
         charts=(Chart("labels", f"a {text}", "shares", [], "y"),),
         tables=(Table("t", f"a {text}", ("c",), [{"c": text}, {"c": 1234}, {"c": 0.123456}, {"c": None}]),),
         notes=(text,),
