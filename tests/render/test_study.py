@@ -23,7 +23,6 @@ def report(*sections: Section) -> Report:
 
 
 def test_numbers_stand_below_their_figure_and_beside_the_papers() -> None:
-    rises = Claim("it rises", Test(0.5, 0.1, 10, 0.001, 1.0), "2 > 1", "shown")
     first = section("Figure 4", (Number("rate", "~3.5 %", 0.0625), Number("n", "-", 1234, unit="")))
     second = section(
         "Table 2",
