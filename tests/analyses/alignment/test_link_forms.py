@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ffmem.analyses.alignment.links import Links, read_links
 from ffmem.analyses.alignment.pairs import Pair
 from ffmem.errors import InputError
+from tests.analyses.alignment.gold import GIZA, PAIRS, written
 
 WORDS = ("das", "ist", "gut", "a\u00a0b", "1-1", "({", "S", "#", "日本", "x|y", "NULL", "7", "[x]")
 """Some that look like links or marks, and one with white space that parts nothing."""
@@ -138,22 +139,6 @@ def test_every_form_says_the_same(case: Case, base: int, inverse: bool, sure_onl
         assert read(rows, case, base, inverse) == expected
     whole = [Links(one.possible, one.possible) for one in case.links]
     assert read(as_giza(case, inverse, draw), case, draw("", "1") == "1" or None, inverse) == whole
-
-
-PAIRS = [Pair(("das", "ist", "gut"), ("that", "is", "good")), Pair(("nein",), ("no", "way"))]
-GIZA = """# Sentence pair (1) source length 3 target length 3 alignment score : 0.1
-that is good
-NULL ({ }) das ({ 1 }) ist ({ 2 }) gut ({ 3 })
-# Sentence pair (2) source length 1 target length 2 alignment score : 0.1
-no way
-NULL ({ 2 }) nein ({ 1 })
-"""
-
-
-def written(folder: Path, text: str) -> Path:
-    path = folder / "gold"
-    path.write_bytes(text.encode())
-    return path
 
 
 @pytest.mark.parametrize(

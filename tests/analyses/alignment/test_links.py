@@ -10,24 +10,7 @@ from hypothesis import strategies as st
 from ffmem.analyses.alignment.links import LeftOut, Links, all_sure, as_talp, read_link_file, read_links
 from ffmem.analyses.alignment.pairs import Pair
 from ffmem.errors import InputError
-
-PAIRS = [Pair(("das", "ist", "gut"), ("that", "is", "good")), Pair(("nein",), ("no", "way"))]
-
-
-GIZA = """# Sentence pair (1) source length 3 target length 3 alignment score : 0.1
-that is good
-NULL ({ }) das ({ 1 }) ist ({ 2 }) gut ({ 3 })
-# Sentence pair (2) source length 1 target length 2 alignment score : 0.1
-no way
-NULL ({ 2 }) nein ({ 1 })
-"""
-
-
-def written(folder: Path, text: str) -> Path:
-    path = folder / "gold"
-    path.write_bytes(text.encode())
-    return path
-
+from tests.analyses.alignment.gold import GIZA, PAIRS, written
 
 WRITTEN = Links(frozenset({(0, 0), (2, 2)}), frozenset({(0, 0), (2, 2), (1, 1)}))
 
