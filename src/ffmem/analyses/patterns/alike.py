@@ -56,7 +56,7 @@ def measure_likeness(
     block = blocks(len(names), np.random.default_rng([seed, 11]))
     by_topic = meaning is not None and meaning.kind == "topic"
     likeness: Likeness = (
-        SameLabel(meaning.of_sentence[tokens.sentence_of(ends)].astype(np.int64))
+        SameLabel(meaning.of(tokens, ends))
         if meaning is not None and by_topic
         else Cosine(_earlier_words(index, tokens, ends, document_of))
     )

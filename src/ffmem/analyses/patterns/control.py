@@ -61,13 +61,13 @@ def control(
 
 
 def _given_words(same_words: SameWords, some: Triggers, one: Shared, frequency: np.ndarray) -> np.ndarray:
-    """The larger of two chances: among prefixes that end with the same token as each trigger, and with the same two."""
+    """The largest of the chances among prefixes that end with the same tokens as each trigger."""
     p = np.zeros(len(one.unit))
     for first in range(0, len(p), _ROWS_AT_A_TIME):
         rows = slice(first, first + _ROWS_AT_A_TIME)
         ends, counted = some.ends[one.unit[rows]], some.counted[one.unit[rows]]
-        by_words = same_words.frequencies(ends, one.value[rows].astype(np.int64), frequency[rows])
-        p[rows] = np.maximum(*(any_tail(one.n[rows], chances, counted) for chances in by_words))
+        for chances in same_words.frequencies(ends, one.value[rows], frequency[rows]):
+            p[rows] = np.maximum(p[rows], any_tail(one.n[rows], chances, counted))
     return p
 
 

@@ -15,7 +15,7 @@ Kind = Literal[
 ]
 """What prefixes share: "token": the last one, which fires; "final-n-gram": the last n tokens; "n-gram": these tokens somewhere;
 "position": where in its sentence the prefix ends; "shape": what the last token looks like; "topic": the label of the
-document; "cluster": the cluster of the sentence's embedding."""
+document; "cluster": the cluster of the words before the last three."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PatternClass = Literal["shallow", "lexical", "semantic"]
 _NOT_SHALLOW: dict[Kind, PatternClass] = {"shape": "lexical", "topic": "semantic", "cluster": "semantic"}
@@ -58,8 +58,7 @@ class Features:
         if kind == "shape":
             return self.shapes.of(self.tokens, ends)
         assert self.meaning is not None
-        numbers: np.ndarray = self.meaning.of_sentence[self.tokens.sentence_of(ends)].astype(np.int64)
-        return numbers
+        return self.meaning.of(self.tokens, ends)
 
     def of(self, kind: Kind, ends: Int64[np.ndarray, "n"]) -> Having:
         """The values of a kind that prefixes have."""
@@ -86,7 +85,10 @@ def gram_codes(tokens: Tokens, ends: Int64[np.ndarray, "m"], n: int) -> UInt64[n
 
 
 def last_words(tokens: Tokens, ends: Int64[np.ndarray, "m"], n: int) -> UInt64[np.ndarray, "m"]:
-    """A number for the last n = 1 or 2 tokens of each prefix; a prefix of one token has the same two as others of it alone."""
-    short = tokens.position_of(ends) < n - 1
-    codes = gram_codes(tokens, np.where(short, np.maximum(ends, n - 1), ends), n)
-    return np.where(short, gram_codes(tokens, ends, 1) ^ np.uint64(1), codes)
+    """A number for the last n tokens of each prefix; a prefix of fewer has that of other whole prefixes of these tokens."""
+    position = tokens.position_of(ends)
+    codes = gram_codes(tokens, np.maximum(ends, n - 1), n)
+    for shorter in range(1, n):
+        some = np.flatnonzero(position == shorter - 1)
+        codes[some] = gram_codes(tokens, ends[some], shorter) ^ np.uint64(n - shorter)
+    return codes

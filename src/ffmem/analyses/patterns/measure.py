@@ -17,26 +17,22 @@ from ffmem.analyses.patterns.semantic import Meaning, clusters, topics
 from ffmem.analyses.patterns.summary import summarise
 from ffmem.analyses.patterns.tokens import Tokens
 from ffmem.errors import InputError
-from ffmem.models.registry import load_model
-from ffmem.models.transformer import Transformer
 from ffmem.store.reader import Index
 from ffmem.store.text import LABEL_FIELDS
 
 N_RANDOM_UNITS = 400
 """Units of random prefixes by which the chance rate is told."""
 SemanticChoice = Literal["auto", "topic", "cluster", "none"]
-"""Where semantic patterns come from: "topic": labels of documents; "cluster": embeddings of sentences; "auto": labels if the
-corpus has them, else embeddings; "none": there are none."""
+"""Where semantic patterns come from: "topic": labels of documents; "cluster": the words before a prefix's last three; "auto":
+labels if the corpus has them, else these words; "none": there are none."""
 
 
 def measure_patterns(
     index: Index,
     *,
     semantic: SemanticChoice = "auto",
-    encoder: Transformer | None = None,
     seed: int = 0,
     on_layer: Callable[[int], None] = lambda _: None,
-    on_sentences: Callable[[int, int], None] = lambda *_: None,
 ) -> Patterns:
     """Patterns among the first `N_TRIGGERS` triggers of every unit: a cell, of gated cells a cell and a sign.
 
@@ -52,15 +48,14 @@ def measure_patterns(
     Args:
         index: a finished index.
         semantic: where semantic patterns come from: see `SemanticChoice`.
-        encoder: of sentences, for "cluster"; by default the model ``minilm``.
         seed: of random prefixes, clusters and bootstraps.
         on_layer: called with each layer's place when its triggers have been compared.
-        on_sentences: called while sentences are embedded, with how many are, and how many are to be.
 
     Raises:
-        InputError: embeddings are needed, and the package of ``minilm`` is not installed; or labels, and there are none.
+        InputError: labels are asked for, and there are none.
 
-    Cost: without embeddings, about a second a layer of 3,072 units, and three passes over the tokens; memory of the candidates.
+    Cost: about a second a layer of 3,072 units, and some passes over the tokens; memory of the candidates, and some 40 bytes
+    for each token, of 4 million at most.
 
     Source: Geva et al. 2021, section 3, where people found, described and classified patterns.
     """
@@ -69,7 +64,7 @@ def measure_patterns(
     random = tokens.random(N_RANDOM_UNITS * N_TRIGGERS, rng).reshape(N_RANDOM_UNITS, N_TRIGGERS)
     stored = [_stored(index, place) for place in range(index.n_layers)]
     triggers = [Triggers.of(tokens, ends) for ends in (*stored, random)]
-    meaning = _meaning(index, tokens, triggers, semantic, encoder, seed, on_sentences)
+    meaning = _meaning(index, tokens, semantic, seed)
     features = Features(tokens, Shapes.of_vocabulary(index.text.vocabulary), meaning)
     document_of = index.text.document_of(np.arange(index.text.n_all_sentences))
     once = [one.once_a_document(tokens, document_of) for one in triggers]
@@ -81,10 +76,9 @@ def measure_patterns(
     found, controls = [], []
     for number, kind in enumerate(features.kinds):
         of_kind = [by_kind[number] for by_kind in shared]
-        if CLASS_OF[kind] == "semantic":
-            tested, one = control(features, kind, once, of_kind, SameWords.of(features, kind, document_of))
-        else:
-            tested, one = control(features, kind, triggers, of_kind)
+        values = np.unique(np.concatenate([one.value for one in of_kind]))
+        counted = once if CLASS_OF[kind] == "semantic" else triggers
+        tested, one = control(features, kind, counted, of_kind, SameWords.of(features, kind, document_of, values))
         found.append(tested)
         controls.append(one)
     by_layer = list(zip(*found, strict=True))
@@ -111,15 +105,7 @@ def _stored(index: Index, place: int) -> np.ndarray:
     return tokens.reshape(-1, tokens.shape[-1])
 
 
-def _meaning(
-    index: Index,
-    tokens: Tokens,
-    triggers: Sequence[Triggers],
-    semantic: SemanticChoice,
-    encoder: Transformer | None,
-    seed: int,
-    on_sentences: Callable[[int, int], None],
-) -> Meaning | None:
+def _meaning(index: Index, tokens: Tokens, semantic: SemanticChoice, seed: int) -> Meaning | None:
     if semantic == "none":
         return None
     if semantic != "cluster":
@@ -130,10 +116,9 @@ def _meaning(
             raise InputError(
                 f"the documents of {index.folder} have no labels",
                 f"Expected one of these fields in the metadata of every document: {', '.join(LABEL_FIELDS)}",
-                "Give semantic='cluster' for clusters of sentences",
+                "Give semantic='cluster' for clusters of the words before a trigger",
             )
-    wanted = np.unique(np.concatenate([tokens.sentence_of(one.ends[one.counted]) for one in triggers]))
-    return clusters(index, tokens, wanted, encoder or load_model("minilm"), seed=seed, on_sentences=on_sentences)
+    return clusters(index, tokens, MIN_SHARED, seed=seed)
 
 
 def _chance_rates(random: Sequence[Found]) -> tuple[ChanceRate, ...]:

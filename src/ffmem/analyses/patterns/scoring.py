@@ -14,10 +14,8 @@ from ffmem.analyses.meaning.draws import document_weights, estimate, quotient
 from ffmem.analyses.patterns.kinds import Features, Kind
 from ffmem.analyses.patterns.lexical import Shapes
 from ffmem.analyses.patterns.results import FIRING, Found, KindScore, Patterns, Score, Scores
-from ffmem.analyses.patterns.semantic import assign
 from ffmem.analyses.patterns.tokens import Tokens, ragged
 from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, passes, rows_of
-from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
 from ffmem.store.reader import Index
@@ -35,7 +33,6 @@ def score_patterns(
     *,
     n_prefixes: int = 5_000,
     n_units: int | None = None,
-    encoder: Transformer | None = None,
     seed: int = 0,
     on_layer: Callable[[int], None] = lambda _: None,
 ) -> Scores:
@@ -47,7 +44,6 @@ def score_patterns(
         patterns: what `measure_patterns` gave.
         n_prefixes: random held-out prefixes, at most; see `held_out_prefixes`.
         n_units: score the patterns of so many random units of each layer; by default of all.
-        encoder: of sentences, if the patterns have clusters; by default the model ``minilm``.
         seed: of prefixes, units and bootstraps.
         on_layer: called with each layer's place when its patterns have been scored.
 
@@ -60,11 +56,9 @@ def score_patterns(
     index.check_whole("the scoring of patterns")
     options = index.manifest.options
     prefixes = held_out_prefixes(index, n_prefixes, seed=seed)
-    tokens, meaning = Tokens.of(index), patterns.meaning
+    tokens = Tokens.of(index)
     sentences = prefixes.sentence_ids[prefixes.sentence]
-    if meaning is not None and meaning.kind == "cluster":
-        meaning = assign(index, meaning, sentences, encoder or load_model("minilm"))
-    features = Features(tokens, Shapes.of_vocabulary(index.text.vocabulary), meaning)
+    features = Features(tokens, Shapes.of_vocabulary(index.text.vocabulary), patterns.meaning)
     ends = tokens.start[sentences] + prefixes.position
     having = {kind: _positions_by_value(features, kind, ends) for kind in features.kinds}
     wanted = [_wanted(layer.n_cells * index.n_signs, n_units, seed, i) for i, layer in enumerate(index.cells.layers)]

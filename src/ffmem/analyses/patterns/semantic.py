@@ -1,47 +1,50 @@
-"""What prefixes are about: the label of their document, or the cluster of their sentence's embedding."""
+"""What prefixes are about: the label of their document, or the cluster of their earlier words."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float64, Int32, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 
+from ffmem.analyses.meaning.sample import N_NEAR
+from ffmem.analyses.meaning.words import WordVectors
 from ffmem.analyses.patterns.tokens import Tokens
-from ffmem.analyses.prefixes import passes
-from ffmem.models.transformer import Transformer
 from ffmem.store.reader import Index
 
 N_CLUSTERS = 100
-"""Of sentences; fewer in a small corpus."""
+"""Of prefixes; fewer in a small corpus."""
 N_SAMPLED = 5_000
-"""Random prefixes whose sentences clusters are made of, and their frequencies told by."""
+"""Random prefixes that clusters are made of."""
 N_STEPS = 30
 """Of k-means, at most."""
-LONGEST = 256
-"""Tokens of a sentence that its embedding sees: what all-MiniLM-L6-v2 was made for."""
-_AT_A_TIME = 2_000
-"""Sentences whose embeddings are held."""
-_LABEL_LENGTH = 60
-"""Characters of the sentence that stands for a cluster."""
+MOST_TOKENS = 2**20
+"""Of a larger text, sentences of about so many tokens tell what words are about."""
+_TOKENS_AT_A_TIME = 2**17
+"""Whose vectors are held."""
+_N_WORDS = 4
+"""That a cluster is named by."""
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """A number for what each sentence is about."""
+    """A number for what each prefix is about."""
 
     kind: Literal["topic", "cluster"]
     names: tuple[str, ...]
-    """Labels; of clusters the beginning of the most typical sentence."""
-    of_sentence: Int32[np.ndarray, "sentences"]
-    """Number of the name, by sentence, held-out ones too; -1 for sentences that nobody asked about."""
+    """Labels; of clusters the words that stand for them."""
+    number: np.ndarray
+    """Number of the name, by sentence if these are topics, by token index if they are clusters, held-out text too; -1 for a
+    prefix that has no earlier words that tell."""
     frequency: Float64[np.ndarray, "names"]
-    """Share of the index's positions; of clusters estimated, from a sample and one position more for each."""
+    """Share of the index's positions that can be a trigger."""
     n_possible: int
     """Names that could be shared by the triggers of a unit."""
-    centroids: Float[np.ndarray, "names d_embedding"] | None
-    """Of clusters, of length 1."""
+
+    def of(self, tokens: Tokens, ends: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
+        """The number of each prefix, -1 for none."""
+        places = ends if self.kind == "cluster" else tokens.sentence_of(ends)
+        numbers: np.ndarray = self.number[places].astype(np.int64)
+        return numbers
 
 
 def topics(index: Index, tokens: Tokens, n_shared: int) -> Meaning | None:
@@ -52,88 +55,95 @@ def topics(index: Index, tokens: Tokens, n_shared: int) -> Meaning | None:
     of_sentence = found.of_document[index.text.document_of(np.arange(index.text.n_all_sentences))].astype(np.int32)
     counts = np.bincount(of_sentence[: tokens.n_sentences], tokens.n_competing, minlength=len(found.names))
     n_possible = int((counts >= n_shared).sum())
-    return Meaning("topic", found.names, of_sentence, counts / tokens.n_prefixes, n_possible, None)
+    return Meaning("topic", found.names, of_sentence, counts / tokens.n_prefixes, n_possible)
 
 
-def clusters(
-    index: Index,
-    tokens: Tokens,
-    wanted: Int64[np.ndarray, "some"],
-    encoder: Transformer,
-    *,
-    seed: int = 0,
-    on_sentences: Callable[[int, int], None] = lambda *_: None,
-) -> Meaning:
-    """Clusters of sentences by their embeddings.
+def clusters(index: Index, tokens: Tokens, n_shared: int, *, seed: int = 0) -> Meaning | None:
+    """Clusters of prefixes by the words before their last three, or None if the text is too small to tell what words are about.
 
-    The clusters are made of random sentences alone (of `N_SAMPLED` random prefixes), never of triggers: clusters made around
-    triggers would be shared by them more often than chance says.
+    The last three tokens have no part in them, and nothing that stands to the right of a trigger. They are made of random
+    prefixes alone, never of triggers: clusters made around triggers would be shared by them more often than chance says.
 
     Args:
         index: a finished index.
         tokens: its tokens.
-        wanted: sentences that are asked about.
-        encoder: a sentence encoder, such as the model ``minilm``.
+        n_shared: a cluster of fewer positions could not be shared.
         seed: of the sample, and of where k-means begins.
 
-        on_sentences: called with how many of the wanted sentences have their cluster, and how many there are.
-
-    Cost: one pass of the encoder over the sample and the wanted sentences.
+    Cost: a look at every token; memory of 2 bytes for each.
     """
     rng = np.random.default_rng([seed, 1])
-    sampled = tokens.sentence_of(tokens.random(min(N_SAMPLED, tokens.n_prefixes), rng))
-    different, numbers = np.unique(sampled, return_inverse=True)
-    vectors = embed(index, encoder, different)
-    n_clusters = min(N_CLUSTERS, max(2, len(different) // 20))
-    centroids = k_means(vectors[numbers], min(n_clusters, len(different)), rng)
-    counts = np.bincount((vectors @ centroids.T).argmax(1)[numbers], minlength=len(centroids))
-    typical = different[(vectors @ centroids.T).argmax(0)]
-    names = tuple(f"like {index.text.sentence(i).text[:_LABEL_LENGTH]!r}" for i in typical.tolist())
-    of_sentence = np.full(index.text.n_all_sentences, -1, dtype=np.int32)
-    frequency = (counts + 1) / (len(sampled) + len(centroids))
-    found = Meaning("cluster", names, of_sentence, frequency, len(names), centroids)
-    return assign(index, found, wanted, encoder, on_sentences)
+    words = _words(index, tokens, seed)
+    causal = index.manifest.model.causal
+    sampled = np.unique(tokens.random(min(N_SAMPLED, tokens.n_prefixes), rng))
+    vectors = np.concatenate(
+        [
+            words.earlier(tokens.token_id[own].astype(np.int64), np.array([0, len(own)]), N_NEAR, causal=causal)[
+                [end - int(own[0])]
+            ]
+            for end, own in _sentences_of(tokens, sampled)
+        ]
+    )
+    vectors = vectors[np.any(vectors != 0, axis=1)]
+    n_clusters = min(N_CLUSTERS, len(vectors) // 20)
+    if n_clusters < 2:
+        return None
+    centroids = k_means(vectors, n_clusters, rng)
+    number = _nearest(tokens, words, centroids, causal)
+    counts = np.zeros(len(centroids), dtype=np.int64)
+    for ends in tokens.blocks():
+        some = number[ends]
+        counts += np.bincount(some[some >= 0], minlength=len(centroids))
+    names = _names(words, centroids, index)
+    return Meaning("cluster", names, number, counts / tokens.n_prefixes, int((counts >= n_shared).sum()))
 
 
-def assign(
-    index: Index,
-    found: Meaning,
-    wanted: Int64[np.ndarray, "some"],
-    encoder: Transformer,
-    on_sentences: Callable[[int, int], None] = lambda *_: None,
-) -> Meaning:
-    """The same clusters, with those of more sentences."""
-    assert found.centroids is not None
-    of_sentence = found.of_sentence.copy()
-    missing = np.unique(wanted[of_sentence[wanted] < 0])
-    for first in range(0, len(missing), _AT_A_TIME):
-        some = missing[first : first + _AT_A_TIME]
-        of_sentence[some] = (embed(index, encoder, some) @ found.centroids.T).argmax(1)
-        on_sentences(first + len(some), len(missing))
-    return Meaning(found.kind, found.names, of_sentence, found.frequency, found.n_possible, found.centroids)
+def _words(index: Index, tokens: Tokens, seed: int) -> WordVectors:
+    """What words are about, learnt from the indexed text, or from random sentences of a large one."""
+    sentences = np.arange(tokens.n_sentences)
+    lengths = np.diff(tokens.start)[: tokens.n_sentences]
+    if lengths.sum() > MOST_TOKENS:
+        order = np.random.default_rng([seed, 19]).permutation(sentences)
+        sentences = np.sort(order[np.cumsum(lengths[order]) <= MOST_TOKENS])
+    own = np.concatenate([np.arange(0), *(np.arange(*tokens.start[i : i + 2]) for i in sentences.tolist())])
+    document = np.repeat(index.text.document_of(sentences).astype(np.int64), lengths[sentences])
+    return WordVectors.of(tokens.token_id[own].astype(np.int64), document, index.manifest.model.d_vocab, seed=seed)
 
 
-def embed(index: Index, encoder: Transformer, sentences: Int64[np.ndarray, "n"]) -> Float[np.ndarray, "n d_embedding"]:
-    """Embeddings of sentences: the mean of the encoder's last states over all tokens, special ones too, at length 1.
-
-    Source: Reimers & Gurevych 2019; so all-MiniLM-L6-v2 was made.
-    """
-    before, after = encoder.special_tokens("auto")
-    longest = LONGEST - len(before) - len(after)
-    texts = [index.text.sentence(number).text for number in sentences.tolist()]
-    own = [
-        np.array(encoder.tokenizer(text, add_special_tokens=False).input_ids[:longest], dtype=np.int64)
-        for text in texts
+def _sentences_of(tokens: Tokens, ends: Int64[np.ndarray, "n"]) -> list[tuple[int, np.ndarray]]:
+    """Each prefix with all tokens of its sentence."""
+    sentences = tokens.sentence_of(ends)
+    return [
+        (end, np.arange(*tokens.start[i : i + 2])) for end, i in zip(ends.tolist(), sentences.tolist(), strict=True)
     ]
-    device = next(encoder.module.parameters()).device
-    vectors = np.zeros((len(own), encoder.facts.d_model), dtype=np.float32)
-    with torch.inference_mode():
-        for one in passes(encoder, own, "auto", device=str(device)):
-            states = encoder.forward(one.token_ids, one.attention_mask).float()
-            mask = one.attention_mask.to(device)
-            means = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-            vectors[list(one.sentences)] = torch.nn.functional.normalize(means, dim=1).cpu().numpy()
-    return vectors
+
+
+def _nearest(
+    tokens: Tokens, words: WordVectors, centroids: Float32[np.ndarray, "clusters d"], causal: bool
+) -> np.ndarray:
+    """The cluster of every prefix, by token index."""
+    number = np.full(len(tokens.token_id), -1, dtype=np.int16)
+    first = 0
+    while first < len(tokens.start) - 1:
+        after = int(np.searchsorted(tokens.start, tokens.start[first] + _TOKENS_AT_A_TIME, side="right")) - 1
+        end = max(after, first + 1)
+        own = slice(int(tokens.start[first]), int(tokens.start[end]))
+        begins = tokens.start[first : end + 1] - tokens.start[first]
+        vectors = words.earlier(tokens.token_id[own].astype(np.int64), begins, N_NEAR, causal=causal)
+        number[own] = np.where(np.any(vectors != 0, axis=1), (vectors @ centroids.T).argmax(1), -1)
+        first = end
+    return number
+
+
+def _names(words: WordVectors, centroids: Float32[np.ndarray, "clusters d"], index: Index) -> tuple[str, ...]:
+    """The words that point most in the direction of each cluster."""
+    strength = centroids @ words.vectors.T
+    vocabulary = index.text.vocabulary
+    return tuple(
+        "with "
+        + ", ".join(repr(vocabulary[token].strip()) for token in np.argsort(-row, kind="stable")[:_N_WORDS].tolist())
+        for row in strength
+    )
 
 
 def k_means(

@@ -7,11 +7,7 @@ from ffmem.analyses.patterns.measure import measure_patterns
 from ffmem.analyses.patterns.results import Patterns, Scores
 from ffmem.analyses.patterns.scoring import score_patterns
 from ffmem.analyses.patterns.tokens import Tokens
-from ffmem.errors import InputError
-from ffmem.models.registry import load_model
-from ffmem.models.transformer import Transformer
 from ffmem.store.files import atomic_write
-from ffmem.store.reader import Index
 from ffmem.studies.geva2021.cell_patterns import PATTERNS
 from ffmem.studies.geva2021.context import Geva2021
 from ffmem.studies.geva2021.pattern_results import PatternsResult, ScoresResult
@@ -23,14 +19,10 @@ def run_patterns(study: Geva2021, listen: StageListener) -> PatternsResult:
     """Patterns, how alike triggers are, and scores on held-out text; a table of each layer's patterns beside the results."""
     index, options = study.index, study.options
     begin = Stage("patterns", 0, 3 * index.n_layers)
-    encoder, why_not = _encoder(index)
     patterns = measure_patterns(
         index,
-        semantic="auto" if encoder or index.text.document_labels() else "none",
-        encoder=encoder,
         seed=options.seed,
         on_layer=lambda place: listen(replace(begin, done=place + 1)),
-        on_sentences=lambda done, n: listen(Stage("patterns, sentences embedded", done, n)),
     )
     likeness = measure_likeness(
         index,
@@ -47,30 +39,21 @@ def run_patterns(study: Geva2021, listen: StageListener) -> PatternsResult:
             patterns,
             n_prefixes=options.scored_positions,
             n_units=options.scored_cells or None,
-            encoder=encoder,
             seed=options.seed,
             on_layer=lambda place: listen(replace(begin, done=2 * index.n_layers + place + 1)),
         )
     _write_tables(study, patterns, scores)
     return PatternsResult(
         semantic=patterns.meaning.kind if patterns.meaning else None,
-        why_not_semantic=why_not,
+        why_not_semantic=None
+        if patterns.meaning
+        else "documents have no topics, and the text is too small for clusters of words",
         layers=patterns.layers,
         controls=patterns.controls,
         chance=patterns.chance,
         scores=None if scores is None else ScoresResult(scores.n_prefixes, scores.layers),
         likeness=likeness,
     )
-
-
-def _encoder(index: Index) -> tuple[Transformer | None, str | None]:
-    """The model that embeds sentences, if one is needed; or why there is none."""
-    if index.text.document_labels():
-        return None, None
-    try:
-        return load_model("minilm"), None
-    except InputError as error:
-        return None, f"documents have no topics, and {error.got}"
 
 
 def _write_tables(study: Geva2021, patterns: Patterns, scores: Scores | None) -> None:

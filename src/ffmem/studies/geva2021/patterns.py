@@ -227,9 +227,10 @@ CHAPTER = Chapter(
             definition="""
 A pattern is what 3 or more of a cell's first 25 triggers share: the last token, an n-gram, the position (shallow), the shape
 of the last token (lexical, counted as shallow here), the topic (semantic: the document's label where the text has labels, else
-a cluster of sentence embeddings). Repeats of a prefix count once, and of topics one trigger a document. Each is tested against
-random prefixes of the same text, a topic also against prefixes with the same last token and with the same last two; the
-false discovery rate is held to 5 %. Lift: pairs of one cell's triggers from different documents that share a topic (without
+the cluster of the words before the last three). Repeats of a prefix count once, and of topics one trigger a document. Each is
+tested against random prefixes of the same text, and where a word brings it with it against prefixes of other documents with the
+same words: the last n tokens given all but the first of them, a position given the last token, a topic given the last token and
+given the last two. The false discovery rate is held to 5 %. Lift: pairs of one cell's triggers from different documents that share a topic (without
 labels: the cosine of the words before the last three) over pairs of random prefixes with the same last words. A machine found
 these patterns: nobody has read the triggers.""",
             conclude="""
