@@ -230,9 +230,9 @@ of the last token (lexical, counted as shallow here), the topic (semantic: the d
 the cluster of the words before the last three). Repeats of a prefix count once, and of topics one trigger a document. Each is
 tested against random prefixes of the same text, and where a word brings it with it against prefixes of other documents with the
 same words: the last n tokens given all but the first of them, a position given the last token, a topic given the last token and
-given the last two. The false discovery rate is held to 5 %. Lift: pairs of one cell's triggers from different documents that share a topic (without
-labels: the cosine of the words before the last three) over pairs of random prefixes with the same last words. A machine found
-these patterns: nobody has read the triggers.""",
+given the last two. The false discovery rate is held to 5 %. Lift: pairs of one cell's triggers from different documents that
+share a topic (without labels: the cosine of the words before the last three) over pairs of random prefixes with the same last
+words. A machine found these patterns: nobody has read the triggers.""",
             conclude="""
 People find patterns that no machine looks for, and see some where a test sees chance: equal numbers are not to be
 expected. A rate says nothing by itself: cells of a model that learnt nothing have shallow patterns as well, and the rate
