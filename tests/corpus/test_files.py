@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from ffmem import InputError
 from ffmem.corpus.documents import MAX_DEPTH, MAX_DIGITS
 from ffmem.corpus.files import JsonLines, TextFile
+from ffmem.store.files import write_json
 
 WORDS = ("fox", "naïve", "日本語", "a  b", "“q”")
 
@@ -103,3 +105,14 @@ def test_numbers_at_the_limits_are_kept(digits: str, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(f'{{"text": "a", "n": {digits}}}')
     (document,) = JsonLines(tmp_path / "a.jsonl", "text")
     assert document.metadata["n"] == json.loads(digits)
+
+
+@pytest.mark.parametrize("kind", [".txt", ".jsonl"])
+def test_a_name_that_is_no_utf_8_is_told_as_text_and_opened_as_it_is(kind: str, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9" + kind.encode()))
+    path.write_bytes(b'{"text": "One."}\n' if kind == ".jsonl" else b"One.\n")
+    corpus = TextFile(path) if kind == ".txt" else JsonLines(path, "text")
+    assert corpus.name == f"caf\ufffd{kind}" and json.dumps(corpus.identity(), ensure_ascii=False).encode()
+    assert [document.text for document in corpus] == ["One."]
+    write_json(tmp_path / "names.json", {"source": str(path)})
+    assert Path(json.loads((tmp_path / "names.json").read_bytes())["source"]).exists()

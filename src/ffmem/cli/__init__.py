@@ -1,5 +1,6 @@
 """Arguments -> queries -> text. No arithmetic; a verb's module, and what it needs, is imported when the verb is called."""
 
+import io
 import re
 import sys
 import traceback
@@ -20,6 +21,9 @@ register(app)
 def main() -> None:
     """Entry point: exit 2 for what the user can mend, 1 for other errors, 130 for Ctrl-C."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(arguments, exit_on_error=False)
     except CycloptsError:  # it has been printed

@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -180,3 +181,8 @@ def _has_null(head: bytes, where: str, encoding: str) -> InputError:
 
 def _encode(encoding: str) -> str:
     return f"Name its encoding: --encoding {encoding}"
+
+
+def readable(name: str) -> str:
+    """A file's name as text: its bytes that are no UTF-8 become U+FFFD."""
+    return os.fsencode(name).decode(errors="replace")

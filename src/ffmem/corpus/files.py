@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ffmem.corpus.documents import MAX_DEPTH, MAX_DIGITS, Corpus, Document, Rows, check_depth
-from ffmem.corpus.encodings import UTF_8, read_lines
+from ffmem.corpus.encodings import UTF_8, read_lines, readable
 from ffmem.corpus.lines import is_blank
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
@@ -60,7 +60,7 @@ class TextFile(_LineFile):
 
     def __init__(self, path: Path, encoding: str = UTF_8, told: str = "") -> None:
         super().__init__()
-        self.path, self.name, self.encoding, self.told = path, path.name, encoding, told or str(path)
+        self.path, self.name, self.encoding, self.told = path, readable(path.name), encoding, told or str(path)
 
     def identity(self) -> JsonObject:
         """See Corpus.identity."""
@@ -93,7 +93,7 @@ class JsonLines(_LineFile, Rows):
 
     def __init__(self, path: Path, text_field: str, encoding: str = UTF_8, told: str = "") -> None:
         Rows.__init__(self, text_field, encoding)
-        self.path, self.name, self.told = path, path.name, told or str(path)
+        self.path, self.name, self.told = path, readable(path.name), told or str(path)
 
     def identity(self) -> JsonObject:
         """See Corpus.identity."""

@@ -2,12 +2,11 @@
 
 import glob
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ffmem.corpus.documents import Corpus, Document
-from ffmem.corpus.encodings import UTF_8
+from ffmem.corpus.encodings import UTF_8, readable
 from ffmem.corpus.files import File, encoding_identity
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
@@ -29,7 +28,7 @@ class Glob(Corpus):
 
     def __init__(self, pattern: str, open_file: Callable[[Path], File], encoding: str = UTF_8) -> None:
         super().__init__()
-        self.name, self._encoding = pattern, encoding
+        self.name, self._encoding = readable(pattern), encoding
         root = _fixed_part(pattern)
         found = {Path(name) for name in glob.iglob(pattern, recursive=True)}
         paths = {path.relative_to(root).as_posix(): path for path in found if path.is_file()}
@@ -54,10 +53,9 @@ class Glob(Corpus):
         self.n_undecodable_bytes = self.n_lines = 0
         for name, file in self._files:
             n_bad, n_lines = self.n_undecodable_bytes, self.n_lines
-            readable = os.fsencode(name).decode(errors="replace")
             for document in file:
                 self.n_undecodable_bytes, self.n_lines = n_bad + file.n_undecodable_bytes, n_lines + file.n_lines
-                yield Document(f"{readable}: {document.name}", document.text, document.metadata)
+                yield Document(f"{readable(name)}: {document.name}", document.text, document.metadata)
             self.n_undecodable_bytes, self.n_lines = n_bad + file.n_undecodable_bytes, n_lines + file.n_lines
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ffmem.corpus.documents import Document, Rows, as_json
-from ffmem.corpus.encodings import UTF_8
+from ffmem.corpus.encodings import UTF_8, readable
 from ffmem.corpus.files import File, encoding_identity
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
@@ -30,7 +30,7 @@ class Parquet(File, Rows):
 
     def __init__(self, path: Path, text_field: str, encoding: str = UTF_8) -> None:
         Rows.__init__(self, text_field, encoding)
-        self.path, self.name = path, path.name
+        self.path, self.name = path, readable(path.name)
 
     def identity(self) -> JsonObject:
         """See Corpus.identity."""

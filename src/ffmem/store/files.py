@@ -78,8 +78,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Put a JSON document at ``path``, atomically."""
-    atomic_write(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+    """Put a JSON document at ``path``, atomically; bytes of a file's name that are no UTF-8 are escaped, and read back."""
+    atomic_write(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def parse_json(data: str | bytes) -> Any:
