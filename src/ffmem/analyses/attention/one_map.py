@@ -4,8 +4,11 @@ The unit is the norm of what is added to the residual stream, and, where the str
 logit. A cell's coefficient is shared out among the source tokens that attention had brought to it: token j's share of cell p is
 z_jp / s_p of its coefficient, where s_p = k_p x + b is what goes through the activation and z_jp the part of it that came
 from j (Kobayashi et al., "Analyzing Feed-Forward Blocks in Transformers through the Lens of Attention Maps", ICLR 2024:
-integrated gradients from 0 at the activation come to exactly that where the activation of 0 is 0). Of a gated cell the gate
-is held as it is, and the shares are those of the up branch.
+integrated gradients from 0 at the activation come to exactly that where the activation of 0 is 0). A gated cell is shared out
+by integrated gradients through both of its branches: see `fired`.
+
+All of that is by the attention of the cell's own layer: what earlier layers had moved between tokens counts for the token where
+it stood.
 """
 
 from collections.abc import Sequence
@@ -17,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ffmem.analyses.activation import ActiveCell, describe
-from ffmem.analyses.attention.fired import Brought, fired_by, into_keys, memory_logits
+from ffmem.analyses.attention.fired import Brought, CellSplit, into_keys
 from ffmem.analyses.attention.inputs import AttentionToken, as_batch, read_text
 from ffmem.analyses.attention.split import Bias, split_values
 from ffmem.analyses.decomposition import LayerParts, at_position, has_scores, is_plain_sum, token_score
@@ -355,8 +358,8 @@ def _layer(
     strength = lengths if by == "norm" or logits is None else logits.abs()
     chosen = strength.topk(min(limit, len(strength))).indices
     chosen = chosen[strength[chosen] > 0]
-    tokens = into_keys(model, number, state, brought, at)
-    shares, constants = fired_by(model, number, state, chosen, tokens)
+    split = CellSplit(model, number, state, into_keys(model, number, state, brought, at))
+    shares, constants = split.fired_by(chosen)
     memories = tuple(
         FiredMemory(
             cell=describe(model, index, number, row, float(state.coefficients[row])),
@@ -369,7 +372,7 @@ def _layer(
     others = layer.feed_forward - layer.bias - layer.coefficients[chosen] @ layer.values[chosen]
     by_source = by_constant = None
     if score is not None:
-        by_source, by_constant = memory_logits(model, number, state, layer.values, score, tokens)
+        by_source, by_constant = split.logits(layer.values, score)
     return LayerOfMap(
         layer=model.facts.layers[number].name,
         sources=tuple(_addition(part, score) for part in brought.parts),
