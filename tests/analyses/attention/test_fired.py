@@ -17,11 +17,11 @@ from ffmem.models.transformer import Transformer
 IDS = torch.tensor([[30, 41, 52, 63]])
 
 
-def _random_parts(model: Transformer, size: float = 1.0) -> tuple[LayerTrace, IntoKeys]:
+def _random_parts(model: Transformer, size: float = 1.0, seed: int = 5) -> tuple[LayerTrace, IntoKeys]:
     """The states of layer 1 at the last token; attention is split into a random vector for each token, and a constant."""
     state = at_position(trace(model, IDS)[1], -1)
     output = (state.residual - state.layer_input).double()
-    generator = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(seed)
     parts = size * torch.randn(4, model.facts.d_model, generator=generator, dtype=torch.float64)
     brought = Brought(parts, output - parts.sum(0), state.layer_input.double(), output, None)
     return state, into_keys(model, 1, state, brought, 3)
@@ -67,24 +67,27 @@ def test_the_routing_weight_of_an_expert_is_held(tiny_folder: Callable[[str], Pa
 def test_the_token_that_fired_a_gated_cell_most_is_the_one_whose_removal_moves_it_most(
     variant: str, act: Callable[[torch.Tensor], torch.Tensor], tiny_folder: Callable[[str], Path]
 ) -> None:
-    """With the norm held, token by token and cell by cell, of the tokens that are not the position's own."""
+    """With the norm held, token by token and cell by cell, of the position's other tokens; the 12 strongest cells."""
     model = load_model(tiny_folder(variant))
-    with torch.inference_mode():
-        state, tokens = _random_parts(model, size=0.1)
-        chosen = torch.arange(model.cells.layers[1].n_cells)
-        shares, _ = CellSplit(model, 1, state, tokens).fired_by(chosen)
-    right = with_gate_held = 0
-    for cell in chosen.tolist():
-        gate, up = model.gate_keys(1)[cell].double(), model.up_keys(1)[cell].double()
-
-        def fires(x: torch.Tensor, gate: torch.Tensor = gate, up: torch.Tensor = up) -> float:
-            return float(act(gate @ x) * (up @ x))
-
-        moved = [abs(fires(tokens.whole) - fires(tokens.whole - tokens.parts[j])) for j in range(3)]
-        most = moved.index(max(moved))
-        right += int(shares[cell, :3].abs().argmax()) == most
-        with_gate_held += int((tokens.parts[:3] @ up).abs().argmax()) == most
-    assert right >= 0.95 * len(chosen) and with_gate_held < 0.8 * len(chosen)
+    right = with_gate_held = n = 0
+    for seed in range(10):
+        with torch.inference_mode():
+            state, tokens = _random_parts(model, size=0.1, seed=seed)
+            own = tokens.parts[3] + tokens.constant  # as in models without biases, where nothing is of no token
+            tokens = IntoKeys(torch.cat([tokens.parts[:3], own[None]]), torch.zeros_like(own))
+            chosen = state.coefficients.abs().topk(12).indices
+            shares, _ = CellSplit(model, 1, state, tokens).fired_by(chosen)
+        for row, cell in enumerate(chosen.tolist()):
+            gate, up = model.gate_keys(1)[cell].double(), model.up_keys(1)[cell].double()
+            without = [tokens.whole - tokens.parts[j] for j in range(3)]
+            moved = torch.stack(
+                [act(gate @ tokens.whole) * (up @ tokens.whole) - act(gate @ x) * (up @ x) for x in without]
+            )
+            most = moved.abs().argmax()
+            right += int(shares[row, :3].abs().argmax() == most)
+            with_gate_held += int((tokens.parts[:3] @ up).abs().argmax() == most)
+            n += 1
+    assert right > 0.9 * n and with_gate_held < 0.65 * n  # removal is no sum, so no rule is always right
 
 
 @pytest.mark.parametrize(

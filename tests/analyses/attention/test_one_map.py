@@ -83,6 +83,8 @@ def test_it_agrees_with_the_sum_of_explain(tiny_folder: Callable[[str], Path]) -
         model = load_model(tiny_folder(variant))
         whole, found = explain(model, TEXT), one_map(model, TEXT, by="logit", limit=3)
         assert found.score == pytest.approx(whole.score, abs=1e-5) and found.target == whole.target
+        without_cells = one_map(model, TEXT, limit=0)
+        assert without_cells.by_token() == found.by_token() and not without_cells.layers[0].memories
         for layer, other in zip(found.layers, whole.layers, strict=True):
             assert layer.attention.logit == pytest.approx(other.attention, abs=1e-4)
             parts = sum(one.logit or 0 for one in (*layer.sources, layer.attention_bias))

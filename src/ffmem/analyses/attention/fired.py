@@ -1,12 +1,12 @@
 """Which token fired which cell: a coefficient as the sum of what attention of its layer had brought from each token.
 
-Token j's part of x, what the keys are compared with, is x_j; what is of no token is the constant. Each coefficient is shared out by
-integrated gradients from the constant alone to x:
+Token j's part of x, what the keys are compared with, is x_j; the part that is of no token is the constant. Coefficients are
+shared out by integrated gradients:
 
-- An ungated cell, act(s) with s = k x + b, by the rule of Kobayashi et al. 2024: j's part is k x_j times m / s, which are integrated
-  gradients from s = 0. Biases have a part like that of a token.
-- A gated cell, act(g) u, through both branches: see `line`. What the constant alone would fire is of no token.
-- The routing weight of an expert is held as it is.
+- Of an ungated cell, act(s) with s = k x + b, from s = 0 (Kobayashi et al. 2024): j's part is k x_j times m / s, and biases
+  have a part like that of a token.
+- Of a gated cell, act(g) u, from the constant alone to x, through both branches: see `line`. What the constant alone would fire
+  is of no token. The routing weight of an expert is held as it is.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class IntoKeys:
 
     @property
     def whole(self) -> Float[Tensor, "d_model"]:
-        """x."""
+        """X."""
         return self.parts.sum(0) + self.constant
 
 
@@ -100,16 +100,14 @@ class CellSplit:
         if model.facts.gated:
             self._activation = _known_activation(model)
             gate, up = model.gate_keys(place), model.up_keys(place)
-            self._keys = ((gate, model.key_bias(place)), (up, model.up_bias(place)))
+            self._keys = [(gate, model.key_bias(place)), (up, model.up_bias(place))]
             layer = model.layer(place)
             if isinstance(layer, MixtureLayer):
                 self._held = _routing(state, self._activation, gate, up, layer.cells.d_ff)
         else:
-            self._keys = ((model.keys(place), model.key_bias(place)),)
+            self._keys = [(model.keys(place), model.key_bias(place))]
 
-    def fired_by(
-        self, cells: Int[Tensor, "cells"]
-    ) -> tuple[Float[Tensor, "cells tokens"], Float[Tensor, "cells"]]:
+    def fired_by(self, cells: Int[Tensor, "cells"]) -> tuple[Float[Tensor, "cells tokens"], Float[Tensor, "cells"]]:
         """The parts of some cells' coefficients, by token, and by no token."""
         slopes = self._slopes(cells)
         parts = [keys @ self._tokens.parts.T * slope[:, None] for keys, slope in slopes.branches]
@@ -122,7 +120,9 @@ class CellSplit:
         direction, constant = torch.zeros_like(self._tokens.constant), 0.0
         shares = score.of(arriving)
         routed = torch.ones_like(self._m) if self._held is None else self._held  # others have no coefficient to share
-        for cells in routed.nonzero().squeeze(1).split(_N_AT_ONCE):
+        counted = routed.nonzero().squeeze(1)
+        for start in range(0, len(counted), _N_AT_ONCE):
+            cells = counted[start : start + _N_AT_ONCE]
             slopes = self._slopes(cells)
             for keys, slope in slopes.branches:
                 direction = direction + (slope * shares[cells]) @ keys
@@ -135,23 +135,23 @@ class CellSplit:
         ends = [keys @ self._tokens.whole + (0.0 if bias is None else bias) for keys, bias in branches]
         starts = [keys @ self._tokens.constant + (0.0 if bias is None else bias) for keys, bias in branches]
         if len(branches) == 1:
-            found = (self._of_ungated(coefficients, ends[0]),)
+            found = [self._of_ungated(coefficients, ends[0])]
         else:
             held = torch.ones_like(coefficients) if self._held is None else self._held[cells].double()
             self._check(coefficients, held * self._activation(ends[0]) * ends[1])
             of_gate, of_up = slopes_on_line(self._activation, (starts[0], ends[0]), (starts[1], ends[1]))
-            found = (of_gate * held, of_up * held)
+            found = [of_gate * held, of_up * held]
         brought = sum(slope * (end - start) for slope, end, start in zip(found, ends, starts, strict=True))
         return _Slopes(tuple(zip((keys for keys, _ in branches), found, strict=True)), coefficients - brought)
 
     def _of_ungated(self, coefficients: Tensor, before: Tensor) -> Tensor:
-        """m / s, and at s = 0 its limit."""
+        """What a unit of s is worth: m / s, and at s = 0 its limit."""
         at_zero = 0.0 if self._facts.activation.startswith("relu") else 0.5  # GELU's and SiLU's
         return torch.where(before == 0, at_zero, coefficients / torch.where(before == 0, 1.0, before))
 
     def _check(self, coefficients: Tensor, computed: Tensor) -> None:
         limit = SUM_TOLERANCE[self._facts.dtype] * max(float(self._m.abs().max()), 1.0)
-        error = float((coefficients - computed).abs().max())
+        error = max((coefficients - computed).abs().tolist(), default=0.0)
         if not error <= limit:
             raise ModelError(
                 f"coefficients of {self._facts.name} are not what {self._facts.activation}, its activation, makes of the "
@@ -171,12 +171,11 @@ def _known_activation(model: Transformer) -> Activation:
     return model.activation
 
 
-def _routing(
-    state: LayerTrace, activation: Activation, gate: Tensor, up: Tensor, d_ff: int
-) -> Float[Tensor, "cells"]:
+def _routing(state: LayerTrace, activation: Activation, gate: Tensor, up: Tensor, d_ff: int) -> Float[Tensor, "cells"]:
     """The routing weight of each cell's expert: what the coefficients of its cells have in common; 0 where it is not chosen."""
     held = torch.zeros_like(state.coefficients, dtype=torch.float64)
-    for own in torch.arange(len(held), device=held.device).split(d_ff):
+    for first in range(0, len(held), d_ff):
+        own = slice(first, first + d_ff)
         found = state.coefficients[own].double()
         if found.any():
             computed = (activation(gate[own] @ state.ff_input) * (up[own] @ state.ff_input)).double()

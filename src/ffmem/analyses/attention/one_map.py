@@ -58,10 +58,10 @@ class FiredMemory:
     """With what an index knows of it."""
     addition: Addition
     fired_by: tuple[float, ...]
-    """For each token up to the position, its part of the coefficient: what attention of this layer brought from it; the
-    position's own is what was in the stream there before, with its own part of attention."""
+    """For each token up to the position, its part of the coefficient, by the attention of this layer alone: what earlier
+    layers had moved between tokens counts for the token where it stood, and so most is the position's own."""
     fired_by_constant: float
-    """The part that is of no token: biases. With it the parts add up to the coefficient."""
+    """The part that is of no token: biases, and rounding. With it the parts add up to the coefficient."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class LayerOfMap:
     """All others together."""
     value_bias: Addition
     memory_logits: tuple[float, ...] | None
-    """For each token, the share of the target's score that all cells of this layer added because of it; with
-    ``memory_logit_constant`` they add up to the share of all cells."""
+    """For each token, the share of the target's score that all cells of this layer added because of it, by the attention of
+    this layer alone; with ``memory_logit_constant`` they add up to the share of all cells."""
     memory_logit_constant: float | None
     attention: Addition
     """All of attention together."""
@@ -126,7 +126,10 @@ class OneMap:
     model's own: the larger."""
 
     def by_token(self) -> tuple[tuple[float, float], ...] | None:
-        """For each token its share of the score over all layers: by attention itself, and by the cells that it fired."""
+        """For each token its share of the score over all layers: by attention itself, and by the cells that it fired.
+
+        Each layer's shares are those of its last step: what earlier layers had moved counts for the token where it stood.
+        """
         if self.score is None:
             return None
         return tuple(
@@ -176,6 +179,9 @@ def one_map(
 ) -> OneMap:
     """What attention and memories added to one position of a text, in one unit, and which token fired which memory.
 
+    Tokens have their parts by the attention of each layer alone: what earlier layers had moved between tokens counts for the
+    token where it stood.
+
     Args:
         model: any but an encoder-decoder.
         text: read as one input.
@@ -190,10 +196,12 @@ def one_map(
     Raises:
         InputError: an encoder-decoder, a position that is not there, a target that is not one token or is given to a model
             whose stream is no plain sum, or an index of another model.
+        ModelError: gated cells whose activation is not known, or not what the model computes.
 
     Cost: one forward pass with explicit weights; kept: for each layer tokens x d_model numbers.
 
-    Source: norms: Kobayashi et al. 2020, 2021; shares of coefficients: 2024; cells: Geva et al. 2021, 2022.
+    Source: norms: Kobayashi et al. 2020, 2021; shares of coefficients: 2024, of
+        gated cells: see `line`; cells: Geva et al. 2021, 2022.
     """
     _check_kind(model, target, by, limit)
     if index is not None:
