@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ffmem.analyses.attention.patches import PatchEffect, PatchSweep
 
 _N_SOURCES = 4
+_LAST_STEP = (
+    "by the attention of each layer alone: "
+    "what earlier layers had moved between tokens counts for the token where it stood"
+)
 
 
 def attention(found: "AttentionMaps", at: int, layer: str | None, head: int | None, page: Path | None) -> str:
@@ -140,6 +144,7 @@ def one_map(found: "OneMap") -> str:
             f"what was added to the stream at {here}: length, and share of the score {found.score:.4f} "
             f"of ⟨{one_line(found.target or '')}⟩ (probability {found.probability:.4f}), {score_is(found.quantity or '')}",
         ]
+    lines.append(f"tokens fire cells {_LAST_STEP}")
     lines.append(f"  {'embedding':<20} {_added(found.embedding)}")
     for layer in found.layers:
         lines.append(f"{layer.layer}: attention {_added(layer.attention)}   cells {_added(layer.feed_forward)}")
@@ -153,6 +158,7 @@ def one_map(found: "OneMap") -> str:
     if by_token is not None:
         asked = one_line(found.target or "")
         lines += ["", f"each token's share of the score of ⟨{asked}⟩: by attention itself, by cells it fired"]
+        lines.append(f"(both {_LAST_STEP})")
         lines += [
             f"  {f'⟨{one_line(token.text)}⟩':<20} {attention:>+9.4f} {fired:>+9.4f}"
             for token, (attention, fired) in zip(found.tokens, by_token, strict=True)

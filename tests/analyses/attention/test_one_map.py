@@ -1,24 +1,27 @@
 """The one map, against sums made by hand, and joined to an index."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 (its usual name)
 
 from ffmem import Index, InputError, load_model
 from ffmem.analyses.attention.inputs import as_batch, read_text, run
 from ffmem.analyses.attention.one_map import one_map
 from ffmem.analyses.explain import explain
 from ffmem.models.attention import AttentionLayer, AttentionStates
+from ffmem.models.transformer import Transformer
 
 TEXT = "the old river of the village"
 
 
 @pytest.mark.parametrize("variant", ["gpt2", "llama", "bert", "bloom_normed_residual", "gemma2", "gpt_neox"])
 def test_parts_of_a_coefficient_are_those_of_a_slow_sum(variant: str, tiny_folder: Callable[[str], Path]) -> None:
-    """z_j = k (norm(r) with only what came from j in r), norms held as they are; m_j = z_j m / s."""
+    """z_j = k (norm(r) with only what came from j in r), norms held as they are; m_j = z_j m / s; gated: a path integral."""
     model = load_model(tiny_folder(variant))
     read = read_text(model, TEXT)
     seen: dict[int, tuple[AttentionLayer, AttentionStates]] = {}
@@ -52,11 +55,27 @@ def test_parts_of_a_coefficient_are_those_of_a_slow_sum(variant: str, tiny_folde
         x = module(before.float()).double()
         for memory in of_layer.memories:
             row = memory.cell.cell.index
-            keys = model.up_keys(place) if model.facts.gated else model.keys(place)
-            bias = model.up_bias(place) if model.facts.gated else model.key_bias(place)
-            s = float(keys[row].double() @ x) + (0.0 if bias is None else float(bias[row]))
-            expected = normed @ keys[row].double() * memory.cell.coefficient / s
+            if model.facts.gated:
+                expected, constant = _over_the_line(model, place, row, normed, x)
+                assert memory.fired_by_constant == pytest.approx(constant, abs=1e-4)
+            else:
+                bias = model.key_bias(place)
+                s = float(model.keys(place)[row].double() @ x) + (0.0 if bias is None else float(bias[row]))
+                expected = normed @ model.keys(place)[row].double() * memory.cell.coefficient / s
             assert np.allclose(memory.fired_by, expected[: len(memory.fired_by)], rtol=1e-3, atol=1e-5)
+
+
+def _over_the_line(
+    model: Transformer, place: int, row: int, parts: torch.Tensor, x: torch.Tensor
+) -> tuple[torch.Tensor, float]:
+    """Each part times the gradient of the whole cell, on average over 2000 points from the constant to x; the cell at it."""
+    act = {"silu": F.silu, "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh")}[model.facts.activation]
+    gate, up = model.gate_keys(place)[row].double(), model.up_keys(place)[row].double()
+    constant = x - parts.sum(0)
+    times = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000
+    states = (constant + times[:, None] * (x - constant)).requires_grad_()
+    (gradients,) = torch.autograd.grad((act(states @ gate) * (states @ up)).sum(), states)
+    return parts @ gradients.mean(0), float(act(constant @ gate) * (constant @ up))
 
 
 def test_it_agrees_with_the_sum_of_explain(tiny_folder: Callable[[str], Path]) -> None:
@@ -64,6 +83,8 @@ def test_it_agrees_with_the_sum_of_explain(tiny_folder: Callable[[str], Path]) -
         model = load_model(tiny_folder(variant))
         whole, found = explain(model, TEXT), one_map(model, TEXT, by="logit", limit=3)
         assert found.score == pytest.approx(whole.score, abs=1e-5) and found.target == whole.target
+        without_cells = one_map(model, TEXT, limit=0)
+        assert without_cells.by_token() == found.by_token() and not without_cells.layers[0].memories
         for layer, other in zip(found.layers, whole.layers, strict=True):
             assert layer.attention.logit == pytest.approx(other.attention, abs=1e-4)
             parts = sum(one.logit or 0 for one in (*layer.sources, layer.attention_bias))

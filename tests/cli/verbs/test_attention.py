@@ -72,6 +72,8 @@ def test_the_one_map(tiny_folder: Callable[[str], Path], corpus: Path, tmp_path:
         "the parts add up to the score but for",
     ):
         assert told in shown
+    last_step = "what earlier layers had moved between tokens counts for the token where it stood"
+    assert shown.count(last_step) == 2  # once above the cells, once above the tokens' shares
     found = json.loads(ffmem("map", model, TEXT, "--index", folder, "--json")[0])
     assert found["score_error"] < 1e-5 and len(found["by_token"]) == len(found["tokens"])
     assert "not a plain sum" in ffmem("map", tiny_folder("bert"), TEXT)[0]

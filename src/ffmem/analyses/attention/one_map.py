@@ -4,8 +4,11 @@ The unit is the norm of what is added to the residual stream, and, where the str
 logit. A cell's coefficient is shared out among the source tokens that attention had brought to it: token j's share of cell p is
 z_jp / s_p of its coefficient, where s_p = k_p x + b is what goes through the activation and z_jp the part of it that came
 from j (Kobayashi et al., "Analyzing Feed-Forward Blocks in Transformers through the Lens of Attention Maps", ICLR 2024:
-integrated gradients from 0 at the activation come to exactly that where the activation of 0 is 0). Of a gated cell the gate
-is held as it is, and the shares are those of the up branch.
+integrated gradients from 0 at the activation come to exactly that where the activation of 0 is 0). A gated cell is shared out
+by integrated gradients through both of its branches: see `fired`.
+
+All of that is by the attention of the cell's own layer: what earlier layers had moved between tokens counts for the token where
+it stood.
 """
 
 from collections.abc import Sequence
@@ -17,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ffmem.analyses.activation import ActiveCell, describe
-from ffmem.analyses.attention.fired import Brought, fired_by, into_keys, memory_logits
+from ffmem.analyses.attention.fired import Brought, CellSplit, into_keys
 from ffmem.analyses.attention.inputs import AttentionToken, as_batch, read_text
 from ffmem.analyses.attention.split import Bias, split_values
 from ffmem.analyses.decomposition import LayerParts, at_position, has_scores, is_plain_sum, token_score
@@ -55,10 +58,10 @@ class FiredMemory:
     """With what an index knows of it."""
     addition: Addition
     fired_by: tuple[float, ...]
-    """For each token up to the position, its part of the coefficient: what attention of this layer brought from it; the
-    position's own is what was in the stream there before, with its own part of attention."""
+    """For each token up to the position, its part of the coefficient, by the attention of this layer alone: what earlier
+    layers had moved between tokens counts for the token where it stood, and so most is the position's own."""
     fired_by_constant: float
-    """The part that is of no token: biases. With it the parts add up to the coefficient."""
+    """The part that is of no token: biases, and rounding. With it the parts add up to the coefficient."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ class LayerOfMap:
     """All others together."""
     value_bias: Addition
     memory_logits: tuple[float, ...] | None
-    """For each token, the share of the target's score that all cells of this layer added because of it; with
-    ``memory_logit_constant`` they add up to the share of all cells."""
+    """For each token, the share of the target's score that all cells of this layer added because of it, by the attention of
+    this layer alone; with ``memory_logit_constant`` they add up to the share of all cells."""
     memory_logit_constant: float | None
     attention: Addition
     """All of attention together."""
@@ -123,7 +126,10 @@ class OneMap:
     model's own: the larger."""
 
     def by_token(self) -> tuple[tuple[float, float], ...] | None:
-        """For each token its share of the score over all layers: by attention itself, and by the cells that it fired."""
+        """For each token its share of the score over all layers: by attention itself, and by the cells that it fired.
+
+        Each layer's shares are those of its last step: what earlier layers had moved counts for the token where it stood.
+        """
         if self.score is None:
             return None
         return tuple(
@@ -173,6 +179,9 @@ def one_map(
 ) -> OneMap:
     """What attention and memories added to one position of a text, in one unit, and which token fired which memory.
 
+    Tokens have their parts by the attention of each layer alone: what earlier layers had moved between tokens counts for the
+    token where it stood.
+
     Args:
         model: any but an encoder-decoder.
         text: read as one input.
@@ -187,10 +196,12 @@ def one_map(
     Raises:
         InputError: an encoder-decoder, a position that is not there, a target that is not one token or is given to a model
             whose stream is no plain sum, or an index of another model.
+        ModelError: gated cells whose activation is not known, or not what the model computes.
 
     Cost: one forward pass with explicit weights; kept: for each layer tokens x d_model numbers.
 
-    Source: norms: Kobayashi et al. 2020, 2021; shares of coefficients: 2024; cells: Geva et al. 2021, 2022.
+    Source: norms: Kobayashi et al. 2020, 2021; shares of coefficients: 2024, of
+        gated cells: see `line`; cells: Geva et al. 2021, 2022.
     """
     _check_kind(model, target, by, limit)
     if index is not None:
@@ -355,8 +366,8 @@ def _layer(
     strength = lengths if by == "norm" or logits is None else logits.abs()
     chosen = strength.topk(min(limit, len(strength))).indices
     chosen = chosen[strength[chosen] > 0]
-    tokens = into_keys(model, number, state, brought, at)
-    shares, constants = fired_by(model, number, state, chosen, tokens)
+    split = CellSplit(model, number, state, into_keys(model, number, state, brought, at))
+    shares, constants = split.fired_by(chosen)
     memories = tuple(
         FiredMemory(
             cell=describe(model, index, number, row, float(state.coefficients[row])),
@@ -369,7 +380,7 @@ def _layer(
     others = layer.feed_forward - layer.bias - layer.coefficients[chosen] @ layer.values[chosen]
     by_source = by_constant = None
     if score is not None:
-        by_source, by_constant = memory_logits(model, number, state, layer.values, score, tokens)
+        by_source, by_constant = split.logits(layer.values, score)
     return LayerOfMap(
         layer=model.facts.layers[number].name,
         sources=tuple(_addition(part, score) for part in brought.parts),

@@ -119,6 +119,8 @@ def map_(
 ) -> None:
     """Show in one map what attention and each cell added to one position, and which token fired which cell.
 
+    By the attention of each layer alone: what earlier layers had moved between tokens counts for the token where it stood.
+
     Parameters
     ----------
     at

@@ -63,7 +63,11 @@ async def attention_page(request: Request, state: Annotated[AttentionState, Depe
 
 @router.get("/map.json")
 async def map_json(request: Request, state: Annotated[MapState, Depends(_map_state)]) -> Response:
-    """What every token and every cell added to one position, in one unit, and which token fired which cell."""
+    """What every token and every cell added to one position, in one unit, and which token fired which cell.
+
+    Tokens have their parts by the attention of each layer alone: what earlier layers had moved between tokens counts for the
+    token where it stood.
+    """
     return as_json(await _map(request, _with_text(state)))
 
 
