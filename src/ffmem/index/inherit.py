@@ -35,8 +35,8 @@ def states_of(index: Index, token_offset: int = 0) -> Iterator[dict[str, np.ndar
         yield {
             field.name: field.from_layer(getattr(arrays, field.name))
             if field.lists is None
-            else _keys(*(getattr(arrays, name) for name in field.lists), token_offset)
-            for field in fields.state_fields(arrays.sizes)
+            else _keys(getattr(arrays, field.lists[0]), getattr(arrays, field.lists[1]), token_offset)
+            for field in fields.state_fields(index.manifest.options.quadrants)
         }
 
 

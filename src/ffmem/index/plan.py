@@ -333,8 +333,8 @@ def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, own_
 def _finish_s(shape: Shape) -> float:
     """Seconds for the arrays of one layer, on made-up lists."""
     sizes = shape.sizes(shape.layers[0])
-    state = {field.name: field.empty(sizes) for field in fields.state_fields(sizes)}
-    for name in (field.name for field in fields.state_fields(sizes) if field.lists):
+    state = {field.name: field.empty(sizes) for field in fields.state_fields(shape.quadrants)}
+    for name in (field.name for field in fields.state_fields(shape.quadrants) if field.lists):
         keys = np.random.default_rng(0).integers(1, 2**62, size=state[name].shape)
         state[name] = np.sort(keys, axis=2)[:, :, ::-1]
     begin = time.monotonic()

@@ -16,9 +16,7 @@ OnLayer = Callable[[int, Float[Tensor, "batch positions cells"]], None]
 """Takes a layer's place and the coefficients of all its cells."""
 OnExpert = Callable[[int, int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"]], None]
 """Takes a layer's place, the number of an expert, the positions routed to it, and its coefficients there."""
-OnGatedLayer = Callable[
-    [int, Float[Tensor, "batch positions cells"], Bool[Tensor, "batch positions cells"]], None
-]
+OnGatedLayer = Callable[[int, Float[Tensor, "batch positions cells"], Bool[Tensor, "batch positions cells"]], None]
 """Takes what `OnLayer` takes, and where the gates are above 0."""
 OnGatedExpert = Callable[
     [int, int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"], Bool[Tensor, "routed d_ff"]], None

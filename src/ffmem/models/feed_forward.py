@@ -235,7 +235,9 @@ class MixtureLayer:
         """As `watch_experts`, with the signs of the gates."""
         return self._replace_forward(
             lambda n, like: None,
-            lambda expert, positions, coefficients, open_gates: on_expert(expert, positions, coefficients, open_gates()),
+            lambda expert, positions, coefficients, open_gates: on_expert(
+                expert, positions, coefficients, open_gates()
+            ),
             lambda: None,
         )
 

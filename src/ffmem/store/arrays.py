@@ -23,7 +23,7 @@ class LayerArrays:
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
-        arrays, expected = map_arrays(self.path), layer_arrays(self.sizes)
+        arrays, expected = map_arrays(self.path), layer_arrays(bool(self.sizes["quadrants"]))
         for name in expected.keys() & arrays.keys():
             dtype, axes = expected[name]
             array, shape = arrays[name], shape_of(axes, self.sizes)
@@ -39,7 +39,7 @@ class LayerArrays:
         except KeyError:
             raise StoreError(
                 f"{self.path} has no array {name!r}",
-                f"Expected {', '.join(sorted(layer_arrays(self.sizes)))}",
+                f"Expected {', '.join(sorted(layer_arrays(bool(self.sizes['quadrants']))))}",
                 "Run `ffmem verify` on the index, or rebuild it",
             ) from None
 

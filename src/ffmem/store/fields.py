@@ -105,16 +105,16 @@ PROMOTED_ARRAYS = tuple(_PROMOTED)
 """Arrays of a layer file that come from the values alone."""
 
 
-def state_fields(sizes: dict[str, int]) -> tuple[Field, ...]:
-    """The arrays of a state of a layer, the wider numbers first, so that all are aligned in its file."""
-    found = FIELDS + QUADRANT_FIELDS if sizes["quadrants"] else FIELDS
+def state_fields(quadrants: bool = False) -> tuple[Field, ...]:
+    """The arrays of a state, perhaps with those by quadrant; the wider numbers first, so that all are aligned in its file."""
+    found = FIELDS + QUADRANT_FIELDS if quadrants else FIELDS
     return tuple(sorted(found, key=lambda field: -np.dtype(field.dtype).itemsize))
 
 
-def layer_arrays(sizes: dict[str, int]) -> dict[str, tuple[str, str]]:
-    """Name -> (dtype, axes) of every array of a layer file."""
+def layer_arrays(quadrants: bool = False) -> dict[str, tuple[str, str]]:
+    """Name -> (dtype, axes) of every array of a layer file, perhaps with those by quadrant."""
     arrays: dict[str, tuple[str, str]] = {}
-    for field in state_fields(sizes):
+    for field in state_fields(quadrants):
         if field.lists is None:
             arrays[field.name] = field.layer_form
         else:
@@ -156,12 +156,15 @@ def shape_of(axes: str, sizes: dict[str, int]) -> tuple[int, ...]:
 
 def state_bytes(sizes: dict[str, int]) -> int:
     """Bytes of the state of a layer."""
-    return sum(np.dtype(field.dtype).itemsize * prod(field.shape(sizes)) for field in state_fields(sizes))
+    return sum(
+        np.dtype(field.dtype).itemsize * prod(field.shape(sizes)) for field in state_fields(bool(sizes["quadrants"]))
+    )
 
 
 def layer_bytes(sizes: dict[str, int]) -> int:
     """Bytes of the arrays of a layer file."""
-    return sum(np.dtype(dtype).itemsize * prod(shape_of(axes, sizes)) for dtype, axes in layer_arrays(sizes).values())
+    arrays = layer_arrays(bool(sizes["quadrants"])).values()
+    return sum(np.dtype(dtype).itemsize * prod(shape_of(axes, sizes)) for dtype, axes in arrays)
 
 
 def _turned(array: np.ndarray, given: str, wanted: str) -> np.ndarray:

@@ -92,8 +92,8 @@ class Accumulator(ABC):
         """Go on from a state that `dump` gave."""
         account, arrays = load_state(state)
         self.covered, self.machines = set(account.covered), set(account.machines)
-        for layer, cells in enumerate(self.shape.layers):
-            kept = fields.state_fields(self.shape.sizes(cells))
+        kept = fields.state_fields(self.shape.quadrants)
+        for layer in range(len(self.shape.layers)):
             self._load_layer(layer, {field.name: arrays[f"L{layer}.{field.name}"] for field in kept})
 
 

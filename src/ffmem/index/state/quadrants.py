@@ -4,7 +4,7 @@ Of each quadrant is kept what an accumulator keeps of cells with one sign, of th
 quadrant of a layer is shown to a second accumulator as if it were a layer of its own, where 0 stands for what is not in it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -39,7 +39,7 @@ def magnitudes(
 class QuadrantAccumulator(Accumulator):
     """Trigger lists and statistics of every cell, as they are and by quadrant, on a CPU.
 
-    Cost: besides those of `LayerAccumulator`, n_cells x 4 x (8 x top + 60) bytes, and while it observes, twice the coefficients.
+    Cost: besides those of `LayerAccumulator`, n_cells x 4 x (8 x top + 60) bytes; twice the coefficients while it observes.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -110,13 +110,14 @@ def _name_in_part(field: Field) -> str:
 
 def _of_part(field: Field, part: dict[str, np.ndarray]) -> np.ndarray:
     array = part[_name_in_part(field)]
-    if field.name == "quadrant_keys":
-        return array[0]  # of the one sign
-    return array if field.join != "maximum" else np.maximum(array, np.float32(0))  # an expert may have seen nothing
+    if field.join == "best":
+        array = array[0]  # of the one sign
+    if field.join == "maximum":
+        array = np.maximum(array, np.float32(0))  # an expert may have seen nothing
+    return array
 
 
-def keeps_sign(activation: object) -> bool:
-    """Whether an activation gives nothing above 0 for a gate below 0, and nothing below 0 for one above: tried on many numbers."""
-    assert callable(activation)
+def keeps_sign(activation: Callable[[Tensor], Tensor]) -> bool:
+    """Whether an activation gives nothing above 0 for a gate below 0, nor below 0 for one above: tried on many numbers."""
     positive = torch.cat((torch.linspace(0, 60, 60_001)[1:], torch.logspace(-30, 30, 6001)))
     return bool((activation(positive) >= 0).all() and (activation(-positive) <= 0).all())
