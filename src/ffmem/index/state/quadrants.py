@@ -70,11 +70,7 @@ class QuadrantAccumulator(Accumulator):
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """See Accumulator.first_not_finite."""
-        bad = self._whole.first_not_finite()
-        if bad is not None:
-            return bad
-        part = self._parts.first_not_finite()  # magnitudes have room only together, where signs cancel
-        return None if part is None else (part[0] // len(QUADRANTS), part[1])
+        return self._whole.first_not_finite()  # where the squares of all have room, so have the sums of a part
 
     def layer(self, layer: int) -> dict[str, np.ndarray]:
         """See Accumulator.layer."""
