@@ -13,7 +13,6 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
@@ -21,27 +20,11 @@ from ffmem.index.progress import Progress
 from ffmem.index.verify import verify_index
 from ffmem.store.paths import layer_path
 from tests.conftest import IN_PROCESS, write_corpus
-from tests.fixtures.shared import MakeOnce
+from tests.fixtures.indexes import BY_QUADRANT as OPTIONS
 from tests.index.test_merge import contents
 from tests.index.test_verify_files import agree
 
-OPTIONS = IndexOptions(
-    quadrants=True, top=4, promoted=5, batch_tokens=150, shard_tokens=400, holdout=0, max_sentences=60
-)
 SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-
-
-@pytest.fixture(scope="session")
-def quadrants_of(tiny_folder: Callable[[str], Path], corpus: Path, make_once: MakeOnce) -> Callable[[str], Index]:
-    """The index by quadrant of a tiny gated model over some of the corpus, built once."""
-
-    def make(family: str) -> Index:
-        def build(out: Path) -> None:
-            build_index(tiny_folder(family), corpus, out, options=OPTIONS, run=IN_PROCESS)
-
-        return ffmem.open_index(make_once(f"quadrants/{family}", build))
-
-    return make
 
 
 Branches = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -159,6 +142,7 @@ def test_everything_else_is_as_without_them(
     assert plain["L0.3"].quadrants == () and "quadrants" not in plain["L0.3"].to_json()
 
 
+@pytest.mark.slow
 def test_two_workers_a_stop_and_a_merge_give_the_same_bytes(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     texts = [write_corpus(tmp_path / f"{seed}.txt", 10, seed) for seed in (1, 2)]
 

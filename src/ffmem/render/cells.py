@@ -35,8 +35,8 @@ def triggers(found: Cell, n: int, width: int) -> Iterator[str]:
 def quadrants(found: Cell, n: int, width: int) -> Iterator[str]:
     """Lines with what a cell does in each quadrant, and its first triggers there, a few."""
     for one in found.quadrants:
-        told = f"mean {one.mean:.4g}, largest {one.largest:.4g}" if one.n_positions else "none"
-        yield f"  {one.name:<13}{one.share:7.2%} of positions: {told}"
+        told = f": mean {one.mean:.4g}, largest {one.largest:.4g}" if one.n_positions else ""
+        yield f"  {one.name} {one.share:8.2%} of positions{told}"
         yield from (trigger_line(trigger, width) for trigger in one.triggers[: min(n, _OF_A_QUADRANT)])
 
 
