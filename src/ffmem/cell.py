@@ -83,6 +83,33 @@ class Statistics(Record):
 
 
 @dataclass(frozen=True)
+class Quadrant(Record):
+    """What a gated cell does where its gate, before the activation, and its up branch have certain signs."""
+
+    gate: int
+    """1: the gate is above 0; -1: below."""
+    up: int
+    """1: the up branch is above 0; -1: below. The product of both signs is that of the coefficients here."""
+    n_positions: int
+    """Positions with these signs and a coefficient that is not 0."""
+    share: float
+    """Of all positions of the cell."""
+    mean: float
+    """Of the coefficients at these positions; 0 if there are none."""
+    mean_square: float
+    """Likewise, of their squares."""
+    largest: float
+    """The coefficient that is largest in size; 0 if there are none."""
+    triggers: tuple[Trigger, ...]
+    """From the largest in size down."""
+
+    @property
+    def name(self) -> str:
+        """For people: "gate + up -"."""
+        return f"gate {'+' if self.gate > 0 else '-'} up {'+' if self.up > 0 else '-'}"
+
+
+@dataclass(frozen=True)
 class PromotedToken:
     """A token at one end of a value's scores over the vocabulary."""
 
@@ -106,14 +133,16 @@ class Cell:
     """Highest scores first."""
     suppressed: tuple[PromotedToken, ...]
     """Lowest scores first."""
+    quadrants: tuple[Quadrant, ...] = ()
+    """The four of a gated cell, if they were indexed (`--quadrants`)."""
 
     def to_json(self) -> JsonObject:
-        """The fields, and the parts of its id."""
+        """The fields, and the parts of its id; quadrants only if they were indexed."""
         return {
             "cell": str(self.cell),
             "layer": self.cell.layer,
             "index": self.cell.index,
-            **fields_to_json(self, "cell"),
+            **fields_to_json(self, "cell", *(() if self.quadrants else ("quadrants",))),
         }
 
     def _repr_html_(self) -> str:

@@ -36,6 +36,9 @@ class IndexOptions:
     """Trigger examples kept for each cell and sign."""
     per_sentence: PerSentence = "1"
     """"1": a sentence gives a cell at most its best prefix (the official code's rule); "all": every prefix competes."""
+    quadrants: bool = False
+    """Of gated cells, keep triggers and statistics also for each quadrant: gate above or below 0, up branch above or below
+    0. Positions whose coefficient is 0 are in none. On a CPU only."""
     split: str = "sentences"
     """How documents are cut: "sentences", "lines", or "windows:N[:STRIDE]" of N tokens, begun every STRIDE (or N) tokens."""
     bos: Bos = "auto"
@@ -109,6 +112,12 @@ class IndexOptions:
         )  # one way to write it
         if self.seed >= 2**64:
             raise InputError(f"--seed is {self.seed}", "Expected a number below 2^64", "Write --seed 0")
+        if self.quadrants and not on_cpu:
+            raise InputError(
+                f"--quadrants is given with --device {self.device}",
+                "Expected --device cpu: quadrants are counted by loops for a CPU",
+                "Write --device cpu, or leave --quadrants out",
+            )
         if not 0 <= self.holdout < 1:
             raise InputError(
                 f"{_flag('holdout')} is {self.holdout}",
@@ -118,8 +127,8 @@ class IndexOptions:
 
     def to_json(self) -> JsonObject:
         """The options as plain JSON values, in the order of definition; those of special cases only where they are given."""
-        rare = ("cells", "architecture")
-        return {name: value for name, value in asdict(self).items() if name not in rare or value is not None}
+        rare = {"cells": None, "architecture": None, "quadrants": False}
+        return {name: value for name, value in asdict(self).items() if name not in rare or value != rare[name]}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,12 @@
 """A cell and a table of cells."""
 
+from dataclasses import replace
+
 import pytest
 
+from ffmem.cell import Quadrant
 from ffmem.ids import CellId
+from ffmem.json_values import to_json
 from ffmem.queries import CellRow
 from ffmem.render.cells import cell, cells, trigger_line
 from tests.render import made
@@ -20,6 +24,28 @@ def test_a_cell_with_both_signs(monkeypatch: pytest.MonkeyPatch) -> None:
         "  negative coefficients:",
         "    -1.500  the old [river] bends",
     ]
+
+
+def test_the_quadrants_of_a_gated_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    weak = tuple(made.trigger(sign=-1, rank=rank, coefficient=-0.5 + rank / 10) for rank in range(5))
+    quadrants = (
+        Quadrant(1, 1, 125, 0.125, 2.0, 5.0, 6.0, (made.trigger(),)),
+        Quadrant(1, -1, 0, 0.0, 0.0, 0.0, 0.0, ()),
+        Quadrant(-1, 1, 875, 0.875, -0.25, 0.1, -0.5, weak),
+    )
+    found = replace(made.cell(made.trigger()), quadrants=quadrants)
+    assert cell(found, 10).split("\n")[5:] == [
+        "  gate + up +   12.50% of positions: mean 2, largest 6",
+        "     3.250  the old [river] bends",
+        "  gate + up -    0.00% of positions",
+        "  gate - up +   87.50% of positions: mean -0.25, largest -0.5",
+        "    -0.500  the old [river] bends",
+        "    -0.400  the old [river] bends",
+        "    -0.300  the old [river] bends",
+    ]
+    assert len(cell(found, 1).split("\n")) == 10  # one trigger of each
+    assert to_json(found)["quadrants"][2]["share"] == 0.875 and "quadrants" not in to_json(made.cell())
 
 
 def test_the_firing_token_is_in_sight_on_a_narrow_terminal() -> None:

@@ -42,15 +42,25 @@ def write_index(paths: StorePaths, states: Sequence[Path], shape: Shape) -> None
 
 def layer_arrays(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The stored arrays of a layer, from its merged state."""
-    coefficients, tokens = unpack(np.ascontiguousarray(state["keys"].transpose(1, 0, 2)))  # (cells, n_signs, top)
-    coefficients[:, 1:] *= -1  # the second list holds magnitudes of negative coefficients
+    arrays: dict[str, np.ndarray] = {}
+    for field in fields.FIELDS + fields.QUADRANT_FIELDS:
+        if field.name not in state:
+            continue
+        if field.lists is None:
+            arrays[field.name] = field.to_layer(state[field.name])
+        else:
+            # the second list holds magnitudes of negative coefficients
+            signs = (1, -1) if field.name == "keys" else fields.QUADRANT_SIGNS
+            arrays |= zip(field.lists, _triggers(state[field.name], signs), strict=True)
+    return arrays | {"slot_by_token": _slots_in_order(arrays["trigger_token"].reshape(-1))}
+
+
+def _triggers(keys: np.ndarray, signs: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients and token indices, (cells, lists, top), of keys, (lists, cells, top)."""
+    coefficients, tokens = unpack(np.ascontiguousarray(keys.transpose(1, 0, 2)))
+    coefficients *= np.array(signs[: len(keys)], dtype=np.float32)[:, None]
     coefficients[tokens == NO_TOKEN] = 0  # not -0
-    return {
-        "trigger_coefficient": coefficients,
-        "trigger_token": tokens,
-        "slot_by_token": _slots_in_order(tokens.reshape(-1)),
-        **{field.name: field.to_layer(state[field.name]) for field in fields.FIELDS if field.join != "best"},
-    }
+    return coefficients, tokens
 
 
 def _slots_in_order(tokens: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 from ffmem.errors import InputError
 from ffmem.ids import CellSpace
 from ffmem.index.machine import processor_of
+from ffmem.index.state.quadrants import keeps_sign
 from ffmem.json_values import JsonObject
 from ffmem.models.base import Origin
 from ffmem.models.inputs import longest_input
@@ -149,12 +150,31 @@ def check_options(model: Transformer, options: IndexOptions) -> None:
     """Refuse what the model does not have: before anything is written, so that a mended command may go on there.
 
     Raises:
-        InputError: cells, a projection, a token at the beginning or a length that do not fit the model.
+        InputError: cells, quadrants, a projection, a token at the beginning or a length that do not fit the model.
     """
     indexed_cells(model, options)
+    if options.quadrants:
+        _check_quadrants(model)
     decide_projection(model, options)
     model.special_tokens(options.bos)
     longest_input(model, options.max_length)
+
+
+def _check_quadrants(model: Transformer) -> None:
+    """Refuse quadrants where there are none, or where a coefficient's sign is not that of gate times up."""
+    if not model.facts.gated:
+        raise InputError(
+            f"--quadrants is given, and the cells of {model.facts.name} are not gated",
+            "Expected a model of gated cells: those of others have one input, and so no quadrants",
+            "Leave --quadrants out",
+        )
+    if model.activation is None or not keeps_sign(model.activation):
+        raise InputError(
+            f"--quadrants is given, and the activation of {model.facts.name}, {model.facts.activation}, is not known to keep "
+            "the sign of its gate",
+            "Expected one that gives nothing above 0 for a gate below 0, and nothing below 0 for one above: silu, gelu, relu",
+            "Leave --quadrants out",
+        )
 
 
 def hash_of(value: Mapping[str, Any]) -> str:

@@ -32,15 +32,19 @@ def states_of(index: Index, token_offset: int = 0) -> Iterator[dict[str, np.ndar
     """
     for layer in range(index.n_layers):
         arrays = index.layer(layer)
-        stored = arrays.trigger_token.astype(np.int64)
-        tokens = np.where(stored == NO_TOKEN, NO_TOKEN, stored + token_offset)
-        keys = pack(np.abs(arrays.trigger_coefficient), tokens)
         yield {
-            field.name: np.ascontiguousarray(keys.transpose(1, 0, 2))
-            if field.join == "best"
-            else field.from_layer(getattr(arrays, field.name))
-            for field in fields.FIELDS
+            field.name: field.from_layer(getattr(arrays, field.name))
+            if field.lists is None
+            else _keys(getattr(arrays, field.lists[0]), getattr(arrays, field.lists[1]), token_offset)
+            for field in fields.state_fields(index.manifest.options.quadrants)
         }
+
+
+def _keys(coefficients: np.ndarray, stored: np.ndarray, token_offset: int) -> np.ndarray:
+    """The keys of triggers that a layer file has as coefficients and token indices."""
+    stored = stored.astype(np.int64)
+    tokens = np.where(stored == NO_TOKEN, NO_TOKEN, stored + token_offset)
+    return np.ascontiguousarray(pack(np.abs(coefficients), tokens).transpose(1, 0, 2))
 
 
 def copy_promoted(index: Index, work: Path) -> None:

@@ -66,7 +66,7 @@ def merge_indexes(
         shutil.copyfile(StorePaths(pair[0].folder).index / "tokenizer.json", paths.work / "text" / "tokenizer.json")
         say("memories")
         options = pair[0].manifest.options
-        shape = Shape(pair[0].cells.layers, pair[0].n_signs, options.top, options.per_sentence)
+        shape = Shape(pair[0].cells.layers, pair[0].n_signs, options.top, options.per_sentence, options.quadrants)
         states = _save_states(pair, shape, paths.work)
         copy_promoted(pair[0], paths.work)
         say("files")

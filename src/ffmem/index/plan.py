@@ -19,7 +19,7 @@ from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 from ffmem.index.certificate import certify
 from ffmem.index.finish import layer_arrays
-from ffmem.index.identity import decide_projection, indexed_cells
+from ffmem.index.identity import check_options, decide_projection, indexed_cells
 from ffmem.index.machine import check_device
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, free_disk, free_memory, layers_bytes, state_bytes
@@ -125,6 +125,7 @@ def plan_index(
             trust_remote_code=run.trust_remote_code,
             architecture=options.architecture,
         )
+        check_options(loaded, options)
         loaded.weights_hash()
         model_s = start_s + time.monotonic() - begin
         text = _probe_text(loaded, request, Path(folder))
@@ -332,9 +333,10 @@ def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, own_
 def _finish_s(shape: Shape) -> float:
     """Seconds for the arrays of one layer, on made-up lists."""
     sizes = shape.sizes(shape.layers[0])
-    state = {field.name: field.empty(sizes) for field in fields.FIELDS}
-    keys = np.random.default_rng(0).integers(1, 2**62, size=state["keys"].shape)
-    state["keys"] = np.sort(keys, axis=2)[:, :, ::-1]
+    state = {field.name: field.empty(sizes) for field in fields.state_fields(shape.quadrants)}
+    for name in (field.name for field in fields.state_fields(shape.quadrants) if field.lists):
+        keys = np.random.default_rng(0).integers(1, 2**62, size=state[name].shape)
+        state[name] = np.sort(keys, axis=2)[:, :, ::-1]
     begin = time.monotonic()
     arrays = layer_arrays(state)
     with tempfile.TemporaryFile() as file:

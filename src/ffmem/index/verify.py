@@ -49,7 +49,7 @@ def verify_index(
             problems += wrong_arrays(index, layer)
         except StoreError as error:
             problems.append(str(error))
-        n_arrays += len(layer_arrays())
+        n_arrays += len(layer_arrays(index.manifest.options.quadrants))
     try:
         problems += wrong_text(index)
     except StoreError as error:

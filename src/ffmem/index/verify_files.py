@@ -1,11 +1,11 @@
 """Checks the files, arrays and text of a finished index; knows no model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ffmem.errors import StoreError
-from ffmem.store.fields import layer_arrays
+from ffmem.store.fields import QUADRANT_SIGNS, layer_arrays
 from ffmem.store.files import sha256_of
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.paths import StorePaths
@@ -34,23 +34,11 @@ def wrong_arrays(index: Index, layer: int) -> Iterator[str]:
     """
     arrays, cells = index.layer(layer), index.cells.layers[layer]
     name_of_layer = f"layer {cells.name}"
-    for name in layer_arrays():
+    for name in layer_arrays(index.manifest.options.quadrants):
         getattr(arrays, name)
-    tokens, coefficients = arrays.trigger_token, arrays.trigger_coefficient
-    filled = tokens != NO_TOKEN
-    n_tokens = index.manifest.counts.n_tokens
-    with np.errstate(invalid="ignore"):  # damaged bits may be a signalling NaN
-        magnitudes = coefficients * np.array([1, -1], dtype=np.float32)[: index.n_signs, None]
-    if (tokens[filled] >= n_tokens).any():
-        yield f"{name_of_layer}: a trigger lies past the last of {n_tokens:,} tokens"
-    starts = index.text.sentence_start
-    for first, end in index.manifest.excluded_ranges:
-        if ((tokens >= starts[first]) & (tokens < starts[end])).any():
-            yield f"{name_of_layer}: a trigger lies in sentences {first} to {end - 1}, which were left out"
-    if not (magnitudes[filled] > 0).all() or (coefficients[~filled] != 0).any():
-        yield f"{name_of_layer}: a trigger's coefficient has the wrong sign, or an empty slot has one"
-    if (magnitudes[:, :, 1:] > magnitudes[:, :, :-1]).any() or (np.diff(filled.astype(np.int8), axis=2) > 0).any():
-        yield f"{name_of_layer}: a trigger list is not in order"
+    tokens = arrays.trigger_token
+    for problem in _wrong_lists(index, tokens, arrays.trigger_coefficient, (1, -1)[: index.n_signs]):
+        yield f"{name_of_layer}: {problem}"
     slots = arrays.slot_by_token
     if (slots >= len(slots)).any() or (np.diff(tokens.reshape(-1)[slots].astype(np.int64)) < 0).any():
         yield f"{name_of_layer}: the list from sentences to cells is not in order"
@@ -64,6 +52,45 @@ def wrong_arrays(index: Index, layer: int) -> Iterator[str]:
         yield f"{name_of_layer}: it counts {counted}, not {expected[0]:,} of {expected[1]:,}"
     if (arrays.histogram.sum(2, dtype=np.int64) != np.repeat(arrays.counts[:, 1], cells.group_size)[:, None]).any():
         yield f"{name_of_layer}: a histogram does not count each sentence once"
+    if index.manifest.options.quadrants:
+        for problem in _wrong_quadrants(index, layer):
+            yield f"{name_of_layer}, by quadrant: {problem}"
+
+
+def _wrong_lists(index: Index, tokens: np.ndarray, coefficients: np.ndarray, signs: Sequence[int]) -> Iterator[str]:
+    """What is wrong with the trigger lists of a layer, (cells, lists, top); ``signs`` are those of the lists."""
+    filled = tokens != NO_TOKEN
+    n_tokens = index.manifest.counts.n_tokens
+    with np.errstate(invalid="ignore"):  # damaged bits may be a signalling NaN
+        magnitudes = coefficients * np.array(signs, dtype=np.float32)[:, None]
+    if (tokens[filled] >= n_tokens).any():
+        yield f"a trigger lies past the last of {n_tokens:,} tokens"
+    starts = index.text.sentence_start
+    for first, end in index.manifest.excluded_ranges:
+        if ((tokens >= starts[first]) & (tokens < starts[end])).any():
+            yield f"a trigger lies in sentences {first} to {end - 1}, which were left out"
+    if not (magnitudes[filled] > 0).all() or (coefficients[~filled] != 0).any():
+        yield "a trigger's coefficient has the wrong sign, or an empty slot has one"
+    if (magnitudes[:, :, 1:] > magnitudes[:, :, :-1]).any() or (np.diff(filled.astype(np.int8), axis=2) > 0).any():
+        yield "a trigger list is not in order"
+
+
+def _wrong_quadrants(index: Index, layer: int) -> Iterator[str]:
+    """What is wrong with what is kept by quadrant, also where it must agree with what is kept of both signs."""
+    arrays, cells = index.layer(layer), index.cells.layers[layer]
+    yield from _wrong_lists(index, arrays.quadrant_token, arrays.quadrant_coefficient, QUADRANT_SIGNS)
+    positive = np.array(QUADRANT_SIGNS) > 0
+    n_active, maximum = arrays.quadrant_n_active, arrays.quadrant_maximum
+    n_positions = np.repeat(arrays.counts[:, 0], cells.group_size)
+    if (n_active < 0).any() or (n_active.sum(0) > n_positions).any():
+        yield "a cell has more positions than it saw"
+    if (n_active[positive].sum(0) != arrays.n_active).any():
+        yield "positive coefficients are not as many as those with gate and up branch of one sign"
+    for of_sign, extreme in ((positive, arrays.maximum), (~positive, -arrays.minimum)):
+        if (maximum[of_sign].max(0) != np.maximum(extreme, 0)).any():
+            yield "the largest coefficient of a cell is in none"
+    if (maximum != np.abs(arrays.quadrant_coefficient[:, :, 0]).T).any():
+        yield "a first trigger does not have the largest coefficient"
 
 
 def _expected_counts(index: Index) -> tuple[int, int]:

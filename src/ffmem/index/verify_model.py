@@ -1,9 +1,11 @@
 """Checks a sample of the triggers of an index against the model itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import repeat
 
 import numpy as np
+import torch
 
 from ffmem.index.certificate import TOLERANCE, certify, sentences_of
 from ffmem.index.indexed_model import load_indexed_model
@@ -11,9 +13,11 @@ from ffmem.index.machine import processor
 from ffmem.index.scan.batches import Shard, plan_shards
 from ffmem.index.scan.exclusions import split_off
 from ffmem.index.scan.shard_text import ShardText, read_tokens
+from ffmem.index.state.quadrants import magnitudes
 from ffmem.index.verification import Verification
 from ffmem.models.plain_call import plain_coefficients, plain_input
 from ffmem.models.threads import torch_threads
+from ffmem.store.arrays import LayerArrays
 from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index
 
@@ -52,10 +56,13 @@ def check_against_model(
         drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
         tally = _Tally(index)
         for number in sorted(drawn.tolist()):
-            for sentence_id, layers in zip(
-                batches[number].sentence_ids, text.coefficients(batches[number]), strict=True
+            batch = batches[number]
+            gates: Iterable[list[np.ndarray]] = text.open_gates(batch) if options.quadrants else repeat([])
+            for sentence_id, layers, of_layers in zip(
+                batch.sentence_ids, text.coefficients(batch), gates, strict=options.quadrants
             ):
-                tally.check(sentence_id, _stored(index, layers), text.first_competing(sentence_id))
+                skip = text.first_competing(sentence_id)
+                tally.check(sentence_id, _stored(index, layers), skip, _stored(index, of_layers))
         # products of another shape are rounded otherwise, by a share of the layer's largest
         alone = _Tally(index, ROUNDING if options.dtype == "float32" else TOLERANCE[options.dtype], floor=0.5)
         drawn_alone = _sentences_to_run_alone(index, shards, seed)
@@ -95,10 +102,22 @@ def _sentences_to_run_alone(index: Index, shards: Sequence[Shard], seed: int) ->
 
 
 def _stored(index: Index, layers: list[np.ndarray]) -> list[np.ndarray]:
-    """Of the coefficients of all cells of the model, (own tokens, cells) for each layer, those of the cells of an index."""
-    if index.cells.is_whole:
+    """Of what all cells of the model have, (own tokens, cells) for each layer, what those of an index have."""
+    if index.cells.is_whole or not layers:
         return layers
     return [layers[index.cells.whole_place(i)][:, one.whole_rows] for i, one in enumerate(index.cells.layers)]
+
+
+def _lists(
+    arrays: LayerArrays, coefficients: np.ndarray, open_gates: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each of the lists that a cell of a layer has: what competes for it, as magnitudes, and what is stored."""
+    for number, sign in enumerate(np.array([1, -1], dtype=np.float32)[: arrays.sizes["n_signs"]]):
+        yield coefficients * sign, arrays.trigger_token[:, number], arrays.trigger_coefficient[:, number] * sign
+    if open_gates is not None:
+        parts = magnitudes(torch.from_numpy(coefficients), torch.from_numpy(open_gates))
+        for number, part in enumerate(parts):
+            yield part.numpy(), arrays.quadrant_token[:, number], np.abs(arrays.quadrant_coefficient[:, number])
 
 
 class _Tally:
@@ -116,8 +135,13 @@ class _Tally:
         self.largest_error, self.same_bytes = 0.0, True
         self.problems: list[str] = []
 
-    def check(self, sentence_id: int, layers: list[np.ndarray], skip: int) -> None:
-        """Take the coefficients of one sentence, (own tokens, cells) for each layer; the first ``skip`` do not compete."""
+    def check(
+        self, sentence_id: int, layers: list[np.ndarray], skip: int, open_gates: Sequence[np.ndarray] = ()
+    ) -> None:
+        """Take the coefficients of one sentence, (own tokens, cells) for each layer; the first ``skip`` do not compete.
+
+        Of an index with quadrants also where the gates are above 0, if its lists by quadrant are to be compared.
+        """
         first, _ = self._index.text.sentence_range(sentence_id)
         for layer, coefficients in enumerate(layers):
             if len(coefficients) <= skip:
@@ -125,14 +149,11 @@ class _Tally:
             arrays = self._index.layer(layer)
             scale = np.maximum(np.abs(arrays.minimum), np.abs(arrays.maximum))
             scale = np.maximum(scale, self._floor * scale.max(initial=0.0))
-            for number, sign in enumerate((1, -1)[: self._index.n_signs]):
-                signed = coefficients[skip:] * np.float32(sign)
-                tokens = arrays.trigger_token[:, number].astype(np.int64)
-                stored = arrays.trigger_coefficient[:, number] * np.float32(sign)
-                self._soundness(sentence_id, layer, coefficients * np.float32(sign), tokens - first, stored, scale)
-                self._completeness(
-                    sentence_id, layer, signed.max(0), tokens - first, stored, (scale, len(coefficients))
-                )
+            for signed, tokens, stored in _lists(arrays, coefficients, open_gates[layer] if open_gates else None):
+                positions = tokens.astype(np.int64) - first
+                self._soundness(sentence_id, layer, signed, positions, stored, scale)
+                best = signed[skip:].max(0)
+                self._completeness(sentence_id, layer, best, positions, stored, (scale, len(coefficients)))
 
     def _soundness(
         self,

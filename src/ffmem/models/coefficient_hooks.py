@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ffmem.models.base import CallArguments
@@ -16,6 +16,12 @@ OnLayer = Callable[[int, Float[Tensor, "batch positions cells"]], None]
 """Takes a layer's place and the coefficients of all its cells."""
 OnExpert = Callable[[int, int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"]], None]
 """Takes a layer's place, the number of an expert, the positions routed to it, and its coefficients there."""
+OnGatedLayer = Callable[[int, Float[Tensor, "batch positions cells"], Bool[Tensor, "batch positions cells"]], None]
+"""Takes what `OnLayer` takes, and where the gates are above 0."""
+OnGatedExpert = Callable[
+    [int, int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"], Bool[Tensor, "routed d_ff"]], None
+]
+"""Takes what `OnExpert` takes, and where the gates are above 0."""
 
 ChangeLayer = Callable[[int, Float[Tensor, "batch positions cells"]], Float[Tensor, "batch positions cells"] | None]
 """Takes a layer's place and its coefficients; gives those to go on with, or None to leave them."""
@@ -50,9 +56,24 @@ class CoefficientHooks:
                 if layers is not None and place not in layers:
                     continue
                 if on_expert is not None and isinstance(layer, MixtureLayer):
-                    stops.append(layer.watch_experts(_with(on_expert, place)))
+                    stops.append(layer.watch_experts(partial(on_expert, place)))
                 else:
                     stops.append(layer.watch(partial(self._report, on_layer, place, shapes, stack)))
+            yield
+
+    @contextmanager
+    def watch_gated(
+        self, on_layer: OnGatedLayer, on_expert: OnGatedExpert | None = None, layers: Collection[int] | None = None
+    ) -> Iterator[None]:
+        """As `watch`, of a model of gated cells, with where the gates are above 0 before the activation."""
+        with self._noting_shapes() as (shapes, stops):
+            for place, (layer, stack) in enumerate(self._layers):
+                if layers is not None and place not in layers:
+                    continue
+                if on_expert is not None and isinstance(layer, MixtureLayer):
+                    stops.append(layer.watch_gated_experts(partial(on_expert, place)))
+                else:
+                    stops.append(layer.watch_gated(partial(self._report, on_layer, place, shapes, stack)))
             yield
 
     @contextmanager
@@ -92,18 +113,14 @@ class CoefficientHooks:
         return torch.cat((shaped[:, :first], others), dim=1).view(coefficients.shape)
 
     def _report(
-        self, on_layer: OnLayer, place: int, shapes: list[tuple[int, int]], stack: int, coefficients: Tensor
+        self, on_layer: Callable[..., None], place: int, shapes: list[tuple[int, int]], stack: int, *found: Tensor
     ) -> None:
         first = self._first[stack]
-        shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
-        on_layer(place, shaped[:, first:] if first else shaped)
+        shaped = [one.view(*shapes[stack], one.shape[-1]) for one in found]
+        on_layer(place, *(one[:, first:] if first else one for one in shaped))
 
 
 def _note_shape(
     shapes: list[tuple[int, int]], stack: int, _: Any, arguments: tuple[Any, ...], named: CallArguments
 ) -> None:
     shapes[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)
-
-
-def _with(on_expert: OnExpert, place: int) -> Callable[[int, Tensor, Tensor], None]:
-    return lambda expert, positions, coefficients: on_expert(place, expert, positions, coefficients)

@@ -1,10 +1,11 @@
 """One feed-forward layer of a loaded model: its keys, values and biases, and a watch on its coefficients."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ffmem.errors import ModelError
@@ -13,8 +14,13 @@ from ffmem.models.base import Layout
 
 OnCoefficients = Callable[[Tensor], None]
 """Takes what multiplies the values, (..., d_ff), as the model computes it."""
+OnGated = Callable[[Tensor, Tensor], None]
+"""Takes the same, and where the gate is above 0, (..., d_ff) bool."""
 OnExpert = Callable[[int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"]], None]
 """Takes the number of an expert, the positions that are routed to it (of the flattened batch), and its coefficients."""
+OnGatedExpert = Callable[[int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"], Bool[Tensor, "routed d_ff"]], None]
+"""Takes the same, and where the gate is above 0."""
+MakeGates = Callable[[], Bool[Tensor, "routed d_ff"]]
 Stop = Callable[[], None]
 Change = Callable[[Tensor], Tensor | None]
 """Takes coefficients, (..., cells), and gives others of the same shape; None leaves them as they are."""
@@ -87,6 +93,30 @@ class DenseLayer:
         """
         handle = self.output_module.register_forward_pre_hook(lambda _, inputs: on_coefficients(inputs[0]))
         return handle.remove
+
+    def watch_gated(self, on_gated: OnGated) -> Stop:
+        """As `watch`, of gated cells, with the sign of what goes through the activation."""
+        open_gates: list[Tensor] = []
+
+        def note(_: Any, __: Any, gate: Tensor) -> None:
+            open_gates[:] = [gate > 0]  # at once: what follows may write to the gate
+
+        def tell(coefficients: Tensor) -> None:
+            if not open_gates:
+                raise ModelError(
+                    f"layer {self.cells.name} does not run its gate as a module of its own: {self._layout.gate_key}",
+                    "Expected a gate whose sign can be seen before the activation",
+                    "Leave --quadrants out",
+                )
+            on_gated(coefficients, open_gates.pop())
+
+        stops = (self.at(self._layout.gate_key).register_forward_hook(note).remove, self.watch(tell))
+
+        def stop() -> None:
+            for one in stops:
+                one()
+
+        return stop
 
     def change(self, change: Change) -> Stop:
         """Let ``change`` decide the coefficients from now on, until what is returned is called."""
@@ -172,14 +202,44 @@ class MixtureLayer:
             # routing weights may be float32 where the model is not, and coefficients with them
             block[:] = [like.new_zeros(n_positions, self.cells.n_cells, dtype=torch.float32)]
 
-        def fill(expert: int, positions: Tensor, coefficients: Tensor) -> None:
+        def fill(expert: int, positions: Tensor, coefficients: Tensor, _: MakeGates) -> None:
             block[0][positions, expert * d_ff : (expert + 1) * d_ff] = coefficients.float()
 
         return self._replace_forward(begin, fill, lambda: on_coefficients(block[0]))
 
+    def watch_gated(self, on_gated: OnGated) -> Stop:
+        """See DenseLayer. Gates of experts that a position is not routed to are not above 0."""
+        d_ff = self.cells.d_ff
+        blocks: list[Tensor] = []
+
+        def begin(n_positions: int, like: Tensor) -> None:
+            size = n_positions, self.cells.n_cells
+            blocks[:] = [like.new_zeros(size, dtype=torch.float32), like.new_zeros(size, dtype=torch.bool)]
+
+        def fill(expert: int, positions: Tensor, coefficients: Tensor, open_gates: MakeGates) -> None:
+            cells = slice(expert * d_ff, (expert + 1) * d_ff)
+            blocks[0][positions, cells] = coefficients.float()
+            blocks[1][positions, cells] = open_gates()
+
+        return self._replace_forward(begin, fill, lambda: on_gated(*blocks))
+
     def watch_experts(self, on_expert: OnExpert) -> Stop:
         """Report the coefficients expert by expert, of routed positions only, in ascending order of positions."""
-        return self._replace_forward(lambda n, like: None, on_expert, lambda: None)
+        return self._replace_forward(
+            lambda n, like: None,
+            lambda expert, positions, coefficients, _: on_expert(expert, positions, coefficients),
+            lambda: None,
+        )
+
+    def watch_gated_experts(self, on_expert: OnGatedExpert) -> Stop:
+        """As `watch_experts`, with the signs of the gates."""
+        return self._replace_forward(
+            lambda n, like: None,
+            lambda expert, positions, coefficients, open_gates: on_expert(
+                expert, positions, coefficients, open_gates()
+            ),
+            lambda: None,
+        )
 
     def change(self, change: Change) -> Stop:
         """See DenseLayer. The layer's output gets what the change is worth: (m' - m) times the values."""
@@ -189,7 +249,7 @@ class MixtureLayer:
         def begin(n_positions: int, like: Tensor) -> None:
             block[:] = [like.new_zeros(n_positions, self.cells.n_cells, dtype=torch.float32)]
 
-        def fill(expert: int, positions: Tensor, coefficients: Tensor) -> None:
+        def fill(expert: int, positions: Tensor, coefficients: Tensor, _: MakeGates) -> None:
             block[0][positions, expert * d_ff : (expert + 1) * d_ff] = coefficients.float()
 
         def end() -> Tensor | None:
@@ -203,11 +263,17 @@ class MixtureLayer:
         return self._replace_forward(begin, fill, end)
 
     def _replace_forward(
-        self, begin: Callable[[int, Tensor], None], fill: OnExpert, end: Callable[[], Tensor | None]
+        self,
+        begin: Callable[[int, Tensor], None],
+        fill: Callable[[int, Tensor, Tensor, MakeGates], None],
+        end: Callable[[], Tensor | None],
     ) -> Stop:
         """Compute the experts here, as their own loop does, since no module of theirs sees single coefficients.
 
-        What ``end`` returns is added to the output.
+        Args:
+            begin: told how many positions there are, with a tensor like their states.
+            fill: told what `OnExpert` is told, and what gives where the gates are above 0, for those who ask.
+            end: what it returns is added to the output.
         """
         experts = self.experts
 
@@ -225,7 +291,8 @@ class MixtureLayer:
                 activated = experts.act_fn(gate) * up
                 weight = weights[positions, routes, None]
                 ascending = positions.argsort()
-                fill(expert, positions[ascending], (activated * weight)[ascending])
+                open_gates = partial(_rows_above_0, gate, ascending)
+                fill(expert, positions[ascending], (activated * weight)[ascending], open_gates)
                 update = nn.functional.linear(activated, experts.down_proj[expert]) * weight
                 output.index_add_(0, positions, update.to(output.dtype))
             added = end()
@@ -237,6 +304,10 @@ class MixtureLayer:
 
 FeedForward = DenseLayer | MixtureLayer
 """Rows of keys and values are cells; an expert's cells follow those of the expert before."""
+
+
+def _rows_above_0(gate: Tensor, rows: Tensor) -> Tensor:
+    return gate[rows] > 0
 
 
 def read_layer(module: nn.Module, layout: Layout, number: int) -> FeedForward:

@@ -15,7 +15,7 @@ from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
 from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
 from ffmem.models.base import Batching, Family, Layout, Origin
-from ffmem.models.coefficient_hooks import ChangeLayer, CoefficientHooks, OnExpert, OnLayer
+from ffmem.models.coefficient_hooks import ChangeLayer, CoefficientHooks, OnExpert, OnGatedExpert, OnGatedLayer, OnLayer
 from ffmem.models.feed_forward import FeedForward, at, read_layer
 from ffmem.models.fingerprints import config_hash, tokenizer_hash, weights_hash
 from ffmem.models.frame import Frame, frame_of
@@ -265,6 +265,12 @@ class Transformer:
     ) -> AbstractContextManager[None]:
         """Call ``on_layer(layer, coefficients)`` in each forward pass: see `CoefficientHooks.watch`."""
         return self._hooks.watch(on_layer, on_expert, layers)
+
+    def watch_gated_coefficients(
+        self, on_layer: OnGatedLayer, on_expert: OnGatedExpert | None = None, layers: Collection[int] | None = None
+    ) -> AbstractContextManager[None]:
+        """As `watch_coefficients`, with the signs of the gates: see `CoefficientHooks.watch_gated`."""
+        return self._hooks.watch_gated(on_layer, on_expert, layers)
 
     def change_coefficients(self, change: ChangeLayer) -> AbstractContextManager[None]:
         """Let ``change(layer, coefficients)`` decide the coefficients in each forward pass: see `CoefficientHooks.change`."""

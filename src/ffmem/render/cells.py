@@ -6,6 +6,9 @@ from ffmem.cell import Cell, Trigger
 from ffmem.queries import CellRow
 from ffmem.render.terminal import around, one_line, tokens, width
 
+_OF_A_QUADRANT = 3
+"""Triggers of a quadrant that are shown."""
+
 
 def cell(found: Cell, n_triggers: int) -> str:
     """`ffmem cell`."""
@@ -17,7 +20,7 @@ def cell(found: Cell, n_triggers: int) -> str:
         f"  promotes    {tokens(found.promoted[:12])}",
         f"  suppresses  {tokens(found.suppressed[:12])}   ({one_line(found.projection)})",
     ]
-    return "\n".join([*lines, *triggers(found, n_triggers, width())])
+    return "\n".join([*lines, *triggers(found, n_triggers, width()), *quadrants(found, n_triggers, width())])
 
 
 def triggers(found: Cell, n: int, width: int) -> Iterator[str]:
@@ -27,6 +30,14 @@ def triggers(found: Cell, n: int, width: int) -> Iterator[str]:
         if shown and sign == -1:
             yield "  negative coefficients:"
         yield from (trigger_line(trigger, width) for trigger in shown)
+
+
+def quadrants(found: Cell, n: int, width: int) -> Iterator[str]:
+    """Lines with what a cell does in each quadrant, and its first triggers there, a few."""
+    for one in found.quadrants:
+        told = f": mean {one.mean:.4g}, largest {one.largest:.4g}" if one.n_positions else ""
+        yield f"  {one.name} {one.share:8.2%} of positions{told}"
+        yield from (trigger_line(trigger, width) for trigger in one.triggers[: min(n, _OF_A_QUADRANT)])
 
 
 def trigger_line(trigger: Trigger, width: int) -> str:

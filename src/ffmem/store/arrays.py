@@ -23,7 +23,7 @@ class LayerArrays:
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
-        arrays, expected = map_arrays(self.path), layer_arrays()
+        arrays, expected = map_arrays(self.path), layer_arrays(bool(self.sizes["quadrants"]))
         for name in expected.keys() & arrays.keys():
             dtype, axes = expected[name]
             array, shape = arrays[name], shape_of(axes, self.sizes)
@@ -39,7 +39,7 @@ class LayerArrays:
         except KeyError:
             raise StoreError(
                 f"{self.path} has no array {name!r}",
-                f"Expected {', '.join(sorted(layer_arrays()))}",
+                f"Expected {', '.join(sorted(layer_arrays(bool(self.sizes['quadrants']))))}",
                 "Run `ffmem verify` on the index, or rebuild it",
             ) from None
 
@@ -47,7 +47,8 @@ class LayerArrays:
 def layer_sizes(manifest: Manifest, cells: LayerCells) -> dict[str, int]:
     """Length of each axis of the arrays of a layer."""
     options = manifest.options
-    return axis_sizes(cells, manifest.n_signs, options.top, min(options.promoted, manifest.model.d_vocab))
+    n_promoted = min(options.promoted, manifest.model.d_vocab)
+    return axis_sizes(cells, manifest.n_signs, options.top, n_promoted, options.quadrants)
 
 
 def total_of(parts: np.ndarray) -> np.ndarray:

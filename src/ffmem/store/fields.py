@@ -12,6 +12,11 @@ import numpy as np
 from ffmem.ids import LayerCells
 from ffmem.store.histogram import N_BINS
 
+QUADRANTS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+"""Signs of what a gated cell multiplies, gate before its activation and up branch: in this order on disk."""
+QUADRANT_SIGNS = tuple(gate * up for gate, up in QUADRANTS)
+"""Sign of the coefficients in each, where the activation keeps the sign of the gate: no other is indexed by quadrant."""
+
 Join = Literal["best", "exact", "add", "minimum", "maximum"]
 """How two states become one: the best keys of both lists; exact sums, in parts (see statistics.ExactSum); or elementwise."""
 
@@ -29,6 +34,8 @@ class Field:
     """What it holds before anything was seen."""
     stored: tuple[str, str] | None = None
     """Type and axes in a layer file, those axes in any order; None: as here. Keys are unpacked instead."""
+    lists: tuple[str, str] | None = None
+    """Of keys: the arrays of coefficients and token indices that a layer file has instead."""
 
     @property
     def group_axis(self) -> int:
@@ -65,7 +72,7 @@ class Field:
 
 
 FIELDS: tuple[Field, ...] = (
-    Field("keys", "<i8", "n_signs cells top", "best"),
+    Field("keys", "<i8", "n_signs cells top", "best", lists=("trigger_coefficient", "trigger_token")),
     Field("sum", "<i8", "2 cells", "exact"),
     Field("square_sum", "<i8", "2 cells", "exact"),
     Field("n_active", "<i8", "cells", "add"),
@@ -74,15 +81,20 @@ FIELDS: tuple[Field, ...] = (
     Field("maximum", "<f4", "cells", "maximum", start=-np.inf),
     Field("histogram", "<i4", "n_signs bins cells", "add", stored=("<u4", "cells n_signs bins")),
 )
-"""Arrays of a state, the wider numbers first, so that all are aligned in its file. keys: see keys.py, best first; counts:
-positions and sentences that a group of cells has seen."""
+"""Arrays of every state. keys: see keys.py, best first; counts: positions and sentences that a group of cells has seen."""
 
-_TRIGGERS = {
-    "trigger_coefficient": ("<f4", "cells n_signs top"),
-    "trigger_token": ("<u4", "cells n_signs top"),
-    "slot_by_token": ("<u4", "slots"),
-}
-"""What becomes of the keys."""
+QUADRANT_FIELDS: tuple[Field, ...] = (
+    Field("quadrant_keys", "<i8", "quadrants cells top", "best", lists=("quadrant_coefficient", "quadrant_token")),
+    Field("quadrant_sum", "<i8", "2 quadrants cells", "exact"),
+    Field("quadrant_square_sum", "<i8", "2 quadrants cells", "exact"),
+    Field("quadrant_n_active", "<i8", "quadrants cells", "add"),
+    Field("quadrant_maximum", "<f4", "quadrants cells", "maximum"),
+)
+"""What is kept besides if gated cells are indexed by quadrant: of magnitudes, what the fields of these names keep of
+coefficients."""
+
+_SLOTS = {"slot_by_token": ("<u4", "slots")}
+"""What else becomes of the keys."""
 _PROMOTED = {
     "promoted_ids": ("<u4", "cells k"),
     "promoted_scores": ("<f4", "cells k"),
@@ -93,14 +105,39 @@ PROMOTED_ARRAYS = tuple(_PROMOTED)
 """Arrays of a layer file that come from the values alone."""
 
 
-def layer_arrays() -> dict[str, tuple[str, str]]:
-    """Name -> (dtype, axes) of every array of a layer file."""
-    return _TRIGGERS | {field.name: field.layer_form for field in FIELDS if field.join != "best"} | _PROMOTED
+def state_fields(quadrants: bool = False) -> tuple[Field, ...]:
+    """The arrays of a state, perhaps with those by quadrant; the wider numbers first, so that all are aligned in its file."""
+    found = FIELDS + QUADRANT_FIELDS if quadrants else FIELDS
+    return tuple(sorted(found, key=lambda field: -np.dtype(field.dtype).itemsize))
 
 
-def axis_sizes(cells: LayerCells, n_signs: int, top: int, n_promoted: int = 0) -> dict[str, int]:
-    """Length of each axis of the arrays of a layer; ``n_signs`` is 2 for gated cells (positive, negative), else 1."""
+def layer_arrays(quadrants: bool = False) -> dict[str, tuple[str, str]]:
+    """Name -> (dtype, axes) of every array of a layer file, perhaps with those by quadrant."""
+    arrays: dict[str, tuple[str, str]] = {}
+    for field in state_fields(quadrants):
+        if field.lists is None:
+            arrays[field.name] = field.layer_form
+        else:
+            signs, cells, top = field.axes.split()
+            coefficients, tokens = field.lists
+            arrays |= {coefficients: ("<f4", f"{cells} {signs} {top}"), tokens: ("<u4", f"{cells} {signs} {top}")}
+    return arrays | _SLOTS | _PROMOTED
+
+
+def axis_sizes(
+    cells: LayerCells, n_signs: int, top: int, n_promoted: int = 0, quadrants: bool = False
+) -> dict[str, int]:
+    """Length of each axis of the arrays of a layer.
+
+    Args:
+        cells: of the layer.
+        n_signs: 2 for gated cells (positive, negative), else 1.
+        top: triggers of a list.
+        n_promoted: tokens at each end of a value's scores.
+        quadrants: whether gated cells are indexed by quadrant, too.
+    """
     return {
+        "quadrants": len(QUADRANTS) if quadrants else 0,
         "cells": cells.n_cells,
         "groups": cells.n_groups,
         "n_signs": n_signs,
@@ -119,12 +156,15 @@ def shape_of(axes: str, sizes: dict[str, int]) -> tuple[int, ...]:
 
 def state_bytes(sizes: dict[str, int]) -> int:
     """Bytes of the state of a layer."""
-    return sum(np.dtype(field.dtype).itemsize * prod(field.shape(sizes)) for field in FIELDS)
+    return sum(
+        np.dtype(field.dtype).itemsize * prod(field.shape(sizes)) for field in state_fields(bool(sizes["quadrants"]))
+    )
 
 
 def layer_bytes(sizes: dict[str, int]) -> int:
     """Bytes of the arrays of a layer file."""
-    return sum(np.dtype(dtype).itemsize * prod(shape_of(axes, sizes)) for dtype, axes in layer_arrays().values())
+    arrays = layer_arrays(bool(sizes["quadrants"])).values()
+    return sum(np.dtype(dtype).itemsize * prod(shape_of(axes, sizes)) for dtype, axes in arrays)
 
 
 def _turned(array: np.ndarray, given: str, wanted: str) -> np.ndarray:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ffmem.cell import Cell, Document, PromotedToken, Statistics, Trigger
+from ffmem.cell import Cell, Document, PromotedToken, Quadrant, Statistics, Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId, CellSpace
 from ffmem.json_values import Record
 from ffmem.markup import Table, table
 from ffmem.store.arrays import LayerArrays, layer_sizes, total_of
+from ffmem.store.fields import QUADRANT_SIGNS, QUADRANTS
 from ffmem.store.files import damaged
 from ffmem.store.histogram import histogram_edges
 from ffmem.store.keys import NO_TOKEN
@@ -159,6 +160,7 @@ class Index:
             projection=self.manifest.layer_projections[layer],
             promoted=self._tokens(arrays, "promoted", row),
             suppressed=self._tokens(arrays, "suppressed", row),
+            quadrants=self.quadrants(cell_id, n_triggers) if self.manifest.options.quadrants else (),
         )
 
     def statistics(self, cell_id: CellId) -> Statistics:
@@ -184,18 +186,61 @@ class Index:
             histogram=tuple(tuple(counts) for counts in arrays.histogram[i].tolist()),
         )
 
+    def quadrants(self, cell_id: CellId, n_triggers: int | None = None) -> tuple[Quadrant, ...]:
+        """What a gated cell does for each sign of its gate and of its up branch.
+
+        Args:
+            cell_id: which.
+            n_triggers: at most so many triggers of each quadrant; None: all.
+
+        Raises:
+            StoreError: the index was built without `--quadrants`.
+        """
+        layer, row = self.cells.place(cell_id)
+        arrays = self.layer(layer)
+        n_all = max(int(arrays.counts[cell_id.expert or 0, 0]), 1)
+        counts, sizes = arrays.quadrant_n_active[:, row].tolist(), arrays.quadrant_maximum[:, row].tolist()
+        sums, squares = (
+            total_of(parts[:, :, row]).tolist() for parts in (arrays.quadrant_sum, arrays.quadrant_square_sum)
+        )
+        found = []
+        for place, ((gate, up), sign) in enumerate(zip(QUADRANTS, QUADRANT_SIGNS, strict=True)):
+            n, largest = counts[place], sizes[place]
+            if not (0 <= n <= n_all and 0 <= largest < np.inf and sums[place] >= 0 and squares[place] >= 0):
+                raise damaged(arrays.path, f"the quadrants of {cell_id} contradict each other")
+            best = arrays.quadrant_coefficient[row, place, :n_triggers].tolist()
+            tokens = arrays.quadrant_token[row, place, :n_triggers].tolist()
+            found.append(
+                Quadrant(
+                    gate=gate,
+                    up=up,
+                    n_positions=n,
+                    share=n / n_all,
+                    mean=sign * sums[place] / n if n else 0.0,
+                    mean_square=squares[place] / n if n else 0.0,
+                    largest=sign * largest if n else 0.0,
+                    triggers=tuple(self._list(cell_id, sign, best, tokens)),
+                )
+            )
+        return tuple(found)
+
     def _triggers(self, cell_id: CellId, limit: int | None = None) -> Iterator[Trigger]:
         layer, row = self.cells.place(cell_id)
         arrays = self.layer(layer)
         coefficients = arrays.trigger_coefficient[row, :, :limit].tolist()
         tokens = arrays.trigger_token[row, :, :limit].tolist()
-        for sign, (best, best_tokens) in zip((1, -1), zip(coefficients, tokens, strict=True), strict=False):
-            for rank, (coefficient, token) in enumerate(zip(best, best_tokens, strict=True)):
-                if token == NO_TOKEN:
-                    break
-                if not np.isfinite(coefficient):
-                    raise damaged(arrays.path, f"a coefficient of {cell_id} is {coefficient}")
-                yield self.trigger(sign, rank, coefficient, token)
+        for sign, best, best_tokens in zip((1, -1), coefficients, tokens, strict=False):
+            yield from self._list(cell_id, sign, best, best_tokens)
+
+    def _list(self, cell_id: CellId, sign: int, coefficients: list[float], tokens: list[int]) -> Iterator[Trigger]:
+        """The triggers of one list, up to its first empty slot."""
+        for rank, (coefficient, token) in enumerate(zip(coefficients, tokens, strict=True)):
+            if token == NO_TOKEN:
+                break
+            if not np.isfinite(coefficient):
+                path = self.layer(self.cells.place(cell_id)[0]).path
+                raise damaged(path, f"a coefficient of {cell_id} is {coefficient}")
+            yield self.trigger(sign, rank, coefficient, token)
 
     def trigger(self, sign: int, rank: int, coefficient: float, token: int) -> Trigger:
         """A slot of a trigger list, with the text that its token index stands for."""

@@ -64,6 +64,31 @@ def test_the_page_shows_the_row_of_the_arrays(family: str, row: int, index_of: C
     )
 
 
+def test_the_quadrants_of_a_gated_cell_are_those_of_the_arrays(
+    quadrants_of: Callable[[str], Index], index_of: Callable[[str], Index]
+) -> None:
+    index = quadrants_of("llama")
+    arrays = layer_arrays(index.folder, 1)
+    view = one_cell(index, "L1.17", 2)
+    section = drawn(Explorer(index), view, 2).one("section", aria_labelledby="quadrants")
+    names = ["gate + up +", "gate + up −", "gate − up +", "gate − up −"]
+    assert [one.words for one in section.all("h3")] == names
+    sizes = arrays["quadrant_sum"][0, :, 17] + arrays["quadrant_sum"][1, :, 17] * 2.0**-40
+    for quadrant, (told, shown) in enumerate(
+        zip(section.all("p")[1:], section.all("ol", class_="triggers"), strict=True)
+    ):
+        sign, n = (1, -1, -1, 1)[quadrant], arrays["quadrant_n_active"][quadrant, 17]
+        share, mean = 100 * n / arrays["counts"][0, 0], sign * sizes[quadrant] / n
+        largest = sign * arrays["quadrant_maximum"][quadrant, 17]
+        assert told.words == f"{share:.3g} % of positions; mean {mean:.4g}, largest {largest:.4g}.".replace("-", "−")
+        for element, token in zip(shown.all("li"), arrays["quadrant_token"][17, quadrant, :2], strict=True):
+            sentence, _, text, _ = sentence_at(index.folder, int(token))
+            assert element.one("div", class_="text").text == text
+            assert element.one("a").attributes["href"] == f"/sentences/{sentence}"
+    without = drawn(Explorer(index_of("llama")), one_cell(index_of("llama"), "L1.17"))
+    assert not without.all("section", aria_labelledby="quadrants")
+
+
 def test_the_histogram_counts_every_sentence_and_every_stored_trigger(index_of: Callable[[str], Index]) -> None:
     index = index_of("gpt2")
     view = one_cell(index, "L1.5", 100)

@@ -7,17 +7,21 @@ import torch
 from ffmem.index.identity import indexed_cells
 from ffmem.index.state.accumulator import Accumulator, LayerAccumulator
 from ffmem.index.state.layers import Shape
+from ffmem.index.state.quadrants import QuadrantAccumulator
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 
 
 def accumulator_shape(model: Transformer, options: IndexOptions) -> Shape:
     """Sizes of the accumulator of a model; gated cells keep lists of both signs."""
-    return Shape(indexed_cells(model, options).layers, model.facts.n_signs, options.top, options.per_sentence)
+    layers = indexed_cells(model, options).layers
+    return Shape(layers, model.facts.n_signs, options.top, options.per_sentence, options.quadrants)
 
 
 def make_accumulator(shape: Shape, device: str) -> Accumulator:
     """Trigger lists and statistics on a device: in compiled loops on a CPU and a CUDA GPU, as tensors elsewhere."""
+    if shape.quadrants:
+        return QuadrantAccumulator(shape)
     if torch.device(device).type == "cuda" and find_spec("triton") is not None:
         # it needs triton, which only torch for a GPU brings
         from ffmem.index.state.gpu_accumulator import MAX_TOP, GpuAccumulator

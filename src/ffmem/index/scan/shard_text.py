@@ -122,6 +122,20 @@ class ShardText:
             self._model.watch_coefficients(lambda _layer, m: layers.append(m.float().cpu().numpy().copy())),
         ):
             self._model.forward(*self.inputs(batch))
+        return self._rows(batch, layers)
+
+    def open_gates(self, batch: Batch) -> list[list[np.ndarray]]:
+        """Where the gates of gated cells are above 0: [row][layer] -> (own tokens, d_ff), bool."""
+        layers: list[np.ndarray] = []
+        with (
+            torch.inference_mode(),
+            self._model.watch_gated_coefficients(lambda _layer, _m, gates: layers.append(gates.cpu().numpy().copy())),
+        ):
+            self._model.forward(*self.inputs(batch))
+        return self._rows(batch, layers)
+
+    def _rows(self, batch: Batch, layers: list[np.ndarray]) -> list[list[np.ndarray]]:
+        """What layers have at the sentences' own positions: [row][layer]."""
         first = len(self._prefix)
         return [
             [layer[row, first : first + run.length] for layer in layers]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from safetensors.numpy import save
 from torch import Tensor
 
@@ -113,17 +113,17 @@ class IndexWorker:
 
     def _read(self, shard: Shard, text: ShardText, report: Report) -> bool:
         """Run the model over a shard; False, and all as before, if the device's memory is too small for its batches."""
-        device, n_tokens, batch = self._job.options.device, 0, None
+        options, n_tokens, batch = self._job.options, 0, None
+        device = options.device
         self._accumulator.begin_shard()
         try:
             for batch in text.batches(shard, self._batch_tokens):
                 places = text.places(batch)
                 routes = Routes(places, text.width(batch))
+                watch = self.model.watch_gated_coefficients if options.quadrants else self.model.watch_coefficients
                 with (
                     one_text_a_row(),
-                    self.model.watch_coefficients(
-                        partial(self._observe, places), partial(self._observe_expert, routes), layers=self._place
-                    ),
+                    watch(partial(self._observe, places), partial(self._observe_expert, routes), layers=self._place),
                 ):
                     self.model.forward(*text.inputs(batch))
                 report(batch.n_tokens)
@@ -146,9 +146,16 @@ class IndexWorker:
         )
         return False
 
-    def _observe(self, places: Places, layer: int, coefficients: Float[Tensor, "batch positions d_ff"]) -> None:
+    def _observe(
+        self,
+        places: Places,
+        layer: int,
+        coefficients: Float[Tensor, "batch positions d_ff"],
+        open_gates: Bool[Tensor, "batch positions d_ff"] | None = None,
+    ) -> None:
         place = self._place[layer]
-        self._accumulator.observe(place, self._indexed(place, coefficients), places)
+        gates = None if open_gates is None else self._indexed(place, open_gates)
+        self._accumulator.observe(place, self._indexed(place, coefficients), places, open_gates=gates)
 
     def _observe_expert(
         self,
@@ -157,17 +164,18 @@ class IndexWorker:
         expert: int,
         positions: Int[Tensor, "routed"],
         coefficients: Float[Tensor, "routed d_ff"],
+        open_gates: Bool[Tensor, "routed d_ff"] | None = None,
     ) -> None:
         rows, places = routes.of(positions.cpu().numpy())
         if len(places.lengths):
-            place = self._place[layer]
-            indexed = self._indexed(place, coefficients)[torch.from_numpy(rows).to(coefficients.device)]
-            self._accumulator.observe(place, indexed, places, expert)
+            place, at = self._place[layer], torch.from_numpy(rows).to(coefficients.device)
+            gates = None if open_gates is None else self._indexed(place, open_gates)[at]
+            self._accumulator.observe(place, self._indexed(place, coefficients)[at], places, expert, gates)
 
-    def _indexed(self, place: int, coefficients: Float[Tensor, "*positions d_ff"]) -> Float[Tensor, "*positions cells"]:
-        """The coefficients of those cells of a layer, or expert, that are indexed."""
+    def _indexed(self, place: int, found: Shaped[Tensor, "*positions d_ff"]) -> Shaped[Tensor, "*positions cells"]:
+        """What was found of those cells of a layer, or expert, that are indexed."""
         columns = self._columns[place]
-        return coefficients if columns is None else coefficients.index_select(-1, columns)
+        return found if columns is None else found.index_select(-1, columns)
 
     def _project(self, layer: int, report: Report) -> None:
         projection, place, cells = self._job.projection, self._cells.whole_place(layer), self._cells.layers[layer]

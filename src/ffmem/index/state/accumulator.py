@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ffmem.index.state.layers import Places, Shape, make_layer
@@ -35,9 +35,22 @@ class Accumulator(ABC):
 
     @abstractmethod
     def observe(
-        self, layer: int, coefficients: Float[Tensor, "batch positions cells"], places: Places, group: int = 0
+        self,
+        layer: int,
+        coefficients: Float[Tensor, "batch positions cells"],
+        places: Places,
+        group: int = 0,
+        open_gates: Bool[Tensor, "batch positions cells"] | None = None,
     ) -> None:
-        """Count the coefficients of one layer, or expert, for one batch, and let them compete; padding is left out."""
+        """Count the coefficients of one layer, or expert, for one batch, and let them compete; padding is left out.
+
+        Args:
+            layer: its place in the index.
+            coefficients: of its cells, or of an expert's.
+            places: which positions compete.
+            group: the expert.
+            open_gates: where the gate is above 0; asked for by quadrants.QuadrantAccumulator alone.
+        """
 
     @abstractmethod
     def first_not_finite(self) -> tuple[int, int] | None:
@@ -79,8 +92,9 @@ class Accumulator(ABC):
         """Go on from a state that `dump` gave."""
         account, arrays = load_state(state)
         self.covered, self.machines = set(account.covered), set(account.machines)
+        kept = fields.state_fields(self.shape.quadrants)
         for layer in range(len(self.shape.layers)):
-            self._load_layer(layer, {field.name: arrays[f"L{layer}.{field.name}"] for field in fields.FIELDS})
+            self._load_layer(layer, {field.name: arrays[f"L{layer}.{field.name}"] for field in kept})
 
 
 class LayerAccumulator(Accumulator):
@@ -96,7 +110,12 @@ class LayerAccumulator(Accumulator):
         ]
 
     def observe(
-        self, layer: int, coefficients: Float[Tensor, "batch positions cells"], places: Places, group: int = 0
+        self,
+        layer: int,
+        coefficients: Float[Tensor, "batch positions cells"],
+        places: Places,
+        group: int = 0,
+        open_gates: Bool[Tensor, "batch positions cells"] | None = None,
     ) -> None:
         """See Accumulator.observe."""
         self._groups[layer][group].observe(coefficients.float(), places)

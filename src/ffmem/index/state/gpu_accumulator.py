@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor
 
 from ffmem.ids import LayerCells
@@ -106,7 +106,12 @@ class GpuAccumulator(Accumulator):
         self._counts = [counts.copy() for counts in self._kept_counts]
 
     def observe(
-        self, layer: int, coefficients: Float[Tensor, "batch positions cells"], places: Places, group: int = 0
+        self,
+        layer: int,
+        coefficients: Float[Tensor, "batch positions cells"],
+        places: Places,
+        group: int = 0,
+        open_gates: Bool[Tensor, "batch positions cells"] | None = None,
     ) -> None:
         """See Accumulator.observe."""
         n_cells = self.shape.layers[layer].group_size

@@ -115,7 +115,7 @@ def observe(
         tokens: (sentences, competing positions) int64, their token indices.
         heaps: (signs, cells, top) int64, see the module.
         least_bits: (signs, cells) int32, see `_compete`.
-        histogram: (signs, bins, cells) int32.
+        histogram: (signs, bins, cells) int32; without bins, none is counted.
         minimum: (cells,) float32.
         maximum: (cells,) float32.
         n_active: (cells,) int64.
@@ -150,8 +150,9 @@ def observe(
             n_active[cell] += active[cell]
             maximum[cell] = max(maximum[cell], high[cell])
             minimum[cell] = min(minimum[cell], low[cell])
-        _count_bins(histogram[0], high.view(np.int32), np.int32(0))
-        if len(heaps) > 1:
+        if histogram.shape[1] > 0:
+            _count_bins(histogram[0], high.view(np.int32), np.int32(0))
+        if histogram.shape[1] > 0 and len(heaps) > 1:
             _count_bins(histogram[1], low.view(np.int32), _SIGN_BIT)
         if not every_position:
             _compete(heaps[0], least_bits[0], high.view(np.int32), np.int32(0), high_at, tokens[sentence])

@@ -32,10 +32,15 @@ class Shape:
     """Triggers a cell and sign."""
     per_sentence: PerSentence
     """"1": only a sentence's best position competes; "all": every position."""
+    quadrants: bool = False
+    """Whether gated cells are kept by quadrant, too: see quadrants.py."""
+    histograms: bool = True
+    """Whether sentences are counted by their largest coefficient; can be left out on a CPU only, of what is not saved."""
 
     def sizes(self, cells: LayerCells, n_promoted: int = 0) -> dict[str, int]:
         """Length of each axis of the arrays of a layer: see store/fields.py."""
-        return fields.axis_sizes(cells, self.n_signs, self.top, n_promoted)
+        sizes = fields.axis_sizes(cells, self.n_signs, self.top, n_promoted, self.quadrants)
+        return sizes if self.histograms else sizes | {"bins": 0}
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def _write(
 def _arrays(cells: LayerCells, shape: Shape) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Type and sizes of the arrays of a layer."""
     sizes = shape.sizes(cells)
-    return {field.name: (field.dtype, field.shape(sizes)) for field in fields.FIELDS}
+    return {field.name: (field.dtype, field.shape(sizes)) for field in fields.state_fields(shape.quadrants)}
 
 
 def _layout(shape: Shape) -> dict[str, dict[str, Any]]:
@@ -178,7 +178,7 @@ def _merged(states: Sequence["SavedState"], place: int, make: Make | None) -> di
         room = state.room(place) if room is None else room
         layer = state.layer(place, room)
         # sums last: what is said of one that is too large needs the extremes of both
-        for field in sorted(fields.FIELDS, key=lambda field: field.join == "exact"):
+        for field in sorted(fields.state_fields(state.shape.quadrants), key=lambda field: field.join == "exact"):
             row = _JOIN[field.join](merged[field.name], layer[field.name])
             if row is not None:
                 raise sums_too_large(

@@ -56,15 +56,15 @@ def no_room(totals: Int[Tensor, "*sums 2 cells"], values: Float[Tensor, "*sums c
     return ~(totals[..., 0, :].double().abs() + values.abs() < LIMIT)
 
 
-def add_parts(ours: Int[np.ndarray, "2 cells"], theirs: Int[np.ndarray, "2 cells"]) -> int | None:
+def add_parts(ours: Int[np.ndarray, "2 *sums cells"], theirs: Int[np.ndarray, "2 *sums cells"]) -> int | None:
     """Add the parts of another `ExactSum` in place; the column of a total that is then beyond the limit, or None."""
     bad = _beyond(ours) | _beyond(theirs)  # neither is by itself, so that their sum is a number that int64 has
     np.add(ours, theirs, out=ours)
     bad |= _beyond(ours)
-    return int(bad.any(0).argmax()) if bad.any() else None
+    return int(bad.reshape(-1, bad.shape[-1]).any(0).argmax()) if bad.any() else None
 
 
-def _beyond(parts: Int[np.ndarray, "2 cells"]) -> Bool[np.ndarray, "2 cells"]:
+def _beyond(parts: Int[np.ndarray, "2 *sums cells"]) -> Bool[np.ndarray, "2 *sums cells"]:
     beyond: np.ndarray = (parts >= LIMIT) | (parts <= -LIMIT)
     return beyond
 

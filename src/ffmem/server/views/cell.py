@@ -1,6 +1,6 @@
 """One cell."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ffmem.annotations.batches import index_id
 from ffmem.cell import Cell, Trigger
@@ -50,7 +50,9 @@ def cell_view(explorer: Explorer, cell: CellId, n_triggers: int, whole: bool = T
     found = index.cell(cell, None if whole else n_triggers)
     place, row = index.cells.place(cell)
     layer = index.cells.layers[place].name
-    shown = Cell(**(found.__dict__ | {"triggers": tuple(one for one in found.triggers if one.rank < n_triggers)}))
+    quadrants = tuple(replace(one, triggers=one.triggers[:n_triggers]) for one in found.quadrants)
+    triggers = tuple(one for one in found.triggers if one.rank < n_triggers)
+    shown = replace(found, triggers=triggers, quadrants=quadrants)
     return CellView(
         cell=shown,
         profiles=profile(index, found) if whole else (),
