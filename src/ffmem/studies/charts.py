@@ -172,11 +172,12 @@ def _points(chart: Chart, rows: Rows) -> alt.LayerChart:
         tooltip=[
             alt.Tooltip("from:Q", format=".2~g"),
             alt.Tooltip("to:Q", format=".2~g"),
-            alt.Tooltip("value:Q", title=chart.y_title, format=_PERCENT),
+            alt.Tooltip("value:Q", title=chart.y_title, format=_PERCENT if chart.percent else ".3~g"),
             alt.Tooltip("n:Q", format=","),
         ],
     )
-    low = alt.Y("low:Q", title=chart.y_title, axis=alt.Axis(format="~%"), scale=_scale(chart))
+    axis = alt.Axis(format="~%" if chart.percent else "~g")
+    low = alt.Y("low:Q", title=chart.y_title, axis=axis, scale=_scale(chart))
     bars = base.mark_rule().encode(y=low, y2="high:Q")
     points = base.mark_line(point=True).encode(y="value:Q")
     return _finished(bars, points)
