@@ -23,15 +23,13 @@ from ffmem.analyses.values import first_of_largest
 from ffmem.models.inputs import as_row
 from ffmem.models.last_position import LastPosition
 from ffmem.models.transformer import Transformer
-from ffmem.models.tracing import LayerTrace
-from ffmem.models.unembedding import LinearScore
 from ffmem.options import Bos
 
-Way = Literal["activation", "contribution", "effect", "chance", "chance, equal norm", "random direction, equal norm"]
+Way = Literal["activation", "chance", "chance, equal norm", "random direction, equal norm", "contribution", "effect"]
 WAYS: tuple[Way, ...] = get_args(Way)
-"""activation: the largest |m|. contribution: the largest |m| x length of v. effect: the largest share of the score of the
-model's own prediction, as `explain` counts it. chance: random cells among those with a coefficient that is not 0. The last two
-take off as long a vector as activation does: see the module."""
+"""activation: the largest |m|. chance: random cells among those with a coefficient that is not 0. equal norm: as long a vector
+as activation takes off: see the module. contribution: the largest |m| x length of v. effect: the largest share of the score
+of the model's own prediction, as `explain` counts it."""
 KS = (1, 3, 10, 30, 100)
 """How many cells; all that have a coefficient where there are fewer."""
 ALL_LAYERS, SOME_LAYERS = 16, 8
@@ -65,7 +63,7 @@ def removal_layers(n_layers: int) -> list[int]:
     """Places of the layers that are looked at."""
     if n_layers <= ALL_LAYERS:
         return list(range(n_layers))
-    return np.linspace(0, n_layers - 1, SOME_LAYERS).round().astype(int).tolist()
+    return [round(place) for place in np.linspace(0, n_layers - 1, SOME_LAYERS).tolist()]
 
 
 def measure_removals(
@@ -214,7 +212,7 @@ def _losses(
         log_p = _log_probabilities(model, states[first : first + _PROJECTED])
         own = log_p[:1].clone() if own is None else own
         losses.append(-log_p[:, following])
-        divergences.append(kl(log_p, own))  # the expectation is over the model's own
+        divergences.append(kl(log_p, own.expand_as(log_p)))  # the expectation is over the model's own
     return torch.cat(losses), torch.cat(divergences)
 
 

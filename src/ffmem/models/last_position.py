@@ -121,9 +121,11 @@ class LastPosition:
         kept.batch_repeat_interleave(n)
         self._backbone(input_ids=self._ids[:, -1:].expand(n, -1), past_key_values=kept, use_cache=True)
 
-    def _hooks(self, place: Int[Tensor, "rows"], removed: Float[Tensor, "rows d_model"]) -> Iterator[Callable[[], None]]:
+    def _hooks(
+        self, place: Int[Tensor, "rows"], removed: Float[Tensor, "rows d_model"]
+    ) -> Iterator[Callable[[], None]]:
         """What takes vectors off, and what has layers below all of them passed over; each with what ends it."""
-        for one in place.unique().tolist():
+        for one in sorted(set(place.tolist())):
             rows = (place == one).nonzero().squeeze(1)
             hook = partial(_take_off, rows, removed[rows], len(place))
             yield self._model.layer(one).output_module.register_forward_hook(hook).remove
@@ -136,7 +138,7 @@ class LastPosition:
 def _passed_over(layer: nn.Module, state: Float[Tensor, "rows one d_model"], form: int) -> Callable[[], None]:
     """Let a layer give a state that is known, without being run."""
     given = (state, *[None] * (form - 1)) if form else state
-    layer.forward = lambda *_, **__: given  # type: ignore[method-assign]
+    layer.forward = lambda *_, **__: given
     return lambda: delattr(layer, "forward")
 
 

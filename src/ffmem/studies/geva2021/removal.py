@@ -22,11 +22,11 @@ K = 10
 """Of what is claimed and told of layers."""
 _NAMES: Mapping[Way, str] = {
     "activation": "the cells of largest coefficient",
-    "contribution": "those of largest |m| x length of v",
-    "effect": "those that argue most for the prediction",
     "chance": "random active cells",
-    "chance, equal norm": "as long a vector, direction of random active cells",
-    "random direction, equal norm": "as long a vector, random direction",
+    "chance, equal norm": "as long a vector in the direction of random active cells",
+    "random direction, equal norm": "as long a vector in a random direction",
+    "contribution": "the cells of largest |m| x length of v",
+    "effect": "the cells that argue most for the prediction",
 }
 _EQUAL: tuple[Way, ...] = ("chance, equal norm", "random direction, equal norm")
 _BY_LAYER: tuple[Way, ...] = ("activation", "chance", *_EQUAL)
@@ -77,9 +77,7 @@ class _AtPrefixes:
         """Of a number of each prefix, or for each prefix and layer."""
         return Sums.of(values, self.groups, self.n_groups)
 
-    def of(
-        self, what: Float[np.ndarray, "n layers ways ks"], way: Way, k: int = K
-    ) -> Float[np.ndarray, "n layers"]:
+    def of(self, what: Float[np.ndarray, "n layers ways ks"], way: Way, k: int = K) -> Float[np.ndarray, "n layers"]:
         """One way and number of cells."""
         found: np.ndarray = what[:, :, WAYS.index(way), KS.index(k)]
         return found
@@ -257,16 +255,20 @@ def _charts(findings: Findings) -> Iterator[Chart]:
             "divergence, nats",
         ),
     ):
-        caption = f"{caption} Mean of layers; points of one k stand side by side."
-        yield Chart(name, caption, "points", _by_k(ways), title, x_title="k, cells removed", percent=False)
+        told = f"{caption} Mean of layers; points of one k stand side by side."
+        yield Chart(name, told, "points", _by_k(ways), title, x_title="k, cells removed", percent=False)
+    by_layer = [(layer, layer.change, layer.divergence) for layer in found.layers]
     caption = f"What the next token's loss gains, layer by layer, k = {K}."
-    yield Chart("removal-by-layer", caption, "lines", _layer_rows(found), "loss, nats more", percent=False)
+    rows = [row for layer, change, _ in by_layer for row in _layer_rows(layer, change)]
+    yield Chart("removal-by-layer", caption, "lines", rows, "loss, nats more", percent=False)
+    caption = f"How far the prediction goes, layer by layer, k = {K}."
+    rows = [row for layer, _, divergence in by_layer for row in _layer_rows(layer, divergence)]
+    yield Chart("removal-divergence-by-layer", caption, "lines", rows, "divergence, nats", percent=False)
 
 
-def _layer_rows(found: RemovalResult) -> list[Row]:
+def _layer_rows(layer: LayerRemoval, ways: Ways) -> list[Row]:
     return [
-        {"layer": layer.place, "name": layer.layer, "series": _NAMES[way]} | plain(_at_k(layer.change[way]))
-        for layer in found.layers
+        {"layer": layer.place, "name": layer.layer, "series": _NAMES[way]} | plain(_at_k(ways[way]))
         for way in _BY_LAYER
     ]
 
@@ -299,7 +301,7 @@ def _rounded(value: float) -> float | None:
 def _notes(findings: Findings) -> Iterator[str]:
     found = _result(findings)
     removed = np.mean([layer.n_removed for layer in found.layers], axis=0)
-    short = [f"{n:.1f} for k = {k}" for k, n in zip(KS, removed.tolist(), strict=True) if n < k]
+    short = [f"{n:.1f} for k = {k}" for k, n in zip(KS, removed.tolist(), strict=True) if n < k - 0.05]
     if short:
         yield (
             f"Where fewer than k cells have a coefficient all are removed, whatever the way: on average {', '.join(short)}."
