@@ -22,6 +22,8 @@ def refinement(
         empty[name] = np.zeros(shape, bool)
     for kind in KINDS:
         empty[f"{kind}_chance"] = np.zeros(shape, np.float32)
+        empty[f"{kind}_pull"] = np.zeros((0, shape[1]))
+    empty["other_document"] = np.zeros(0, np.int64)
     empty["document"] = np.arange(shape[0])
     empty["last_scores"], empty["last_ranks"] = (
         np.zeros((shape[0], 3, 2), np.float32),

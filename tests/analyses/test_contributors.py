@@ -1,6 +1,7 @@
 """Who makes an output, and who would agree with it by chance: against loops over cells and prefixes."""
 
 import numpy as np
+import pytest
 import torch
 
 from ffmem.analyses.contributors import EFFECTIVE, KINDS, Kind, Others, agreeing, by_chance, contributors
@@ -54,17 +55,20 @@ def test_chance_is_the_share_of_other_documents() -> None:
     wanted = torch.randint(0, 12, (7,), generator=torch.Generator().manual_seed(5))
     found = by_chance(others, 0, tops, wanted, documents)
     for kind in KINDS:
+        pull = np.zeros(5)
         for row in range(7):
             elsewhere = [i for i in range(5) if int(others.documents[i]) != int(documents[row])]
             agree = [
                 any(int(tops[place]) == int(wanted[row]) for place in cells_of(kind, theirs[i], lengths, True))
                 for i in elsewhere
             ]
-            assert found[kind][row] == np.float32(np.mean(agree)), kind
+            assert found[kind].share[row] == np.float32(np.mean(agree)), kind
+            pull[elsewhere] += (np.array(agree) - np.mean(agree)) / len(elsewhere)
+        assert found[kind].pull.tolist() == pytest.approx(pull.tolist(), abs=1e-6), kind
 
 
 def test_without_another_document_chance_is_unknown() -> None:
     m, lengths, tops = made(True, seed=6, n=2)
     others = Others((contributors(m, lengths, gated=True),), torch.tensor([4, 4]))
     found = by_chance(others, 0, tops, torch.tensor([1, 2]), torch.tensor([4, 5]))
-    assert torch.isnan(found["active"]).tolist() == [True, False]
+    assert torch.isnan(found["active"].share).tolist() == [True, False]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ffmem import load_model
-from ffmem.analyses.prefixes import passes, random_prefixes, rows_of
+from ffmem import Index, load_model
+from ffmem.analyses.prefixes import continued_prefixes, passes, random_prefixes, rows_of
 
 SENTENCES = [np.array(ids) for ids in ([20, 21, 22], [23], [24, 25, 26, 27, 28], [], [29, 30])]
 IDS = np.array([7, 8, 9, 10, 11])
@@ -43,3 +43,20 @@ def test_passes_reach_the_states_that_a_sentence_has_alone(variant: str, tiny_fo
                 assert torch.allclose(states[row, column], alone[0, len(before) + drawn.position[number]], atol=1e-5)
                 reached.add(number)
     assert reached == set(range(6))
+
+
+def test_each_continued_prefix_has_the_token_that_follows_it(index_of: Callable[[str], Index]) -> None:
+    """As the sentences themselves say; of 10,000 that are asked for there are all but the last tokens of sentences."""
+    text = index_of("gpt2").text
+    first, end = text.n_sentences, text.n_all_sentences
+    sentences = {number: text.sentence(number) for number in range(first, end)}
+    lengths = [len(one.token_ids) for one in sentences.values()]
+    for n in (5, 10_000):
+        found = continued_prefixes(text, first, end, n, seed=1)
+        prefixes = found.prefixes
+        assert len(prefixes) == len(found.following) == min(n, sum(lengths) - len(lengths))
+        for number, following in enumerate(found.following.tolist()):
+            sentence = sentences[int(prefixes.sentence_ids[prefixes.sentence[number]])]
+            position = int(prefixes.position[number])
+            assert sentence.token_ids[: position + 2].tolist() == [*prefixes.tokens(number).tolist(), following]
+            assert prefixes.document[prefixes.sentence[number]] == sentence.document_id

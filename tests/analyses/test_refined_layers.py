@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ffmem import Index
-from ffmem.analyses.intervals import proportion
-from ffmem.analyses.refined_layers import by_layer
+from ffmem.analyses.intervals import Sums, each_ratio, numbered, proportion
+from ffmem.analyses.refined_layers import by_layer, chance_sums
+from ffmem.analyses.resampling import jackknifed
 from tests.analyses.made_refinement import refinement
 
 N, LAYERS = 400, 3
@@ -55,3 +56,41 @@ def test_an_interval_is_as_wide_as_documents_are_few(index_of: Callable[[str], I
     width = layer.high - layer.low
     assert width == pytest.approx(of_documents.high - of_documents.low, rel=0.15)
     assert width > 2.5 * (of_prefixes.high - of_prefixes.low)
+
+
+def test_the_prefixes_that_chance_is_taken_from_were_drawn_too() -> None:
+    """The error of the excess against leaving out documents, with their prefixes in both roles, one at a time."""
+    rng = np.random.default_rng(5)
+    n, n_others, n_documents = 400, 40, 40
+    document, others = rng.integers(0, n_documents, n), np.arange(n_others)
+    here = rng.random(n) < 0.5
+    # some of the others have nearly every token, some hardly any
+    hits = rng.random((n, n_others)) < rng.beta(0.5, 0.5, n_others)
+    apart = document[:, None] != others
+
+    def chance_of(some: np.ndarray, of: np.ndarray) -> np.ndarray:
+        return (hits & apart)[np.ix_(some, of)].sum(1) / apart[np.ix_(some, of)].sum(1)
+
+    every, all_others = np.arange(n), np.arange(n_others)
+    chance = chance_of(every, all_others)
+    pull = ((hits - chance[:, None]) * apart / apart.sum(1, keepdims=True)).sum(0)
+    tops = [[0]] * n
+    found = refinement(
+        tops, tops, tops, document=document, active_agrees=here[:, None], active_chance=chance[:, None],
+        active_pull=pull[:, None], other_document=others,
+    )  # fmt: skip
+    (excess,), (by_chance,) = (each_ratio(chance_sums(found, "active", beyond=one)) for one in (True, False))
+    assert excess.value == pytest.approx(here.mean() - chance.mean()) and by_chance.value == pytest.approx(
+        chance.mean()
+    )
+    without = []
+    for left_out in range(n_documents):
+        some, of = np.flatnonzero(document != left_out), np.flatnonzero(others != left_out)
+        by_rest = chance_of(some, of).mean()
+        without.append((here[some].mean() - by_rest, by_rest))
+    for one, column in ((excess, 0), (by_chance, 1)):
+        spread = jackknifed(one.value, [each[column] for each in without], n)
+        assert one.error == pytest.approx(spread.error, rel=0.1)
+    groups, n_groups = numbered(document)
+    (as_if_known,) = each_ratio(Sums.of(chance[:, None], groups, n_groups))
+    assert by_chance.error > 5 * as_if_known.error

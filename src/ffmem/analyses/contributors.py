@@ -112,10 +112,21 @@ def agreeing(
     return {kind: (masks[kind] & has).flatten(1).any(1) for kind in kinds}
 
 
+@dataclass(frozen=True)
+class Chance:
+    """How often a cell of some kind has a wanted token where it would only by chance."""
+
+    share: Float[Tensor, "n"]
+    """Of other documents' prefixes, for each wanted token; NaN without another document."""
+    pull: Float[Tensor, "others"]
+    """By how much each of these prefixes lifts the sum of all shares over what it is by the rest of them; they add up to 0. So
+    much is due to which ones were drawn."""
+
+
 def by_chance(
     others: Others, layer: int, tops: Int[Tensor, "signs cells"], wanted: Int[Tensor, "n"], documents: Int[Tensor, "n"]
-) -> dict[Kind, Float[Tensor, "n"]]:
-    """The share of other documents' prefixes at which a cell of each kind has the wanted token; NaN without another document.
+) -> dict[Kind, Chance]:
+    """The other documents' prefixes at which a cell of each kind has the wanted token.
 
     Args:
         others: what they are.
@@ -126,10 +137,12 @@ def by_chance(
     """
     tokens, number = torch.unique(wanted, return_inverse=True)
     elsewhere = (others.documents[:, None] != documents.cpu()).to(wanted.device).float()
-    found: dict[Kind, Float[Tensor, n]] = {}
+    found: dict[Kind, Chance] = {}
     which, sign, cell = (tops == tokens[:, None, None]).nonzero(as_tuple=True)
     for kind in KINDS:
         hits = others.layers[layer][kind][:, sign, cell].float()
         has = hits.new_zeros(len(hits), len(tokens)).index_add_(1, which, hits) > 0
-        found[kind] = (has[:, number] * elsewhere).sum(0) / elsewhere.sum(0)
+        here = has[:, number] * elsewhere
+        share = here.sum(0) / elsewhere.sum(0)
+        found[kind] = Chance(share, ((here - elsewhere * share) / elsewhere.sum(0)).nan_to_num().sum(1))
     return found

@@ -54,6 +54,15 @@ class Prefixes:
         )
 
 
+@dataclass(frozen=True)
+class Continued:
+    """Prefixes that a token of their sentence follows."""
+
+    prefixes: Prefixes
+    following: Int[np.ndarray, "n"]
+    """It."""
+
+
 def held_out_prefixes(index: Index, n: int, *, seed: int = 0) -> Prefixes:
     """Random prefixes of an index's held-out sentences.
 
@@ -82,12 +91,27 @@ def held_out_prefixes(index: Index, n: int, *, seed: int = 0) -> Prefixes:
 
 def prefixes_of_text(text: TextReader, first: int, end: int, n: int, *, seed: int = 0) -> Prefixes:
     """As `held_out_prefixes`, of the sentences from ``first`` up to ``end`` of a stored text."""
+    ids, sentences = _whole_sentences(text, first, end)
+    return random_prefixes(sentences, ids, n, seed=seed, documents=text.document_of(ids))
+
+
+def continued_prefixes(text: TextReader, first: int, end: int, n: int, *, seed: int = 0) -> Continued:
+    """As `prefixes_of_text`, but for those that end their sentence: each has a token that follows it."""
+    ids, sentences = _whole_sentences(text, first, end)
+    drawn = random_prefixes([one[:-1] for one in sentences], ids, n, seed=seed, documents=text.document_of(ids))
+    starts = text.sentence_start[drawn.sentence_ids[drawn.sentence]].astype(np.int64)
+    return Continued(drawn, text.token_id[starts + drawn.position + 1].astype(np.int64))
+
+
+def _whole_sentences(
+    text: TextReader, first: int, end: int
+) -> tuple[Int[np.ndarray, "sentences"], list[Int[np.ndarray, "own_tokens"]]]:
+    """Those that are no windows within a longer one: their numbers and tokens."""
     starts = text.sentence_start.astype(np.int64)
     ids = np.arange(first, end)
     if text.context is not None:
         ids = ids[text.context[first:end] == 0]
-    sentences = [text.token_id[starts[i] : starts[i + 1]].astype(np.int64) for i in ids]
-    return random_prefixes(sentences, ids, n, seed=seed, documents=text.document_of(ids))
+    return ids, [text.token_id[starts[i] : starts[i + 1]].astype(np.int64) for i in ids]
 
 
 def random_prefixes(

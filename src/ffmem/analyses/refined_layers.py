@@ -65,6 +65,21 @@ class RefinedLayers:
 Values = Float[np.ndarray, "n layers"]
 
 
+def chance_sums(found: Refinement, kind: Kind, *, beyond: bool = False) -> Sums:
+    """Of agreement by chance, or of what goes beyond it, a column for each layer.
+
+    The prefixes that chance is taken from were drawn, too: what each lifts it by is counted with its own document.
+    """
+    groups, n_groups = numbered(found.document)
+    chance = found.chance(kind)
+    sums = Sums.of(found.agrees(kind) - chance if beyond else chance, groups, n_groups)
+    documents, first = np.unique(found.document, return_index=True)
+    lifts = np.zeros_like(sums.above)
+    if len(found.other_document):
+        np.add.at(lifts, groups[first[np.searchsorted(documents, found.other_document)]], found.pull(kind))
+    return Sums(sums.above - lifts if beyond else sums.above + lifts, sums.below)
+
+
 def by_layer(index: Index, found: Refinement, *, seed: int = 0) -> RefinedLayers:
     """Each layer, with intervals by a bootstrap over documents."""
     groups, n_groups = numbered(found.document)
@@ -75,7 +90,7 @@ def by_layer(index: Index, found: Refinement, *, seed: int = 0) -> RefinedLayers
     def means(values: Values) -> list[Estimate]:
         return ratios(Sums.of(values, groups, n_groups), seed=seed)
 
-    layers = _layers([layer.name for layer in index.cells.layers], found, n_cells, means)
+    layers = _layers([layer.name for layer in index.cells.layers], found, n_cells, means, seed)
     medians = quantile_draws(active, groups, n_groups, 0.5, seed=seed)
     fewest, most = (
         chosen_of_draws(np.median(active, 0), medians, which, n_groups, n)[1].estimate for which in ("least", "most")
@@ -92,13 +107,18 @@ def by_layer(index: Index, found: Refinement, *, seed: int = 0) -> RefinedLayers
 
 
 def _layers(
-    names: Sequence[str], found: Refinement, n_cells: np.ndarray, means: Callable[[Values], list[Estimate]]
+    names: Sequence[str],
+    found: Refinement,
+    n_cells: np.ndarray,
+    means: Callable[[Values], list[Estimate]],
+    seed: int,
 ) -> list[LayerRefinement]:
     active, effective = found.n_active / n_cells, found.n_effective / n_cells
     probability = np.exp(found.residual_log_probability.astype(np.float64))
-    here, chance = {kind: found.agrees(kind) for kind in KINDS}, {kind: found.chance(kind) for kind in KINDS}
-    agrees, by_chance = ({kind: means(of[kind]) for kind in KINDS} for of in (here, chance))
-    beyond = {kind: means(here[kind] - chance[kind]) for kind in KINDS}
+    agrees = {kind: means(found.agrees(kind)) for kind in KINDS}
+    by_chance, beyond = (
+        {kind: ratios(chance_sums(found, kind, beyond=one), seed=seed) for kind in KINDS} for one in (False, True)
+    )
     cases = {name: means(found.cases == number) for number, name in enumerate(CASES)}
     columns = zip(
         means(active),

@@ -1,7 +1,7 @@
 """How memories make a layer's output, and layers a prediction: Geva et al. 2021, section 5 (Figures 7 to 11)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import numpy as np
@@ -36,6 +36,14 @@ _AT_A_TIME = 64
 Case = Literal["agreement", "residual", "ffn", "composition"]
 CASES: tuple[Case, ...] = ("agreement", "residual", "ffn", "composition")
 """O = R and O = Y; O = R != Y; O = Y != R; O is neither (Figure 11)."""
+
+
+_PULLS = tuple(f"{kind}_pull" for kind in KINDS)
+
+
+def _no_others() -> np.ndarray:
+    """Of what was measured before their part was kept."""
+    return np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,14 @@ class Refinement:
     """Their ranks there, from 0."""
     document: Int[np.ndarray, "n"]
     """That each prefix is of."""
+    other_document: Int[np.ndarray, "others"] = field(default_factory=_no_others)
+    """Of the prefixes that chance is taken from; once for each part that was measured by itself."""
+    active_pull: Float[np.ndarray, "others layers"] = field(default_factory=_no_others)
+    """By how much each of them lifts the sum of `active_chance` over prefixes: see `contributors.Chance`."""
+    effective_pull: Float[np.ndarray, "others layers"] = field(default_factory=_no_others)
+    ten_strongest_pull: Float[np.ndarray, "others layers"] = field(default_factory=_no_others)
+    strongest_pull: Float[np.ndarray, "others layers"] = field(default_factory=_no_others)
+    """The same of the other kinds."""
 
     def agrees(self, kind: Kind) -> Bool[np.ndarray, "n layers"]:
         """Whether a cell of a kind has Y as its top."""
@@ -100,6 +116,11 @@ class Refinement:
         """The share of other documents' prefixes at which one has."""
         shares: np.ndarray = getattr(self, f"{kind}_chance")
         return shares
+
+    def pull(self, kind: Kind) -> Float[np.ndarray, "others layers"]:
+        """By how much each prefix that chance is taken from lifts the sum of `chance`."""
+        lifts: np.ndarray = getattr(self, f"{kind}_pull")
+        return lifts
 
     @property
     def prediction(self) -> Int[np.ndarray, "n"]:
@@ -173,13 +194,14 @@ def measure_refinement(
     index.check_whole("the study of how layers refine a prediction")
     tops = [_value_tops(index, model, layer) for layer in range(index.n_layers)]
     lengths = value_lengths(model)
+    others = others or measure_others(model, prefixes, lengths, bos=bos)
     reading = _Reading(
         model,
         projections.states,
         model.scores(projections.contributions),
         tops,
         lengths,
-        others or measure_others(model, prefixes, lengths, bos=bos),
+        others,
     )
     documents = prefixes.document[prefixes.sentence]
     parts, order = [], []
@@ -191,8 +213,9 @@ def measure_refinement(
             order.append(some[0])
             on_pass(len(some[0]))
     back = np.argsort(np.concatenate(order))
+    pulls = {name: np.sum([part.pop(name) for part in parts], axis=0) for name in _PULLS}
     columns = {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
-    return Refinement(**columns, document=documents)
+    return Refinement(**columns, document=documents, other_document=others.documents.numpy(), **pulls)
 
 
 def value_lengths(model: Transformer) -> list[Float[Tensor, "cells"]]:
@@ -235,7 +258,8 @@ def _one_pass(
         )
         for first in range(0, len(rows), _AT_A_TIME)
     ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    pulls = {name: np.sum([part.pop(name) for part in parts], axis=0) for name in _PULLS}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | pulls
 
 
 def _read(reading: _Reading, states: list[dict[str, Tensor]], documents: Int[Tensor, "n"]) -> dict[str, np.ndarray]:
@@ -309,7 +333,8 @@ def _agreeing(
     here, chance = agreeing(masks, tops, ff_top), by_chance(reading.others, place, tops, ff_top, documents)
     return {
         **{f"{kind}_agrees": here[kind] for kind in KINDS},
-        **{f"{kind}_chance": chance[kind] for kind in KINDS},
+        **{f"{kind}_chance": chance[kind].share for kind in KINDS},
+        **{f"{kind}_pull": chance[kind].pull for kind in KINDS},
         "active_agrees_output": agreeing(masks, tops, output_top, ("active",))["active"],
         "any_agrees": torch.isin(ff_top, tops if gated else tops[:1]),
     }

@@ -9,6 +9,8 @@ softmax approximation for GPUs" (ICML 2017), without whose biases it stands.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, no_type_check
 
@@ -17,8 +19,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutput
 
+Keep = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From the keys and values of some positions to those of all so far."""
 _FIRST_POSITION = 2
 """What the first token's position is numbered: fairseq counts from the padding's id (1) on."""
 
@@ -183,13 +188,15 @@ class WikiLMAttention(nn.Module):
         self.query, self.key, self.value, self.output = (nn.Linear(d_model, d_model) for _ in range(4))
 
     def forward(
-        self, states: Float[Tensor, "batch positions d_model"], mask: Tensor | None
-    ) -> tuple[Float[Tensor, "batch positions d_model"], Float[Tensor, "batch heads positions positions"] | None]:
+        self, states: Float[Tensor, "batch positions d_model"], mask: Tensor | None, keep: Keep | None = None
+    ) -> tuple[Float[Tensor, "batch positions d_model"], Float[Tensor, "batch heads positions sources"] | None]:
         """What the sub-layer adds to the stream, and the weights, where the model runs with "eager" attention."""
         query, key, value = (
             matrix(states).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
             for matrix in (self.query, self.key, self.value)
         )
+        if keep is not None:
+            key, value = keep(key, value)
         dropout = self.dropout if self.training else 0.0
         weights: Tensor | None = None
         if self.config._attn_implementation == "eager":
@@ -219,10 +226,10 @@ class WikiLMLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, states: Float[Tensor, "batch positions d_model"], mask: Tensor | None
+        self, states: Float[Tensor, "batch positions d_model"], mask: Tensor | None, keep: Keep | None = None
     ) -> Float[Tensor, "batch positions d_model"]:
         """The layer's output."""
-        added, _ = self.attention(self.attention_norm(states), mask)
+        added, _ = self.attention(self.attention_norm(states), mask, keep)
         residual = states + self.dropout(added)
         output: Tensor = residual + self.dropout(self.fc2(torch.relu(self.fc1(self.ff_norm(residual)))))
         return output
@@ -248,6 +255,23 @@ class WikiLMPreTrainedModel(PreTrainedModel):
             nn.init.zeros_(module.bias)
 
 
+def _positions(
+    input_ids: Int[Tensor, "batch positions"], attention_mask: Tensor | None, n_before: int
+) -> tuple[Int[Tensor, "*batch positions"], Tensor | None]:
+    """What positions are numbered, behind so many that are kept; and what each sees: None is all up to itself."""
+    n_all, device = n_before + input_ids.shape[1], input_ids.device
+    positions = torch.arange(n_before, n_all, device=device)
+    padded = attention_mask is not None and not attention_mask.all()
+    if not padded and not n_before:
+        return positions, None
+    before = torch.ones(n_all, n_all, dtype=torch.bool, device=device).tril()
+    if attention_mask is None or not padded:
+        return positions, before[n_before:]
+    mask = before & attention_mask[:, None, None, :].bool()
+    mask |= torch.eye(n_all, dtype=torch.bool, device=device)  # padding sees itself
+    return (attention_mask.cumsum(1) - 1).clamp(min=0)[:, n_before:], mask[:, :, n_before:]
+
+
 class WikiLMModel(WikiLMPreTrainedModel):
     """The model without its softmax: token ids to final states."""
 
@@ -262,31 +286,34 @@ class WikiLMModel(WikiLMPreTrainedModel):
     def forward(
         self,
         input_ids: Int[Tensor, "batch positions"],
-        attention_mask: Int[Tensor, "batch positions"] | None = None,
+        attention_mask: Int[Tensor, "batch all_positions"] | None = None,
         output_hidden_states: bool = False,
+        past_key_values: Cache | None = None,
+        use_cache: bool = False,
         **_: Any,
-    ) -> BaseModelOutput:
-        """Final states; with ``output_hidden_states`` also the embeddings and every layer's output but the last."""
-        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-        mask = None
-        if attention_mask is not None and not attention_mask.all():
-            positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
-            before = torch.ones(
-                input_ids.shape[1], input_ids.shape[1], dtype=torch.bool, device=input_ids.device
-            ).tril()
-            mask = before & attention_mask[:, None, None, :].bool()
-            mask |= torch.eye(input_ids.shape[1], dtype=torch.bool, device=input_ids.device)  # padding sees itself
+    ) -> BaseModelOutputWithPast:
+        """Final states; with ``output_hidden_states`` also the embeddings and every layer's output but the last.
+
+        With ``use_cache`` attention keeps what it has of these positions, so that a later call goes on from them.
+        """
+        kept = DynamicCache() if use_cache and past_key_values is None else past_key_values
+        n_before = 0 if kept is None else int(kept.get_seq_length())
+        positions, mask = _positions(input_ids, attention_mask, n_before)
         vectors = self.words(input_ids)
         waves = sinusoids(positions + _FIRST_POSITION, self.config.hidden_size).to(vectors.dtype)
         states = self.dropout(vectors * math.sqrt(self.config.hidden_size) + waves)
         between = [states]
-        for layer in self.layers:
-            states = layer(states, mask)
+        for number, layer in enumerate(self.layers):
+            states = layer(states, mask, None if kept is None else partial(kept.update, layer_idx=number))
             between.append(states)
         if self.final_norm is not None:
             states = self.final_norm(states)
             between[-1] = states
-        return BaseModelOutput(last_hidden_state=states, hidden_states=tuple(between) if output_hidden_states else None)
+        return BaseModelOutputWithPast(
+            last_hidden_state=states,
+            past_key_values=kept,
+            hidden_states=tuple(between) if output_hidden_states else None,
+        )
 
     def get_input_embeddings(self) -> AdaptiveInput:
         """All bands."""

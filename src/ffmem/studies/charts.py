@@ -157,14 +157,15 @@ def _bars(chart: Chart, rows: Rows) -> alt.LayerChart:
 
 
 def _points(chart: Chart, rows: Rows) -> alt.LayerChart:
-    """Points joined by lines over a logarithmic axis of their own, with intervals."""
+    """Points joined by lines over a logarithmic axis of their own, with intervals; ticks at numbers, if they are no ranges."""
     names = _series(chart)
+    numbers = sorted({row["from"] for row in rows}) if all(row["from"] == row["to"] for row in rows) else alt.Undefined
     base = _of(rows).encode(
         x=alt.X(
             "middle:Q",
             title=chart.x_title,
             scale=alt.Scale(type="log", nice=False, padding=12),
-            axis=alt.Axis(format="~g"),
+            axis=alt.Axis(format="~g", values=numbers),
         ),
         color=alt.Color(
             "series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=_COLOURS[: len(names)])
@@ -172,11 +173,12 @@ def _points(chart: Chart, rows: Rows) -> alt.LayerChart:
         tooltip=[
             alt.Tooltip("from:Q", format=".2~g"),
             alt.Tooltip("to:Q", format=".2~g"),
-            alt.Tooltip("value:Q", title=chart.y_title, format=_PERCENT),
+            alt.Tooltip("value:Q", title=chart.y_title, format=_PERCENT if chart.percent else ".3~g"),
             alt.Tooltip("n:Q", format=","),
         ],
     )
-    low = alt.Y("low:Q", title=chart.y_title, axis=alt.Axis(format="~%"), scale=_scale(chart))
+    axis = alt.Axis(format="~%" if chart.percent else "~g")
+    low = alt.Y("low:Q", title=chart.y_title, axis=axis, scale=_scale(chart))
     bars = base.mark_rule().encode(y=low, y2="high:Q")
     points = base.mark_line(point=True).encode(y="value:Q")
     return _finished(bars, points)

@@ -1,12 +1,16 @@
 """Figures 4 to 6 and Table 2 are what index and model say."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ffmem.analyses.agreement import Agreement
+from ffmem.studies.geva2021.agreement import CHAPTER
 from ffmem.studies.geva2021.study import projections
+from ffmem.studies.results import Findings, Results
+from ffmem.studies.verdicts import judged
 from tests.studies.conftest import Story
 
 
@@ -56,3 +60,25 @@ def test_bins_lie_side_by_side(story: Story) -> None:
             layer.agreement.n
             for layer in story.findings.get(f"agreement-{story.index.manifest.projection}", Agreement).layers
         )
+
+
+@pytest.mark.parametrize(("n_strong", "n_documents", "decided"), [(3, 3, False), (60, 9, False), (60, 30, True)])
+def test_few_strong_values_show_nothing(
+    n_strong: int, n_documents: int, decided: bool, story: Story, tmp_path: Path
+) -> None:
+    """All of them agree, and one in five of the others; what counts is how many documents their triggers are from."""
+    n = 400
+    agrees = np.arange(n) % 5 == 0
+    agrees[:n_strong] = True
+    arrays = {name: np.zeros(n, array.dtype) for name, array in story.results.load_arrays("agreement").items()}
+    arrays |= {
+        "document": np.where(np.arange(n) < n_strong, np.arange(n) % n_documents, np.arange(n) % 50),
+        "top_log_probability": np.where(np.arange(n) < n_strong, -1.0, -5.0),
+        "following_best": np.where(agrees, 0, 1),
+    }
+    Results(tmp_path, story.results.header).save_arrays("agreement", arrays)
+    (exhibit,) = (one for one in CHAPTER.exhibits if one.name == "Figure 6")
+    ((claim,),) = judged([list(exhibit.claims(Findings(story.results.header, tmp_path, {})))])
+    assert claim.test.effect == pytest.approx(1 - agrees[n_strong:].mean())
+    assert claim.verdict == ("shown" if decided else "undecided")
+    assert ("too few documents to tell" in claim.why) != decided

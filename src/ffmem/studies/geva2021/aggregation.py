@@ -5,7 +5,7 @@ from math import isnan
 
 from ffmem.analyses.contributors import Kind
 from ffmem.analyses.intervals import Estimate, each_ratio, mean_ratio
-from ffmem.analyses.refined_layers import LayerRefinement
+from ffmem.analyses.refined_layers import LayerRefinement, chance_sums
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, nothing
 from ffmem.studies.geva2021.context import Geva2021
 from ffmem.studies.geva2021.layers import average, box_rows, interval, line_rows, share
@@ -58,14 +58,13 @@ def _zero_numbers(findings: Findings) -> Iterator[Number]:
     at = at_prefixes(findings)
     yield Number.of("zero agreement, layer with the least", "68 %", refined(findings).of_layers.least_zero_agreement)
     for kind, words in _KIND_WORDS.items():
-        here, chance = at.found.agrees(kind), at.found.chance(kind)
         rows = (
-            ("has the layer's top token, mean of layers", here),
-            ("by chance, at prefixes of other documents", chance),
-            ("beyond chance", here - chance),
+            ("has the layer's top token, mean of layers", at.sums(at.found.agrees(kind))),
+            ("by chance, at prefixes of other documents", chance_sums(at.found, kind)),
+            ("beyond chance", chance_sums(at.found, kind, beyond=True)),
         )
-        for what, values in rows:
-            yield Number.of(f"{words}: {what}", "-", mean_ratio(at.sums(values)).estimate)
+        for what, sums in rows:
+            yield Number.of(f"{words}: {what}", "-", mean_ratio(sums).estimate)
 
 
 def _zero_claims(findings: Findings) -> Iterator[Claim]:

@@ -1,12 +1,12 @@
 """Figures 4 to 6 and Table 2: do values predict what follows the triggers of their keys?"""
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
 from ffmem.analyses.agreement import AT, N_BINS, Agreement, Units, bin_of, measure_agreement
-from ffmem.analyses.intervals import Estimate, Sums, Uncertain, mean_ratio, numbered, ratios
+from ffmem.analyses.intervals import FEW, Estimate, Sums, Uncertain, mean_ratio, numbered, ratios
 from ffmem.analyses.resampling import chosen, of_draws
 from ffmem.analyses.values import NONE
 from ffmem.store.facts import Projection
@@ -254,9 +254,12 @@ def _strength_claims(findings: Findings) -> Iterator[Claim]:
     weak, strong = ratios(halves)
     if weak.n and strong.n:
         more = mean_ratio(halves[[1]], halves[[0]])
+        test = above(more)
+        if (halves.below > 0).sum(0).min() < FEW:  # a value or two that happen to agree, or not, say nothing of others
+            test = replace(test, degrees=0, p_shown=1.0, p_contradicted=1.0)
         yield Claim(
             "values with a larger probability agree more often",
-            above(more),
+            test,
             f"lower half of the bins {interval(weak)}, upper half {interval(strong)} of {strong.n:,} values; the second less "
             f"the first: {points(more)}",
         )

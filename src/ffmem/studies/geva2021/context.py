@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from ffmem.analyses.prefixes import Prefixes, held_out_prefixes, prefixes_of_text
+from ffmem.analyses.prefixes import Continued, Prefixes, continued_prefixes, held_out_prefixes, prefixes_of_text
 from ffmem.corpus.documents import Corpus
 from ffmem.models.transformer import Transformer
 from ffmem.store.facts import Projection
@@ -64,6 +64,20 @@ class Geva2021:
             return held_out_prefixes(self.index, n, seed=seed)
         text = self._held_out_text(self._corpus)
         return prefixes_of_text(text, 0, text.n_all_sentences, n, seed=seed)
+
+    @cached_property
+    def continued(self) -> Continued:
+        """Random prefixes of held-out text that a token follows; those of a control are some of the study's own."""
+        return self._continued(self.options.removed_prefixes)
+
+    def _continued(self, n: int) -> Continued:
+        if self._study is not None:
+            return self._study._continued(n)
+        if self._corpus is None:
+            text, first = self.index.text, self.index.text.n_sentences
+        else:
+            text, first = self._held_out_text(self._corpus), 0
+        return continued_prefixes(text, first, text.n_all_sentences, n, seed=self.options.seed)
 
     def _held_out_text(self, corpus: Corpus) -> TextReader:
         """The text of another corpus, in the model's tokens, cut as the index was."""

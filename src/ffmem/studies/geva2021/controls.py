@@ -19,6 +19,7 @@ from ffmem.studies.study import Stage, StageListener, Subject
 _PREFIXES = 1000
 _EDITED_CELLS = 10
 _SCORED_CELLS, _SCORED_POSITIONS = 50, 2000
+_REMOVED_PREFIXES = 100
 _MEANING_POSITIONS, _MEANING_CELLS, _TRANSPLANTED = 20_000, 50, 200
 
 
@@ -42,6 +43,7 @@ def _fewer(options: StudyOptions) -> StudyOptions:
         scored_positions=min(options.scored_positions, _SCORED_POSITIONS),
         meaning_positions=min(options.meaning_positions, _MEANING_POSITIONS),
         meaning_cells=min(options.meaning_cells, _MEANING_CELLS),
+        removed_prefixes=min(options.removed_prefixes, _REMOVED_PREFIXES),
         transplanted=min(options.transplanted, _TRANSPLANTED),
     )
 

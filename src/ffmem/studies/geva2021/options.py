@@ -32,6 +32,8 @@ class StudyOptions:
     """Cells of each layer whose coefficients are."""
     transplanted: int = 400
     """Positions whose contexts are replaced by others; 0: none."""
+    removed_prefixes: int = 200
+    """Held-out prefixes at whose last token cells are removed."""
     control_tokens: int = 100_000
     """Tokens of the text that controls are indexed on."""
     seed: int = 0
