@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int64
 
+from ffmem.analyses.in_parallel import of_layers
 from ffmem.analyses.indexed import check_model
 from ffmem.analyses.meaning.directions import TurnedCells, can_turn
 from ffmem.analyses.meaning.draws import differences, trends
@@ -88,12 +90,14 @@ def measure_meaning(
     turns = can_turn(model)
     with folder_for_states(folder) as room:
         asked = _ask(index, model, sample, cells, n_transplanted, room, turns, seed, on_stage)
-        layers, directions = [], []
-        for place in range(model.facts.n_layers):
-            layers.append(_of_cells(asked, place))
-            if turns:
-                directions.append(_of_directions(asked, model, place))
-            on_stage("layers", place + 1, model.facts.n_layers)
+        n = model.facts.n_layers
+        both = of_layers(
+            n,
+            lambda place: (_of_cells(asked, place), _of_directions(asked, model, place) if turns else None),
+            lambda place: on_stage("layers", place + 1, n),
+        )
+        layers = [cells for cells, _ in both]
+        directions = [turned for _, turned in both if turned is not None]
         sizes = _of_sizes(asked, layers)
     return _told(model, asked, layers, directions, sizes)
 
@@ -171,15 +175,19 @@ def _of_sizes(asked: _Asked, layers: Sequence[LayerFound]) -> tuple[SizeMeaning,
             of_ends = [layers[place] for place in ends]
         else:
             ground = Ground(sample, asked.ground.seed, asked.ground.n_signs)
-            of_ends = [
-                measure_layer(ground, asked.states.coefficients(place)[positions], None, positions, (place, 0))
-                for place in ends
-            ]
+            of_ends = of_layers(len(ends), partial(_of_part, asked, ground, positions, ends), lambda _: None)
         halves = [of_ends[:third], of_ends[third:]]
         bottom, top = ([one.drawn for one in half] for half in halves)
         contrasts = differences(top, bottom, sample.n_documents, whole=True)
         found.append(SizeMeaning(sample.n_documents, len(sample), contrasts))
     return tuple(found)
+
+
+def _of_part(
+    asked: _Asked, ground: Ground, positions: Int64[np.ndarray, "some"], places: Sequence[int], number: int
+) -> LayerFound:
+    c = asked.states.coefficients(places[number])[positions]
+    return measure_layer(ground, c, None, positions, (places[number], 0))
 
 
 def _told(

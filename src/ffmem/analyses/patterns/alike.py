@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float, Int64
 
+from ffmem.analyses.in_parallel import of_layers
 from ffmem.analyses.intervals import proportion
 from ffmem.analyses.meaning.draws import LayerDraws, document_weights, quotient, trends
 from ffmem.analyses.meaning.draws import estimate as over_draws
@@ -62,30 +63,33 @@ def measure_likeness(
     )
     groups = [Groups(_words(tokens, ends, n), document, seed=seed) for n in (1, 2)]
     weights = document_weights(int(block.max(initial=0)) + 1, np.random.default_rng([seed, 12]))
-    found: list[LayerLikeness] = []
-    drawn: list[LayerDraws] = []
-    for place, some in enumerate(layers):
+
+    def of_layer(place: int) -> tuple[LayerLikeness, LayerDraws]:
+        some = layers[place]
         positions = Strongest(np.searchsorted(ends, some.position).clip(max=len(ends) - 1), some.there)
         one, two = (coherence(positions, group, document, block, likeness, seed=seed) for group in groups)
         levels = [of.levels(weights) for of in (one, two)]
         lifts = [quotient(own, matched) for own, matched in levels]
-        drawn.append({"lift": lifts[0], "lift, same two words": lifts[1]})
         above = one.above_all
-        found.append(
-            LayerLikeness(
-                layer=index.cells.layers[place].name,
-                n_units=len(above),
-                coherence=over_draws(levels[0][0], len(names)),
-                lift=over_draws(lifts[0], len(names)),
-                lift_two_words=over_draws(lifts[1], len(names)),
-                above=proportion(int(above.sum()), len(above)),
-                smallest_lift=one.smallest_lift,
-            )
+        told = LayerLikeness(
+            layer=index.cells.layers[place].name,
+            n_units=len(above),
+            coherence=over_draws(levels[0][0], len(names)),
+            lift=over_draws(lifts[0], len(names)),
+            lift_two_words=over_draws(lifts[1], len(names)),
+            above=proportion(int(above.sum()), len(above)),
+            smallest_lift=one.smallest_lift,
         )
-        on_layer(place)
+        return told, {"lift": lifts[0], "lift, same two words": lifts[1]}
+
+    found = of_layers(index.n_layers, of_layer, on_layer)
+    drawn = [draws for _, draws in found]
     of_depth = trends(drawn, len(names))
     return Likenesses(
-        "topic" if by_topic else "earlier words", tuple(found), of_depth["lift"], of_depth["lift, same two words"]
+        "topic" if by_topic else "earlier words",
+        tuple(told for told, _ in found),
+        of_depth["lift"],
+        of_depth["lift, same two words"],
     )
 
 
