@@ -164,7 +164,7 @@ def test_a_model_of_whole_sentences_is_refused(tiny_folder: Callable[[str], Path
 
 
 def test_deep_models_are_looked_at_in_some_layers() -> None:
-    assert removal_layers(16) == list(range(16))
+    assert removal_layers(8) == list(range(8)) and removal_layers(16) == [0, 2, 4, 6, 9, 11, 13, 15]
     assert removal_layers(30) == [0, 4, 8, 12, 17, 21, 25, 29]
 
 

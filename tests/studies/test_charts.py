@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("altair", reason="needs the extra report")
 
-from ffmem.studies.charts import csv_rows, image, spec
+from ffmem.studies.charts import csv_rows, png, spec, svg
 from ffmem.studies.exhibit import Chart
 
 LINE = {"layer": 0, "name": "L0", "series": "a", "value": 0.5, "low": 0.25, "high": 0.75, "n": 4}
@@ -33,7 +33,8 @@ def chart(form: Any, **more: Any) -> Chart:
 def test_every_form_is_drawn_from_its_rows(form: str) -> None:
     drawn = spec(chart(form))
     assert drawn["$schema"].endswith(".json") and "layer" in drawn
-    assert b"<svg" in image(chart(form), "svg")[:200] and image(chart(form), "png").startswith(b"\x89PNG")
+    picture = svg(spec(chart(form)))
+    assert "<svg" in picture[:200] and png(picture).startswith(b"\x89PNG")
 
 
 def test_lines_leave_out_what_has_no_value() -> None:

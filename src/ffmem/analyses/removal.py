@@ -32,8 +32,8 @@ as activation takes off: see the module. contribution: the largest |m| x length 
 of the model's own prediction, as `explain` counts it."""
 KS = (1, 3, 10, 30, 100)
 """How many cells; all that have a coefficient where there are fewer."""
-ALL_LAYERS, SOME_LAYERS = 16, 8
-"""Up to so many layers all are looked at; of more these, evenly spaced from the first to the last."""
+MOST_LAYERS = 8
+"""Of a model that has more, so many are looked at, evenly spaced from the first to the last."""
 _PROJECTED = 64
 """Rows whose scores over the vocabulary are held."""
 
@@ -61,9 +61,7 @@ class Removals:
 
 def removal_layers(n_layers: int) -> list[int]:
     """Places of the layers that are looked at."""
-    if n_layers <= ALL_LAYERS:
-        return list(range(n_layers))
-    return [round(place) for place in np.linspace(0, n_layers - 1, SOME_LAYERS).tolist()]
+    return [round(place) for place in np.linspace(0, n_layers - 1, min(n_layers, MOST_LAYERS)).tolist()]
 
 
 def measure_removals(

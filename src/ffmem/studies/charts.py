@@ -43,13 +43,14 @@ def csv_rows(chart: Chart) -> list[JsonObject]:
     return rows
 
 
-def image(chart: Chart, form: str, width: int = 640) -> bytes:
-    """A chart as "svg" or "png", drawn without a browser."""
-    wide = spec(chart) | {"width": width}
-    if form == "svg":
-        return str(vl_convert.vegalite_to_svg(wide)).encode()
-    drawn: bytes = vl_convert.vegalite_to_png(wide, scale=2)
-    return drawn
+def svg(drawn: JsonObject, width: int = 640) -> str:
+    """A chart's Vega-Lite as a picture, made without a browser."""
+    return str(vl_convert.vegalite_to_svg(drawn | {"width": width}))
+
+
+def png(picture: str) -> bytes:
+    """The same picture in pixels, two for each of its own."""
+    return bytes(vl_convert.svg_to_png(picture, scale=2))
 
 
 def script() -> str:

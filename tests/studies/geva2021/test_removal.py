@@ -59,7 +59,7 @@ def test_the_page_shows_them(story: Story) -> None:
     numbers = {one.quantity: one for _, one in story.report.numbers}
     told = numbers[f"loss without random active cells, k = {K}, more by"]
     assert told.ours == found.change["chance"][KS.index(K)].value and told.unit == "nats"
-    table = story.report.tables["removal-by-layer"]
+    table = story.report.tables["removed-cells"]
     assert len(table.rows) == len(found.layers) * len(KS) * len(WAYS)
     section = next(one for one in story.report.sections if one.title == EXHIBIT.title)
     assert "12 random held-out prefixes" in section.sample and "in all 3 layers" in section.sample

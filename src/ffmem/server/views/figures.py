@@ -61,7 +61,7 @@ def figure_spec(explorer: Explorer, name: str, key: str = "") -> JsonObject:
 
 def figure_image(explorer: Explorer, name: str, key: str = "") -> bytes:
     """A chart as SVG; see `figure_spec`."""
-    return _made(explorer, "svg", name, key, lambda chart: charts.image(chart, "svg"))
+    return _made(explorer, "svg", name, key, lambda chart: charts.svg(charts.spec(chart)).encode())
 
 
 def figure_table(explorer: Explorer, name: str, key: str = "") -> bytes:

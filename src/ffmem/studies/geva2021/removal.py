@@ -291,7 +291,7 @@ def _tables(findings: Findings) -> Iterator[Table]:
         for number, k in enumerate(KS)
         for way in layer.change
     ]
-    yield Table("removal-by-layer", "What is lost in every layer, in nats", tuple(rows[0]), rows, folded=True)
+    yield Table("removed-cells", "What is lost in every layer, in nats", tuple(rows[0]), rows, folded=True)
 
 
 def _rounded(value: float) -> float | None:
