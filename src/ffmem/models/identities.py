@@ -54,7 +54,7 @@ def _output(
 
 def _ff_sum_error(model: Transformer, layer: int, state: LayerTrace) -> float:
     # in float64: in the model's own type it would be the model's own product, and agree with itself
-    summed = state.coefficients.double() @ model.values(layer).double() + model.value_bias(layer).double()
+    summed = state.coefficients.double() @ model.values(layer).double() + state.bias.double()
     return relative_error(summed, state.ff_output)
 
 

@@ -1,6 +1,7 @@
 """Any Transformer seen as layers of keys and values: one view for all families."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -16,14 +17,29 @@ from ffmem.ids import CellSpace
 from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
 from ffmem.models.base import Batching, Family, Layout, Origin
 from ffmem.models.coefficient_hooks import ChangeLayer, CoefficientHooks, OnExpert, OnLayer
-from ffmem.models.feed_forward import FeedForward, at, read_layer
+from ffmem.models.feed_forward import at
 from ffmem.models.fingerprints import config_hash, tokenizer_hash, weights_hash
 from ffmem.models.frame import Frame, frame_of
+from ffmem.models.layers import FeedForward, read_layer
 from ffmem.models.run_state import RunState
 from ffmem.models.unembedding import Scores, Unembedding
 from ffmem.models.vocabulary import token_bytes
 from ffmem.options import Bos
 from ffmem.store.facts import ModelFacts, Projection
+
+
+def _with_layouts(layers: Iterable[nn.Module], layout: Layout) -> list[tuple[nn.Module, Layout | None]]:
+    """Each layer of a stack, with how it is read; layers may be runs of fewer modules."""
+    if not layout.by_layer:
+        return [(layer, layout) for layer in layers]
+    layers = list(layers)
+    times = len(layout.by_layer) // len(layers)
+    return list(zip([layer for layer in layers for _ in range(times)], layout.by_layer, strict=True))
+
+
+def is_gated(layout: Layout) -> bool:
+    """Whether cells have gate keys and up keys."""
+    return layout.stacked.gated if layout.experts and not layout.gate_key else bool(layout.gate_key)
 
 
 class Transformer:
@@ -52,9 +68,16 @@ class Transformer:
         self._layouts = layouts if isinstance(layouts, tuple) else (layouts,)
         self._backbones = [at(module, layout.backbone) for layout in self._layouts]
         self._layers: list[tuple[FeedForward, int]] = [  # with the number of their stack
-            (read_layer(layer, layout, number), stack)
+            (read_layer(layer, own, number), stack)
             for stack, (layout, backbone) in enumerate(zip(self._layouts, self._backbones, strict=True))
-            for number, layer in enumerate(at(backbone, layout.layers))
+            for number, (layer, own) in enumerate(_with_layouts(at(backbone, layout.layers), layout))
+            if own is not None
+        ]
+        self._own_layouts = [
+            own
+            for layout, backbone in zip(self._layouts, self._backbones, strict=True)
+            for _, own in _with_layouts(at(backbone, layout.layers), layout)
+            if own is not None
         ]
         stacks = [layout.stack for layout in self._layouts]
         self._hooks = CoefficientHooks(self._layers, self._backbones, [int(stack == "dec") for stack in stacks])
@@ -66,7 +89,7 @@ class Transformer:
         self._check_shapes()
 
     def _facts(self, name: str) -> ModelFacts:
-        config, layout, first = self.module.config, self._layouts[-1], self._layers[0][0]
+        config, layout, first = self.module.config, self._own_layouts[-1], self._layers[0][0]
         return ModelFacts(
             name=name,
             family=self.family.name,
@@ -77,7 +100,7 @@ class Transformer:
             d_ff=first.cells.d_ff,
             d_vocab=self.unembedding.d_vocab,
             activation=str(getattr(config, self.family.activation, self.family.activation)),
-            gated=bool(layout.gate_key),
+            gated=is_gated(layout),
             key_bias=first.key_bias() is not None,
             value_bias=first.value_bias() is not None,
             norm=layout.norm,
@@ -150,7 +173,9 @@ class Transformer:
     @cached_property
     def activation(self) -> Callable[[Tensor], Tensor] | None:
         """What the products with keys (of gated cells: with gate keys) go through; None if it has no name that is known."""
-        name = self.facts.activation
+        name, given = self.facts.activation, {one.activation for one in self._own_layouts}
+        if given != {None}:
+            return given.pop() if len(given) == 1 else None
         if name not in ACT2FN:
             return None
         found: Callable[[Tensor], Tensor] = ACT2FN[name]
@@ -169,9 +194,15 @@ class Transformer:
         """A feed-forward layer itself."""
         return self._layers[layer][0]
 
+    def module_before(self, layer: int) -> nn.Module:
+        """Whose input is the stream before a layer, and before those without memories that precede it."""
+        path, (found, stack) = self._own_layouts[layer].before, self._layers[layer]
+        module: nn.Module = at(self._backbones[stack], path) if path else found.module
+        return module
+
     def layout(self, layer: int) -> Layout:
         """The layout that a layer is read by."""
-        return self._layouts[self._layers[layer][1]]
+        return self._own_layouts[layer]
 
     @cached_property
     def attention_layers(self) -> tuple[AttentionLayer, ...]:
@@ -253,12 +284,16 @@ class Transformer:
 
     def _no_cache(self, stack: int) -> dict[str, bool]:
         """Encoders do not know the argument."""
-        return {"use_cache": False} if self.family.causal or self._layouts[stack].stack == "dec" else {}
+        if not self.family.causal and self._layouts[stack].stack != "dec":
+            return {}
+        called = self.module.forward if stack < 0 else self._backbones[stack].forward
+        taken = inspect.signature(called).parameters
+        return {"use_cache": False} if "use_cache" in taken or not self.family.by_structure else {}
 
     @property
     def has_head(self) -> bool:
-        """Whether the model gives logits of its own."""
-        return self._backbones[0] is not self.module
+        """Whether the model gives logits of its own, a score for each token of a vocabulary."""
+        return self._backbones[0] is not self.module and not self._layouts[-1].headless
 
     def watch_coefficients(
         self, on_layer: OnLayer, on_expert: OnExpert | None = None, layers: Collection[int] | None = None
@@ -317,6 +352,8 @@ class Transformer:
         rows, layout = self.values(layer).float(), self.layout(layer)
         if layout.post_ff_norm:
             rows = rows * self.unembedding.gain(self.layer(layer).at(layout.post_ff_norm))
+        if layout.update_scale != 1.0:
+            rows = rows * layout.update_scale
         return rows.contiguous()
 
     # Tokens and identity
