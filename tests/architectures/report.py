@@ -9,6 +9,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import torch
 from transformers.utils.logging import disable_progress_bar
 
 from tests.architectures.comparison import compare
@@ -27,6 +28,7 @@ def main(names: list[str]) -> int:
     counts: Counter[str] = Counter()
     started = time.monotonic()
     disable_progress_bar()
+    torch.set_num_threads(1)  # of tiny models, more are slower
     for name in names or ARCHITECTURES:
         architecture = ARCHITECTURES[name]
         with tempfile.TemporaryDirectory() as folder:

@@ -15,6 +15,16 @@ from torch import Tensor
 Act = Callable[[Tensor], Tensor]
 
 
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU by its approximation with a hyperbolic tangent."""
+    return 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))
+
+
+def silu(x: Tensor) -> Tensor:
+    """x / (1 + exp(-x))."""
+    return x * torch.sigmoid(x)
+
+
 @dataclass(frozen=True)
 class Captured:
     """One feed-forward layer in the pass over one sentence."""
@@ -109,13 +119,14 @@ class Mixture(Place):
     n_experts: int = 0
     shared: Sequence[tuple[Any, Callable[[Tensor], Tensor] | None]] = ()
     """Value matrices of the cells that all positions share, each with what gates them: from the states to a number."""
+    beside: Any = None
+    """The module of the shared cells, where none holds both: its output is added to the block's."""
     scale: float = 1.0
     """What the experts' sum is multiplied with before the shared cells' is added."""
-    shared_scale: float = 1.0
-    """What the shared cells' sum is multiplied with."""
     routing: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
     block_inputs: list[Tensor] = field(default_factory=list)
     shared_seen: list[Tensor] = field(default_factory=list)
+    others: list[Tensor] = field(default_factory=list)
 
     def attach(self) -> list[Any]:
         for seen in (self.routing, self.block_inputs, self.shared_seen):
@@ -128,6 +139,9 @@ class Mixture(Place):
                 with_kwargs=True,
             )
         )
+        if self.beside is not None:
+            self.others.clear()
+            handles.append(self.beside.register_forward_hook(lambda _, __, output: self.others.append(output.detach())))
         for value, _ in self.shared:
             handles.append(value.register_forward_pre_hook(lambda _, given: self.shared_seen.append(given[0].detach())))
         return handles
@@ -144,18 +158,19 @@ class Mixture(Place):
         values = [self.values(self.experts, expert) for expert in range(self.n_experts)]
         bias, given = torch.zeros(values[0].shape[1]), self.block_inputs[self.call].flatten(0, -2)
         for (value, gate), activated in zip(self.shared, self.shared_seen, strict=True):
-            flat = activated.flatten(0, -2) * self.shared_scale
+            flat = activated.flatten(0, -2)
             coefficients.append(flat if gate is None else flat * gate(given))
             values.append(value.weight.T)
             if value.bias is not None:  # no gated ones have a bias
                 assert gate is None
-                bias = bias + value.bias * self.shared_scale
+                bias = bias + value.bias
         offset = optional = None
         if self.biases is not None:
             rows = torch.stack([self.biases(self.experts, expert) for expert in range(self.n_experts)])
             optional = (torch.cat(shares, 1), rows)
             offset = optional[0] @ rows
-        return Captured(torch.cat(coefficients, 1), torch.cat(values), bias, self._output(), offset, optional)
+        output = self._output() + (self.others[self.call].flatten(0, -2) if self.others else 0)
+        return Captured(torch.cat(coefficients, 1), torch.cat(values), bias, output, offset, optional)
 
 
 def dense(layer: Any, block: Any, value: Any, **more: Any) -> Dense:
