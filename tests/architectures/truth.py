@@ -121,6 +121,8 @@ class Mixture(Place):
     """Value matrices of the cells that all positions share, each with what gates them: from the states to a number."""
     beside: Any = None
     """The module of the shared cells, where none holds both: its output is added to the block's."""
+    scaled_inputs: bool = False
+    """Whether the experts read nothing but the states of each in turn, multiplied by its weight."""
     scale: float = 1.0
     """What the experts' sum is multiplied with before the shared cells' is added."""
     routing: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
@@ -147,14 +149,21 @@ class Mixture(Place):
         return handles
 
     def _routed(self, _: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        states, chosen, weights = (*given, *named.values())[:3]
+        states, *routes = (*given, *named.values())[:3]
+        if self.scaled_inputs:
+            self.routing.append((states.detach().clone().unflatten(0, (self.n_experts, -1)), *2 * (torch.ones(1),)))
+            return
+        chosen, weights = routes
         self.routing.append((states.detach().clone().flatten(0, -2), chosen.clone(), weights.detach().clone()))
 
     def captured(self) -> Captured:
         assert self.cells is not None and self.values is not None
         states, chosen, weights = self.routing[self.call]
-        shares = [self.scale * (weights * (chosen == expert)).sum(-1, keepdim=True) for expert in range(self.n_experts)]
-        coefficients = [share * self.cells(self.experts, e, states) for e, share in enumerate(shares)]
+        if self.scaled_inputs:
+            coefficients = [self.cells(self.experts, expert, states[expert]) for expert in range(self.n_experts)]
+        else:
+            shares = [self.scale * (weights * (chosen == e)).sum(-1, keepdim=True) for e in range(self.n_experts)]
+            coefficients = [share * self.cells(self.experts, e, states) for e, share in enumerate(shares)]
         values = [self.values(self.experts, expert) for expert in range(self.n_experts)]
         bias, given = torch.zeros(values[0].shape[1]), self.block_inputs[self.call].flatten(0, -2)
         for (value, gate), activated in zip(self.shared, self.shared_seen, strict=True):
