@@ -77,11 +77,15 @@ def _layer_differences(
     extra = None
     if truth.optional is not None:
         extra = torch.cat([_own(place, one.optional[0]) for one in captured if one.optional]), truth.optional[1]
-    order = _match(mine, values, theirs, truth.values, extra, place.ordered)
-    if isinstance(order, str):
-        yield f"{name}: {order}"
+    # a multiplier behind the sum may be read as a part of the values
+    factors = {1.0, place.gain} if isinstance(place.gain, float) else {1.0}
+    orders = {x: _match(mine, values, theirs, x * truth.values, extra, place.ordered) for x in sorted(factors)}
+    fitting = [(factor, order) for factor, order in orders.items() if not isinstance(order, str)]
+    if not fitting:
+        yield f"{name}: {orders[1.0]}"
         return
-    if _error(ours.value_bias(layer), truth.bias) > TOLERANCE and bool((ours.value_bias(layer) - truth.bias).any()):
+    factor, order = fitting[0]
+    if not _error(ours.value_bias(layer).float(), factor * truth.bias) < TOLERANCE:
         yield f"{name}: another bias"
     expected = truth.values * place.gain
     if place.linear and _error(reaching[order], expected) > TOLERANCE:
