@@ -11,7 +11,7 @@ from ffmem import load_model
 from ffmem.errors import FfmemError
 from tests.architectures import Architecture
 from tests.architectures.making import SENTENCES, inputs_of, made, save
-from tests.architectures.truth import Captured, Place, capture
+from tests.architectures.truth import Captured, Place, capture, logits_of
 
 TOLERANCE = 1e-4
 """Largest difference that counts as rounding, as a share of the largest number of its kind in the layer."""
@@ -58,25 +58,33 @@ def _differences(ours: Any, places: list[Place], inputs: list[dict[str, Any]], p
     found = [_coefficients(ours, given) for given in inputs]
     for at, (layer, place) in enumerate(zip(layers, places, strict=True)):
         captured = [one[0][at] for one in passes]
-        theirs = torch.cat([_own(place, one.coefficients) for one in captured])
+        lengths = [given["input_ids"].shape[1] for given in inputs]
+        theirs = torch.cat([_own(place, one.coefficients, n) for one, n in zip(captured, lengths, strict=True)])
         mine = torch.cat([one[layer] for one in found])
-        yield from _layer_differences(ours, layer, place, captured[0], mine, theirs, captured)
+        extra = None
+        if captured[0].optional is not None:
+            weights = [_own(place, one.optional[0], n) for one, n in zip(captured, lengths, strict=True)]
+            extra = torch.cat(weights), captured[0].optional[1]
+        yield from _layer_differences(ours, layer, place, captured[0], mine, theirs, extra)
     for given, (_, state, output) in zip(inputs, passes, strict=True):
         if state is not None:
-            yield from _logit_differences(ours, given, state, output.logits)
+            yield from _logit_differences(ours, given, state, output)
 
 
 def _layer_differences(
-    ours: Any, layer: int, place: Place, truth: Captured, mine: Tensor, theirs: Tensor, captured: list[Captured]
+    ours: Any,
+    layer: int,
+    place: Place,
+    truth: Captured,
+    mine: Tensor,
+    theirs: Tensor,
+    extra: tuple[Tensor, Tensor] | None,
 ) -> Any:
     name = ours.facts.layers[layer].name
     values, reaching = ours.values(layer).float(), ours.value_rows(layer)
     if mine.shape[0] != theirs.shape[0]:
         yield f"{name}: coefficients at {mine.shape[0]} positions, not {theirs.shape[0]}"
         return
-    extra = None
-    if truth.optional is not None:
-        extra = torch.cat([_own(place, one.optional[0]) for one in captured if one.optional]), truth.optional[1]
     # a multiplier behind the sum may be read as a part of the values
     factors = {1.0, place.gain} if isinstance(place.gain, float) else {1.0}
     orders = {x: _match(mine, values, theirs, x * truth.values, extra, place.ordered) for x in sorted(factors)}
@@ -131,8 +139,9 @@ def _coefficients(ours: Any, given: dict[str, Any]) -> list[Tensor]:
 
 
 @torch.no_grad()
-def _logit_differences(ours: Any, given: dict[str, Any], state: Tensor, expected: Tensor) -> Any:
+def _logit_differences(ours: Any, given: dict[str, Any], state: Tensor, output: Any) -> Any:
     """The projection of the state before the final norm, and ffmem's own logits, are the model's."""
+    expected = logits_of(output)
     projected = ours.project(state, ours.unembedding.own_projection)
     if projected.shape != expected.shape:
         yield f"projections are {tuple(projected.shape)}, not {tuple(expected.shape)}"
@@ -144,9 +153,9 @@ def _logit_differences(ours: Any, given: dict[str, Any], state: Tensor, expected
         yield "other logits"
 
 
-def _own(place: Place, states: Tensor) -> Tensor:
-    """Without the position of a decoder's start token."""
-    return states[1:] if place.decoder else states
+def _own(place: Place, states: Tensor, length: int) -> Tensor:
+    """At the positions of the tokens: without a decoder's start token, or what a model has filled up its input with."""
+    return states[1 : length + 1] if place.decoder else states[:length]
 
 
 def _error(found: Tensor, expected: Tensor) -> float:

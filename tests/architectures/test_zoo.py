@@ -8,7 +8,7 @@ import torch
 
 from tests.architectures import Architecture
 from tests.architectures.making import ARCHITECTURES, SENTENCES, inputs_of, made
-from tests.architectures.truth import Captured, Place, capture, replaced
+from tests.architectures.truth import Captured, Place, capture, logits_of, replaced
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def test_memories_add_up_to_the_output_of_the_models_own_module(run: Run) -> Non
         assert error(summed, layer.output) < 2e-5
         assert layer.coefficients.abs().max() > 1e-3
     if run.final_state is not None:
-        assert run.final_state.shape[:2] == run.output.logits.shape[:2]
+        assert run.final_state.shape[:2] == logits_of(run.output).shape[:2]
 
 
 @torch.no_grad()

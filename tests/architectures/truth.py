@@ -228,6 +228,12 @@ def capture(
     return found, states[-1] if states else None, output
 
 
+def logits_of(output: Any) -> Tensor:
+    """The scores of tokens in what a model returns."""
+    logits: Tensor = output["prediction_logits"] if "prediction_logits" in output else output["logits"]
+    return logits
+
+
 def replaced(model: Any, place: Place, vector: Tensor, inputs: dict[str, Any]) -> Tensor:
     """The stream behind a layer whose sum of memories is a vector, at every position."""
     calls, streams = [0, 0], []
