@@ -111,7 +111,7 @@ class Layout:
     residual_scale: float = 1.0
     """What the stream is multiplied with when it is added."""
     beside: str = ""
-    """In "parallel" layers what else is added, if not the output of attention: one module's output."""
+    """What else is added, one module's output: in "parallel" layers, if it is not that of attention; in others, behind them."""
     beside_scale: float = 1.0
     """What that is multiplied with."""
     before: str = ""

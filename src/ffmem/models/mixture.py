@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from math import gcd
 from typing import Any
 
 import torch
@@ -36,10 +37,13 @@ class MixtureLayer:
         self._block = at(module, layout.experts.rpartition(".")[0])
         self.experts: Any = at(module, layout.experts)
         self._routed = StackedExperts(self.experts, layout)
-        d_ff = self._routed.values(0).shape[0]
-        self._shared = [_Shared(module, one, d_ff) for one in layout.shared]
-        n_groups = self._routed.n_experts + sum(one.n_groups for one in self._shared)
-        self.cells = LayerCells(number, d_ff, n_groups, layout.stack)
+        sizes = [self._routed.values(0).shape[0], *(rows(at(module, one.value)).shape[0] for one in layout.shared)]
+        size = gcd(*sizes)
+        self._shared = [_Shared(module, one, size) for one in layout.shared]
+        self._groups = sizes[0] // size
+        """Into which an expert is cut, where the cells that all positions see are no multiple of it."""
+        n_groups = self._groups * self._routed.n_experts + sum(one.n_groups for one in self._shared)
+        self.cells = LayerCells(number, size, n_groups, layout.stack)
 
     def at(self, path: str) -> Any:
         """See DenseLayer."""
@@ -55,15 +59,11 @@ class MixtureLayer:
 
     def gate_keys(self) -> Float[Tensor, "cells d_model"]:
         """See DenseLayer."""
-        return self._stack(
-            [self._routed.keys(e, 0) for e in self._experts], [s.keys(0) for s in self._shared]
-        )
+        return self._stack([self._routed.keys(e, 0) for e in self._experts], [s.keys(0) for s in self._shared])
 
     def up_keys(self) -> Float[Tensor, "cells d_model"]:
         """See DenseLayer."""
-        return self._stack(
-            [self._routed.keys(e, 1) for e in self._experts], [s.keys(1) for s in self._shared]
-        )
+        return self._stack([self._routed.keys(e, 1) for e in self._experts], [s.keys(1) for s in self._shared])
 
     @property
     def _experts(self) -> range:
@@ -85,7 +85,9 @@ class MixtureLayer:
         shared = [one.key_bias(which) for one in self._shared]
         if all(one is None for one in (*routed, *shared)):
             return None
-        sizes = [self.cells.d_ff] * len(routed) + [one.n_groups * self.cells.d_ff for one in self._shared]
+        sizes = [self.cells.d_ff * self._groups] * len(routed) + [
+            one.n_groups * self.cells.d_ff for one in self._shared
+        ]
         like = self._routed.values(0)
         return torch.cat(
             [like.new_zeros(n) if one is None else one for one, n in zip([*routed, *shared], sizes, strict=True)]
@@ -176,8 +178,9 @@ class MixtureLayer:
             running.clear()
             return end()
 
-        stops = [self._routed.follow(partial(starts, 0), fill, partial(ends, 0))]
-        first = self._routed.n_experts
+        routed = fill if self._groups == 1 else partial(_cut, fill, self._groups)
+        stops = [self._routed.follow(partial(starts, 0), routed, partial(ends, 0))]
+        first = self._groups * self._routed.n_experts
         for part, one in enumerate(self._shared, 1):
             stops.append(one.follow(partial(starts, part), partial(_from, fill, first), partial(ends, part)))
             first += one.n_groups
@@ -192,6 +195,11 @@ class MixtureLayer:
 def _remove(hooks: Iterable[Any]) -> None:
     for hook in hooks:
         hook.remove()
+
+
+def _cut(fill: OnExpert, groups: int, expert: int, positions: Tensor, coefficients: Tensor) -> None:
+    for group, part in enumerate(coefficients.chunk(groups, dim=1)):
+        fill(expert * groups + group, positions, part)
 
 
 def _from(fill: OnExpert, first: int, group: int, positions: Tensor, coefficients: Tensor) -> None:

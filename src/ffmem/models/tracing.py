@@ -124,8 +124,8 @@ def _hook_layer(
     outputs += [(module, f"ff_output {number}") for number, module in enumerate(layer.output_modules)]
     if layout.post_ff_norm:
         outputs.append((layer.at(layout.post_ff_norm), "ff_update"))
-    if layout.parallel:
-        outputs.append((layer.at(layout.beside or layout.attention[0].module), "attention_output"))
+    if layout.parallel or layout.beside:
+        outputs.append((layer.at(layout.beside or layout.attention[0].module), "beside"))
     keep = partial(keep_own, place)
     handles = [
         module.register_forward_pre_hook(partial(_keep_input, states, name, keep, Run(*layout.runs)), with_kwargs=True)
@@ -164,24 +164,27 @@ def _keep_output(
     states: dict[str, Tensor], name: str, keep: Callable[[Tensor], Tensor], run: Run, _: Any, __: Any, output: Any
 ) -> None:
     if run.next():
-        states[name] = keep(output[0] if isinstance(output, tuple) else output)
+        states[name] = keep(output if isinstance(output, Tensor) else output[0])
 
 
 def _assemble(model: Transformer, layer: int, shaped: dict[str, Tensor]) -> LayerTrace:
     layout = model.layout(layer)
     if layout.parallel:
-        residual = shaped["layer_input"] + _times(layout.beside_scale, shaped["attention_output"])
+        residual = shaped["layer_input"]
     elif layout.placement in ("post", "shared") or not layout.ff_norm:
         residual = shaped["ff_input"]
     else:
         residual = shaped["norm_input"]
+    residual = _times(layout.residual_scale, residual)
+    if "beside" in shaped:
+        residual = residual + _times(layout.beside_scale, shaped["beside"])
     pieces = [shaped[name] for name in shaped if name.startswith("ff_output")]
     output = pieces[0] if len(pieces) == 1 else torch.stack(pieces).sum(0)
     bias = model.value_bias(layer) + shaped["bias"] if "bias" in shaped else model.value_bias(layer)
     bias = bias.to(output.dtype).expand(output.shape)
     return LayerTrace(
         layer_input=shaped["layer_input"],
-        residual=_times(layout.residual_scale, residual),
+        residual=residual,
         ff_input=shaped["ff_input"],
         coefficients=shaped["coefficients"],
         ff_output=output,

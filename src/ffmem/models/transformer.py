@@ -22,6 +22,7 @@ from ffmem.models.fingerprints import config_hash, tokenizer_hash, weights_hash
 from ffmem.models.frame import Frame, frame_of
 from ffmem.models.layers import FeedForward, read_layer
 from ffmem.models.run_state import RunState
+from ffmem.models.structure.find import Structure
 from ffmem.models.unembedding import Scores, Unembedding
 from ffmem.models.vocabulary import token_bytes
 from ffmem.options import Bos
@@ -60,6 +61,8 @@ class Transformer:
         self.family, self.module, self.tokenizer = family, module, tokenizer
         self.origin = Origin()
         """What its folder brought beside these weights; `load_model` fills it in."""
+        self.structure: Structure | None = None
+        """What was found in its modules, where no file of a family names its architecture."""
         self.n_embedded: int | None = None
         """Rows of the embedding, where the tokenizer has tokens beyond them; None: where each token has one."""
         self.forget_token_check: Callable[[], None] = lambda: None

@@ -1,0 +1,120 @@
+"""A loaded model that no file of a family names: searched, and made a family of its own, or refused with all a report needs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from ffmem.errors import ModelError
+from ffmem.foreign import is_out_of_memory
+from ffmem.models.samples import sample_sentences
+from ffmem.models.structure.find import NotFoundError, Structure, find_structure
+from ffmem.models.structure.numbers import TOLERANCE
+
+_SHORTEST, _LONGEST = 8, 20
+"""Tokens of the text that is searched: enough to tell positions from each other."""
+_PACKED_LIMIT = 2e-2
+"""Largest error where weights are packed, and products are computed from what they stand for."""
+
+
+def family_of_structure(name: str, module: Any, tokenizer: Any, *, packed: bool = False) -> Structure:
+    """What a model is, as one pass of its own shows.
+
+    Args:
+        name: of the model, for messages.
+        module: in eval mode.
+        tokenizer: its own.
+        packed: its weights are in 8 or 4 bits.
+
+    Raises:
+        ModelError: it cannot be run on text, or something is not explained; the message says which identity fails, and by
+            how much.
+    """
+    token_ids = _text(module, tokenizer)
+    try:
+        with in_float32(module):
+            return find_structure(module, token_ids, _PACKED_LIMIT if packed else TOLERANCE)
+    except NotFoundError as problem:
+        raise ModelError(
+            f"no structure of {name} ({type(module).__name__}) is proven: {problem}",
+            f"Expected layers whose outputs are the stream plus sums of coefficients times values, to {TOLERANCE:g}",
+            f"`ffmem info {name} --structure` lists its modules: please report it with that list; "
+            "or write its places down yourself: docs/how-to/add-a-family.md",
+        ) from problem
+    except Exception as error:  # whatever a model raises that is given text alone
+        if is_out_of_memory(error):
+            raise
+        told = (str(error).strip().splitlines() or [""])[0][:200]
+        raise ModelError(
+            f"{name} ({type(module).__name__}) cannot be run on text: its own call on token ids ends with "
+            f"{type(error).__name__}: {told}",
+            "Expected a model that takes token ids alone",
+            "Use a language model, or the text part of this model by itself",
+        ) from error
+
+
+def _text(module: Any, tokenizer: Any) -> list[int]:
+    """Ids of some text: of the vocabulary that the model has rows for, and none that is special."""
+    embedding = module.get_input_embeddings()
+    n_rows = getattr(embedding, "num_embeddings", None) or len(tokenizer)
+    special = set(tokenizer.all_special_ids)
+    found: list[int] = []
+    for text in sample_sentences(tokenizer):
+        ids = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+        found += [one for one in ids if one < n_rows and one not in special]
+        if len(found) >= _LONGEST:
+            break
+    while 0 < len(found) < _SHORTEST:
+        found += found[: _SHORTEST - len(found)]
+    if not found:
+        raise ModelError(
+            "the tokenizer gives none of our sample texts a token that the model has an embedding for",
+            "Expected the tokenizer that the model was trained with",
+            "Save that into the model's folder",
+        )
+    config = module.config.get_text_config() if hasattr(module.config, "get_text_config") else module.config
+    limit = getattr(config, "max_position_embeddings", None)
+    return found[: min(_LONGEST, max(2, limit - 4))] if isinstance(limit, int) else found[:_LONGEST]
+
+
+@contextmanager
+def in_float32(module: nn.Module) -> Iterator[None]:
+    """A model of half precision in float32 for a while, so that its identities hold to rounding; then as before, bit by bit."""
+    tensors = {id(one): one for one in (*module.parameters(), *module.buffers()) if one.dtype in _HALF}
+    before = {key: one.data for key, one in tensors.items()}
+    try:
+        for one in tensors.values():
+            one.data = one.data.float()
+        yield
+    finally:
+        for key, one in tensors.items():
+            one.data = before[key]
+
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def drop_towers(module: Any, structure: Structure) -> dict[str, int]:
+    """Take the parts out of a model of text and more that no text reaches.
+
+    Returns:
+        how many tensors each had, by name.
+    """
+    config = module.config
+    if not hasattr(config, "get_text_config") or config.get_text_config() is config:
+        return {}
+    kept = list(structure.ran)
+    dropped: dict[str, int] = {}
+    for path, part in list(module.named_modules()):
+        parent, _, last = path.rpartition(".")
+        if not path or any(one == path or one.startswith(f"{path}.") or path.startswith(f"{one}.") for one in kept):
+            continue
+        n = sum(1 for _ in part.parameters())
+        holder = module.get_submodule(parent)
+        if n and getattr(holder, last, None) is not None and not isinstance(holder, nn.ModuleList | nn.Sequential):
+            setattr(holder, last, None)
+            dropped[last] = n
+            kept.append(path)
+    return dropped
