@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ffmem.models.tracing import LayerTrace, trace
-from ffmem.models.transformer import Transformer
+from ffmem.models.transformer import Transformer, is_gated
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,9 @@ class Identities:
 
     ff_sum_errors: tuple[float, ...]
     """A layer each: sum of m_i v_i + b against the feed-forward output."""
+    key_errors: tuple[float | None, ...]
+    """A layer each: the activation of products with keys (of experts: times a weight for each position) against the
+    coefficients; None where the activation has no name that is known."""
     residual_errors: tuple[float, ...]
     """A layer each: r + y, as the family defines it, against the layer's output."""
     hook_error: float
@@ -38,6 +41,7 @@ def measure_identities(
             watched = _output(model, token_ids, attention_mask)
         return Identities(
             ff_sum_errors=tuple(_ff_sum_error(model, layer, state) for layer, state in enumerate(states)),
+            key_errors=tuple(_key_error(model, layer, state) for layer, state in enumerate(states)),
             residual_errors=tuple(_residual_error(model, layer, state) for layer, state in enumerate(states)),
             hook_error=float((plain - watched).abs().max()),
             logit_error=_logit_error(model, states[-1].layer_output, plain) if model.has_head else None,
@@ -56,6 +60,26 @@ def _ff_sum_error(model: Transformer, layer: int, state: LayerTrace) -> float:
     # in float64: in the model's own type it would be the model's own product, and agree with itself
     summed = state.coefficients.double() @ model.values(layer).double() + state.bias.double()
     return relative_error(summed, state.ff_output)
+
+
+def _key_error(model: Transformer, layer: int, state: LayerTrace) -> float | None:
+    activation, found = model.activation_of(layer), model.layer(layer)
+    if activation is None or model.layout(layer).stacked.weighted_inputs:
+        return None
+    x = state.ff_input.float()
+    gated = is_gated(model.layout(layer))
+    keys, bias = (found.gate_keys() if gated else found.keys()).float(), found.key_bias()
+    expected = activation(x @ keys.T if bias is None else x @ keys.T + bias)
+    if gated:
+        up, up_bias = x @ found.up_keys().float().T, found.up_bias()
+        expected = expected * (up if up_bias is None else up + up_bias)
+    m, cells = state.coefficients.float(), found.cells
+    if not cells.n_experts:
+        return relative_error(m, expected)
+    # the weight of each position in each expert is what the coefficients themselves say
+    m, expected = (one.reshape(-1, cells.n_experts, cells.d_ff).double() for one in (m, expected))
+    weight = (m * expected).sum(-1, keepdim=True) / (expected * expected).sum(-1, keepdim=True).clamp_min(1e-30)
+    return relative_error(weight * expected, m)
 
 
 def _residual_error(model: Transformer, layer: int, state: LayerTrace) -> float:

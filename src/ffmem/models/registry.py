@@ -14,6 +14,7 @@ from ffmem.foreign import foreign_errors, is_out_of_memory
 from ffmem.models import families
 from ffmem.models.base import CallArguments, Family, Origin
 from ffmem.models.controls import as_control, split_control
+from ffmem.models.identity_proof import prove_identities
 from ffmem.models.loading.accounting import check_read, check_taken, check_tied, check_types, drop_poolers
 from ffmem.models.loading.adapters import adapter_config, base_of, identity_of, merged
 from ffmem.models.loading.brought import ADAPTER, Brought, take_apart
@@ -101,6 +102,7 @@ def load_model(
             loaded = as_control(loaded, control)
         if proved:
             prove_on_samples(loaded)
+            loaded.identity_errors = prove_identities(loaded)
         return loaded
 
 

@@ -14,6 +14,7 @@ from transformers.activations import ACT2FN
 
 from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
+from ffmem.json_values import JsonObject
 from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
 from ffmem.models.base import Batching, Family, Layout, Origin
 from ffmem.models.coefficient_hooks import ChangeLayer, CoefficientHooks, OnExpert, OnLayer
@@ -63,6 +64,8 @@ class Transformer:
         """What its folder brought beside these weights; `load_model` fills it in."""
         self.structure: Structure | None = None
         """What was found in its modules, where no file of a family names its architecture."""
+        self.identity_errors: JsonObject = {}
+        """By identity, the largest error that was measured when it was loaded: see identity_proof.py."""
         self.n_embedded: int | None = None
         """Rows of the embedding, where the tokenizer has tokens beyond them; None: where each token has one."""
         self.forget_token_check: Callable[[], None] = lambda: None
@@ -173,16 +176,19 @@ class Transformer:
         """The bias inside the activation (of gated cells: beside gate_keys), or None if there is none."""
         return self._layers[layer][0].key_bias()
 
+    def activation_of(self, layer: int) -> Callable[[Tensor], Tensor] | None:
+        """What the products with keys of a layer go through; None if it is not known."""
+        layout = self.layout(layer)
+        if layout.activation is not None or self.facts.activation not in ACT2FN:
+            return layout.activation
+        found: Callable[[Tensor], Tensor] = ACT2FN[self.facts.activation]
+        return found
+
     @cached_property
     def activation(self) -> Callable[[Tensor], Tensor] | None:
         """What the products with keys (of gated cells: with gate keys) go through; None if it has no name that is known."""
-        name, given = self.facts.activation, {one.activation for one in self._own_layouts}
-        if given != {None}:
-            return given.pop() if len(given) == 1 else None
-        if name not in ACT2FN:
-            return None
-        found: Callable[[Tensor], Tensor] = ACT2FN[name]
-        return found
+        own = {layout.activation for layout in self._own_layouts}
+        return self.activation_of(0) if len(own) == 1 else None
 
     def values(self, layer: int) -> Float[Tensor, "cells d_model"]:
         """The values of a layer, a row each."""

@@ -1,14 +1,12 @@
 """A loaded model that no file of a family names: searched, and made a family of its own, or refused with all a report needs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import nn
 
 from ffmem.errors import ModelError
 from ffmem.foreign import is_out_of_memory
+from ffmem.models.half import in_float32
 from ffmem.models.samples import sample_sentences
 from ffmem.models.structure.find import NotFoundError, Structure, find_structure
 from ffmem.models.structure.numbers import TOLERANCE
@@ -77,23 +75,6 @@ def _text(module: Any, tokenizer: Any) -> list[int]:
     config = module.config.get_text_config() if hasattr(module.config, "get_text_config") else module.config
     limit = getattr(config, "max_position_embeddings", None)
     return found[: min(_LONGEST, max(2, limit - 4))] if isinstance(limit, int) else found[:_LONGEST]
-
-
-@contextmanager
-def in_float32(module: nn.Module) -> Iterator[None]:
-    """A model of half precision in float32 for a while, so that its identities hold to rounding; then as before, bit by bit."""
-    tensors = {id(one): one for one in (*module.parameters(), *module.buffers()) if one.dtype in _HALF}
-    before = {key: one.data for key, one in tensors.items()}
-    try:
-        for one in tensors.values():
-            one.data = one.data.float()
-        yield
-    finally:
-        for key, one in tensors.items():
-            one.data = before[key]
-
-
-_HALF = (torch.float16, torch.bfloat16)
 
 
 def drop_towers(module: Any, structure: Structure) -> dict[str, int]:

@@ -260,7 +260,7 @@ def _layer_layout(base: Layout, run: LayerRun, memories: Memories) -> Layout:
         layout,
         experts=at(memories.experts.call),
         stacked=replace(memories.experts.stacked, scale=memories.expert_scale),
-        activation=None if memories.experts.plain else _unknown,
+        activation=None,
         shared=tuple(
             SharedCells(
                 at(one.dense.key), at(one.dense.up), at(one.dense.value), one.dense.halves, at(one.gate), one.scale
@@ -269,11 +269,6 @@ def _layer_layout(base: Layout, run: LayerRun, memories: Memories) -> Layout:
         ),
         sums=tuple(relative(path, run.call.path) for path in memories.sums),
     )
-
-
-def _unknown(products: Tensor) -> Tensor:
-    """Stands for an activation that is no function of the gate alone."""
-    raise NotImplementedError
 
 
 def _is_causal(module: Any, token_ids: Sequence[int], last: LayerRun, limit: float) -> bool:
