@@ -62,9 +62,11 @@ def _proven(model: Transformer, limit: float) -> JsonObject:
 
 def _largest(found: Identities) -> dict[str, float]:
     keys = [one for one in found.key_errors if one is not None]
+    norms = [one for one in found.norm_errors if one is not None]
     return {
         "sums of values": max(found.ff_sum_errors),
         **({"keys": max(keys)} if keys else {}),
+        **({"norms": max(norms)} if norms else {}),
         "stream": max(found.residual_errors),
         "hooks": found.hook_error,
         **({"logits": found.logit_error} if found.logit_error is not None else {}),
@@ -73,10 +75,14 @@ def _largest(found: Identities) -> dict[str, float]:
 
 def _check(model: Transformer, found: Identities, limit: float) -> None:
     names = [one.name for one in model.facts.layers]
-    errors: list[tuple[str, float | None]] = [("the logits from the last layer's output", found.logit_error)]
+    errors: list[tuple[str, float | None]] = [
+        ("the logits from the last layer's output", found.logit_error),
+        ("the model's answers while coefficients are read against those without", found.hook_error),
+    ]
     for what, values in {
         "coefficients times values against the output of layer": found.ff_sum_errors,
         "activations of keys against the coefficients of layer": found.key_errors,
+        "what keys are compared with, and other norms, against the norms of layer": found.norm_errors,
         "the stream plus memories against the output of layer": found.residual_errors,
     }.items():
         errors += [(f"{what} {name}", value) for name, value in zip(names, values, strict=True)]

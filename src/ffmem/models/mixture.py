@@ -300,8 +300,11 @@ class StackedExperts:
             added = end()
             return output if added is None else output + (added / scale).to(output.dtype)
 
+        before = vars(self._module).get("forward")
         self._module.forward = forward
-        return lambda: delattr(self._module, "forward")
+        if before is None:
+            return lambda: delattr(self._module, "forward")
+        return lambda: setattr(self._module, "forward", before)
 
     def _follow_all(self, begin: Begin, fill: OnExpert, end: End) -> Stop:
         """Where every expert is given all positions, already multiplied with their routing weights."""

@@ -98,10 +98,17 @@ class LayerStream:
             placed: NormPlacement = "pre" if post is None else "sandwich"
             for other in self._others():
                 scales, missed = fit(after, [self._layer.before, other.output, update], update)
+                if not self._reads_the_layers_input:
+                    missed = float("inf")
                 yield Update(placed, missed, norm, post, other, scales[1], scales[2], scales[0], parallel=True)
                 if norm is not None:  # something is added behind them, such as a gated input of each layer
                     scales, missed = fit(after, [norm.input, other.output, update], update)
                     yield Update(placed, missed, norm, post, other, scales[1], scales[2], scales[0])
+
+    @property
+    def _reads_the_layers_input(self) -> bool:
+        read = self._x if self._before_ff is None else self._before_ff.input
+        return mark(read) == mark(self._layer.before)
 
     def _behind_the_sum(self) -> Iterator[Update]:
         """A norm behind the residual sum."""
