@@ -34,7 +34,8 @@ def compare(architecture: Architecture, folder: Path) -> Outcome:
     save(architecture, model, folder)
     places = architecture.truth(model)
     final = None if architecture.final is None else architecture.final(model)
-    inputs = [inputs_of(architecture, model, sentence) for sentence in SENTENCES]
+    sentences = SENTENCES if architecture.text else ()
+    inputs = [inputs_of(architecture, model, sentence) for sentence in sentences]
     passes = [capture(model, places, final, given) for given in inputs]
     try:
         ours = load_model(folder)

@@ -123,6 +123,8 @@ class Mixture(Place):
     """The module of the shared cells, where none holds both: its output is added to the block's."""
     scaled_inputs: bool = False
     """Whether the experts read nothing but the states of each in turn, multiplied by its weight."""
+    one_hot: bool = False
+    """Whether the choice of an expert is a row of zeros and a one."""
     scale: float = 1.0
     """What the experts' sum is multiplied with before the shared cells' is added."""
     routing: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
@@ -162,6 +164,8 @@ class Mixture(Place):
         if self.scaled_inputs:
             coefficients = [self.cells(self.experts, expert, states[expert]) for expert in range(self.n_experts)]
         else:
+            if self.one_hot:
+                weights, chosen = weights * chosen.squeeze(1).sum(-1, keepdim=True), chosen.argmax(-1)
             shares = [self.scale * (weights * (chosen == e)).sum(-1, keepdim=True) for e in range(self.n_experts)]
             coefficients = [share * self.cells(self.experts, e, states) for e, share in enumerate(shares)]
         values = [self.values(self.experts, expert) for expert in range(self.n_experts)]
