@@ -44,6 +44,8 @@ def made(architecture: Architecture) -> Any:
     model = architecture.make(len(tokenizer_of(architecture.tokenizer))).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:  # a table of sines
+                continue
             if parameter.ndim == 1 or parameter.numel() == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.3)
             elif "embed" in name or "wte" in name or "shared.weight" in name:
