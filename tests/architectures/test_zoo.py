@@ -47,6 +47,13 @@ def test_memories_add_up_to_the_output_of_the_models_own_module(run: Run) -> Non
         assert run.final_state.shape[:2] == logits_of(run.output).shape[:2]
 
 
+def test_keys_give_the_coefficients_that_the_model_multiplies_its_values_with(run: Run) -> None:
+    """Of mixtures, whose coefficients no module reads, they are made of keys to begin with: their sums are held above."""
+    for layer in run.captured:
+        if layer.recomputed is not None:
+            assert error(layer.recomputed, layer.coefficients) < 2e-5
+
+
 @torch.no_grad()
 def test_what_a_sum_of_memories_is_worth_in_the_stream(run: Run) -> None:
     """Put v and -v in the place of the sum: half the difference of the streams is the gain times v."""

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
@@ -38,45 +37,50 @@ from transformers import (
 )
 
 from tests.architectures import D_FF, D_MODEL, GATED, Architecture
-from tests.architectures.truth import Mixture, Place, dense
+from tests.architectures.keys import Act, gated, gelu, gelu_tanh, relu, ungated
+from tests.architectures.truth import Dense, Mixture, Place, glu, plain
+
+
+def _t5_part(block: Any, number: int, decoder: bool = False) -> Place:
+    """ReLU cells with one key, or gated ones."""
+    part = block.layer[number].DenseReluDense
+    if hasattr(part, "wi"):
+        return plain(block, part, part.wi, part.wo, relu, decoder=decoder)
+    keys = gated(part.wi_0, part.wi_1, gelu_tanh)
+    return Dense(block, part, value=part.wo, reads=part.wi_0, keys=keys, decoder=decoder)
 
 
 def _t5_encoder(stack: Any) -> list[Place]:
-    return [dense(block, block.layer[1].DenseReluDense, block.layer[1].DenseReluDense.wo) for block in stack.block]
+    return [_t5_part(block, 1) for block in stack.block]
 
 
 def _t5(model: Any) -> list[Place]:
     """The feed-forward part is the second layer of an encoder's block, the third of a decoder's."""
     return [
         *_t5_encoder(model.encoder),
-        *(
-            dense(block, block.layer[2].DenseReluDense, block.layer[2].DenseReluDense.wo, decoder=True)
-            for block in model.decoder.block
-        ),
+        *(_t5_part(block, 2, decoder=True) for block in model.decoder.block),
     ]
 
 
-def _pre(model: Any) -> list[Place]:
+def _pre(model: Any, act: Act = gelu) -> list[Place]:
     """BART's names with the norms before: mBART, Pegasus, M2M100, Blenderbot."""
     return [
-        *(dense(layer, layer.fc2, layer.fc2) for layer in model.model.encoder.layers),
-        *(dense(layer, layer.fc2, layer.fc2, decoder=True) for layer in model.model.decoder.layers),
+        *(plain(layer, layer.fc2, layer.fc1, layer.fc2, act) for layer in model.model.encoder.layers),
+        *(plain(layer, layer.fc2, layer.fc1, layer.fc2, act, decoder=True) for layer in model.model.decoder.layers),
     ]
 
 
-def _post(model: Any) -> list[Place]:
+def _post_stack(layers: Any, act: Act, decoder: bool = False) -> list[Place]:
+    return [plain(layer, layer.fc2, layer.fc1, layer.fc2, act, linear=False, decoder=decoder) for layer in layers]
+
+
+def _post(model: Any, act: Act = gelu) -> list[Place]:
     """BART and Marian: the norms stand behind the residual sums."""
-    return [
-        *(dense(layer, layer.fc2, layer.fc2, linear=False) for layer in model.model.encoder.layers),
-        *(dense(layer, layer.fc2, layer.fc2, linear=False, decoder=True) for layer in model.model.decoder.layers),
-    ]
+    return [*_post_stack(model.model.encoder.layers, act), *_post_stack(model.model.decoder.layers, act, decoder=True)]
 
 
-def _led(model: Any) -> list[Place]:
-    return [
-        *(dense(layer, layer.fc2, layer.fc2, linear=False) for layer in model.led.encoder.layers),
-        *(dense(layer, layer.fc2, layer.fc2, linear=False, decoder=True) for layer in model.led.decoder.layers),
-    ]
+def _led(model: Any, act: Act = gelu) -> list[Place]:
+    return [*_post_stack(model.led.encoder.layers, act), *_post_stack(model.led.decoder.layers, act, decoder=True)]
 
 
 def _switch_layer(block: Any, part: int, decoder: bool = False) -> Place:
@@ -84,7 +88,7 @@ def _switch_layer(block: Any, part: int, decoder: bool = False) -> Place:
     mlp = block.layer[part].mlp
     return Mixture(
         block, mlp, experts=mlp.experts, n_experts=4, one_hot=True, decoder=decoder,
-        cells=lambda experts, expert, x: torch.relu(x @ experts[f"expert_{expert}"].wi.weight.T),
+        keys=lambda experts, expert: ungated(experts[f"expert_{expert}"].wi, relu),
         values=lambda experts, expert: experts[f"expert_{expert}"].wo.weight.T,
     )  # fmt: skip
 
@@ -93,9 +97,9 @@ def _switch(model: Any) -> list[Place]:
     """The first block of each stack is dense, the second has experts."""
     (first, second), (third, fourth) = model.encoder.block, model.decoder.block
     return [
-        dense(first, first.layer[1].mlp, first.layer[1].mlp.wo),
+        plain(first, first.layer[1].mlp, first.layer[1].mlp.wi, first.layer[1].mlp.wo, relu),
         _switch_layer(second, 1),
-        dense(third, third.layer[2].mlp, third.layer[2].mlp.wo, decoder=True),
+        plain(third, third.layer[2].mlp, third.layer[2].mlp.wi, third.layer[2].mlp.wo, relu, decoder=True),
         _switch_layer(fourth, 2, decoder=True),
     ]
 
@@ -104,8 +108,8 @@ def _t5gemma(model: Any) -> list[Place]:
     """Gemma 2's layers in two stacks."""
     stacks = ((model.model.encoder.layers, False), (model.model.decoder.layers, True))
     return [
-        dense(
-            layer, layer.mlp, layer.mlp.down_proj, decoder=decoder, normed=True,
+        glu(
+            layer, layer.mlp, gelu_tanh, decoder=decoder, normed=True,
             gain=1 + layer.post_feedforward_layernorm.weight,
         )
         for layers, decoder in stacks
@@ -203,7 +207,8 @@ ENTRIES = (
     ),
     Architecture(
         "m2m100", 2020, "facebook/nllb-200-distilled-600M",
-        lambda n: M2M100ForConditionalGeneration(M2M100Config(**_M2M, vocab_size=n)), _pre, _layer_norm,
+        lambda n: M2M100ForConditionalGeneration(M2M100Config(**_M2M, vocab_size=n)),
+        lambda model: _pre(model, relu), _layer_norm,
         note="NLLB is the same class",
     ),
     Architecture(

@@ -40,31 +40,31 @@ from transformers import (
 )
 
 from tests.architectures import D_FF, D_MODEL, GATED, SIZES, WINDOW, Architecture
-from tests.architectures.truth import Place, dense, mixture, silu
+from tests.architectures.keys import Act, gelu_tanh, quick_gelu, silu
+from tests.architectures.truth import Place, glu, mixture, plain
 from tests.architectures.zoo.hybrids import qwen_experts
 from tests.architectures.zoo.mixtures import llama4_experts
 
 
-def _language_model(model: Any) -> list[Place]:
-    layers = model.model.language_model.layers
-    return [dense(layer, layer.mlp, layer.mlp.down_proj) for layer in layers]
+def _language_model(model: Any, act: Act = silu) -> list[Place]:
+    return [glu(layer, layer.mlp, act) for layer in model.model.language_model.layers]
 
 
 def _text_model(model: Any) -> list[Place]:
-    return [dense(layer, layer.mlp, layer.mlp.down_proj) for layer in model.model.text_model.layers]
+    return [glu(layer, layer.mlp) for layer in model.model.text_model.layers]
 
 
 def _gemma3(model: Any) -> list[Place]:
     return [
-        dense(layer, layer.mlp, layer.mlp.down_proj, gain=1 + layer.post_feedforward_layernorm.weight, normed=True)
+        glu(layer, layer.mlp, gelu_tanh, gain=1 + layer.post_feedforward_layernorm.weight, normed=True)
         for layer in model.model.language_model.layers
     ]
 
 
 def _gemma4(model: Any) -> list[Place]:
     return [
-        dense(
-            layer, layer.mlp, layer.mlp.down_proj, normed=True,
+        glu(
+            layer, layer.mlp, gelu_tanh, normed=True,
             gain=layer.post_feedforward_layernorm.weight * layer.layer_scalar,
         )
         for layer in model.model.language_model.layers
@@ -72,19 +72,19 @@ def _gemma4(model: Any) -> list[Place]:
 
 
 def _qwen3_vl_moe(model: Any) -> list[Place]:
-    return [mixture(layer, layer.mlp, layer.mlp.experts, silu) for layer in model.model.language_model.layers]
+    return [mixture(layer, layer.mlp, layer.mlp.experts) for layer in model.model.language_model.layers]
 
 
 def _llama4(model: Any) -> list[Place]:
     first, second = model.language_model.model.layers
     return [
-        dense(first, first.feed_forward, first.feed_forward.down_proj),
+        glu(first, first.feed_forward),
         llama4_experts(second, second.feed_forward),
     ]
 
 
 def _clip_text(model: Any) -> list[Place]:
-    return [dense(layer, layer.mlp, layer.mlp.fc2) for layer in model.encoder.layers]
+    return [plain(layer, layer.mlp, layer.mlp.fc1, layer.mlp.fc2, quick_gelu) for layer in model.encoder.layers]
 
 
 def _norm(model: Any) -> Any:
@@ -217,7 +217,7 @@ ENTRIES = (
         "paligemma", 2024, "google/paligemma-3b-pt-224",
         _tower(PaliGemmaForConditionalGeneration, PaliGemmaConfig, {"model_type": "gemma", **GATED},
                _SIGLIP | {"projection_dim": D_MODEL}, "image_token_index", projection_dim=D_MODEL, hidden_size=D_MODEL),
-        _language_model, _norm, note="made to see its whole prompt; without images it is causal",
+        lambda model: _language_model(model, gelu_tanh), _norm, note="sees its whole prompt",
     ),
     Architecture(
         "internvl", 2025, "OpenGVLab/InternVL3-1B-hf",
