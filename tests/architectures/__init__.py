@@ -38,7 +38,7 @@ class Architecture:
     tokenizer: Literal["bytes", "word pieces"] = "bytes"
     labels: bool = False
     """Its logits are those of labels, not of tokens."""
-    ends_normed: bool = True
-    """False where what `final` names is more than a norm and an unembedding, so that its input is taken as it is."""
+    text: bool = True
+    """Whether it reads tokens at all."""
     note: str = ""
     """What is odd about it, for who reads it by rules."""

@@ -32,9 +32,12 @@ def compare(architecture: Architecture, folder: Path) -> Outcome:
     """Save a model into an empty folder, let ffmem read it there, and hold it to the truth."""
     model = made(architecture)
     save(architecture, model, folder)
+    # as its own class reads it: what a folder does not hold, such as a table of sines, is not drawn anew
+    model = type(model).from_pretrained(folder).eval()
     places = architecture.truth(model)
     final = None if architecture.final is None else architecture.final(model)
-    inputs = [inputs_of(architecture, model, sentence) for sentence in SENTENCES]
+    sentences = SENTENCES if architecture.text else ()
+    inputs = [inputs_of(architecture, model, sentence) for sentence in sentences]
     passes = [capture(model, places, final, given) for given in inputs]
     try:
         ours = load_model(folder)
@@ -43,7 +46,8 @@ def compare(architecture: Architecture, folder: Path) -> Outcome:
     except Exception as error:  # noqa: BLE001 (a traceback is what a user would see, and what is counted here)
         return Outcome("CRASHED", f"{type(error).__name__}: {error}".splitlines()[0])
     try:
-        differences = list(_differences(ours, places, inputs, passes))
+        with torch.no_grad():
+            differences = list(_differences(ours, places, inputs, passes))
     except Exception as error:  # noqa: BLE001 (as above)
         return Outcome("WRONG", f"accepted, then {type(error).__name__}: {error}".splitlines()[0])
     return Outcome("WRONG", differences[0]) if differences else Outcome("right")
@@ -95,9 +99,30 @@ def _layer_differences(
     factor, order = fitting[0]
     if not _error(ours.value_bias(layer).float(), factor * truth.bias) < TOLERANCE:
         yield f"{name}: another bias"
+    yield from _key_differences(ours, layer, truth, order)
     expected = truth.values * place.gain
     if place.linear and _error(reaching[order], expected) > TOLERANCE:
         yield f"{name}: values reach the stream otherwise: off by {_error(reaching[order], expected):.2g} of the largest"
+
+
+def _key_differences(ours: Any, layer: int, truth: Captured, order: Tensor) -> Any:
+    """Keys and their biases; those that go through the activation may have what multiplies their product in them."""
+    name = ours.facts.layers[layer].name
+    if ours.facts.gated != (len(truth.keys) == 2):
+        yield f"{name}: cells are {'not ' if ours.facts.gated else ''}gated"
+        return
+    biases = [ours.key_bias(layer), ours.up_bias(layer)] if ours.facts.gated else [ours.key_bias(layer)]
+    rows = [ours.gate_keys(layer), ours.up_keys(layer)] if ours.facts.gated else [ours.keys(layer)]
+    parts = ("gate", "up") if ours.facts.gated else ("",)
+    scales = (truth.key_scale, 1.0)
+    for part, mine, bias, theirs, their_bias, scale in zip(
+        parts, rows, biases, truth.keys, truth.key_biases, scales, strict=False
+    ):
+        if not min(_error(mine[order].float(), factor * theirs) for factor in (1.0, scale)) < TOLERANCE:
+            yield f"{name}: other {part} keys"
+        known = torch.zeros(len(mine)) if bias is None else bias.float()
+        if not min(_error(known[order], factor * their_bias) for factor in (1.0, scale)) < TOLERANCE:
+            yield f"{name}: another {part} key bias"
 
 
 def _match(
@@ -129,7 +154,6 @@ def _match(
     return same.int().argmax(1)[:n_cells]
 
 
-@torch.no_grad()
 def _coefficients(ours: Any, given: dict[str, Any]) -> list[Tensor]:
     """Those of all layers at the positions of a sentence's tokens, (positions, cells)."""
     found: dict[int, Tensor] = {}
@@ -138,7 +162,6 @@ def _coefficients(ours: Any, given: dict[str, Any]) -> list[Tensor]:
     return [found[layer].flatten(0, -2) for layer in range(len(ours.facts.layers))]
 
 
-@torch.no_grad()
 def _logit_differences(ours: Any, given: dict[str, Any], state: Tensor, output: Any) -> Any:
     """The projection of the state before the final norm, and ffmem's own logits, are the model's."""
     expected = logits_of(output)

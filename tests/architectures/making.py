@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
@@ -43,6 +44,8 @@ def made(architecture: Architecture) -> Any:
     model = architecture.make(len(tokenizer_of(architecture.tokenizer))).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:  # a table of sines
+                continue
             if parameter.ndim == 1 or parameter.numel() == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.3)
             elif "embed" in name or "wte" in name or "shared.weight" in name:
@@ -59,7 +62,7 @@ def inputs_of(architecture: Architecture, model: Any, sentence: str) -> dict[str
     """A sentence as the model's own call takes it; a decoder reads its start token before the same tokens."""
     ids = torch.tensor([tokenizer_of(architecture.tokenizer)(sentence).input_ids])
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if getattr(model.config, "is_encoder_decoder", False):
+    if "decoder_input_ids" in signature(model.forward).parameters:
         start = torch.full((1, 1), model.config.decoder_start_token_id)
         inputs["decoder_input_ids"] = torch.cat((start, ids), 1)
     return inputs

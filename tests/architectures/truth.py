@@ -2,7 +2,8 @@
 
 A place is one feed-forward layer in one pass. What it captures obeys
     output = coefficients @ values + bias + offset
-and ``test_zoo.py`` holds every truth to that, against the output of the model's own module.
+    coefficients = what its keys give on x, times a position's routing weight
+and ``test_zoo.py`` holds every truth to both, against what the model's own modules read and give.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,17 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Act = Callable[[Tensor], Tensor]
-
-
-def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU by its approximation with a hyperbolic tangent."""
-    return 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))
-
-
-def silu(x: Tensor) -> Tensor:
-    """x / (1 + exp(-x))."""
-    return x * torch.sigmoid(x)
+from tests.architectures.keys import Act, Keys, gated, halves, linear, silu, stacked, ungated
 
 
 @dataclass(frozen=True)
@@ -31,6 +22,12 @@ class Captured:
 
     coefficients: Tensor
     """(positions, cells)."""
+    keys: tuple[Tensor, ...]
+    """(cells, d_model), one matrix or two: see `Keys`."""
+    key_biases: tuple[Tensor, ...]
+    """(cells,), one vector or two."""
+    key_scale: float
+    """See `Keys.scale`."""
     values: Tensor
     """(cells, d_model)."""
     bias: Tensor
@@ -41,6 +38,8 @@ class Captured:
     """(positions, d_model): biases of experts times their routing weights."""
     optional: tuple[Tensor, Tensor] | None = None
     """Coefficients and values of cells that may be there or not: such a bias, read as the value of one more cell."""
+    recomputed: Tensor | None = None
+    """(positions, cells): what the keys give on x, where the coefficients were not found in this way."""
 
 
 @dataclass
@@ -88,19 +87,40 @@ class Dense(Place):
     value: Any = None
     conv1d: bool = False
     """Whether that is GPT-2's Conv1D, whose weight is (inputs, outputs)."""
+    reads: Any = None
+    """The module whose input is x: a key matrix."""
+    keys: Keys | None = None
     seen: list[Tensor] = field(default_factory=list)
+    inputs: list[Tensor] = field(default_factory=list)
 
     def attach(self) -> list[Any]:
-        self.seen.clear()
-        hook = self.value.register_forward_pre_hook(lambda _, inputs: self.seen.append(inputs[0].detach().clone()))
-        return [hook, *super().attach()]
+        return [_listen(self.value, self.seen), _listen(self.reads, self.inputs), *super().attach()]
 
     def captured(self) -> Captured:
-        weight = self.value.weight.detach()
-        values = weight if self.conv1d else weight.T
+        assert self.keys is not None
+        rows, _ = linear(self.value, self.conv1d)
         bias = getattr(self.value, "bias", None)
-        bias = values.new_zeros(values.shape[1]) if bias is None else bias.detach()
-        return Captured(self.seen[self.call].flatten(0, -2), values, bias, self._output())
+        return Captured(
+            coefficients=self.seen[self.call].flatten(0, -2),
+            keys=self.keys.rows,
+            key_biases=self.keys.biases,
+            key_scale=self.keys.scale,
+            values=rows.T,
+            bias=rows.new_zeros(rows.shape[0]) if bias is None else bias.detach(),
+            output=self._output(),
+            recomputed=self.keys.activations(self.inputs[self.call].flatten(0, -2)),
+        )
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Cells beside experts that all positions share."""
+
+    value: Any
+    """Their value matrix."""
+    keys: Keys
+    weight: Callable[[Tensor], Tensor] | None = None
+    """What multiplies their sum, from the block's input: a number a position."""
 
 
 @dataclass
@@ -110,100 +130,117 @@ class Mixture(Place):
     ordered: bool = False
     experts: Any = None
     """The module whose inputs are states, the experts that are chosen, and their weights."""
-    cells: Callable[[Any, int, Tensor], Tensor] | None = None
-    """From the experts, the number of one and states to its activations, before they are weighed."""
+    n_experts: int = 0
+    keys: Callable[[Any, int], Keys] | None = None
+    """From the experts and the number of one to its keys."""
     values: Callable[[Any, int], Tensor] | None = None
     """From the experts and the number of one to its values, a row each."""
     biases: Callable[[Any, int], Tensor] | None = None
     """From the experts and the number of one to the bias of its output, which is weighed as its cells are."""
-    n_experts: int = 0
-    shared: Sequence[tuple[Any, Callable[[Tensor], Tensor] | None]] = ()
-    """Value matrices of the cells that all positions share, each with what gates them: from the states to a number."""
+    shared: Sequence[Shared] = ()
     beside: Any = None
     """The module of the shared cells, where none holds both: its output is added to the block's."""
     scaled_inputs: bool = False
     """Whether the experts read nothing but the states of each in turn, multiplied by its weight."""
-    scale: float = 1.0
-    """What the experts' sum is multiplied with before the shared cells' is added."""
-    routing: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+    one_hot: bool = False
+    """Whether the choice of an expert is a row of zeros and a one."""
+    routing: list[tuple[Tensor, ...]] = field(default_factory=list)
     block_inputs: list[Tensor] = field(default_factory=list)
-    shared_seen: list[Tensor] = field(default_factory=list)
+    shared_seen: list[list[Tensor]] = field(default_factory=list)
     others: list[Tensor] = field(default_factory=list)
 
     def attach(self) -> list[Any]:
-        for seen in (self.routing, self.block_inputs, self.shared_seen):
-            seen.clear()
-        handles = super().attach()
+        self.routing.clear()
+        self.others.clear()
+        self.shared_seen = [[] for _ in self.shared]
+        handles = [*super().attach(), _listen(self.block, self.block_inputs)]
         handles.append(self.experts.register_forward_pre_hook(self._routed, with_kwargs=True))
-        handles.append(
-            self.block.register_forward_pre_hook(
-                lambda _, given, named: self.block_inputs.append((*given, *named.values())[0].detach().clone()),
-                with_kwargs=True,
-            )
-        )
+        handles += [_listen(one.value, seen) for one, seen in zip(self.shared, self.shared_seen, strict=True)]
         if self.beside is not None:
-            self.others.clear()
-            handles.append(self.beside.register_forward_hook(lambda _, __, output: self.others.append(output.detach())))
-        for value, _ in self.shared:
-            handles.append(value.register_forward_pre_hook(lambda _, given: self.shared_seen.append(given[0].detach())))
+            handles.append(self.beside.register_forward_hook(lambda _, __, output: self.others.append(_first(output))))
         return handles
 
     def _routed(self, _: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        states, *routes = (*given, *named.values())[:3]
-        if self.scaled_inputs:
-            self.routing.append((states.detach().clone().unflatten(0, (self.n_experts, -1)), *2 * (torch.ones(1),)))
-            return
-        chosen, weights = routes
-        self.routing.append((states.detach().clone().flatten(0, -2), chosen.clone(), weights.detach().clone()))
+        self.routing.append(tuple(tensor.detach().clone() for tensor in (*given, *named.values())[:3]))
 
     def captured(self) -> Captured:
-        assert self.cells is not None and self.values is not None
-        states, chosen, weights = self.routing[self.call]
-        if self.scaled_inputs:
-            coefficients = [self.cells(self.experts, expert, states[expert]) for expert in range(self.n_experts)]
-        else:
-            shares = [self.scale * (weights * (chosen == e)).sum(-1, keepdim=True) for e in range(self.n_experts)]
-            coefficients = [share * self.cells(self.experts, e, states) for e, share in enumerate(shares)]
-        values = [self.values(self.experts, expert) for expert in range(self.n_experts)]
+        assert self.keys is not None and self.values is not None
+        numbers = range(self.n_experts)
+        all_keys = [self.keys(self.experts, expert) for expert in numbers]
+        coefficients, shares = self._routed_coefficients(all_keys)
+        values = [self.values(self.experts, expert).detach() for expert in numbers]
         bias, given = torch.zeros(values[0].shape[1]), self.block_inputs[self.call].flatten(0, -2)
-        for (value, gate), activated in zip(self.shared, self.shared_seen, strict=True):
-            flat = activated.flatten(0, -2)
-            coefficients.append(flat if gate is None else flat * gate(given))
-            values.append(value.weight.T)
-            if value.bias is not None:  # no gated ones have a bias
-                assert gate is None
-                bias = bias + value.bias
+        for one, seen in zip(self.shared, self.shared_seen, strict=True):
+            flat = seen[self.call].flatten(0, -2)
+            coefficients.append(flat if one.weight is None else flat * one.weight(given))
+            all_keys.append(one.keys)
+            values.append(one.value.weight.detach().T)
+            if one.value.bias is not None:  # no gated ones have a bias
+                assert one.weight is None
+                bias = bias + one.value.bias.detach()
         offset = optional = None
         if self.biases is not None:
-            rows = torch.stack([self.biases(self.experts, expert) for expert in range(self.n_experts)])
+            rows = torch.stack([self.biases(self.experts, expert).detach() for expert in numbers])
             optional = (torch.cat(shares, 1), rows)
             offset = optional[0] @ rows
-        output = self._output() + (self.others[self.call].flatten(0, -2) if self.others else 0)
-        return Captured(torch.cat(coefficients, 1), torch.cat(values), bias, output, offset, optional)
+        return Captured(
+            coefficients=torch.cat(coefficients, 1),
+            keys=tuple(map(torch.cat, zip(*(keys.rows for keys in all_keys), strict=True))),
+            key_biases=tuple(map(torch.cat, zip(*(keys.biases for keys in all_keys), strict=True))),
+            key_scale=1.0,
+            values=torch.cat(values),
+            bias=bias,
+            output=self._output() + (self.others[self.call].flatten(0, -2) if self.others else 0),
+            offset=offset,
+            optional=optional,
+        )
+
+    def _routed_coefficients(self, all_keys: Sequence[Keys]) -> tuple[list[Tensor], list[Tensor]]:
+        """Of all experts at all positions, and their weights; 0 where a position is not sent to one."""
+        states, *routes = self.routing[self.call]
+        if self.scaled_inputs:
+            of_each = states.unflatten(0, (self.n_experts, -1))
+            return [keys.activations(x) for keys, x in zip(all_keys, of_each, strict=True)], []
+        chosen, weights = routes
+        if self.one_hot:
+            weights, chosen = weights * chosen.squeeze(1).sum(-1, keepdim=True), chosen.argmax(-1)
+        flat = states.flatten(0, -2)
+        shares = [(weights * (chosen == expert)).sum(-1, keepdim=True) for expert in range(self.n_experts)]
+        return [share * keys.activations(flat) for share, keys in zip(shares, all_keys, strict=True)], shares
 
 
-def dense(layer: Any, block: Any, value: Any, **more: Any) -> Dense:
-    """A layer whose value matrix is a module."""
-    return Dense(layer, block, value=value, **more)
+def plain(layer: Any, block: Any, key: Any, value: Any, act: Act, conv1d: bool = False, **more: Any) -> Dense:
+    """value(act(key(x)))."""
+    return Dense(layer, block, value=value, conv1d=conv1d, reads=key, keys=ungated(key, act, conv1d), **more)
 
 
-def mixture(layer: Any, block: Any, experts: Any, act: Act, **more: Any) -> Mixture:
+def glu(layer: Any, mlp: Any, act: Act = silu, **more: Any) -> Dense:
+    """Llama's: down_proj(act(gate_proj(x)) * up_proj(x))."""
+    keys = gated(mlp.gate_proj, mlp.up_proj, act)
+    return Dense(layer, mlp, value=mlp.down_proj, reads=mlp.gate_proj, keys=keys, **more)
+
+
+def fused(layer: Any, block: Any, both: Any, value: Any, act: Act = silu, **more: Any) -> Dense:
+    """Gated, with the gate keys above the up keys in one matrix."""
+    return Dense(layer, block, value=value, reads=both, keys=halves(both, act), **more)
+
+
+def mixture(layer: Any, block: Any, experts: Any, act: Act = silu, **more: Any) -> Mixture:
     """Gated experts in two stacked tensors: gate keys above up keys, (experts, 2 cells, d_model); and values."""
-
-    def cells(experts: Any, expert: int, states: Tensor) -> Tensor:
-        both = states @ experts.gate_up_proj[expert].T
-        n_cells = both.shape[1] // 2
-        return act(both[:, :n_cells]) * both[:, n_cells:]
-
     return Mixture(
         layer,
         block,
         experts=experts,
-        cells=cells,
+        keys=lambda experts, expert: stacked(experts.gate_up_proj[expert], act),
         values=lambda experts, expert: experts.down_proj[expert].T,
         n_experts=len(experts.down_proj),
         **more,
     )
+
+
+def shared_mlp(mlp: Any, weight: Callable[[Tensor], Tensor] | None = None) -> Shared:
+    """Llama's MLP beside experts."""
+    return Shared(mlp.down_proj, gated(mlp.gate_proj, mlp.up_proj, silu), weight)
 
 
 def capture(
@@ -213,11 +250,7 @@ def capture(
     states: list[Tensor] = []
     handles = [handle for place in places for handle in place.attach()]
     if final is not None:
-        handles.append(
-            final.register_forward_pre_hook(
-                lambda _, given, named: states.append((*given, *named.values())[0].detach().clone()), with_kwargs=True
-            )
-        )
+        handles.append(_listen(final, states))
     try:
         with torch.no_grad():
             output = model(**inputs)
@@ -249,7 +282,7 @@ def replaced(model: Any, place: Place, vector: Tensor, inputs: dict[str, Any]) -
     def see(_: Any, __: Any, output: Any) -> None:
         calls[1] += 1
         if calls[1] == place.call + 1:
-            streams.append(_first(output).detach().clone())
+            streams.append(_first(output))
 
     handles = [place.block.register_forward_hook(put), place.layer.register_forward_hook(see)]
     try:
@@ -259,6 +292,16 @@ def replaced(model: Any, place: Place, vector: Tensor, inputs: dict[str, Any]) -
         for handle in handles:
             handle.remove()
     return streams[0].flatten(0, -2)
+
+
+def _listen(module: Any, seen: list[Tensor]) -> Any:
+    """Note the first input of a module in each of its runs."""
+    seen.clear()
+
+    def note(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        seen.append((*given, *named.values())[0].detach().clone())
+
+    return module.register_forward_pre_hook(note, with_kwargs=True)
 
 
 def _first(output: Any) -> Tensor:

@@ -50,34 +50,41 @@ from transformers import (
 )
 
 from tests.architectures import GATED, WINDOW, Architecture
-from tests.architectures.truth import Place, dense
+from tests.architectures.truth import Place, fused, glu
 
 
 def _mlp(model: Any) -> list[Place]:
     """down_proj(act(gate_proj(x)) * up_proj(x)), added to the stream as it is."""
-    return [dense(layer, layer.mlp, layer.mlp.down_proj) for layer in model.model.layers]
+    return [glu(layer, layer.mlp) for layer in model.model.layers]
 
 
 def _multiplied(model: Any) -> list[Place]:
     """The same, and the sum is multiplied on its way into the stream."""
     factor = model.config.residual_multiplier
-    return [dense(layer, layer.mlp, layer.mlp.down_proj, gain=factor) for layer in model.model.layers]
+    return [glu(layer, layer.mlp, gain=factor) for layer in model.model.layers]
 
 
 def _normed_behind(model: Any) -> list[Place]:
     """The same, and the sum passes a norm on its way into the stream: OLMo 2 and 3, EXAONE 4."""
     return [
-        dense(layer, layer.mlp, layer.mlp.down_proj, gain=layer.post_feedforward_layernorm.weight, normed=True)
-        for layer in model.model.layers
+        glu(layer, layer.mlp, gain=layer.post_feedforward_layernorm.weight, normed=True) for layer in model.model.layers
     ]
 
 
 def _glm4(model: Any) -> list[Place]:
     """Norms before and behind."""
     return [
-        dense(layer, layer.mlp, layer.mlp.down_proj, gain=layer.post_mlp_layernorm.weight, normed=True)
+        fused(
+            layer, layer.mlp, layer.mlp.gate_up_proj, layer.mlp.down_proj,
+            gain=layer.post_mlp_layernorm.weight, normed=True,
+        )
         for layer in model.model.layers
-    ]
+    ]  # fmt: skip
+
+
+def _fused(model: Any) -> list[Place]:
+    """gate_up_proj is one matrix."""
+    return [fused(layer, layer.mlp, layer.mlp.gate_up_proj, layer.mlp.down_proj) for layer in model.model.layers]
 
 
 def _norm(model: Any) -> Any:
@@ -114,7 +121,7 @@ ENTRIES = (
     ),
     Architecture(
         "phi3", 2024, "microsoft/Phi-3-mini-4k-instruct",
-        lambda n: Phi3ForCausalLM(Phi3Config(**GATED, vocab_size=n)), _mlp, _norm,
+        lambda n: Phi3ForCausalLM(Phi3Config(**GATED, vocab_size=n)), _fused, _norm,
         note="gate keys above up keys in one matrix, gate_up_proj; Phi-4 is the same class",
     ),
     Architecture(
@@ -163,7 +170,7 @@ ENTRIES = (
         note="parallel, both behind input_layernorm; post_attention_layernorm is None",
     ),
     Architecture(
-        "glm", 2024, "zai-org/glm-4-9b-hf", lambda n: GlmForCausalLM(GlmConfig(**GATED, vocab_size=n)), _mlp, _norm,
+        "glm", 2024, "zai-org/glm-4-9b-hf", lambda n: GlmForCausalLM(GlmConfig(**GATED, vocab_size=n)), _fused, _norm,
         note="gate_up_proj in one matrix",
     ),
     Architecture(

@@ -44,27 +44,38 @@ from transformers import (
 )
 
 from tests.architectures import D_FF, D_MODEL, GATED, SIZES, Architecture
-from tests.architectures.truth import Place, dense
+from tests.architectures.keys import gelu, gelu_tanh, relu, relu2
+from tests.architectures.truth import Place, plain
 
 
 def _gpt(model: Any, conv1d: bool = False) -> list[Place]:
     """c_proj(act(c_fc(x))): the input of c_proj."""
-    return [dense(layer, layer.mlp, layer.mlp.c_proj, conv1d=conv1d) for layer in model.transformer.h]
+    return [
+        plain(layer, layer.mlp, layer.mlp.c_fc, layer.mlp.c_proj, gelu_tanh, conv1d) for layer in model.transformer.h
+    ]
 
 
-def _down_proj(model: Any) -> list[Place]:
-    """down_proj(act(up_proj(x)))."""
-    return [dense(layer, layer.mlp, layer.mlp.down_proj) for layer in model.model.layers]
+def _squared(model: Any) -> list[Place]:
+    """down_proj(relu(up_proj(x)) ** 2)."""
+    return [plain(layer, layer.mlp, layer.mlp.up_proj, layer.mlp.down_proj, relu2) for layer in model.model.layers]
+
+
+def _xielu(model: Any) -> list[Place]:
+    """The activation is the layer's own: it has parameters."""
+    return [
+        plain(layer, layer.mlp, layer.mlp.up_proj, layer.mlp.down_proj, layer.mlp.act_fn)
+        for layer in model.model.layers
+    ]
 
 
 def _opt(model: Any) -> list[Place]:
     """The feed-forward layer is no module of its own, and positions are flattened before it."""
-    return [dense(layer, layer.fc2, layer.fc2) for layer in model.model.decoder.layers]
+    return [plain(layer, layer.fc2, layer.fc1, layer.fc2, relu) for layer in model.model.decoder.layers]
 
 
 def _opt_350m(model: Any) -> list[Place]:
     """The norm stands behind the residual sum."""
-    return [dense(layer, layer.fc2, layer.fc2, linear=False) for layer in model.model.decoder.layers]
+    return [plain(layer, layer.fc2, layer.fc1, layer.fc2, relu, linear=False) for layer in model.model.decoder.layers]
 
 
 def _norm(model: Any) -> Any:
@@ -82,7 +93,9 @@ def _falcon(**more: Any) -> Any:
 
 def _falcon_truth(model: Any) -> list[Place]:
     """In parallel layers the attention's output is added to the module's own output, in place."""
-    return [dense(layer, layer.mlp, layer.mlp.dense_4h_to_h) for layer in model.transformer.h]
+    return [
+        plain(layer, layer.mlp, layer.mlp.dense_h_to_4h, layer.mlp.dense_4h_to_h, gelu) for layer in model.transformer.h
+    ]
 
 
 _WIDE = SIZES | {"intermediate_size": D_FF}
@@ -101,7 +114,7 @@ ENTRIES = (
     Architecture(
         "gpt1", 2018, "openai-community/openai-gpt",
         lambda n: OpenAIGPTLMHeadModel(OpenAIGPTConfig(**_GPT, vocab_size=n)),
-        lambda m: [dense(b, b.mlp, b.mlp.c_proj, conv1d=True, linear=False) for b in m.transformer.h],
+        lambda m: [plain(b, b.mlp, b.mlp.c_fc, b.mlp.c_proj, gelu_tanh, True, linear=False) for b in m.transformer.h],
         lambda model: model.lm_head,
         note="norms behind the residual sums, and none before the unembedding; a layer returns a list",
     ),
@@ -111,26 +124,26 @@ ENTRIES = (
     ),
     Architecture(
         "gpt_neox", 2022, "EleutherAI/pythia-70m", lambda n: GPTNeoXForCausalLM(GPTNeoXConfig(**_WIDE, vocab_size=n)),
-        lambda m: [dense(b, b.mlp, b.mlp.dense_4h_to_h) for b in m.gpt_neox.layers],
+        lambda m: [plain(b, b.mlp, b.mlp.dense_h_to_4h, b.mlp.dense_4h_to_h, gelu) for b in m.gpt_neox.layers],
         lambda model: model.gpt_neox.final_layer_norm,
         note="parallel, each branch behind a norm of its own",
     ),
     Architecture(
         "gpt_neox_sequential", 2022, "CarperAI/stable-vicuna-13b-delta",
         lambda n: GPTNeoXForCausalLM(GPTNeoXConfig(**_WIDE, use_parallel_residual=False, vocab_size=n)),
-        lambda m: [dense(b, b.mlp, b.mlp.dense_4h_to_h) for b in m.gpt_neox.layers],
+        lambda m: [plain(b, b.mlp, b.mlp.dense_h_to_4h, b.mlp.dense_4h_to_h, gelu) for b in m.gpt_neox.layers],
         lambda model: model.gpt_neox.final_layer_norm,
     ),
     Architecture(
         "gptj", 2021, "EleutherAI/gpt-j-6b",
         lambda n: GPTJForCausalLM(GPTJConfig(**_GPT, n_inner=D_FF, rotary_dim=4, vocab_size=n)),
-        lambda m: [dense(b, b.mlp, b.mlp.fc_out) for b in m.transformer.h], _ln_f,
+        lambda m: [plain(b, b.mlp, b.mlp.fc_in, b.mlp.fc_out, gelu_tanh) for b in m.transformer.h], _ln_f,
         note="parallel behind one norm; the unembedding has a bias",
     ),
     Architecture(
         "codegen", 2022, "Salesforce/codegen-350M-mono",
         lambda n: CodeGenForCausalLM(CodeGenConfig(**_GPT, n_inner=D_FF, n_ctx=128, rotary_dim=4, vocab_size=n)),
-        lambda m: [dense(b, b.mlp, b.mlp.fc_out) for b in m.transformer.h], _ln_f,
+        lambda m: [plain(b, b.mlp, b.mlp.fc_in, b.mlp.fc_out, gelu_tanh) for b in m.transformer.h], _ln_f,
         note="as GPT-J",
     ),
     Architecture("opt", 2022, "facebook/opt-125m", lambda n: OPTForCausalLM(OPTConfig(**_OPT, vocab_size=n)), _opt,
@@ -148,7 +161,10 @@ ENTRIES = (
         lambda n: BloomForCausalLM(
             BloomConfig(hidden_size=D_MODEL, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0, vocab_size=n)
         ),
-        lambda m: [dense(b, b.mlp.dense_4h_to_h, b.mlp.dense_4h_to_h) for b in m.transformer.h], _ln_f,
+        lambda m: [
+            plain(b, b.mlp.dense_4h_to_h, b.mlp.dense_h_to_4h, b.mlp.dense_4h_to_h, gelu_tanh) for b in m.transformer.h
+        ],
+        _ln_f,
         note="the module mlp adds the stream itself",
     ),
     Architecture("falcon", 2023, "tiiuae/falcon-7b", _falcon(), _falcon_truth, _ln_f),
@@ -162,12 +178,13 @@ ENTRIES = (
     ),
     Architecture(
         "phi", 2023, "microsoft/phi-2", lambda n: PhiForCausalLM(PhiConfig(**_WIDE, vocab_size=n)),
-        lambda m: [dense(b, b.mlp, b.mlp.fc2) for b in m.model.layers], lambda model: model.model.final_layernorm,
+        lambda m: [plain(b, b.mlp, b.mlp.fc1, b.mlp.fc2, gelu_tanh) for b in m.model.layers],
+        lambda model: model.model.final_layernorm,
     ),
     Architecture(
         "mpt", 2023, "mosaicml/mpt-7b",
         lambda n: MptForCausalLM(MptConfig(d_model=D_MODEL, n_heads=4, n_layers=2, max_seq_len=128, vocab_size=n)),
-        lambda m: [dense(b, b.ffn.down_proj, b.ffn.down_proj) for b in m.transformer.blocks],
+        lambda m: [plain(b, b.ffn.down_proj, b.ffn.up_proj, b.ffn.down_proj, gelu) for b in m.transformer.blocks],
         lambda model: model.transformer.norm_f,
         note="the module ffn adds the stream itself; LayerNorms without biases; ALiBi; the config has no hidden_act",
     ),
@@ -179,37 +196,37 @@ ENTRIES = (
     Architecture(
         "starcoder2", 2024, "bigcode/starcoder2-3b",
         lambda n: Starcoder2ForCausalLM(Starcoder2Config(**_WIDE, num_key_value_heads=2, sliding_window=4, vocab_size=n)),
-        lambda m: [dense(b, b.mlp, b.mlp.c_proj) for b in m.model.layers], _norm,
+        lambda m: [plain(b, b.mlp, b.mlp.c_fc, b.mlp.c_proj, gelu_tanh) for b in m.model.layers], _norm,
     ),
     Architecture(
         "xglm", 2022, "facebook/xglm-564M", lambda n: XGLMForCausalLM(XGLMConfig(**_XGLM, eos_token_id=0, vocab_size=n)),
-        lambda m: [dense(b, b.fc2, b.fc2) for b in m.model.layers], lambda model: model.model.layer_norm,
+        lambda m: [plain(b, b.fc2, b.fc1, b.fc2, gelu) for b in m.model.layers], lambda model: model.model.layer_norm,
         note="final_layer_norm of a layer is the norm before its feed-forward part",
     ),
     Architecture(
         "biogpt", 2022, "microsoft/biogpt", lambda n: BioGptForCausalLM(BioGptConfig(**_WIDE, vocab_size=n)),
-        lambda m: [dense(b, b.fc2, b.fc2) for b in m.biogpt.layers], lambda model: model.biogpt.layer_norm,
+        lambda m: [plain(b, b.fc2, b.fc1, b.fc2, gelu) for b in m.biogpt.layers], lambda model: model.biogpt.layer_norm,
         note="as XGLM; its unembedding is called output_projection",
     ),
     Architecture(
         "persimmon", 2023, "adept/persimmon-8b-base",
         lambda n: PersimmonForCausalLM(PersimmonConfig(**_WIDE, vocab_size=n)),
-        lambda m: [dense(b, b.mlp, b.mlp.dense_4h_to_h) for b in m.model.layers],
+        lambda m: [plain(b, b.mlp, b.mlp.dense_h_to_4h, b.mlp.dense_4h_to_h, relu2) for b in m.model.layers],
         lambda model: model.model.final_layernorm, note="squared ReLU",
     ),
     Architecture(
         "nemotron", 2024, "nvidia/Minitron-4B-Base",
-        lambda n: NemotronForCausalLM(NemotronConfig(**GATED, mlp_bias=True, vocab_size=n)), _down_proj, _norm,
+        lambda n: NemotronForCausalLM(NemotronConfig(**GATED, mlp_bias=True, vocab_size=n)), _squared, _norm,
         note="squared ReLU; LayerNorm1P: the gain is 1 + weight, with a bias",
     ),
     Architecture(
         "arcee", 2025, "arcee-ai/AFM-4.5B",
-        lambda n: ArceeForCausalLM(ArceeConfig(**GATED, mlp_bias=True, vocab_size=n)), _down_proj, _norm,
+        lambda n: ArceeForCausalLM(ArceeConfig(**GATED, mlp_bias=True, vocab_size=n)), _squared, _norm,
         note="squared ReLU; the first matrix is called up_proj",
     ),
     Architecture(
         "apertus", 2025, "swiss-ai/Apertus-8B-2509",
-        lambda n: ApertusForCausalLM(ApertusConfig(**GATED, vocab_size=n)), _down_proj, _norm,
+        lambda n: ApertusForCausalLM(ApertusConfig(**GATED, vocab_size=n)), _xielu, _norm,
         note="xIELU, an activation with parameters of each layer's own; the first matrix is called up_proj",
     ),
 )  # fmt: skip

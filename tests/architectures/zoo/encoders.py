@@ -44,7 +44,8 @@ from transformers import (
 )
 
 from tests.architectures import D_FF, D_MODEL, SIZES, Architecture
-from tests.architectures.truth import Place, dense
+from tests.architectures.keys import Act, gelu, gelu_tanh
+from tests.architectures.truth import Place, fused, glu, plain
 
 WIDE = SIZES | {"intermediate_size": D_FF}
 PIECES = WIDE | {"pad_token_id": 0}
@@ -57,35 +58,41 @@ MODERN = PIECES | {"layer_types": ["full_attention", "sliding_attention"], "loca
 MODERN |= {"sep_token_id": 3}
 
 
-def bert_layers(layers: Any) -> list[Place]:
+def bert_layers(layers: Any, act: Act = gelu) -> list[Place]:
     """BERT's: the norm stands behind the residual sum, in the module whose matrix holds the values."""
-    return [dense(layer, layer.output.dense, layer.output.dense, linear=False) for layer in layers]
+    return [
+        plain(layer, layer.output.dense, layer.intermediate.dense, layer.output.dense, act, linear=False)
+        for layer in layers
+    ]
 
 
 def distilbert_layers(layers: Any) -> list[Place]:
     """DistilBERT's: as BERT's, under other names."""
-    return [dense(layer, layer.ffn, layer.ffn.lin2, linear=False) for layer in layers]
+    return [plain(layer, layer.ffn, layer.ffn.lin1, layer.ffn.lin2, gelu, linear=False) for layer in layers]
 
 
 def modernbert_layers(layers: Any) -> list[Place]:
     """ModernBERT's: the first half of Wi's outputs go through the activation; the norm stands before."""
-    return [dense(layer, layer.mlp, layer.mlp.Wo) for layer in layers]
+    return [fused(layer, layer.mlp, layer.mlp.Wi, layer.mlp.Wo, gelu) for layer in layers]
 
 
 def albert_layers(encoder: Any) -> list[Place]:
     """ALBERT's: one layer that runs twice."""
     layer = encoder.albert_layer_groups[0].albert_layers[0]
-    return [dense(layer, layer.ffn_output, layer.ffn_output, linear=False, call=call) for call in (0, 1)]
+    return [
+        plain(layer, layer.ffn_output, layer.ffn, layer.ffn_output, gelu_tanh, linear=False, call=call)
+        for call in (0, 1)
+    ]
 
 
 def esm_layers(layers: Any) -> list[Place]:
     """ESM's: BERT's names, but the norm stands before."""
-    return [dense(layer, layer.output.dense, layer.output.dense) for layer in layers]
+    return [plain(layer, layer.output.dense, layer.intermediate.dense, layer.output.dense, gelu) for layer in layers]
 
 
 def nomic_layers(layers: Any) -> list[Place]:
     """Nomic's: gated cells, with the norm behind the residual sum."""
-    return [dense(layer, layer.mlp, layer.mlp.down_proj, linear=False) for layer in layers]
+    return [glu(layer, layer.mlp, linear=False) for layer in layers]
 
 
 def _longformer(n: int) -> Any:
@@ -180,7 +187,7 @@ ENTRIES = (
     Architecture(
         "eurobert", 2025, "EuroBERT/EuroBERT-210m",
         lambda n: EuroBertForMaskedLM(EuroBertConfig(**PIECES, num_key_value_heads=2, mlp_bias=True, vocab_size=n)),
-        lambda model: [dense(layer, layer.mlp, layer.mlp.down_proj) for layer in model.model.layers],
+        lambda model: [glu(layer, layer.mlp) for layer in model.model.layers],
         lambda model: model.model.norm, tokenizer="word pieces", note="Llama's layers, without a causal mask",
     ),
     Architecture(
@@ -191,7 +198,7 @@ ENTRIES = (
     Architecture(
         "big_bird", 2020, "google/bigbird-roberta-base",
         lambda n: BigBirdForMaskedLM(BigBirdConfig(**PIECES, vocab_size=n)),
-        lambda model: bert_layers(model.bert.encoder.layer), lambda model: model.cls, tokenizer="word pieces",
+        lambda model: bert_layers(model.bert.encoder.layer, gelu_tanh), lambda model: model.cls, tokenizer="word pieces",
         note="changes its own attention from block_sparse to full on the first short input",
     ),
     Architecture(

@@ -1,7 +1,9 @@
 """Gemma's decoders: norms on both sides of the feed-forward layer, and what Gemma 3n and 4 add to them."""
 
+from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -16,31 +18,42 @@ from transformers import (
 )
 
 from tests.architectures import GATED, WINDOW, Architecture
-from tests.architectures.truth import Place, dense, gelu_tanh, mixture
+from tests.architectures.keys import Keys, gelu_tanh
+from tests.architectures.truth import Place, glu, mixture
 
 
 def _gemma(model: Any) -> list[Place]:
-    return [dense(layer, layer.mlp, layer.mlp.down_proj) for layer in model.model.layers]
+    return [glu(layer, layer.mlp, gelu_tanh) for layer in model.model.layers]
 
 
 def _sandwich(model: Any) -> list[Place]:
     """The sum passes post_feedforward_layernorm, whose gain is 1 + weight."""
     return [
-        dense(layer, layer.mlp, layer.mlp.down_proj, gain=1 + layer.post_feedforward_layernorm.weight, normed=True)
+        glu(layer, layer.mlp, gelu_tanh, gain=1 + layer.post_feedforward_layernorm.weight, normed=True)
         for layer in model.model.layers
     ]
 
 
 def _gemma3n(model: Any) -> list[Place]:
-    """The stream behind the layer is four streams (AltUp), of which a gated input of each layer is a part."""
-    return [dense(layer, layer.mlp, layer.mlp.down_proj, linear=False) for layer in model.model.layers]
+    """The first layer's gates lose all but what is far above their mean; the stream behind a layer is two streams (AltUp)."""
+    first, second = model.model.layers
+    place = glu(first, first.mlp, gelu_tanh, linear=False)
+    assert place.keys is not None
+    far = Keys(place.keys.rows, place.keys.biases, _far_above_the_mean)
+    return [replace(place, keys=far), glu(second, second.mlp, gelu_tanh, linear=False)]
+
+
+def _far_above_the_mean(gate: Tensor, up: Tensor) -> Tensor:
+    """By more than 0.524 standard deviations: of normal numbers, three in ten are."""
+    cut = gate.mean(-1, keepdim=True) + 0.5244005 * gate.std(-1, unbiased=False, keepdim=True)
+    return gelu_tanh((gate - cut).clamp(min=0)) * up
 
 
 def _gemma4(model: Any) -> list[Place]:
     """The gain is the norm's weight itself, and the whole stream is then multiplied by the layer's scalar."""
     return [
-        dense(
-            layer, layer.mlp, layer.mlp.down_proj, normed=True,
+        glu(
+            layer, layer.mlp, gelu_tanh, normed=True,
             gain=layer.post_feedforward_layernorm.weight * layer.layer_scalar,
         )
         for layer in model.model.layers
@@ -49,14 +62,14 @@ def _gemma4(model: Any) -> list[Place]:
 
 def _gemma4_inputs(model: Any) -> list[Place]:
     """A gated input of each layer is added behind it: it depends on the stream."""
-    return [dense(layer, layer.mlp, layer.mlp.down_proj, linear=False) for layer in model.model.layers]
+    return [glu(layer, layer.mlp, gelu_tanh, linear=False) for layer in model.model.layers]
 
 
 def _gemma4_experts(model: Any) -> list[Place]:
     """Two sums, each behind a norm of its own, then a norm of both: no cell has a fixed share in the stream."""
     places: list[Place] = []
     for layer in model.model.layers:
-        places.append(dense(layer, layer.mlp, layer.mlp.down_proj, linear=False))
+        places.append(glu(layer, layer.mlp, gelu_tanh, linear=False))
         places.append(mixture(layer, layer.experts, layer.experts, gelu_tanh, linear=False))
     return places
 
@@ -66,7 +79,7 @@ def _norm(model: Any) -> Any:
 
 
 _GEMMA3N = GATED | WINDOW | {"num_kv_shared_layers": 0, "hidden_size_per_layer_input": 8, "laurel_rank": 4}
-_GEMMA3N |= {"altup_num_inputs": 2, "activation_sparsity_pattern": [0.5, 0.0], "intermediate_size": [24, 24]}
+_GEMMA3N |= {"altup_num_inputs": 2, "activation_sparsity_pattern": [0.7, 0.0], "intermediate_size": [24, 24]}
 _GEMMA4 = GATED | WINDOW | {"global_head_dim": 8, "num_global_key_value_heads": 2}
 _EXPERTS4 = {"enable_moe_block": True, "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 12}
 

@@ -49,7 +49,8 @@ from transformers import (
 )
 
 from tests.architectures import D_FF, D_MODEL, GATED, WINDOW, Architecture
-from tests.architectures.truth import Place, dense
+from tests.architectures.keys import gelu_tanh
+from tests.architectures.truth import Place, glu, plain
 from tests.architectures.zoo.encoders import (
     DEBERTA_V3,
     DISTIL,
@@ -71,16 +72,16 @@ _GEMMA = GATED | WINDOW | {"query_pre_attn_scalar": 8, "use_bidirectional_attent
 
 
 def _gpt2(blocks: Any) -> list[Place]:
-    return [dense(block, block.mlp, block.mlp.c_proj, conv1d=True) for block in blocks]
+    return [plain(block, block.mlp, block.mlp.c_fc, block.mlp.c_proj, gelu_tanh, True) for block in blocks]
 
 
 def _mlp(layers: Any) -> list[Place]:
-    return [dense(layer, layer.mlp, layer.mlp.down_proj) for layer in layers]
+    return [glu(layer, layer.mlp) for layer in layers]
 
 
 def _gemma(model: Any) -> list[Place]:
     return [
-        dense(layer, layer.mlp, layer.mlp.down_proj, gain=1 + layer.post_feedforward_layernorm.weight, normed=True)
+        glu(layer, layer.mlp, gelu_tanh, gain=1 + layer.post_feedforward_layernorm.weight, normed=True)
         for layer in model.layers
     ]
 

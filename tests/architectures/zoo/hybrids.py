@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import (
     BambaConfig,
     BambaForCausalLM,
@@ -38,29 +37,33 @@ from transformers import (
 )
 
 from tests.architectures import D_FF, D_MODEL, GATED, SIZES, Architecture
-from tests.architectures.truth import Mixture, Place, dense, mixture, silu
+from tests.architectures.keys import Keys, gated, gelu_tanh, relu2, silu, ungated
+from tests.architectures.truth import Dense, Mixture, Place, Shared, fused, glu, mixture, plain, shared_mlp
+from tests.architectures.zoo.mixtures import granite_shared
 
 
 def _mlp(model: Any) -> list[Place]:
-    return [dense(layer, layer.mlp, layer.mlp.down_proj) for layer in model.model.layers]
+    return [glu(layer, layer.mlp) for layer in model.model.layers]
 
 
 def _feed_forward(model: Any) -> list[Place]:
-    return [dense(layer, layer.feed_forward, layer.feed_forward.down_proj) for layer in model.model.layers]
+    return [glu(layer, layer.feed_forward) for layer in model.model.layers]
 
 
 def qwen_experts(layer: Any) -> Place:
     """Qwen3-Next's and Qwen3.5's mixture, with a shared expert that a sigmoid gates."""
     block = layer.mlp
     gate = lambda x: torch.sigmoid(x @ block.shared_expert_gate.weight.T)  # noqa: E731
-    return mixture(layer, block, block.experts, silu, shared=[(block.shared_expert.down_proj, gate)])
+    return mixture(layer, block, block.experts, shared=[shared_mlp(block.shared_expert, gate)])
 
 
 def _falcon_h1(model: Any) -> list[Place]:
     """The sum is multiplied behind the value matrix; the multiplier of the gate's input is within the coefficient."""
     return [
-        dense(
-            layer, layer.feed_forward.down_proj, layer.feed_forward.down_proj, gain=model.config.mlp_multipliers[1]
+        Dense(
+            layer, layer.feed_forward.down_proj, gain=model.config.mlp_multipliers[1],
+            value=layer.feed_forward.down_proj, reads=layer.feed_forward.gate_proj,
+            keys=gated(layer.feed_forward.gate_proj, layer.feed_forward.up_proj, silu, model.config.mlp_multipliers[0]),
         )
         for layer in model.model.layers
     ]  # fmt: skip
@@ -70,17 +73,17 @@ def _jamba(model: Any) -> list[Place]:
     """The second and the fourth layer have experts."""
     first, second, third, fourth = model.model.layers
     places: list[Place] = []
-    for plain, with_experts in ((first, second), (third, fourth)):
-        places.append(dense(plain, plain.feed_forward, plain.feed_forward.down_proj))
-        places.append(mixture(with_experts, with_experts.feed_forward, with_experts.feed_forward.experts, silu))
+    for without, with_experts in ((first, second), (third, fourth)):
+        places.append(glu(without, without.feed_forward))
+        places.append(mixture(with_experts, with_experts.feed_forward, with_experts.feed_forward.experts))
     return places
 
 
 def _granite(model: Any) -> list[Place]:
     return [
         mixture(
-            layer, layer.block_sparse_moe, layer.block_sparse_moe.experts, silu,
-            shared=[(layer.shared_mlp.output_linear, None)], beside=layer.shared_mlp,
+            layer, layer.block_sparse_moe, layer.block_sparse_moe.experts,
+            shared=[granite_shared(layer.shared_mlp)], beside=layer.shared_mlp,
             gain=model.config.residual_multiplier,
         )
         for layer in model.model.layers
@@ -89,41 +92,53 @@ def _granite(model: Any) -> list[Place]:
 
 def _granite_dense(model: Any) -> list[Place]:
     return [
-        dense(layer, layer.shared_mlp, layer.shared_mlp.output_linear, gain=model.config.residual_multiplier)
+        fused(
+            layer,
+            layer.shared_mlp,
+            layer.shared_mlp.input_linear,
+            layer.shared_mlp.output_linear,
+            gain=model.config.residual_multiplier,
+        )
         for layer in model.model.layers
     ]
+
+
+def _w(layer: Any) -> Place:
+    part = layer.feed_forward
+    return Dense(layer, part, value=part.w2, reads=part.w1, keys=gated(part.w1, part.w3, silu))
 
 
 def _lfm2_moe(model: Any) -> list[Place]:
     first, second = model.model.layers
     return [
-        dense(first, first.feed_forward, first.feed_forward.w2),
-        mixture(second, second.feed_forward, second.feed_forward.experts, silu),
+        _w(first),
+        mixture(second, second.feed_forward, second.feed_forward.experts),
     ]
 
 
 def _minimax(model: Any) -> list[Place]:
     """The stream goes on from the normed state, and both of its parts are multiplied."""
     factor = model.config.mlp_beta_factor
-    return [mixture(layer, layer.mlp, layer.mlp.experts, silu, gain=factor) for layer in model.model.layers]
+    return [mixture(layer, layer.mlp, layer.mlp.experts, gain=factor) for layer in model.model.layers]
 
 
 def _nemotron_h(model: Any) -> list[Place]:
     """Each layer is one of a mixer, attention, an MLP, or experts: the second and the fourth have cells."""
     _, mlp, _, experts = model.model.layers
+    shared = experts.mixer.shared_experts
     return [
-        dense(mlp, mlp.mixer, mlp.mixer.down_proj),
+        plain(mlp, mlp.mixer, mlp.mixer.up_proj, mlp.mixer.down_proj, relu2),
         Mixture(
             experts, experts.mixer, experts=experts.mixer.experts, n_experts=4,
-            cells=lambda module, expert, x: torch.relu(x @ module.up_proj[expert].T).square(),
-            values=_ungated_values, shared=[(experts.mixer.shared_experts.down_proj, None)],
+            keys=_squared_keys, values=lambda module, expert: module.down_proj[expert].T,
+            shared=[Shared(shared.down_proj, ungated(shared.up_proj, relu2))],
         ),
     ]  # fmt: skip
 
 
-def _ungated_values(module: Any, expert: int) -> Tensor:
-    values: Tensor = module.down_proj[expert].T
-    return values
+def _squared_keys(module: Any, expert: int) -> Keys:
+    rows = module.up_proj[expert]
+    return Keys((rows,), (rows.new_zeros(len(rows)),), relu2)
 
 
 def _none(_: Any) -> list[Place]:
@@ -198,7 +213,7 @@ ENTRIES = (
     Architecture(
         "recurrent_gemma", 2024, "google/recurrentgemma-2b",
         lambda n: RecurrentGemmaForCausalLM(RecurrentGemmaConfig(**_RECURRENT, vocab_size=n)),
-        lambda m: [dense(b, b.mlp_block, b.mlp_block.down_proj) for b in m.model.layers],
+        lambda m: [glu(b, b.mlp_block, gelu_tanh) for b in m.model.layers],
         lambda model: model.model.final_norm,
         note="intermediate_size is twice the number of cells; a soft cap; a norm's gain is 1 + weight",
     ),
@@ -215,7 +230,7 @@ ENTRIES = (
     Architecture(
         "lfm2", 2025, "LiquidAI/LFM2-350M",
         lambda n: Lfm2ForCausalLM(Lfm2Config(**_LFM2, block_multiple_of=8, vocab_size=n)),
-        lambda m: [dense(b, b.feed_forward, b.feed_forward.w2) for b in m.model.layers],
+        lambda m: [_w(layer) for layer in m.model.layers],
         lambda model: model.model.embedding_norm,
         note="gate, up and value matrix are called w1, w3, w2; the final norm embedding_norm; two thirds of "
         "intermediate_size are cells; no config names the activation",

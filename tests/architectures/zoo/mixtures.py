@@ -40,21 +40,22 @@ from transformers import (
 )
 
 from tests.architectures import GATED, WINDOW, Architecture
-from tests.architectures.truth import Mixture, Place, dense, mixture, silu
+from tests.architectures.keys import Keys, halves, quick_gelu, silu, stacked
+from tests.architectures.truth import Mixture, Place, Shared, glu, mixture, shared_mlp
 
 
 def _mixtral(model: Any) -> list[Place]:
     """Experts alone, under the name mlp."""
-    return [mixture(layer, layer.mlp, layer.mlp.experts, silu) for layer in model.model.layers]
+    return [mixture(layer, layer.mlp, layer.mlp.experts) for layer in model.model.layers]
 
 
 def _qwen3_moe(model: Any) -> list[Place]:
     """The layer in the middle has no experts."""
     first, middle, last = model.model.layers
     return [
-        mixture(first, first.mlp, first.mlp.experts, silu),
-        dense(middle, middle.mlp, middle.mlp.down_proj),
-        mixture(last, last.mlp, last.mlp.experts, silu),
+        mixture(first, first.mlp, first.mlp.experts),
+        glu(middle, middle.mlp),
+        mixture(last, last.mlp, last.mlp.experts),
     ]
 
 
@@ -64,8 +65,8 @@ def _qwen2_moe(model: Any) -> list[Place]:
     block = second.mlp
     gate = lambda x: torch.sigmoid(x @ block.shared_expert_gate.weight.T)  # noqa: E731
     return [
-        dense(first, first.mlp, first.mlp.down_proj),
-        mixture(second, block, block.experts, silu, shared=[(block.shared_expert.down_proj, gate)]),
+        glu(first, first.mlp),
+        mixture(second, block, block.experts, shared=[shared_mlp(block.shared_expert, gate)]),
     ]
 
 
@@ -73,9 +74,9 @@ def _first_dense(model: Any) -> list[Place]:
     """The first layer has no experts; the others have some that all positions share."""
     first, *others = model.model.layers
     return [
-        dense(first, first.mlp, first.mlp.down_proj),
+        glu(first, first.mlp),
         *(
-            mixture(layer, layer.mlp, layer.mlp.experts, silu, shared=[(layer.mlp.shared_experts.down_proj, None)])
+            mixture(layer, layer.mlp, layer.mlp.experts, shared=[shared_mlp(layer.mlp.shared_experts)])
             for layer in others
         ),
     ]
@@ -83,7 +84,7 @@ def _first_dense(model: Any) -> list[Place]:
 
 def _hunyuan(model: Any) -> list[Place]:
     return [
-        mixture(layer, layer.mlp, layer.mlp.experts, silu, shared=[(layer.mlp.shared_mlp.down_proj, None)])
+        mixture(layer, layer.mlp, layer.mlp.experts, shared=[shared_mlp(layer.mlp.shared_mlp)])
         for layer in model.model.layers
     ]
 
@@ -92,17 +93,22 @@ def _granite(model: Any) -> list[Place]:
     """What experts give is multiplied on its way into the stream."""
     factor = model.config.residual_multiplier
     return [
-        mixture(layer, layer.block_sparse_moe, layer.block_sparse_moe.experts, silu, gain=factor)
+        mixture(layer, layer.block_sparse_moe, layer.block_sparse_moe.experts, gain=factor)
         for layer in model.model.layers
     ]
+
+
+def granite_shared(mlp: Any) -> Shared:
+    """Granite's cells beside experts: gate above up in input_linear."""
+    return Shared(mlp.output_linear, halves(mlp.input_linear, silu))
 
 
 def _granite_shared(model: Any) -> list[Place]:
     """The shared cells are a module beside the experts: no module holds both."""
     return [
         mixture(
-            layer, layer.block_sparse_moe, layer.block_sparse_moe.experts, silu,
-            shared=[(layer.shared_mlp.output_linear, None)], beside=layer.shared_mlp,
+            layer, layer.block_sparse_moe, layer.block_sparse_moe.experts,
+            shared=[granite_shared(layer.shared_mlp)], beside=layer.shared_mlp,
             gain=model.config.residual_multiplier,
         )
         for layer in model.model.layers
@@ -113,7 +119,7 @@ def _flex_olmo(model: Any) -> list[Place]:
     """OLMo 2's norm behind."""
     return [
         mixture(
-            layer, layer.mlp, layer.mlp.experts, silu, gain=layer.post_feedforward_layernorm.weight, normed=True
+            layer, layer.mlp, layer.mlp.experts, gain=layer.post_feedforward_layernorm.weight, normed=True
         )
         for layer in model.model.layers
     ]  # fmt: skip
@@ -122,14 +128,16 @@ def _flex_olmo(model: Any) -> list[Place]:
 def _gpt_oss(model: Any) -> list[Place]:
     """Gate and up keys take turns, both are clamped, 1 is added to up, and experts have biases that are weighed too."""
 
-    def cells(experts: Any, expert: int, x: Tensor) -> Tensor:
-        both = x @ experts.gate_up_proj[expert] + experts.gate_up_proj_bias[expert]
-        gate, up = both[:, 0::2].clamp(max=7.0), both[:, 1::2].clamp(-7.0, 7.0)
-        return (up + 1) * gate * torch.sigmoid(1.702 * gate)
+    def combine(gate: Tensor, up: Tensor) -> Tensor:
+        return (up.clamp(-7.0, 7.0) + 1) * quick_gelu(gate.clamp(max=7.0))
+
+    def keys(experts: Any, expert: int) -> Keys:
+        rows, bias = experts.gate_up_proj[expert].T, experts.gate_up_proj_bias[expert]
+        return Keys((rows[0::2], rows[1::2]), (bias[0::2], bias[1::2]), combine)
 
     return [
         Mixture(
-            layer, layer.mlp, experts=layer.mlp.experts, n_experts=4, cells=cells,
+            layer, layer.mlp, experts=layer.mlp.experts, n_experts=4, keys=keys,
             values=lambda experts, expert: experts.down_proj[expert],
             biases=lambda experts, expert: experts.down_proj_bias[expert],
         )
@@ -141,7 +149,7 @@ def _llama4(model: Any) -> list[Place]:
     """The second layer has experts, which read x times their score: the score goes through the activation."""
     first, second = model.model.layers
     return [
-        dense(first, first.feed_forward, first.feed_forward.down_proj),
+        glu(first, first.feed_forward),
         llama4_experts(second, second.feed_forward),
     ]
 
@@ -149,14 +157,10 @@ def _llama4(model: Any) -> list[Place]:
 def llama4_experts(layer: Any, block: Any) -> Place:
     """Llama 4's mixture: also of the model that sees."""
 
-    def cells(experts: Any, expert: int, x: Tensor) -> Tensor:
-        both = x @ experts.gate_up_proj[expert]
-        n_cells = both.shape[1] // 2
-        return silu(both[:, :n_cells]) * both[:, n_cells:]
-
     return Mixture(
-        layer, block, experts=block.experts, n_experts=4, cells=cells, scaled_inputs=True,
-        values=lambda experts, expert: experts.down_proj[expert], shared=[(block.shared_expert.down_proj, None)],
+        layer, block, experts=block.experts, n_experts=4, scaled_inputs=True,
+        keys=lambda experts, expert: stacked(experts.gate_up_proj[expert].T, silu),
+        values=lambda experts, expert: experts.down_proj[expert], shared=[shared_mlp(block.shared_expert)],
     )  # fmt: skip
 
 
