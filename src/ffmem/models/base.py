@@ -153,6 +153,8 @@ class Layout:
     """A buffer beside the unembedding that is added to the logits, from the model; "" if there is none."""
     output_scale: float = 1.0
     """What the final state is multiplied with before the unembedding."""
+    final_state: str = ""
+    """Where the model has no part that is given ids and gives the final state: the module whose output is that."""
     headless: bool = False
     """What the model gives behind its layers, if anything, is no score for each token of a vocabulary."""
     has_vocabulary: bool = True

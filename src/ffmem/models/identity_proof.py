@@ -17,7 +17,7 @@ from ffmem.models.transformer import Transformer
 LIMIT = {"float32": 5e-5, "float16": 2e-2, "bfloat16": 1e-1}
 """Largest error that counts as rounding."""
 _LONGEST = 14
-_N_TEXTS = 2
+_N_TEXTS = 1
 
 
 def prove_identities(model: Transformer) -> JsonObject:

@@ -38,6 +38,10 @@ _LOADED_AS = {"BertForPreTraining": "BertForMaskedLM", "WhisperForConditionalGen
 """Architectures that are loaded with one of their heads alone, or their decoder."""
 
 
+_LEFT_OUT = {"WhisperForCausalLM": "model.encoder."}
+"""What their weights begin with of which only a part is loaded: what hears, not what writes."""
+
+
 def _by_architecture() -> dict[str, Family]:
     """The family of each architecture."""
     table: dict[str, Family] = {}
@@ -305,7 +309,9 @@ def _read_weights(
             "Expected whole .safetensors files that fit config.json",
             "Download or save the model again",
         ) from error
-    unused = check_taken(folder, report, tied=bool(getattr(module.config, "tie_word_embeddings", False)))
+    left_out = _LEFT_OUT.get(type(module).__name__, "")
+    tied = bool(getattr(module.config, "tie_word_embeddings", False))
+    unused = check_taken(folder, report, tied=tied, beside=left_out)
     drop_poolers(module, report["missing_keys"])
     check_tied(folder, module, brought.weights)
     if not packed:

@@ -252,6 +252,8 @@ class Transformer:
                 and the states at them come back.
         """
         mask = self._mask(token_ids, attention_mask)
+        if self._layouts[0].final_state:
+            return self._state_within(token_ids, mask)
         state: Tensor = self._backbones[0](input_ids=token_ids, attention_mask=mask, **self._no_cache(0))[0]
         if len(self._backbones) == 1:
             return state
@@ -262,6 +264,17 @@ class Transformer:
             use_cache=False,
         )[0]
         return state[:, 1:] if target_ids is None else state
+
+    def _state_within(self, token_ids: Tensor, mask: Tensor | None) -> Tensor:
+        """The final state of a model that has no part which is given ids and gives it."""
+        seen: list[Tensor] = []
+        module = at(self.module, self._layouts[0].final_state)
+        handle = module.register_forward_hook(lambda _, __, output: seen.append(output))
+        try:
+            self.module(input_ids=token_ids, attention_mask=mask, **self._no_cache(-1))
+        finally:
+            handle.remove()
+        return seen[-1] if isinstance(seen[-1], Tensor) else seen[-1][0]
 
     def logits(
         self,
@@ -302,7 +315,8 @@ class Transformer:
     @property
     def has_head(self) -> bool:
         """Whether the model gives logits of its own, a score for each token of a vocabulary."""
-        return self._backbones[0] is not self.module and not self._layouts[-1].headless
+        layout = self._layouts[-1]
+        return (self._backbones[0] is not self.module or bool(layout.final_state)) and not layout.headless
 
     def watch_coefficients(
         self, on_layer: OnLayer, on_expert: OnExpert | None = None, layers: Collection[int] | None = None

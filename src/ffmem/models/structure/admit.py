@@ -1,14 +1,18 @@
 """A loaded model that no file of a family names: searched, and made a family of its own, or refused with all a report needs."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from ffmem.errors import ModelError
 from ffmem.foreign import is_out_of_memory
 from ffmem.models.half import in_float32
 from ffmem.models.samples import sample_sentences
-from ffmem.models.structure.find import NotFoundError, Structure, find_structure
+from ffmem.models.structure.find import NotFoundError, Structure, arguments_for, find_structure
+from ffmem.models.structure.matrices import embedding_of
 from ffmem.models.structure.numbers import TOLERANCE
 
 _SHORTEST, _LONGEST = 8, 20
@@ -55,7 +59,7 @@ def family_of_structure(name: str, module: Any, tokenizer: Any, *, packed: bool 
 
 def _text(module: Any, tokenizer: Any) -> list[int]:
     """Ids of some text: of the vocabulary that the model has rows for, and none that is special."""
-    embedding = module.get_input_embeddings()
+    embedding = embedding_of(module)
     n_rows = getattr(embedding, "num_embeddings", None) or len(tokenizer)
     special = set(tokenizer.all_special_ids)
     found: list[int] = []
@@ -78,14 +82,29 @@ def _text(module: Any, tokenizer: Any) -> list[int]:
 
 
 def drop_towers(module: Any, structure: Structure) -> dict[str, int]:
-    """Take the parts out of a model of text and more that no text reaches.
+    """Take the parts out of a model of text and more that no text reaches, if it runs without them.
 
     Returns:
         how many tensors each had, by name.
     """
-    config = module.config
-    if not hasattr(config, "get_text_config") or config.get_text_config() is config:
+    dropped, puts_back = _drop(module, structure)
+    try:
+        if dropped:
+            with torch.no_grad():
+                module(**arguments_for(module, [3, 1, 2])[0])
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        for put_back in puts_back:
+            put_back()
         return {}
+    return dropped
+
+
+def _drop(module: Any, structure: Structure) -> tuple[dict[str, int], list[Callable[[], None]]]:
+    config, puts_back = module.config, []
+    if not hasattr(config, "get_text_config") or config.get_text_config() is config:
+        return {}, []
     kept = list(structure.ran)
     dropped: dict[str, int] = {}
     for path, part in list(module.named_modules()):
@@ -95,7 +114,8 @@ def drop_towers(module: Any, structure: Structure) -> dict[str, int]:
         n = sum(1 for _ in part.parameters())
         holder = module.get_submodule(parent)
         if n and getattr(holder, last, None) is not None and not isinstance(holder, nn.ModuleList | nn.Sequential):
+            puts_back.append(partial(setattr, holder, last, part))
             setattr(holder, last, None)
             dropped[last] = n
             kept.append(path)
-    return dropped
+    return dropped, puts_back

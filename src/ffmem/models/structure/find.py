@@ -12,7 +12,7 @@ from ffmem.models.structure.activations import constants, named_activations
 from ffmem.models.structure.dense import Hypotheses, Tried
 from ffmem.models.structure.head import Head, find_head
 from ffmem.models.structure.layer import Memories, NotExplainedError, explain_layer
-from ffmem.models.structure.matrices import relative
+from ffmem.models.structure.matrices import embedding_of, relative
 from ffmem.models.structure.norms import NormKind, norm_kind
 from ffmem.models.structure.numbers import TOLERANCE, error
 from ffmem.models.structure.recording import Call, Recording, record
@@ -194,7 +194,7 @@ def _stack_layout(
     module: Any, stack: Stack, layers: Sequence[FoundLayer], head: Head, norm: NormKind, name: str
 ) -> Layout:
     d_model = layers[0].run.after.shape[1]
-    embedding = module.get_input_embeddings()
+    embedding = embedding_of(module)
     weight = getattr(embedding, "weight", None)
     base = Layout(
         backbone=stack.backbone,
@@ -209,6 +209,7 @@ def _stack_layout(
         stack=name,
         output_bias=head.output_bias,
         output_scale=head.output_scale,
+        final_state="" if head.headless or stack.backbone else _final_state(head, layers[-1].run.call),
         headless=head.headless,
         has_vocabulary=not head.headless or (weight is not None and weight.shape[1] == d_model),
         unembedding=head.unembedding,
@@ -224,6 +225,10 @@ def _stack_layout(
         passed_over = ""
     first = next(one for one in own if one is not None)
     return replace(base, by_layer=tuple(own), placement=first.placement, parallel=first.parallel)
+
+
+def _final_state(head: Head, last: Call) -> str:
+    return last.path if head.final_norm is None else head.final_norm.path
 
 
 def _layer_layout(base: Layout, run: LayerRun, memories: Memories) -> Layout:
@@ -293,7 +298,7 @@ def _is_causal(module: Any, token_ids: Sequence[int], last: LayerRun, limit: flo
 def _longest(module: Any, recording: Recording, found: Sequence[tuple[Stack, list[FoundLayer]]], n: int) -> int | None:
     """The longest input in tokens: by tables of positions where there are any, else by the config."""
     limits = []
-    embedding = module.get_input_embeddings()
+    embedding = embedding_of(module)
     for call in recording.calls:
         weight = getattr(call.module, "weight", None)
         if not isinstance(call.module, nn.Embedding) or call.module is embedding or not call.outputs or weight is None:

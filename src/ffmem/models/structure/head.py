@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ffmem.models.feed_forward import at
 from ffmem.models.structure.dense import Hypotheses, Tried
-from ffmem.models.structure.matrices import is_matrix
+from ffmem.models.structure.matrices import embedding_of, is_matrix
 from ffmem.models.structure.norms import norm_kind
 from ffmem.models.structure.numbers import error, fit
 from ffmem.models.structure.recording import Call, Recording, mark
@@ -66,7 +66,7 @@ def find_head(
         return Head(headless=True, told="it gives no score for each token at each position")
     found = logits[0].detach().float().cpu()
     state, after = state[: len(found)], [call for call in recording.calls if call.begin > last.end]
-    embedding = model.get_input_embeddings()
+    embedding = embedding_of(model)
     n_tokens = getattr(embedding, "num_embeddings", None)
     if len(found) != n or (n_tokens is not None and found.shape[1] < n_tokens // 2):
         return Head(headless=True, told=f"it gives {found.shape[-1]} scores, for {n_tokens} tokens")
@@ -196,7 +196,7 @@ def _without_module(
     model: Any, head: Any, state: Tensor, logits: Tensor, after: Sequence[Call], tried: Hypotheses
 ) -> Head | None:
     """Where the unembedding is a weight that no module multiplies with: its input is the output of the module before."""
-    embedding = model.get_input_embeddings()
+    embedding = embedding_of(model)
     names = {part: path for path, part in model.named_modules()}
     for holder, path in ((head, ""), (embedding, names.get(embedding, ""))):
         weight = getattr(holder, "weight", None)

@@ -40,3 +40,11 @@ def relative(path: str, prefix: str) -> str:
 def weight_of(module: Any) -> Tensor:
     """The rows of a linear map, a row for each input."""
     return rows(module).detach().float().cpu()
+
+
+def embedding_of(module: Any) -> Any | None:
+    """The embedding of a model's tokens; None if it has none, or does not say which it is."""
+    try:
+        return module.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
