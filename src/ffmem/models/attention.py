@@ -54,7 +54,7 @@ class AttentionLayer:
         """"L3"; of a decoder's layer "dec.L3", and "dec.L3.cross" where the sources are the encoder's states."""
         self.stack = layout.stack
         self.placement = layout.placement
-        self.n_heads: int = getattr(config, part.n_heads)
+        self.n_heads: int = part.heads or getattr(config, part.n_heads)
         n_rows = rows(self._at(part.output)).shape[0]
         if n_rows % self.n_heads:
             raise ModelError(

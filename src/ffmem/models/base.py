@@ -34,6 +34,8 @@ class AttentionLayout:
     group are values. None: W_V stands alone."""
     n_heads: str = "num_attention_heads"
     """Name of the config's field with the number of heads."""
+    heads: int = 0
+    """That number itself, where it was found; 0: the config says it."""
     step_by_step: Callable[[CallArguments], CallArguments] | None = None
     """From the module's named arguments to those that make it compute what it should where it computes the weights as such,
     if it is at fault there; None: it is not."""

@@ -21,7 +21,7 @@ class Identities:
     """A layer each: the activation of products with keys (of experts: times a weight for each position) against the
     coefficients; None where the activation has no name that is known."""
     norm_errors: tuple[float | None, ...]
-    """A layer each: the norms that it names, as the linear maps that they are at their states, against what they give; None where
+    """A layer each: the norms that it names, as the linear maps that they are at their states, against theirs; None where
     there is none, or it is not told what it reads."""
     residual_errors: tuple[float, ...]
     """A layer each: r + y, as the family defines it, against the layer's output."""

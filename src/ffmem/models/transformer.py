@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -16,14 +16,17 @@ from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
 from ffmem.json_values import JsonObject
 from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
-from ffmem.models.base import Batching, Family, Layout, Origin
+from ffmem.models.base import AttentionLayout, Batching, Family, Layout, Origin
 from ffmem.models.coefficient_hooks import ChangeLayer, CoefficientHooks, OnExpert, OnLayer
 from ffmem.models.feed_forward import at
 from ffmem.models.fingerprints import config_hash, tokenizer_hash, weights_hash
 from ffmem.models.frame import Frame, frame_of
+from ffmem.models.half import in_float32
 from ffmem.models.layers import FeedForward, read_layer
 from ffmem.models.run_state import RunState
-from ffmem.models.structure.find import Structure
+from ffmem.models.structure.attention import find_attention
+from ffmem.models.structure.find import Structure, arguments_for
+from ffmem.models.structure.text import text_to_search
 from ffmem.models.unembedding import Scores, Unembedding
 from ffmem.models.vocabulary import token_bytes
 from ffmem.options import Bos
@@ -221,8 +224,24 @@ class Transformer:
                 layer.module, self.layout(place), part, place, self.facts.layers[place].name, self.module.config
             )
             for place, (layer, _) in enumerate(self._layers)
-            for part in self.layout(place).attention
+            for part in self._attention_of[place]
         )
+
+    @cached_property
+    def _attention_of(self) -> list[tuple[AttentionLayout, ...]]:
+        """The attention sub-layers of each layer: as a family's file says, or as a pass shows.
+
+        Raises:
+            ModelError: they are not understood, though memories are.
+        """
+        if not self.family.by_structure:
+            return [layout.attention for layout in self._own_layouts]
+        layers = [(layer.module, layout) for (layer, _), layout in zip(self._layers, self._own_layouts, strict=True)]
+        arguments, _ = arguments_for(self.module, text_to_search(self.module, self.tokenizer))
+        with in_float32(self.module):
+            return find_attention(
+                self.facts.name, self.module, layers, arguments, partial(step_by_step, self.module, ())
+            )
 
     # Forward passes
 

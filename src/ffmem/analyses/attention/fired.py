@@ -46,6 +46,8 @@ def into_keys(model: Transformer, place: int, state: LayerTrace, brought: Brough
     parts[at] += brought.stream
     if brought.after is not None:
         norm = brought.after
+    elif not layout.ff_norm:
+        return IntoKeys(parts, constant)
     else:
         before = brought.stream if layout.parallel else brought.stream + brought.output
         norm = model.unembedding.freeze(model.layer(place).at(layout.ff_norm), before.to(state.ff_input.dtype))

@@ -10,13 +10,10 @@ from torch import nn
 from ffmem.errors import ModelError
 from ffmem.foreign import is_out_of_memory
 from ffmem.models.half import in_float32
-from ffmem.models.samples import sample_sentences
 from ffmem.models.structure.find import NotFoundError, Structure, arguments_for, find_structure
-from ffmem.models.structure.matrices import embedding_of
 from ffmem.models.structure.numbers import TOLERANCE
+from ffmem.models.structure.text import text_to_search
 
-_SHORTEST, _LONGEST = 8, 20
-"""Tokens of the text that is searched: enough to tell positions from each other."""
 _PACKED_LIMIT = 2e-2
 """Largest error where weights are packed, and products are computed from what they stand for."""
 
@@ -34,7 +31,7 @@ def family_of_structure(name: str, module: Any, tokenizer: Any, *, packed: bool 
         ModelError: it cannot be run on text, or something is not explained; the message says which identity fails, and by
             how much.
     """
-    token_ids = _text(module, tokenizer)
+    token_ids = text_to_search(module, tokenizer)
     try:
         with in_float32(module):
             return find_structure(module, token_ids, _PACKED_LIMIT if packed else TOLERANCE)
@@ -55,30 +52,6 @@ def family_of_structure(name: str, module: Any, tokenizer: Any, *, packed: bool 
             "Expected a model that takes token ids alone",
             "Use a language model, or the text part of this model by itself",
         ) from error
-
-
-def _text(module: Any, tokenizer: Any) -> list[int]:
-    """Ids of some text: of the vocabulary that the model has rows for, and none that is special."""
-    embedding = embedding_of(module)
-    n_rows = getattr(embedding, "num_embeddings", None) or len(tokenizer)
-    special = set(tokenizer.all_special_ids)
-    found: list[int] = []
-    for text in sample_sentences(tokenizer):
-        ids = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
-        found += [one for one in ids if one < n_rows and one not in special]
-        if len(found) >= _LONGEST:
-            break
-    while 0 < len(found) < _SHORTEST:
-        found += found[: _SHORTEST - len(found)]
-    if not found:
-        raise ModelError(
-            "the tokenizer gives none of our sample texts a token that the model has an embedding for",
-            "Expected the tokenizer that the model was trained with",
-            "Save that into the model's folder",
-        )
-    config = module.config.get_text_config() if hasattr(module.config, "get_text_config") else module.config
-    limit = getattr(config, "max_position_embeddings", None)
-    return found[: min(_LONGEST, max(2, limit - 4))] if isinstance(limit, int) else found[:_LONGEST]
 
 
 def drop_towers(module: Any, structure: Structure) -> dict[str, int]:
