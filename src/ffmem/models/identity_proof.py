@@ -12,6 +12,7 @@ from ffmem.json_values import JsonObject
 from ffmem.models.half import in_float32
 from ffmem.models.identities import Identities, measure_identities
 from ffmem.models.samples import sample_sentences
+from ffmem.models.structure.refusal import NotProvenError
 from ffmem.models.transformer import Transformer
 
 LIMIT = {"float32": 5e-5, "float16": 2e-2, "bfloat16": 1e-1}
@@ -49,11 +50,11 @@ def _proven(model: Transformer, limit: float) -> JsonObject:
             if is_out_of_memory(error):
                 raise
             told = (str(error).strip().splitlines() or [""])[0][:200]
-            raise ModelError(
+            raise NotProvenError(
                 f"the identities of {model.facts.name} cannot be measured: {type(error).__name__}: {told}",
                 "Expected each layer to run once, on states of its stream",
                 "Please report it, with what `ffmem info MODEL --structure` prints of this model",
-            ) from error
+            ).of(model.module) from error
         _check(model, found, limit)
         for name, value in _largest(found).items():
             worst[name] = max(value, worst.get(name, 0.0))
@@ -88,14 +89,14 @@ def _check(model: Transformer, found: Identities, limit: float) -> None:
         errors += [(f"{what} {name}", value) for name, value in zip(names, values, strict=True)]
     for what, error in errors:
         if error is not None and not error <= limit:
-            raise ModelError(
+            raise NotProvenError(
                 f"an identity of {model.facts.name} ({model.facts.architecture}, read by "
                 f"{'its structure' if model.family.by_structure else f'the rules of {model.family.name}'}) does not hold: "
                 f"{what} miss by {error:.2g} of the largest",
                 f"Expected at most {limit:g}",
                 "Please report it, with what `ffmem info MODEL --structure` prints of this model; or write its places down "
                 "yourself: docs/how-to/add-a-family.md",
-            )
+            ).of(model.module)
 
 
 def _texts(model: Transformer) -> list[list[int]]:

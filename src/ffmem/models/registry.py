@@ -34,8 +34,8 @@ FAMILIES: tuple[Family, ...] = tuple(
 )
 """Every file of the folder ``families``: a new family is one file there."""
 
-_LOADED_AS = {"BertForPreTraining": "BertForMaskedLM", "WhisperForConditionalGeneration": "WhisperForCausalLM"}
-"""Architectures that are loaded with one of their heads alone, or their decoder."""
+_LOADED_AS = {"BertForPreTraining": "BertForMaskedLM"}
+"""Architectures that are loaded with one of their heads alone."""
 
 
 _LEFT_OUT = {"WhisperForCausalLM": "model.encoder."}

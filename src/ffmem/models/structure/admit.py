@@ -5,13 +5,14 @@ from functools import partial
 from typing import Any
 
 import torch
+import transformers
 from torch import nn
 
-from ffmem.errors import ModelError
 from ffmem.foreign import is_out_of_memory
 from ffmem.models.half import in_float32
 from ffmem.models.structure.find import NotFoundError, Structure, arguments_for, find_structure
 from ffmem.models.structure.numbers import TOLERANCE
+from ffmem.models.structure.refusal import NotProvenError
 from ffmem.models.structure.text import text_to_search
 
 _PACKED_LIMIT = 2e-2
@@ -28,7 +29,7 @@ def family_of_structure(name: str, module: Any, tokenizer: Any, *, packed: bool 
         packed: its weights are in 8 or 4 bits.
 
     Raises:
-        ModelError: it cannot be run on text, or something is not explained; the message says which identity fails, and by
+        NotProvenError: it cannot be run on text, or something is not explained; the message says which identity fails, and by
             how much.
     """
     token_ids = text_to_search(module, tokenizer)
@@ -36,22 +37,29 @@ def family_of_structure(name: str, module: Any, tokenizer: Any, *, packed: bool 
         with in_float32(module):
             return find_structure(module, token_ids, _PACKED_LIMIT if packed else TOLERANCE)
     except NotFoundError as problem:
-        raise ModelError(
+        raise NotProvenError(
             f"no structure of {name} ({type(module).__name__}) is proven: {problem}",
             f"Expected layers whose outputs are the stream plus sums of coefficients times values, to {TOLERANCE:g}",
             f"`ffmem info {name} --structure` lists its modules: please report it with that list; "
             "or write its places down yourself: docs/how-to/add-a-family.md",
-        ) from problem
+        ).of(module) from problem
     except Exception as error:  # whatever a model raises that is given text alone
         if is_out_of_memory(error):
             raise
         told = (str(error).strip().splitlines() or [""])[0][:200]
-        raise ModelError(
+        raise NotProvenError(
             f"{name} ({type(module).__name__}) cannot be run on text: its own call on token ids ends with "
             f"{type(error).__name__}: {told}",
             "Expected a model that takes token ids alone",
-            "Use a language model, or the text part of this model by itself",
-        ) from error
+            _text_part(module),
+        ).of(module) from error
+
+
+def _text_part(module: Any) -> str:
+    name = type(module).__name__.replace("ForConditionalGeneration", "ForCausalLM")
+    if name != type(module).__name__ and hasattr(transformers, name):
+        return f"Use a language model; or the decoder alone, which then is told nothing by an encoder: --architecture {name}"
+    return "Use a language model, or the text part of this model by itself"
 
 
 def drop_towers(module: Any, structure: Structure) -> dict[str, int]:

@@ -91,7 +91,7 @@ def _explain(
         if output.input.shape[-1] % len(weights) or len(output.input) != weights.shape[1]:
             continue
         for value in matrices:
-            if value.end > output.begin or len(value.output) != weights.shape[2]:
+            if value.axes != 3 or value.end > output.begin or len(value.output) != weights.shape[2]:
                 continue
             for fused in _ways(value.output.shape[-1], output.input.shape[-1] // len(weights), len(weights)):
                 if error(_mixed(weights, value.output, output.input, fused), output.input) <= _LIMIT:

@@ -26,6 +26,8 @@ class Call:
     """The same of what it gave."""
     ids: tuple[Tensor, ...] = ()
     """Whole numbers that it was given."""
+    axes: int = 0
+    """Of the first of its outputs."""
     weights: Tensor | None = None
     """The last of its outputs where that is one matrix for each head, as attention gives its weights."""
     named: frozenset[str] = frozenset()
@@ -118,6 +120,7 @@ def record(module: nn.Module, arguments: CallArguments) -> Recording:
             call = open_calls.pop()
             call.end = next(clock)
             call.outputs = tuple(_rows(one) for one in _tensors([output]) if one.is_floating_point())
+            call.axes = next((one.ndim for one in _tensors([output])), 0)
             last = output[-1] if isinstance(output, tuple) and len(output) > 1 else None
             if isinstance(last, Tensor) and last.ndim == 4:
                 call.weights = last.detach().cpu().clone()
