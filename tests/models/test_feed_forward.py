@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ffmem import ModelError, load_model
-from ffmem.models.feed_forward import DenseLayer, MixtureLayer
+from ffmem.models.feed_forward import DenseLayer
+from ffmem.models.mixture import MixtureLayer
 from ffmem.models.transformer import Transformer
 
 TOKEN_IDS = torch.arange(5, 45).view(4, 10)

@@ -33,8 +33,11 @@ def check_causal(model: Transformer) -> None:
 
 
 def is_plain_sum(model: Transformer) -> bool:
-    """Whether the stream is the sum of what was added to it: no norm stands in it."""
-    return model.facts.norm_placement in ("pre", "sandwich")
+    """Whether the stream is the sum of what was added to it: no norm stands in it, and nothing is multiplied."""
+    layers = range(model.facts.n_layers)
+    return model.facts.norm_placement in ("pre", "sandwich") and all(
+        model.layout(place).residual_scale == 1.0 for place in layers
+    )
 
 
 def has_scores(model: Transformer) -> bool:
@@ -78,6 +81,10 @@ class LayerParts:
         return self._model.unembedding.freeze(self._model.layer(self._layer).at(path), self.state.ff_output)
 
     @property
+    def _scale(self) -> float:
+        return self._model.layout(self._layer).update_scale
+
+    @property
     def attention(self) -> Float[Tensor, "d_model"]:
         """All of attention together."""
         return self.state.residual - self.state.layer_input
@@ -85,13 +92,13 @@ class LayerParts:
     @cached_property
     def values(self) -> Float[Tensor, "cells d_model"]:
         """The values as they arrive in the stream."""
-        values = self._model.values(self._layer).double()
+        values = self._model.values(self._layer).double() * self._scale
         return values if self._norm is None else self._norm.shaped(values) * self._norm.scale
 
     @cached_property
     def bias(self) -> Float[Tensor, "d_model"]:
         """The b of y = sum of m_i v_i + b, as it arrives in the stream."""
-        bias = self._model.value_bias(self._layer).double()
+        bias = self.state.bias.double() * self._scale
         return bias if self._norm is None else self._norm(bias)
 
     def shares(self, score: LinearScore) -> Float[Tensor, "cells"]:

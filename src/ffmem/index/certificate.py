@@ -22,6 +22,7 @@ from ffmem.json_values import JsonObject, to_json
 from ffmem.models.identities import measure_identities
 from ffmem.models.proof import prove
 from ffmem.models.sentences_to_try import Sentence
+from ffmem.models.structure.describe import describe
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, parse_split
 from ffmem.store.text import TextReader
@@ -65,13 +66,15 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
         for sentence in sorted(drawn.tolist())
         for batch in shard_text.batches(Shard(0, sentence, sentence + 1, int(lengths[sentence])))
     ]
-    measured = [asdict(measure_identities(model, *shard_text.inputs(batch))) for batch in batches]
-    worst = worst_of(measured)
-    _check(worst, model, options)
+    found = [asdict(measure_identities(model, *shard_text.inputs(batch))) for batch in batches]
+    worst = worst_of([{name: one[name] for name in _ERRORS} for one in found])
+    _check(worst_of(found), model, options)
+    structure = {"structure": describe(model, attention=False)} if model.family.by_structure else {}
     return {
         "errors": worst,
         "proof": to_json(proof),
-        "n_sentences": len(measured),
+        **structure,
+        "n_sentences": len(found),
         "sentence_ids": sorted(drawn.tolist()),
         "dtype": options.dtype,
         "device": device,
@@ -108,6 +111,10 @@ def sentences_of(
     return found
 
 
+_ERRORS = ("ff_sum_errors", "residual_errors", "hook_error", "logit_error")
+"""What a certificate has had of the identities from the first."""
+
+
 def worst_of(measured: Sequence[Mapping[str, Any]]) -> JsonObject:
     """The largest of several measurements of the same errors."""
     return {name: _largest([one[name] for one in measured]) for name in measured[0]}
@@ -118,7 +125,7 @@ def _largest(values: list[Any]) -> Any:
     if values[0] is None:
         return None
     if isinstance(values[0], (list, tuple)):
-        return [max(column) for column in zip(*values, strict=True)]
+        return [_largest(list(column)) for column in zip(*values, strict=True)]
     return max(values)
 
 
@@ -126,8 +133,9 @@ def _check(worst: JsonObject, model: Transformer, options: IndexOptions) -> None
     limit = TOLERANCE[options.dtype]
     errors = [
         (f"{name} of layer {layer}", e)
-        for name in ("ff_sum_errors", "residual_errors")
+        for name in ("ff_sum_errors", "residual_errors", "key_errors", "norm_errors")
         for layer, e in enumerate(worst[name])
+        if e is not None
     ]
     errors += [("hook_error", worst["hook_error"]), ("logit_error", worst["logit_error"] or 0.0)]
     for name, error in errors:

@@ -48,13 +48,13 @@ class AttentionLayer:
     def __init__(
         self, module: nn.Module, layout: Layout, part: AttentionLayout, place: int, layer_name: str, config: Any
     ) -> None:
-        self._module, self._layout, self._part = module, layout, part
+        self._module, self._layout, self.part = module, layout, part
         self.place, self.cross = place, part.cross
         self.name = f"{layer_name}.cross" if part.cross else layer_name
         """"L3"; of a decoder's layer "dec.L3", and "dec.L3.cross" where the sources are the encoder's states."""
         self.stack = layout.stack
         self.placement = layout.placement
-        self.n_heads: int = getattr(config, part.n_heads)
+        self.n_heads: int = part.heads or getattr(config, part.n_heads)
         n_rows = rows(self._at(part.output)).shape[0]
         if n_rows % self.n_heads:
             raise ModelError(
@@ -69,35 +69,35 @@ class AttentionLayer:
 
     def output_matrix(self) -> Float[Tensor, "heads d_head d_model"]:
         """W_O, the rows of each head together."""
-        whole = rows(self._at(self._part.output))
+        whole = rows(self._at(self.part.output))
         return whole.view(self.n_heads, self.d_head, whole.shape[1])
 
     def output_bias(self) -> Float[Tensor, "d_model"] | None:
         """b_O, which belongs to no source; None if there is none."""
-        bias: Tensor | None = self._at(self._part.output).bias
+        bias: Tensor | None = self._at(self.part.output).bias
         return bias
 
     def value_bias(self) -> Float[Tensor, "kv_heads d_head"] | None:
         """b_V; None if there is none."""
-        bias: Tensor | None = self._at(self._part.value).bias
+        bias: Tensor | None = self._at(self.part.value).bias
         return None if bias is None else self._split(bias)
 
     @property
     def norm_before(self) -> Any | None:
         """The norm that the sub-layer reads the stream through; None if it reads the stream itself."""
-        return self._at(self._part.norm) if self._part.norm and self.placement != "shared" else None
+        return self._at(self.part.norm) if self.part.norm and self.placement != "shared" else None
 
     @property
     def norm_after(self) -> Any | None:
         """In "post" layers the norm of the residual sum, in "sandwich" layers that of the output; otherwise None."""
-        return self._at(self._part.after) if self._part.after else None
+        return self._at(self.part.after) if self.part.after else None
 
     def _split(self, values: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch kv_heads d_head"]:
         """The value heads in the outputs of W_V, which may hold queries and keys as well."""
         batch = values.shape[:-1]
-        if self._part.fused is None:
+        if self.part.fused is None:
             return values.view(*batch, -1, self.d_head)
-        groups, n_values = self._part.fused
+        groups, n_values = self.part.fused
         return values.view(*batch, groups, -1, self.d_head)[..., -n_values:, :].flatten(-3, -2)
 
     def watch(self, on_states: OnAttention) -> list[Callable[[], None]]:
@@ -130,7 +130,7 @@ class AttentionLayer:
         def keep_stream(_: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
             seen["stream"] = arguments[0] if arguments else named["hidden_states"]
 
-        part = self._part
+        part = self.part
         # the stream goes on from what the norm before reads, or, where that is normed already, from what attention reads
         source = self._at(part.norm) if self.norm_before is not None else self._at(part.module)
         return [
@@ -142,14 +142,14 @@ class AttentionLayer:
 
     def correct(self) -> list[Callable[[], None]]:
         """Mend what the family's way to compute weights step by step does wrong, until what is returned is called."""
-        mend = self._part.step_by_step
+        mend = self.part.step_by_step
         if mend is None:
             return []
 
         def mended(_: Any, arguments: tuple[Any, ...], named: CallArguments) -> tuple[Any, Any]:
             return arguments, mend(named)
 
-        return [self._at(self._part.module).register_forward_pre_hook(mended, with_kwargs=True).remove]
+        return [self._at(self.part.module).register_forward_pre_hook(mended, with_kwargs=True).remove]
 
     def change(self, change: ChangeWeights) -> list[Callable[[], None]]:
         """Let ``change`` decide the weights from now on, until what is returned is called."""
@@ -169,8 +169,8 @@ class AttentionLayer:
             return (mixed.flatten(-2),)
 
         return [
-            self._at(self._part.value).register_forward_hook(keep_values).remove,
-            self._at(self._part.output).register_forward_pre_hook(put).remove,
+            self._at(self.part.value).register_forward_hook(keep_values).remove,
+            self._at(self.part.output).register_forward_pre_hook(put).remove,
         ]
 
     def expand(self, values: Float[Tensor, "*batch kv_heads d_head"]) -> Float[Tensor, "*batch heads d_head"]:

@@ -34,9 +34,50 @@ class AttentionLayout:
     group are values. None: W_V stands alone."""
     n_heads: str = "num_attention_heads"
     """Name of the config's field with the number of heads."""
+    heads: int = 0
+    """That number itself, where it was found; 0: the config says it."""
     step_by_step: Callable[[CallArguments], CallArguments] | None = None
     """From the module's named arguments to those that make it compute what it should where it computes the weights as such,
     if it is at fault there; None: it is not."""
+
+
+Outputs = tuple[int | None, int | None, int | None]
+"""Some of a matrix's outputs: where they begin and end, and at which step; None as in a slice."""
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """How a module holds the weights of all experts in two tensors, (experts, outputs, inputs), and what it makes of them."""
+
+    first: str = "gate_up_proj"
+    first_bias: str = ""
+    second: str = "down_proj"
+    second_bias: str = ""
+    transposed: bool = False
+    """(experts, inputs, outputs) instead."""
+    gated: bool = True
+    halves: tuple[Outputs, Outputs] | None = None
+    """Which outputs of the first matrix are products with gate keys, and which with up keys; None: first those, then these."""
+    activate: Callable[[Any, Any], Any] | None = None
+    """From the module and all products to activations; None: its ``act_fn`` on the gate, times up."""
+    weighted_inputs: bool = False
+    """Every expert is given all positions, each multiplied with its routing weight: 0 where it is not routed there."""
+    scale: float = 1.0
+    """What the sum of the experts is multiplied with on its way into the layer's output."""
+
+
+@dataclass(frozen=True)
+class SharedCells:
+    """Cells beside a mixture's experts that every position sees: dotted paths from a Transformer layer."""
+
+    gate_key: str
+    up_key: str
+    value: str
+    halves: tuple[Outputs, Outputs] | None = None
+    gate: str = ""
+    """A matrix of one output whose sigmoid the cells' sum is multiplied with."""
+    scale: float = 1.0
+    """What it is multiplied with besides."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +96,32 @@ class Layout:
     """First feed-forward matrix of gated cells whose output goes through the activation."""
     up_key: str = ""
     """The other one."""
+    halves: tuple[Outputs, Outputs] | None = None
+    """Of a matrix that holds gate keys and up keys: which of its outputs are which."""
     experts: str = ""
     """The experts of a mixture: one module of stacked weights. Layers without it are read by the paths above."""
+    stacked: Stacked = Stacked()
+    """How that module holds them."""
+    shared: tuple[SharedCells, ...] = ()
+    """Cells beside the experts that every position sees."""
+    sums: tuple[str, ...] = ()
+    """Of a mixture: the modules whose outputs add up to y; none named: the module that the experts are in."""
+    runs: tuple[int, int] = (0, 1)
+    """Which run of its modules in a pass the layer is, and of how many: layers may share their weights."""
+    update_scale: float = 1.0
+    """What y, or its norm, is multiplied with before it is added."""
+    residual_scale: float = 1.0
+    """What the stream is multiplied with when it is added."""
+    beside: str = ""
+    """What else is added, one module's output: in "parallel" layers, if it is not that of attention; in others, behind them."""
+    beside_scale: float = 1.0
+    """What that is multiplied with."""
+    before: str = ""
+    """Where layers without memories come before it: the module whose input is the stream before those, from the backbone."""
+    activation: Callable[[Any], Any] | None = None
+    """What products with keys go through, where that is not what its name says everywhere."""
+    by_layer: "tuple[Layout | None, ...]" = ()
+    """Where layers differ, the layout of each; None: it has no memories."""
     ff_norm: str = ""
     """The norm before the feed-forward layer ("pre", "sandwich", "shared") or after its residual sum ("post")."""
     post_ff_norm: str = ""
@@ -90,6 +155,14 @@ class Layout:
     """A buffer beside the unembedding that is added to the logits, from the model; "" if there is none."""
     output_scale: float = 1.0
     """What the final state is multiplied with before the unembedding."""
+    final_state: str = ""
+    """Where the model has no part that is given ids and gives the final state: the module whose output is that."""
+    headless: bool = False
+    """What the model gives behind its layers, if anything, is no score for each token of a vocabulary."""
+    has_vocabulary: bool = True
+    """Whether there is a matrix whose rows are tokens, as wide as the stream."""
+    unembedding: str = ""
+    """The module with that matrix, from the model, where the model does not say which it is."""
 
 
 Rows = Literal["padded", "equal-length", "alone"]
@@ -134,6 +207,8 @@ class Family:
     see proof.py."""
     max_length: Callable[[Any], int | None] = max_positions
     """From the model's config to its longest input in tokens; None if positions have no limit."""
+    by_structure: bool = False
+    """It is one model's, found in its modules: see models/structure."""
 
 
 @dataclass(frozen=True)

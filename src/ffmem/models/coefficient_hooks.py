@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ffmem.models.base import CallArguments
-from ffmem.models.feed_forward import FeedForward, MixtureLayer
+from ffmem.models.layers import FeedForward
+from ffmem.models.mixture import MixtureLayer
 
 OnLayer = Callable[[int, Float[Tensor, "batch positions cells"]], None]
 """Takes a layer's place and the coefficients of all its cells."""
@@ -105,18 +106,20 @@ class CoefficientHooks:
     def _changed(
         self, change: ChangeLayer, place: int, shapes: list[tuple[int, int]], stack: int, coefficients: Tensor
     ) -> Tensor | None:
-        first = self._first[stack]
-        shaped = coefficients.view(*shapes[stack], coefficients.shape[-1])
-        others = change(place, shaped[:, first:])
+        first, (n_rows, n) = self._first[stack], shapes[stack]
+        shaped = coefficients.view(n_rows, -1, coefficients.shape[-1])
+        others = change(place, shaped[:, first:n])
         if others is None:
             return None
-        return torch.cat((shaped[:, :first], others), dim=1).view(coefficients.shape)
+        return torch.cat((shaped[:, :first], others, shaped[:, n:]), dim=1).view(coefficients.shape)
 
     def _report(
         self, on_layer: Callable[..., None], place: int, shapes: list[tuple[int, int]], stack: int, *found: Tensor
     ) -> None:
-        first = self._first[stack]
-        shaped = [one.view(*shapes[stack], one.shape[-1]) for one in found]
+        first, (n_rows, n) = self._first[stack], shapes[stack]
+        shaped = [one.view(n_rows, -1, one.shape[-1]) for one in found]
+        # a model may fill up its input to a whole number of windows
+        shaped = [one[:, :n] if one.shape[1] > n else one for one in shaped]
         on_layer(place, *(one[:, first:] if first else one for one in shaped))
 
 

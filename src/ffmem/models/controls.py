@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ffmem.errors import InputError
-from ffmem.models.feed_forward import DenseLayer, FeedForward
+from ffmem.models.feed_forward import DenseLayer
+from ffmem.models.layers import FeedForward
 from ffmem.models.transformer import Transformer
 
 ControlKind = Literal["untrained", "shuffled"]

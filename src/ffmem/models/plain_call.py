@@ -4,17 +4,17 @@ It is what everything else is compared with, so it shares nothing with it: no wa
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ffmem.errors import FfmemError, ModelError
-from ffmem.models.base import CallArguments
-from ffmem.models.feed_forward import FeedForward, MixtureLayer
+from ffmem.models.base import CallArguments, SharedCells, Stacked
+from ffmem.models.mixture import MixtureLayer
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
 
@@ -106,7 +106,7 @@ def plain_coefficients(model: Transformer, given: PlainInput) -> list[Tensor]:
         ModelError: a feed-forward layer runs more or less often than once in a pass.
     """
     caught: list[list[Tensor]] = [[] for _ in range(model.facts.n_layers)]
-    handles = [_hook(model.layer(layer), caught[layer]) for layer in range(model.facts.n_layers)]
+    handles = [one for layer in range(model.facts.n_layers) for one in _hooks(model, layer, caught[layer])]
     device = next(model.module.parameters()).device
     ids = torch.tensor([given.token_ids], device=device)
     named: CallArguments = {name: torch.tensor([value], device=device) for name, value in given.named.items()}
@@ -127,15 +127,26 @@ def plain_coefficients(model: Transformer, given: PlainInput) -> list[Tensor]:
     found = []
     for layer, pieces in enumerate(caught):
         first = 1 if model.layout(layer).stack == "dec" else 0
-        if len(pieces) != 1 or len(pieces[0]) != n + first:
+        own = _own_run(model, layer, pieces, n + first)
+        if own is None:
             raise ModelError(
                 f"the feed-forward layer {model.cells.layers[layer].name} of {model.facts.name} runs {len(pieces)} times in a "
                 f"pass, over {sum(map(len, pieces))} positions, not once over {n + first}",
                 "Expected each layer to see each position once",
                 'Write "chunk_size_feed_forward": 0 into its config.json if it has that field; otherwise it cannot be read',
             )
-        found.append(pieces[0][first:])
+        found.append(own[first:])
     return found
+
+
+def _own_run(model: Transformer, layer: int, pieces: Sequence[Tensor], n: int) -> Tensor | None:
+    """A layer's coefficients at so many positions, of what was caught; None if it did not run once, over these."""
+    mine, of = model.layout(layer).runs
+    if len(pieces) != of:
+        return None
+    if model.family.by_structure:  # some fill up to a whole number of windows
+        return pieces[mine][:n] if len(pieces[mine]) >= n else None
+    return pieces[mine] if len(pieces[mine]) == n else None
 
 
 def _cannot_run(model: Transformer, error: Exception) -> ModelError:
@@ -148,23 +159,74 @@ def _cannot_run(model: Transformer, error: Exception) -> ModelError:
     )
 
 
-def _hook(layer: FeedForward, caught: list[Tensor]) -> Any:
-    if isinstance(layer, MixtureLayer):
-        return layer.experts.register_forward_pre_hook(
-            lambda experts, inputs: caught.append(_of_experts(experts, *inputs))
+def _hooks(model: Transformer, place: int, caught: list[Tensor]) -> list[Any]:
+    layer, layout = model.layer(place), model.layout(place)
+    if not isinstance(layer, MixtureLayer):
+        return [
+            layer.output_module.register_forward_pre_hook(
+                lambda _, inputs: caught.append(inputs[0].detach().float().flatten(0, -2).clone())
+            )
+        ]
+    parts: dict[int, Tensor] = {}
+    n_parts = 1 + len(layout.shared)
+
+    def put(number: int, coefficients: Tensor) -> None:
+        parts[number] = coefficients.detach().float()
+        if len(parts) == n_parts:
+            caught.append(torch.cat([parts.pop(part) for part in range(n_parts)], dim=1))
+
+    handles = [
+        layer.experts.register_forward_pre_hook(
+            lambda experts, inputs, named: put(0, _of_experts(experts, layout.stacked, *inputs, **named)),
+            with_kwargs=True,
         )
-    return layer.output_module.register_forward_pre_hook(
-        lambda _, inputs: caught.append(inputs[0].detach().float().flatten(0, -2).clone())
-    )
+    ]
+    for number, one in enumerate(layout.shared, 1):
+        handles += _shared_hooks(layer, one, partial(put, number))
+    return handles
 
 
-def _of_experts(experts: Any, hidden: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
-    """Position by position, route by route: routing weight x activation(gate) x up; 0 for experts that are not chosen."""
-    n_experts, _, d_ff = experts.down_proj.shape
+def _shared_hooks(layer: MixtureLayer, shared: SharedCells, put: Callable[[Tensor], None]) -> list[Any]:
+    given: list[Tensor] = []
+
+    def told(_: Any, inputs: tuple[Any, ...]) -> None:
+        weight = torch.full((1, 1), shared.scale, device=inputs[0].device)
+        if shared.gate:
+            gate, states = layer.at(shared.gate), given.pop()
+            weight = torch.sigmoid(states @ gate.weight.T + (0 if gate.bias is None else gate.bias)) * shared.scale
+        put(inputs[0].flatten(0, -2) * weight)
+
+    keys = layer.at(shared.gate_key)
+    return [
+        keys.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].flatten(0, -2))),
+        layer.at(shared.value).register_forward_pre_hook(told),
+    ]
+
+
+def _of_experts(
+    experts: Any, held: Stacked, hidden: Tensor, chosen: Tensor | None = None, weights: Tensor | None = None, **_: Any
+) -> Tensor:
+    """Position by position, route by route: routing weight x activation; 0 for experts that are not chosen."""
+    first, second = getattr(experts, held.first), getattr(experts, held.second)
+    n_experts, d_ff = second.shape[0], second.shape[1 if held.transposed else 2]
     hidden = hidden.flatten(0, -2)
+
+    def activations(expert: int, state: Tensor) -> Tensor:
+        products = state @ first[expert] if held.transposed else first[expert] @ state
+        if held.first_bias:
+            products = products + getattr(experts, held.first_bias)[expert]
+        if held.activate is not None:
+            return held.activate(experts, products) * held.scale  # type: ignore[no-any-return]
+        gate, up = products.chunk(2)
+        return experts.act_fn(gate) * up * held.scale  # type: ignore[no-any-return]
+
+    if chosen is None or weights is None:  # each expert is given all positions, multiplied with their weights
+        states = hidden.view(n_experts, -1, hidden.shape[1])
+        found = torch.stack([torch.stack([activations(e, s) for s in given]) for e, given in enumerate(states)], dim=1)
+        return found.float().flatten(1)
     found = torch.zeros(len(hidden), n_experts, d_ff, device=hidden.device)
     for position in range(len(hidden)):
         for route, expert in enumerate(chosen[position].tolist()):
-            gate, up = (experts.gate_up_proj[expert] @ hidden[position]).chunk(2)
-            found[position, expert] = (experts.act_fn(gate) * up * weights[position, route]).float()
+            if expert < n_experts:
+                found[position, expert] = (activations(expert, hidden[position]) * weights[position, route]).float()
     return found.flatten(1)

@@ -14,6 +14,7 @@ from ffmem.foreign import foreign_errors, is_out_of_memory
 from ffmem.models import families
 from ffmem.models.base import CallArguments, Family, Origin
 from ffmem.models.controls import as_control, split_control
+from ffmem.models.identity_proof import prove_identities
 from ffmem.models.loading.accounting import check_read, check_taken, check_tied, check_types, drop_poolers
 from ffmem.models.loading.adapters import adapter_config, base_of, identity_of, merged
 from ffmem.models.loading.brought import ADAPTER, Brought, take_apart
@@ -24,6 +25,7 @@ from ffmem.models.loading.weight_files import find_weights, has_weights
 from ffmem.models.loading.weights import packing, take_packed_weights
 from ffmem.models.proof import prove_on_samples
 from ffmem.models.quiet import quiet
+from ffmem.models.structure.admit import drop_towers, family_of_structure
 from ffmem.models.transformer import Transformer
 from ffmem.options import Dtype, Quantize
 
@@ -34,6 +36,10 @@ FAMILIES: tuple[Family, ...] = tuple(
 
 _LOADED_AS = {"BertForPreTraining": "BertForMaskedLM"}
 """Architectures that are loaded with one of their heads alone."""
+
+
+_LEFT_OUT = {"WhisperForCausalLM": "model.encoder."}
+"""What their weights begin with of which only a part is loaded: what hears, not what writes."""
 
 
 def _by_architecture() -> dict[str, Family]:
@@ -86,7 +92,7 @@ def load_model(
     for name, value, choices in (("dtype", dtype, get_args(Dtype)), ("quantize", quantize, get_args(Quantize))):
         if value not in choices:
             raise InputError(f"{name} is {value!r}", f"Expected one of: {', '.join(choices)}", f"Use {choices[0]}")
-    if architecture is not None and architecture not in _BY_ARCHITECTURE:
+    if architecture is not None and architecture not in _BY_ARCHITECTURE and not hasattr(transformers, architecture):
         raise InputError(
             f"--architecture is {architecture!r}",
             f"Expected one of: {', '.join(sorted(_BY_ARCHITECTURE))}",
@@ -100,6 +106,7 @@ def load_model(
             loaded = as_control(loaded, control)
         if proved:
             prove_on_samples(loaded)
+            loaded.identity_errors = prove_identities(loaded)
         return loaded
 
 
@@ -108,7 +115,7 @@ def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quan
     folder = brought.folder
     with quiet(), brought.as_transformers_reads_it() as view:
         config = _read(transformers.AutoConfig, view, folder, "config.json", brought.has_code)
-        architecture, family = _family_of(config, str(folder))
+        architecture, family = _family_of(config, brought)
         _check_direction(config, family, folder)
         packed = packing(config, str(folder), quantize, device)
         if packed and brought.adapter:
@@ -116,7 +123,8 @@ def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quan
         if not packed:
             check_types(folder, brought.weights)
         tokenizer = read_tokenizer(view, brought.tokenizer, trust_remote_code=brought.has_code)
-        module, unused = _read_weights(family.architectures[architecture], view, brought, dtype, packed)
+        loader = _loader(config, architecture, family, brought)
+        module, unused = _read_weights(loader, view, brought, dtype, packed)
         if not brought.has_code:  # a class of its own is what was trusted
             _check_class(module, config, architecture, folder)
     if hasattr(config, "_experts_implementation"):
@@ -132,7 +140,12 @@ def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quan
     if not packed:
         module = module.to(device)
     module = module.eval().requires_grad_(False)
-    loaded = Transformer(name, family, module, tokenizer)
+    structure = None
+    if family is None:
+        structure = family_of_structure(name, module, tokenizer, packed=bool(packed))
+        unused = unused | drop_towers(module, structure)
+    loaded = Transformer(name, family or structure.family, module, tokenizer)
+    loaded.structure = structure
     loaded.origin = Origin(identity, unused, brought.weights.not_read)
     check_vocabulary(loaded)
     return loaded
@@ -204,7 +217,7 @@ def _check_class(module: Any, config: Any, architecture: str, folder: Path) -> N
         )
 
 
-def _check_direction(config: Any, family: Family, folder: Path) -> None:
+def _check_direction(config: Any, family: Family | None, folder: Path) -> None:
     """Encoders that are to be decoders, and decoders that do not know how to begin."""
     if getattr(config, "is_encoder_decoder", False) and not isinstance(
         getattr(config, "decoder_start_token_id", None), int
@@ -216,7 +229,12 @@ def _check_direction(config: Any, family: Family, folder: Path) -> None:
             "what it was trained with",
         )
     for name in ("is_decoder", "add_cross_attention"):
-        if not family.causal and not getattr(config, "is_encoder_decoder", False) and getattr(config, name, False):
+        if (
+            family is not None
+            and not family.causal
+            and not getattr(config, "is_encoder_decoder", False)
+            and getattr(config, name, False)
+        ):
             raise InputError(
                 f"{name} is true in the config of {folder}: this encoder is one half of another model",
                 f"Expected an encoder that sees a whole sentence, as {family.name} does",
@@ -225,16 +243,33 @@ def _check_direction(config: Any, family: Family, folder: Path) -> None:
             )
 
 
-def _family_of(config: Any, model: str) -> tuple[str, Family]:
-    for architecture in config.architectures or ():
+def _family_of(config: Any, brought: Brought) -> tuple[str, Family | None]:
+    """The architecture of a model, and its family, if a file names it; None where it goes by its structure."""
+    named = config.architectures or ()
+    for architecture in named:
         if architecture in _BY_ARCHITECTURE:
             return architecture, _BY_ARCHITECTURE[architecture]
-    found = ", ".join(config.architectures or ()) or f"none (model type {config.model_type})"
+    for architecture in named:
+        if brought.has_code or hasattr(transformers, architecture):
+            return architecture, None
+    found = ", ".join(named) or f"none (model type {config.model_type})"
     raise InputError(
-        f"the architecture of {model} is not known: {found}",
-        f"Expected one of: {', '.join(sorted(_BY_ARCHITECTURE))}",
-        "To add a family, see docs/how-to/add-a-family.md: it is one file",
+        f"the architecture of {brought.folder} is not known: {found}",
+        f"Expected a class of transformers {transformers.__version__}, or of the folder's own code",
+        "Install a newer version of transformers, or write the class that the model was saved from into its config.json: "
+        '"architectures": ["LlamaForCausalLM"]',
     )
+
+
+def _loader(config: Any, architecture: str, family: Family | None, brought: Brought) -> Any:
+    """The class of transformers that loads an architecture."""
+    if family is not None:
+        return getattr(transformers, family.architectures[architecture])
+    if brought.has_code:
+        named = getattr(config, "auto_map", None) or {}
+        found = next((name for name in named if name.startswith("AutoModel")), "AutoModelForCausalLM")
+        return getattr(transformers, found)
+    return getattr(transformers, _LOADED_AS.get(architecture, architecture))
 
 
 def _read(auto_class: Any, view: Path, folder: Path, what: str, code: bool) -> Any:
@@ -249,13 +284,13 @@ def _read(auto_class: Any, view: Path, folder: Path, what: str, code: bool) -> A
 
 
 def _read_weights(
-    auto_class: str, view: Path, brought: Brought, dtype: Dtype, packed: CallArguments
+    loader: Any, view: Path, brought: Brought, dtype: Dtype, packed: CallArguments
 ) -> tuple[Any, dict[str, int]]:
     """The model, and how many tensors of its files are not used, part by part."""
     folder = brought.folder
     code = {"trust_remote_code": True} if brought.has_code else {}
     try:
-        module, report = getattr(transformers, auto_class).from_pretrained(
+        module, report = loader.from_pretrained(
             view,
             dtype=getattr(torch, dtype),
             local_files_only=True,
@@ -274,7 +309,9 @@ def _read_weights(
             "Expected whole .safetensors files that fit config.json",
             "Download or save the model again",
         ) from error
-    unused = check_taken(folder, report, tied=bool(getattr(module.config, "tie_word_embeddings", False)))
+    left_out = _LEFT_OUT.get(type(module).__name__, "")
+    tied = bool(getattr(module.config, "tie_word_embeddings", False))
+    unused = check_taken(folder, report, tied=tied, beside=left_out)
     drop_poolers(module, report["missing_keys"])
     check_tied(folder, module, brought.weights)
     if not packed:

@@ -48,4 +48,5 @@ def _rotations(part: nn.Module, n: int, named: dict[str, str]) -> tuple[Tensor, 
     buffer = next(part.buffers(recurse=False))
     positions = torch.arange(n, device=buffer.device)[None]
     found = part(buffer.new_zeros(1, n, 1), positions, **named)
-    return tuple(one.float() for one in found)
+    found = (found,) if isinstance(found, Tensor) else found
+    return tuple(torch.view_as_real(one) if one.is_complex() else one.float() for one in found)

@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ffmem.models.base import CallArguments
+from ffmem.models.feed_forward import Run
+from ffmem.models.mixture import MixtureLayer
 from ffmem.models.transformer import Transformer
 
 
@@ -28,6 +30,8 @@ class LayerTrace:
     """m; 0 for the cells of experts that a position is not routed to."""
     ff_output: Float[Tensor, "*positions d_model"]
     """y = sum of m_i v_i + b."""
+    bias: Float[Tensor, "*positions d_model"]
+    """b; at each position, where experts have biases, which are weighted as their cells are."""
     ff_update: Float[Tensor, "*positions d_model"]
     """What is added to r: y, or its norm in "sandwich" layers."""
     layer_output: Float[Tensor, "*positions d_model"]
@@ -54,8 +58,9 @@ def trace(
     seen: list[dict[str, Tensor]] = [{} for _ in range(model.facts.n_layers)]
 
     def keep_own(layer: int, states: Tensor) -> Tensor:
-        # some models flatten batch and positions before the feed-forward layer
-        shaped = model.own_positions(layer, states.detach().view(len(token_ids), -1, states.shape[-1]))
+        # some models flatten batch and positions before the feed-forward layer, or fill up to a whole number of windows
+        n = token_ids.shape[1] + int(model.layout(layer).stack == "dec")
+        shaped = model.own_positions(layer, states.detach().view(len(token_ids), -1, states.shape[-1])[:, :n])
         return shaped.clone() if at is None else shaped[at][None]
 
     def keep(layer: int, coefficients: Tensor) -> None:
@@ -112,55 +117,82 @@ def _hook_layer(
     model: Transformer, place: int, states: dict[str, Tensor], keep_own: Callable[[int, Tensor], Tensor]
 ) -> list[Any]:
     layer, layout = model.layer(place), model.layout(place)
-    inputs = [(layer.module, "layer_input"), (layer.input_module, "ff_input")]
-    if layout.placement != "post":
+    inputs = [(model.module_before(place), "layer_input"), (layer.input_module, "ff_input")]
+    if layout.ff_norm and layout.placement != "post":
         inputs.append((layer.at(layout.ff_norm), "norm_input"))
-    outputs = [(layer.module, "layer_output"), (layer.output_module, "ff_output")]
+    outputs = [(layer.module, "layer_output")]
+    outputs += [(module, f"ff_output {number}") for number, module in enumerate(layer.output_modules)]
     if layout.post_ff_norm:
         outputs.append((layer.at(layout.post_ff_norm), "ff_update"))
-    if layout.parallel:
-        outputs.append((layer.at(layout.attention[0].module), "attention_output"))
+    if layout.parallel or layout.beside:
+        outputs.append((layer.at(layout.beside or layout.attention[0].module), "beside"))
     keep = partial(keep_own, place)
     handles = [
-        module.register_forward_pre_hook(partial(_keep_input, states, name, keep), with_kwargs=True)
+        module.register_forward_pre_hook(partial(_keep_input, states, name, keep, Run(*layout.runs)), with_kwargs=True)
         for module, name in inputs
     ]
+    if isinstance(layer, MixtureLayer):
+        stop = layer.watch_bias(lambda bias: states.update({"bias": keep(bias)}))
+        handles += [] if stop is None else [_Stopped(stop)]
     return handles + [
-        module.register_forward_hook(partial(_keep_output, states, name, keep)) for module, name in outputs
+        module.register_forward_hook(partial(_keep_output, states, name, keep, Run(*layout.runs)))
+        for module, name in outputs
     ]
+
+
+@dataclass(frozen=True)
+class _Stopped:
+    """What ends by a call, as the handle of a hook does."""
+
+    remove: Callable[[], None]
 
 
 def _keep_input(
     states: dict[str, Tensor],
     name: str,
     keep: Callable[[Tensor], Tensor],
+    run: Run,
     _: Any,
     arguments: tuple[Any, ...],
     named: CallArguments,
 ) -> None:
-    states[name] = keep(arguments[0] if arguments else named["hidden_states"])
+    if run.next():
+        states[name] = keep(arguments[0] if arguments else named["hidden_states"])
 
 
 def _keep_output(
-    states: dict[str, Tensor], name: str, keep: Callable[[Tensor], Tensor], _: Any, __: Any, output: Any
+    states: dict[str, Tensor], name: str, keep: Callable[[Tensor], Tensor], run: Run, _: Any, __: Any, output: Any
 ) -> None:
-    states[name] = keep(output[0] if isinstance(output, tuple) else output)
+    if run.next():
+        states[name] = keep(output if isinstance(output, Tensor) else output[0])
 
 
 def _assemble(model: Transformer, layer: int, shaped: dict[str, Tensor]) -> LayerTrace:
     layout = model.layout(layer)
     if layout.parallel:
-        residual = shaped["layer_input"] + shaped["attention_output"]
-    elif layout.placement in ("post", "shared"):
+        residual = shaped["layer_input"]
+    elif layout.placement in ("post", "shared") or not layout.ff_norm:
         residual = shaped["ff_input"]
     else:
         residual = shaped["norm_input"]
+    residual = _times(layout.residual_scale, residual)
+    if "beside" in shaped:
+        residual = residual + _times(layout.beside_scale, shaped["beside"])
+    pieces = [shaped[name] for name in shaped if name.startswith("ff_output")]
+    output = pieces[0] if len(pieces) == 1 else torch.stack(pieces).sum(0)
+    bias = model.value_bias(layer) + shaped["bias"] if "bias" in shaped else model.value_bias(layer)
+    bias = bias.to(output.dtype).expand(output.shape)
     return LayerTrace(
         layer_input=shaped["layer_input"],
         residual=residual,
         ff_input=shaped["ff_input"],
         coefficients=shaped["coefficients"],
-        ff_output=shaped["ff_output"],
-        ff_update=shaped.get("ff_update", shaped["ff_output"]),
+        ff_output=output,
+        bias=bias,
+        ff_update=_times(layout.update_scale, shaped.get("ff_update", output)),
         layer_output=shaped["layer_output"],
     )
+
+
+def _times(scale: float, states: Tensor) -> Tensor:
+    return states if scale == 1.0 else states * scale

@@ -1,9 +1,10 @@
 """Any Transformer seen as layers of keys and values: one view for all families."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -13,17 +14,37 @@ from transformers.activations import ACT2FN
 
 from ffmem.errors import InputError, ModelError
 from ffmem.ids import CellSpace
+from ffmem.json_values import JsonObject
 from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
-from ffmem.models.base import Batching, Family, Layout, Origin
+from ffmem.models.base import AttentionLayout, Batching, Family, Layout, Origin
 from ffmem.models.coefficient_hooks import ChangeLayer, CoefficientHooks, OnExpert, OnGatedExpert, OnGatedLayer, OnLayer
-from ffmem.models.feed_forward import FeedForward, at, read_layer
+from ffmem.models.feed_forward import at
 from ffmem.models.fingerprints import config_hash, tokenizer_hash, weights_hash
 from ffmem.models.frame import Frame, frame_of
+from ffmem.models.half import in_float32
+from ffmem.models.layers import FeedForward, read_layer
 from ffmem.models.run_state import RunState
+from ffmem.models.structure.attention import find_attention
+from ffmem.models.structure.find import Structure, arguments_for
+from ffmem.models.structure.text import text_to_search
 from ffmem.models.unembedding import Scores, Unembedding
 from ffmem.models.vocabulary import token_bytes
 from ffmem.options import Bos
 from ffmem.store.facts import ModelFacts, Projection
+
+
+def _with_layouts(layers: Iterable[nn.Module], layout: Layout) -> list[tuple[nn.Module, Layout | None]]:
+    """Each layer of a stack, with how it is read; layers may be runs of fewer modules."""
+    if not layout.by_layer:
+        return [(layer, layout) for layer in layers]
+    layers = list(layers)
+    times = len(layout.by_layer) // len(layers)
+    return list(zip([layer for layer in layers for _ in range(times)], layout.by_layer, strict=True))
+
+
+def is_gated(layout: Layout) -> bool:
+    """Whether cells have gate keys and up keys."""
+    return layout.stacked.gated if layout.experts and not layout.gate_key else bool(layout.gate_key)
 
 
 class Transformer:
@@ -44,6 +65,10 @@ class Transformer:
         self.family, self.module, self.tokenizer = family, module, tokenizer
         self.origin = Origin()
         """What its folder brought beside these weights; `load_model` fills it in."""
+        self.structure: Structure | None = None
+        """What was found in its modules, where no file of a family names its architecture."""
+        self.identity_errors: JsonObject = {}
+        """By identity, the largest error that was measured when it was loaded: see identity_proof.py."""
         self.n_embedded: int | None = None
         """Rows of the embedding, where the tokenizer has tokens beyond them; None: where each token has one."""
         self.forget_token_check: Callable[[], None] = lambda: None
@@ -52,9 +77,16 @@ class Transformer:
         self._layouts = layouts if isinstance(layouts, tuple) else (layouts,)
         self._backbones = [at(module, layout.backbone) for layout in self._layouts]
         self._layers: list[tuple[FeedForward, int]] = [  # with the number of their stack
-            (read_layer(layer, layout, number), stack)
+            (read_layer(layer, own, number), stack)
             for stack, (layout, backbone) in enumerate(zip(self._layouts, self._backbones, strict=True))
-            for number, layer in enumerate(at(backbone, layout.layers))
+            for number, (layer, own) in enumerate(_with_layouts(at(backbone, layout.layers), layout))
+            if own is not None
+        ]
+        self._own_layouts = [
+            own
+            for layout, backbone in zip(self._layouts, self._backbones, strict=True)
+            for _, own in _with_layouts(at(backbone, layout.layers), layout)
+            if own is not None
         ]
         stacks = [layout.stack for layout in self._layouts]
         self._hooks = CoefficientHooks(self._layers, self._backbones, [int(stack == "dec") for stack in stacks])
@@ -66,7 +98,7 @@ class Transformer:
         self._check_shapes()
 
     def _facts(self, name: str) -> ModelFacts:
-        config, layout, first = self.module.config, self._layouts[-1], self._layers[0][0]
+        config, layout, first = self.module.config, self._own_layouts[-1], self._layers[0][0]
         return ModelFacts(
             name=name,
             family=self.family.name,
@@ -77,7 +109,7 @@ class Transformer:
             d_ff=first.cells.d_ff,
             d_vocab=self.unembedding.d_vocab,
             activation=str(getattr(config, self.family.activation, self.family.activation)),
-            gated=bool(layout.gate_key),
+            gated=is_gated(layout),
             key_bias=first.key_bias() is not None,
             value_bias=first.value_bias() is not None,
             norm=layout.norm,
@@ -147,14 +179,19 @@ class Transformer:
         """The bias inside the activation (of gated cells: beside gate_keys), or None if there is none."""
         return self._layers[layer][0].key_bias()
 
+    def activation_of(self, layer: int) -> Callable[[Tensor], Tensor] | None:
+        """What the products with keys of a layer go through; None if it is not known."""
+        layout = self.layout(layer)
+        if layout.activation is not None or self.facts.activation not in ACT2FN:
+            return layout.activation
+        found: Callable[[Tensor], Tensor] = ACT2FN[self.facts.activation]
+        return found
+
     @cached_property
     def activation(self) -> Callable[[Tensor], Tensor] | None:
         """What the products with keys (of gated cells: with gate keys) go through; None if it has no name that is known."""
-        name = self.facts.activation
-        if name not in ACT2FN:
-            return None
-        found: Callable[[Tensor], Tensor] = ACT2FN[name]
-        return found
+        own = {layout.activation for layout in self._own_layouts}
+        return self.activation_of(0) if len(own) == 1 else None
 
     def values(self, layer: int) -> Float[Tensor, "cells d_model"]:
         """The values of a layer, a row each."""
@@ -169,9 +206,15 @@ class Transformer:
         """A feed-forward layer itself."""
         return self._layers[layer][0]
 
+    def module_before(self, layer: int) -> nn.Module:
+        """Whose input is the stream before a layer, and before those without memories that precede it."""
+        path, (found, stack) = self._own_layouts[layer].before, self._layers[layer]
+        module: nn.Module = at(self._backbones[stack], path) if path else found.module
+        return module
+
     def layout(self, layer: int) -> Layout:
         """The layout that a layer is read by."""
-        return self._layouts[self._layers[layer][1]]
+        return self._own_layouts[layer]
 
     @cached_property
     def attention_layers(self) -> tuple[AttentionLayer, ...]:
@@ -181,8 +224,24 @@ class Transformer:
                 layer.module, self.layout(place), part, place, self.facts.layers[place].name, self.module.config
             )
             for place, (layer, _) in enumerate(self._layers)
-            for part in self.layout(place).attention
+            for part in self._attention_of[place]
         )
+
+    @cached_property
+    def _attention_of(self) -> list[tuple[AttentionLayout, ...]]:
+        """The attention sub-layers of each layer: as a family's file says, or as a pass shows.
+
+        Raises:
+            ModelError: they are not understood, though memories are.
+        """
+        if not self.family.by_structure:
+            return [layout.attention for layout in self._own_layouts]
+        layers = [(layer.module, layout) for (layer, _), layout in zip(self._layers, self._own_layouts, strict=True)]
+        arguments, _ = arguments_for(self.module, text_to_search(self.module, self.tokenizer))
+        with in_float32(self.module):
+            return find_attention(
+                self.facts.name, self.module, layers, arguments, partial(step_by_step, self.module, ())
+            )
 
     # Forward passes
 
@@ -212,6 +271,8 @@ class Transformer:
                 and the states at them come back.
         """
         mask = self._mask(token_ids, attention_mask)
+        if self._layouts[0].final_state:
+            return self._state_within(token_ids, mask)
         state: Tensor = self._backbones[0](input_ids=token_ids, attention_mask=mask, **self._no_cache(0))[0]
         if len(self._backbones) == 1:
             return state
@@ -222,6 +283,17 @@ class Transformer:
             use_cache=False,
         )[0]
         return state[:, 1:] if target_ids is None else state
+
+    def _state_within(self, token_ids: Tensor, mask: Tensor | None) -> Tensor:
+        """The final state of a model that has no part which is given ids and gives it."""
+        seen: list[Tensor] = []
+        module = at(self.module, self._layouts[0].final_state)
+        handle = module.register_forward_hook(lambda _, __, output: seen.append(output))
+        try:
+            self.module(input_ids=token_ids, attention_mask=mask, **self._no_cache(-1))
+        finally:
+            handle.remove()
+        return seen[-1] if isinstance(seen[-1], Tensor) else seen[-1][0]
 
     def logits(
         self,
@@ -253,12 +325,17 @@ class Transformer:
 
     def _no_cache(self, stack: int) -> dict[str, bool]:
         """Encoders do not know the argument."""
-        return {"use_cache": False} if self.family.causal or self._layouts[stack].stack == "dec" else {}
+        if not self.family.causal and self._layouts[stack].stack != "dec":
+            return {}
+        called = self.module.forward if stack < 0 else self._backbones[stack].forward
+        taken = inspect.signature(called).parameters
+        return {"use_cache": False} if "use_cache" in taken or not self.family.by_structure else {}
 
     @property
     def has_head(self) -> bool:
-        """Whether the model gives logits of its own."""
-        return self._backbones[0] is not self.module
+        """Whether the model gives logits of its own, a score for each token of a vocabulary."""
+        layout = self._layouts[-1]
+        return (self._backbones[0] is not self.module or bool(layout.final_state)) and not layout.headless
 
     def watch_coefficients(
         self, on_layer: OnLayer, on_expert: OnExpert | None = None, layers: Collection[int] | None = None
@@ -323,6 +400,8 @@ class Transformer:
         rows, layout = self.values(layer).float(), self.layout(layer)
         if layout.post_ff_norm:
             rows = rows * self.unembedding.gain(self.layer(layer).at(layout.post_ff_norm))
+        if layout.update_scale != 1.0:
+            rows = rows * layout.update_scale
         return rows.contiguous()
 
     # Tokens and identity

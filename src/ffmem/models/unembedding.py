@@ -96,16 +96,25 @@ class Unembedding:
 
     @cached_property
     def _weight(self) -> Float[Tensor, "d_vocab d_embedding"]:
-        head = self._module.get_output_embeddings()
+        head = self._head
         embedding: Tensor = (self._module.get_input_embeddings() if head is None else head).weight
         return embedding
+
+    @property
+    def _head(self) -> Any:
+        """The module of the unembedding, where the model has one."""
+        return (
+            at(self._module, self._layout.unembedding)
+            if self._layout.unembedding
+            else self._module.get_output_embeddings()
+        )
 
     @cached_property
     def _bias(self) -> Float[Tensor, "d_vocab"] | None:
         if self._layout.output_bias:
             bias: Tensor = at(self._module, self._layout.output_bias).flatten()
             return bias
-        head = self._module.get_output_embeddings()
+        head = self._head
         return None if head is None else getattr(head, "bias", None)
 
     @property
@@ -119,6 +128,8 @@ class Unembedding:
         """Those that this model has."""
         if self._layout.log_probabilities:
             return ("adaptive",) if self.final_norm is None else ("adaptive", "final-norm")
+        if self._layout.headless:
+            return ("raw",) if self._layout.has_vocabulary else ()
         if self._layout.head_transform or (self._layout.output_bias and self.final_norm is None):
             return ("raw", "final-norm")
         return ("raw", "final-norm", "folded") if self.final_norm is not None else ("raw",)

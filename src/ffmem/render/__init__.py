@@ -11,6 +11,7 @@ from ffmem.render.explain import explanation, intervention
 from ffmem.render.index import info, summary, verification
 from ffmem.render.plan import plan
 from ffmem.render.progress import progress, say, steps, study_progress
+from ffmem.render.structure import structure
 from ffmem.render.study import study, table
 from ffmem.render.tables import exported, query, query_csv, views, views_page
 from ffmem.render.terminal import one_line
@@ -44,6 +45,7 @@ __all__ = [
     "search",
     "similar",
     "steps",
+    "structure",
     "study",
     "study_progress",
     "summary",

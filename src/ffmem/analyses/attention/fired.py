@@ -18,7 +18,7 @@ from torch import Tensor
 from ffmem.analyses.attention.line import Activation, slopes_on_line
 from ffmem.analyses.decomposition import SUM_TOLERANCE
 from ffmem.errors import ModelError
-from ffmem.models.feed_forward import MixtureLayer
+from ffmem.models.mixture import MixtureLayer
 from ffmem.models.frozen_norm import FrozenNorm
 from ffmem.models.tracing import LayerTrace
 from ffmem.models.transformer import Transformer
@@ -60,6 +60,8 @@ def into_keys(model: Transformer, place: int, state: LayerTrace, brought: Brough
     parts[at] += brought.stream
     if brought.after is not None:
         norm = brought.after
+    elif not layout.ff_norm:
+        return IntoKeys(parts, constant)
     else:
         before = brought.stream if layout.parallel else brought.stream + brought.output
         norm = model.unembedding.freeze(model.layer(place).at(layout.ff_norm), before.to(state.ff_input.dtype))

@@ -255,6 +255,14 @@ def _check_kind(model: Transformer, target: str | None, by: str, limit: int) -> 
             "Expected a model with a single stack of layers",
             "Use attention_maps, which gives weights and norms for each of its three kinds of attention",
         )
+    places = {layer.place for layer in model.attention_layers}
+    layouts = [model.layout(place) for place in range(facts.n_layers)]
+    if len(places) < facts.n_layers or any(one.before or (one.beside and not one.parallel) for one in layouts):
+        raise InputError(
+            f"the layers of {facts.name} are not attention and memories alone, so that their parts do not add up to its stream",
+            "Expected attention and a feed-forward layer in each layer, and nothing else",
+            "Use attention_maps, which gives weights and norms of the layers that have attention",
+        )
     if by not in ("norm", "logit"):
         raise InputError(f"by is {by!r}", "Expected one of: norm, logit", "Choose cells by norm: by='norm'")
     if limit < 0:

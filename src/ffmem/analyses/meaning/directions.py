@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
 
-from ffmem.models.feed_forward import MixtureLayer
+from ffmem.models.mixture import MixtureLayer
 from ffmem.models.transformer import Transformer
 
 

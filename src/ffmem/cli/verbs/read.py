@@ -1,19 +1,48 @@
 """Commands that read an index."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 import ffmem
 from ffmem import queries, render
-from ffmem.cli.app import Count, Json, show
-from ffmem.cli.options import IndexFolder, Layers
+from ffmem.cli.app import FLAT, Count, Json, show
+from ffmem.cli.options import IndexFolder, Layers, ModelOptions
 
 
-def info(folder: IndexFolder, /, *, json: Json = False) -> None:
-    """Show what an index is: model, corpus, options, counts, certificate."""
+def info(
+    folder: Annotated[str, Parameter(help="An index; with --structure, a model.")],
+    /,
+    *,
+    structure: bool = False,
+    options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
+    json: Json = False,
+) -> None:
+    """Show what an index is: model, corpus, options, counts, certificate; or where the memories of a model lie.
+
+    Parameters
+    ----------
+    structure
+        Of a model: its layers, keys and values, norms, multipliers, attention and head, with the errors of the identities that
+        prove them. Of one that is refused: why, and all its modules.
+    """
+    if structure:
+        show(_structure(folder, options, json))
+        return
     opened = ffmem.open_index(folder)
     show(queries.info(opened) if json else render.info(opened))
+
+
+def _structure(model: str, options: ModelOptions, json: bool) -> Any:
+    from ffmem.models.structure.describe import describe  # with torch, which reading an index does without
+    from ffmem.models.structure.refusal import NotProvenError
+
+    try:
+        found = describe(options.load(model))
+    except NotProvenError as refused:
+        show(refused.modules)
+        raise
+    return found if json else render.structure(found)
 
 
 def cell(

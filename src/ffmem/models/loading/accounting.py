@@ -24,12 +24,13 @@ _NOT_ASKED = re.compile(
 _SAMPLES = 16
 
 
-def check_taken(folder: Path, report: Mapping[str, Any], *, tied: bool) -> dict[str, int]:
+def check_taken(folder: Path, report: Mapping[str, Any], *, tied: bool, beside: str = "") -> dict[str, int]:
     """Judge a report of transformers on what it loaded.
 
     Args:
         folder: of the model, for messages.
         report: its ``loading_info``.
+        beside: what names of a part begin with that is left out on purpose; "": none is.
         tied: whether the config ties the head to the embedding.
 
     Returns:
@@ -55,7 +56,7 @@ def check_taken(folder: Path, report: Mapping[str, Any], *, tied: bool) -> dict[
     for name in sorted(report["unexpected_keys"]):
         if _RECOMPUTED.fullmatch(name):
             continue
-        if _NOT_ASKED.fullmatch(name):
+        if _NOT_ASKED.fullmatch(name) or (beside and name.startswith(beside)):
             part = "pooler" if is_pooler(name) else name.removeprefix("model.").split(".")[0]
             unused[part] = unused.get(part, 0) + 1
         else:
