@@ -1,0 +1,189 @@
+"""Cells of the last layer put to their mean: what that does through the norm behind them, or along one direction (Stolfo 2024)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ffmem.analyses.prefixes import passes, rows_of
+from ffmem.analyses.updates.positions import Positions
+from ffmem.analyses.updates.readout import Readout, stream_values
+from ffmem.models.tracing import LayerTrace, trace
+from ffmem.models.transformer import Transformer
+from ffmem.options import Bos
+
+Measure = Literal["entropy", "loss", "divergence"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+"""Of a prediction p: its entropy, -ln of the probability of the next token, and KL(unigram || p); all in nats."""
+Way = Literal["total", "direct", "kept"]
+WAYS: tuple[Way, ...] = get_args(Way)
+"""The norm behind the layer recomputed; kept at the scale that it had; recomputed, but what the state has of one direction kept."""
+_BATCH_TOKENS, _SCORES_HELD = 256, 2**20
+
+
+@dataclass(frozen=True)
+class LastStates:
+    """The last layer at some positions."""
+
+    states: Float[Tensor, "n d_model"]
+    """What the norm behind it reads: r + y."""
+    coefficients: Float[Tensor, "n cells"]
+    added_scale: Float[Tensor, "n"]
+    """What values are multiplied with on their way into the stream: 1, but in "sandwich" layers, whose own norm is kept as it was."""
+
+
+def last_states(model: Transformer, positions: Positions, *, bos: Bos) -> LastStates:
+    """The last layer at some positions.
+
+    Cost: a forward pass of each sentence; memory of the coefficients of one layer.
+    """
+    last, parts, order = model.facts.n_layers - 1, [], []
+    with torch.inference_mode():
+        for one in passes(
+            model, positions.prefixes.sentences, bos, batch_tokens=_BATCH_TOKENS, device=str(model.device)
+        ):
+            some, rows, columns = rows_of(positions.prefixes, one)
+            if len(some):
+                parts.append(_of_pass(model, trace(model, one.token_ids, one.attention_mask, at=(rows, columns))[last]))
+                order.append(some)
+    back = torch.from_numpy(np.argsort(np.concatenate(order))).to(parts[0].states.device)
+    columns_of = {name: torch.cat([getattr(part, name) for part in parts])[back] for name in vars(parts[0])}
+    return LastStates(**columns_of)
+
+
+def _of_pass(model: Transformer, traced: LayerTrace) -> LastStates:
+    last = model.facts.n_layers - 1
+    layout, m = model.layout(last), traced.coefficients[0].float()
+    states = traced.residual[0] + traced.ff_update[0]
+    scale = m.new_ones(len(m))
+    if layout.post_ff_norm:
+        norm = model.layer(last).at(layout.post_ff_norm)
+        scale = model.unembedding.freeze(norm, traced.ff_output[0]).scale.float()
+    return LastStates(states, m, scale)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What putting a cell to its mean does to predictions: after it, less before."""
+
+    cells: Int[np.ndarray, "cells"]
+    change: Float[np.ndarray, "cells ways measures n"]
+    """NaN for ways that were not asked for."""
+
+    def of(self, measure: Measure, way: Way) -> Float[np.ndarray, "cells n"]:
+        """The change of one measure in one way."""
+        found: np.ndarray = self.change[:, WAYS.index(way), MEASURES.index(measure)]
+        return found
+
+
+class Ablation:
+    """Cells of the last layer, one at a time, at their mean over the positions.
+
+    Args:
+        model: a causal language model.
+        readout: of it.
+        states: of the positions.
+        following: the token after each.
+        unigram: the probability of each token.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        readout: Readout,
+        states: LastStates,
+        following: Int[np.ndarray, "n"],
+        unigram: Float[Tensor, "d_vocab"],
+    ) -> None:
+        self._readout, self._states = readout, states
+        self._values = model.value_rows(model.facts.n_layers - 1)
+        self._following = torch.from_numpy(following).to(self._values.device)
+        self._unigram = unigram.float().to(self._values.device)
+        self._own_entropy = float(torch.special.entr(self._unigram).sum())
+
+    def measure(
+        self,
+        cells: Int[np.ndarray, "cells"],
+        ways: Sequence[Way],
+        keep: Float[Tensor, "d_model"] | None = None,
+        on_block: Callable[[int, int], None] = lambda done, n: None,
+    ) -> Effects:
+        """What putting each cell to its mean does.
+
+        Args:
+            cells: rows of the last layer.
+            ways: which.
+            keep: the direction, of length 1, for "kept".
+            on_block: called with positions done, and all.
+
+        Cost: for each cell, way and position a few operations for each token of the vocabulary; a head that is not linear is
+            computed anew for each.
+        """
+        n, rows = len(self._states.states), torch.from_numpy(cells).to(self._values.device)
+        found = np.full((len(cells), len(WAYS), len(MEASURES), n), np.nan, dtype=np.float32)
+        with torch.inference_mode():
+            own = self._states.coefficients[:, rows]
+            away = (own.mean(0) - own) * self._states.added_scale[:, None]
+            values = self._values[rows]
+            at_a_time = max(1, _SCORES_HELD // len(self._readout.matrix))
+            for first in range(0, n, at_a_time):
+                few = slice(first, min(first + at_a_time, n))
+                block = _Block(self, self._states.states[few].float(), few)
+                for number in range(len(cells)):
+                    for way in ways:
+                        if way == "direct" and self._readout.norm is None and "total" in ways:
+                            continue
+                        value = values[number] if way != "kept" else _without(self._readout, values[number], keep)
+                        found[number, WAYS.index(way), :, few] = block.change(away[few, number], value, way).T
+                on_block(few.stop, n)
+        if self._readout.norm is None and "direct" in ways:  # there is no scale to keep: the same number, not computed twice
+            found[:, WAYS.index("direct")] = found[:, WAYS.index("total")]
+        return Effects(cells, found)
+
+    def measures(self, scores: Float[Tensor, "few d_vocab"], few: slice) -> Float[Tensor, "few measures"]:
+        """`MEASURES` of predictions."""
+        log_p = scores.log_softmax(1)
+        entropy = -torch.linalg.vecdot(log_p.exp(), log_p)
+        loss = -log_p.gather(1, self._following[few, None])[:, 0]
+        divergence = -(log_p @ self._unigram) - self._own_entropy
+        return torch.stack([entropy, loss, divergence], 1)
+
+
+class _Block:
+    """Some positions, and what they predict as they are."""
+
+    def __init__(self, ablation: Ablation, states: Float[Tensor, "few d_model"], few: slice) -> None:
+        self._of, self._states, self._few = ablation, states, few
+        readout = ablation._readout
+        self._scale = readout.scale(states)
+        self._products = readout.products(states) if readout.is_linear else None
+        self._before = ablation.measures(self._scores(states, self._scale, None), few)
+
+    def change(self, away: Float[Tensor, "few"], value: Float[Tensor, "d_model"], way: Way) -> np.ndarray:
+        """The measures with so much of a value added, less those without."""
+        readout = self._of._readout
+        states = self._states + away[:, None] * value
+        scale = self._scale if way == "direct" else readout.scale(states)
+        added = None if self._products is None else (away, readout.matrix @ value)
+        after = self._of.measures(self._scores(states, scale, added), self._few)
+        return (after - self._before).cpu().numpy()
+
+    def _scores(self, states: Tensor, scale: Tensor, added: tuple[Tensor, Tensor] | None) -> Tensor:
+        readout, products = self._of._readout, self._products
+        if products is not None:  # the products of what is added are known: a multiple of one vector
+            products = products.clone() if added is None else torch.addr(products, *added)
+        return readout.scores(states, scale, products)
+
+
+def _without(
+    readout: Readout, value: Float[Tensor, "d_model"], direction: Float[Tensor, "d_model"] | None
+) -> Float[Tensor, "d_model"]:
+    """A value without what it has of a direction, as the norm sees both."""
+    assert direction is not None
+    exact = value.double()
+    part = (exact - exact.mean() if readout.centres else exact) @ direction
+    return (exact - part * direction).float()
