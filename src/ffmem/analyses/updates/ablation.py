@@ -1,4 +1,4 @@
-"""Cells of the last layer put to their mean: what that does through the norm behind them, or along one direction (Stolfo 2024)."""
+"""Cells of the last layer put to their mean: what that does through the norm behind, or along a direction (Stolfo 2024)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ffmem.analyses.prefixes import passes, rows_of
 from ffmem.analyses.updates.positions import Positions
-from ffmem.analyses.updates.readout import Readout, stream_values
+from ffmem.analyses.updates.readout import Readout
 from ffmem.models.tracing import LayerTrace, trace
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
@@ -21,7 +21,7 @@ MEASURES: tuple[Measure, ...] = get_args(Measure)
 """Of a prediction p: its entropy, -ln of the probability of the next token, and KL(unigram || p); all in nats."""
 Way = Literal["total", "direct", "kept"]
 WAYS: tuple[Way, ...] = get_args(Way)
-"""The norm behind the layer recomputed; kept at the scale that it had; recomputed, but what the state has of one direction kept."""
+"""The norm behind recomputed; kept at the scale that it had; recomputed, with what the state has of one direction kept."""
 _BATCH_TOKENS, _SCORES_HELD = 256, 2**20
 
 
@@ -33,7 +33,7 @@ class LastStates:
     """What the norm behind it reads: r + y."""
     coefficients: Float[Tensor, "n cells"]
     added_scale: Float[Tensor, "n"]
-    """What values are multiplied with on their way into the stream: 1, but in "sandwich" layers, whose own norm is kept as it was."""
+    """What values are multiplied with on their way into the stream: 1 but in "sandwich" layers, whose own norm stays as it was."""
 
 
 def last_states(model: Transformer, positions: Positions, *, bos: Bos) -> LastStates:
@@ -140,7 +140,9 @@ class Ablation:
                         value = values[number] if way != "kept" else _without(self._readout, values[number], keep)
                         found[number, WAYS.index(way), :, few] = block.change(away[few, number], value, way).T
                 on_block(few.stop, n)
-        if self._readout.norm is None and "direct" in ways:  # there is no scale to keep: the same number, not computed twice
+        if (
+            self._readout.norm is None and "direct" in ways
+        ):  # there is no scale to keep: the same number, not computed twice
             found[:, WAYS.index("direct")] = found[:, WAYS.index("total")]
         return Effects(cells, found)
 

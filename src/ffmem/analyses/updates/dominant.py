@@ -1,4 +1,4 @@
-"""A layer's update as sub-updates m·v, one a cell: what the largest are for, and what becomes of candidates (Geva et al. 2022)."""
+"""A layer's update as sub-updates m·v, one a cell: what the largest do, and what becomes of candidates (Geva et al. 2022)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -46,10 +46,9 @@ class SubUpdates:
     """The share of the dominant sub-updates in the sum of the lengths of all; NaN where all are 0."""
     of_output: Float[np.ndarray, "n layers"]
     """Their share of y: (sum of them . y) / |y|^2, y with its bias; NaN where y is 0."""
-    of_score: Float[np.ndarray, "n layers 2"]
-    """What they add to the score of the prediction against the mean of all tokens, and what y adds to it."""
-    negative: Float[np.ndarray, "n layers"]
-    """The share of them with a coefficient below 0: of these the negative value is written."""
+    dominant: Int[np.ndarray, "n layers ten"]
+    """The cells of the dominant sub-updates, the largest first: 1 + row, or minus that for a coefficient below 0, of which the
+    negative value is written; 0 where fewer cells add anything."""
     stats: Float[np.ndarray, "n layers tokens 2 stats"]
     """`STATS` of `TOKENS`; of the dominant sub-updates, and of as many random cells of the layer in their places, with the same
     signs (length has no part in scores that are told in standard deviations)."""
@@ -73,6 +72,13 @@ class SubUpdates:
         """The first layer from which on the top behind the layer stays the prediction."""
         same = self.output_top == self.prediction[:, None]
         found: np.ndarray = np.logical_and.accumulate(same[:, ::-1], axis=1)[:, ::-1].argmax(1)
+        return found
+
+    @property
+    def negative(self) -> Float[np.ndarray, "n layers"]:
+        """The share of dominant sub-updates with a coefficient below 0; NaN where there is none."""
+        with np.errstate(invalid="ignore"):
+            found: np.ndarray = (self.dominant < 0).sum(2) / (self.dominant != 0).sum(2)
         return found
 
     def stat(self, stat: Stat, token: Token, *, random: bool = False) -> Float[np.ndarray, "n layers"]:
@@ -176,14 +182,11 @@ class _Reading:
         y = m @ values + self._biases[layer]
         directions = self._readout.centred_rows(tokens)
         random = self._drawn[layer][numbers, : ten.shape[1]].to(m.device)
-        of_tokens = [
-            _stats(self._z(layer, cells, own.sign(), directions), there, count) for cells in (ten, random)
-        ]
+        of_tokens = [_stats(self._z(layer, cells, own.sign(), directions), there, count) for cells in (ten, random)]
         return {
             "of_lengths": sizes.gather(1, ten).sum(1) / sizes.sum(1),
             "of_output": (largest * y).sum(1) / y.square().sum(1),
-            "of_score": torch.stack([(one * directions[:, 0]).sum(1) for one in (largest, y)], 1),
-            "negative": torch.where(there.any(1), (own < 0).sum(1) / count, torch.nan),
+            "dominant": ((ten + 1) * own.sign()).to(torch.int32),
             "stats": torch.stack(of_tokens, 2),
         }
 

@@ -1,4 +1,4 @@
-"""What values alone say of a cell's part: in the null space of the vocabulary, or for a few tokens (Stolfo 2024, Gurnee 2024)."""
+"""What values alone say of a cell: in the null space of the vocabulary, or for a few tokens (Stolfo 2024, Gurnee 2024)."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,7 +64,7 @@ class Geometry:
 
     @property
     def n_null(self) -> int:
-        """k."""
+        """How many dimensions that space is given."""
         return max(1, round(NULL_SHARE_OF_D * self._readout.matrix.shape[1]))
 
     def as_normed(self, rows: Float[Tensor, "cells d_model"]) -> Float[Tensor, "cells d_model"]:
@@ -103,21 +103,22 @@ class Geometry:
         return ValueShapes(both[:, 0], both[:, 1])
 
     def direction_of(self, scores: Float[Tensor, "d_vocab"]) -> Float[Tensor, "d_model"]:
-        """d of length 1, float64: the state whose scores are nearest to these, both less their means over the vocabulary."""
-        matrix, mean_row = self._readout.matrix, self._readout.mean_row
-        wanted = scores.double() - scores.double().mean()
-        right = (matrix.T @ wanted.float()).double() - wanted.sum() * mean_row
-        found = torch.linalg.pinv(self._readout.covariance, hermitian=True, rtol=1e-9) @ (right / len(matrix))
+        """The state, of length 1, float64, whose scores are nearest to these, both less their means over the vocabulary."""
+        found = torch.linalg.pinv(self._readout.covariance, hermitian=True, rtol=1e-9) @ self._covariances(scores)
         return found / found.norm()
 
     def correlations(self, rows: Float[Tensor, "cells d_model"], scores: Float[Tensor, "d_vocab"]) -> np.ndarray:
-        """The correlation over the vocabulary of the scores of values with given scores; 0 for a value that scores all alike."""
-        wanted = scores.double() - scores.double().mean()
-        right = (self._readout.matrix.T @ wanted.float()).double() - wanted.sum() * self._readout.mean_row
+        """The correlation of the scores of values with given scores, over the vocabulary; 0 for a value that scores all alike."""
         spreads = self._readout.spreads(rows)
-        found = (rows.double() @ right) / len(wanted) / (spreads * wanted.std(correction=0))
+        found = rows.double() @ self._covariances(scores) / (spreads * scores.double().std(correction=0))
         shares: np.ndarray = torch.where(spreads > 0, found, 0.0).nan_to_num(0.0).cpu().numpy()
         return shares
+
+    def _covariances(self, scores: Float[Tensor, "d_vocab"]) -> Float[Tensor, "d_model"]:
+        """Of given scores with each column of U'."""
+        matrix = self._readout.matrix
+        wanted = scores.double().to(matrix.device) - scores.double().mean()
+        return (matrix.T @ wanted.float()).double() / len(matrix)
 
     @cached_property
     def _unit_rows(self) -> Float[Tensor, "d_vocab d_model"]:
@@ -128,11 +129,15 @@ class Geometry:
     def _unit_covariance(self) -> Float[Tensor, "d_model d_model"]:
         unit = self._unit_rows
         mean = unit.double().mean(0)
-        products = sum((rows.double().T @ rows.double() for rows in unit.split(8192)), torch.zeros_like(unit[0].double()))
+        products = sum(
+            (rows.double().T @ rows.double() for rows in unit.split(8192)), torch.zeros_like(unit[0].double())
+        )
         return products / len(unit) - torch.outer(mean, mean)
 
 
-def matched(sizes: Float[np.ndarray, "cells"], cells: Int[np.ndarray, "some"], apart: Int[np.ndarray, "others"]) -> np.ndarray:
+def matched(
+    sizes: Float[np.ndarray, "cells"], cells: Int[np.ndarray, "some"], apart: Int[np.ndarray, "others"]
+) -> np.ndarray:
     """For each of some cells the one of nearest size, each another, and none of those or of others."""
     with np.errstate(divide="ignore"):
         logs = np.log(sizes)
