@@ -66,8 +66,10 @@ class SubUpdatesResult:
     """Of the largest layer."""
     gated: bool
     layers: tuple[LayerUpdates, ...]
+    fallen: Estimate
+    """Mean of all layers but the highest, in which every token falls by definition."""
     of_lengths: Estimate
-    """Over all layers."""
+    """Mean of all layers."""
     of_output: Estimate
     negative: Estimate
 
@@ -90,6 +92,7 @@ def _run(study: Geva2022, listen: StageListener) -> SubUpdatesResult:
         n_cells=max(layer.n_cells for layer in study.model.facts.layers),
         gated=study.model.facts.gated,
         layers=_layers(at, study.layer_names(), study.options.seed),
+        fallen=mean_ratio(at.sums(_fallen(found)[:, :-1])).estimate,
         of_lengths=mean_ratio(at.sums(found.of_lengths)).estimate,
         of_output=mean_ratio(at.sums(found.of_output)).estimate,
         negative=mean_ratio(at.sums(found.negative)).estimate,
@@ -122,6 +125,12 @@ class AtPositions:
         return found
 
 
+def _fallen(found: SubUpdates) -> np.ndarray:
+    """Of the tokens above the prediction, the share that falls; NaN where there is none."""
+    shares: np.ndarray = np.where(found.n_above > 0, found.n_fallen / np.maximum(found.n_above, 1), np.nan)
+    return shares
+
+
 def _layers(at: AtPositions, names: list[str], seed: int) -> tuple[LayerUpdates, ...]:
     found = at.found
 
@@ -129,7 +138,6 @@ def _layers(at: AtPositions, names: list[str], seed: int) -> tuple[LayerUpdates,
         return ratios(at.sums(values), seed=seed)
 
     saturates = means(found.saturation_layer[:, None] == np.arange(len(names)))
-    fallen = means(np.where(found.n_above > 0, found.n_fallen / np.maximum(found.n_above, 1), np.nan))
     scored: dict[Token, list[Scored]] = {}
     for token in TOKENS:
         of = [
@@ -149,7 +157,7 @@ def _layers(at: AtPositions, names: list[str], seed: int) -> tuple[LayerUpdates,
     columns = zip(
         saturates,
         means(found.changes),
-        fallen,
+        means(_fallen(found)),
         means(found.of_lengths),
         means(found.of_output),
         means(found.negative),
@@ -199,7 +207,11 @@ def _saturation_numbers(findings: Findings) -> Iterator[Number]:
     layers = updates(findings).layers
     yield Number.of("predictions that settle in the highest layer", "-", layers[-1].saturates)
     yield Number.of("candidates that the highest layer replaces", "-", layers[-1].changes)
-    yield Number.of("tokens above the prediction that the highest layer puts below it", "-", layers[-1].fallen)
+    yield Number.of(
+        "tokens above the prediction that a layer puts below it, mean of layers but the highest",
+        "-",
+        updates(findings).fallen,
+    )
 
 
 def _saturation_charts(findings: Findings) -> Iterator[Chart]:
