@@ -21,7 +21,7 @@ MEASURES: tuple[Measure, ...] = get_args(Measure)
 """Of a prediction p: its entropy, -ln of the probability of the next token, and KL(unigram || p); all in nats."""
 Way = Literal["total", "direct", "kept"]
 WAYS: tuple[Way, ...] = get_args(Way)
-"""The norm behind recomputed; kept at the scale that it had; recomputed, with what the state has of one direction kept."""
+"""The norm behind recomputed; kept at the scale that it had; recomputed, with what scores have of one direction kept."""
 _BATCH_TOKENS, _SCORES_HELD = 256, 2**20
 
 
@@ -33,7 +33,7 @@ class LastStates:
     """What the norm behind it reads: r + y."""
     coefficients: Float[Tensor, "n cells"]
     added_scale: Float[Tensor, "n"]
-    """What values are multiplied with on their way into the stream: 1 but in "sandwich" layers, whose own norm stays as it was."""
+    """What values are multiplied with on their way into the stream: 1, but in "sandwich" layers, whose norm stays as it was."""
 
 
 def last_states(model: Transformer, positions: Positions, *, bos: Bos) -> LastStates:
@@ -184,8 +184,7 @@ class _Block:
 def _without(
     readout: Readout, value: Float[Tensor, "d_model"], direction: Float[Tensor, "d_model"] | None
 ) -> Float[Tensor, "d_model"]:
-    """A value without what it has of a direction, as the norm sees both."""
+    """A value without what its scores have of those of a direction: what is left of them is uncorrelated with those."""
     assert direction is not None
-    exact = value.double()
-    part = (exact - exact.mean() if readout.centres else exact) @ direction
-    return (exact - part * direction).float()
+    towards = readout.covariance @ direction
+    return (value.double() - (value.double() @ towards) / (direction @ towards) * direction).float()

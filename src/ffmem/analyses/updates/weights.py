@@ -108,7 +108,7 @@ class Geometry:
         return found / found.norm()
 
     def correlations(self, rows: Float[Tensor, "cells d_model"], scores: Float[Tensor, "d_vocab"]) -> np.ndarray:
-        """The correlation of the scores of values with given scores, over the vocabulary; 0 for a value that scores all alike."""
+        """The correlation of the scores of values with given ones, over the vocabulary; 0 for a value that scores all alike."""
         spreads = self._readout.spreads(rows)
         found = rows.double() @ self._covariances(scores) / (spreads * scores.double().std(correction=0))
         shares: np.ndarray = torch.where(spreads > 0, found, 0.0).nan_to_num(0.0).cpu().numpy()

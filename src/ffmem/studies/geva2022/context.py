@@ -129,7 +129,7 @@ class Geva2022:
         self.positions  # noqa: B018 (they may need the model's tokenizer)
         self.release()
         fewer = {name: min(most, getattr(self.options, name)) for name, most in _OF_CONTROL.items()}
-        options = replace(self.options, other=None, **fewer)
+        options = replace(self.options, **fewer)
         return Geva2022(self.index, options, self._subject, self._corpus, (kind, self))
 
     def _begin_results(self) -> Results:

@@ -51,9 +51,13 @@ def _numbers(findings: Findings) -> Iterator[Number]:
     )
     for token, name, paper in told:
         yield Number.of(f"score of {name}", paper, _pooled(at, "score", token).estimate, _UNIT)
-        yield Number.of(f"the same by random cells: {name}", "-", _pooled(at, "score", token, random=True).estimate, _UNIT)
+        yield Number.of(
+            f"the same by random cells: {name}", "-", _pooled(at, "score", token, random=True).estimate, _UNIT
+        )
     yield Number.of("dominant sub-updates for the new top token", "-", _pooled(at, "positive", "next").estimate)
-    yield Number.of("more than 1 against the candidate that falls", "-", _pooled(at, "suppresses", "candidate").estimate)
+    yield Number.of(
+        "more than 1 against the candidate that falls", "-", _pooled(at, "suppresses", "candidate").estimate
+    )
     yield Number.of("more than 1 for the candidate that falls", "-", _pooled(at, "promotes", "candidate").estimate)
     final = last.scored["final"]
     yield Number.of("for the prediction, highest layer", "-", final.dominant["positive"])
