@@ -107,7 +107,7 @@ def top_tokens(readout: Readout, vectors: Float[Tensor, "n d_model"], n_top: int
     at_a_time = max(1, _SCORES_HELD // len(readout.matrix))
     n = min(n_top, len(readout.matrix))
     with torch.inference_mode():
-        found = [readout.products(few).topk(n, 1).indices.cpu() for few in vectors.split(at_a_time)]
+        found = [readout.products(few).topk(n, 1).indices.cpu() for few in torch.split(vectors, at_a_time)]
     return torch.cat(found).numpy()
 
 

@@ -46,7 +46,7 @@ class Readout:
     def covariance(self) -> Float[Tensor, "d_model d_model"]:
         """Of the rows of U', float64: v' times it times v is the variance of the scores of v over the vocabulary."""
         products = self.matrix.new_zeros(self.matrix.shape[1], self.matrix.shape[1], dtype=torch.float64)
-        for rows in self.matrix.split(_ROWS):
+        for rows in torch.split(self.matrix, _ROWS):
             exact = rows.double() - self.mean_row
             products += exact.T @ exact
         return products / len(self.matrix)

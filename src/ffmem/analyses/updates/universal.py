@@ -136,7 +136,7 @@ def counterparts(
             random = torch.maximum(random, _largest(together, _standardised(mixing @ rows), signs)[0])
         on_layer(layer + 1, len(other))
     sizes = [len(one) for one in own]
-    parts = [one.split(sizes) for one in (best, random, where[0], where[1])]
+    parts = [torch.split(one, sizes) for one in (best, random, where[0], where[1])]
     columns = [[one.cpu().numpy() for one in part] for part in parts]
     return [
         Counterparts(rows, best, layer, row, random)

@@ -60,7 +60,8 @@ class Geometry:
             ones = covariance.new_full((d,), d**-0.5)
             covariance += torch.outer(ones, ones) * (2 * torch.linalg.matrix_norm(covariance, 2) + 1)
         _, vectors = torch.linalg.eigh(covariance)  # in ascending order
-        return vectors[:, : self.n_null]
+        found: Tensor = vectors[:, : self.n_null]
+        return found
 
     @property
     def n_null(self) -> int:
@@ -75,8 +76,8 @@ class Geometry:
     def null_shares(self, rows: Float[Tensor, "cells d_model"]) -> Float[np.ndarray, "cells"]:
         """|V0' v| / |v|: 1 if a value can change no score but through the norm."""
         exact = self.as_normed(rows)
-        found = (exact @ self.null_space).norm(dim=1) / exact.norm(dim=1)
-        return found.nan_to_num(0.0).cpu().numpy()
+        found: np.ndarray = ((exact @ self.null_space).norm(dim=1) / exact.norm(dim=1)).nan_to_num(0.0).cpu().numpy()
+        return found
 
     def logit_variances(self, rows: Float[Tensor, "cells d_model"]) -> Float[np.ndarray, "cells"]:
         """The variance over the vocabulary of cos(U'_w, v)."""
@@ -91,7 +92,7 @@ class Geometry:
         Cost: a product of each value with the vocabulary.
         """
         unit, moments = self._unit_rows, []
-        for few in rows.split(max(1, _AT_A_TIME // len(unit))):
+        for few in torch.split(rows, max(1, _AT_A_TIME // len(unit))):
             cosines = few.float() @ unit.T  # the length of a value has no part in either
             cosines -= cosines.mean(1, keepdim=True)
             squares = cosines.square()
@@ -104,7 +105,8 @@ class Geometry:
 
     def direction_of(self, scores: Float[Tensor, "d_vocab"]) -> Float[Tensor, "d_model"]:
         """The state, of length 1, float64, whose scores are nearest to these, both less their means over the vocabulary."""
-        found = torch.linalg.pinv(self._readout.covariance, hermitian=True, rtol=1e-9) @ self._covariances(scores)
+        inverse: Tensor = torch.linalg.pinv(self._readout.covariance, hermitian=True, rtol=1e-9)
+        found = inverse @ self._covariances(scores)
         return found / found.norm()
 
     def correlations(self, rows: Float[Tensor, "cells d_model"], scores: Float[Tensor, "d_vocab"]) -> np.ndarray:
@@ -130,7 +132,7 @@ class Geometry:
         unit = self._unit_rows
         mean = unit.double().mean(0)
         products = sum(
-            (rows.double().T @ rows.double() for rows in unit.split(8192)), torch.zeros_like(unit[0].double())
+            (rows.double().T @ rows.double() for rows in torch.split(unit, 8192)), torch.zeros_like(unit[0].double())
         )
         return products / len(unit) - torch.outer(mean, mean)
 

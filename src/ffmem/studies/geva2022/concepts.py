@@ -61,7 +61,8 @@ class ConceptsResult:
 def _run(study: Geva2022, listen: StageListener) -> ConceptsResult:
     shared, seed = shared_documents(study.index, seed=study.options.seed), study.options.seed
     dominant: np.ndarray = SubUpdates(**study.results.load_arrays(SUB_UPDATES)).dominant
-    names, parts, examples = study.layer_names(), [], []
+    names, parts = study.layer_names(), []
+    examples: list[ConceptExample] = []
     for layer, name in enumerate(names):
         cells = _drawn(dominant[:, layer], study.options.update_cells, np.random.default_rng([seed, 25, layer]))
         signed = as_tensor(np.sign(cells).astype(np.float32), study.model)[:, None]
@@ -130,8 +131,8 @@ def _columns(findings: Findings) -> list[Sums]:
 def _reading(findings: Findings) -> str:
     values, other, tokens = (mean_ratio(one).value for one in _columns(findings))
     return (
-        f"Of two of the {N_TOP} top tokens of a dominant value, {share(values)} share more documents than by chance; of the top "
-        f"tokens of the same numbers in another order {share(other)}, and of random tokens that are as frequent {share(tokens)}."
+        f"Of the pairs of the {N_TOP} top tokens of a dominant value, {share(values)} share more documents than by chance; of "
+        f"the same numbers in another order {share(other)}, and of random tokens that are as frequent {share(tokens)}."
     )
 
 
@@ -155,8 +156,8 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     yield Claim(
         "dominant values promote tokens that belong together",
         every(*(above(one) for one in beyond)),
-        f"pairs that share documents {interval(mean_ratio(values).estimate)}; less those of permuted values: {points(beyond[0])}; "
-        f"less those of tokens that are as frequent: {points(beyond[1])}",
+        f"pairs that share documents {interval(mean_ratio(values).estimate)}; less those of permuted values: "
+        f"{points(beyond[0])}; less those of tokens that are as frequent: {points(beyond[1])}",
     )
 
 
@@ -214,8 +215,8 @@ of D documents share by chance. Values are drawn from those that are among the t
 coefficient is below 0. Beside them: the top tokens of the same numbers in another order, and in the place of each top token one
 that is in about as many documents. Tokens in few documents, or in all, are left out.""",
             conclude="""
-It measures that tokens share a subject, not that a person would name a concept: forms of one word, or names that never meet, count
-for nothing. The paper's 55.1 % and 37 % come from people and are not compared. Parts of one word share documents, too.""",
+It measures that tokens share documents, not that a person would name a concept: names that never meet count for nothing, and
+parts of one word share documents, too. The paper's 55.1 % and 37 % come from people and are not compared.""",
             applies=_applies,
             reading=_reading,
             sample=_sample,

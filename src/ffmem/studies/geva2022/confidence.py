@@ -163,8 +163,18 @@ def _described(weights: _Weights, at: _AtCells, layer: str, seed: int) -> Iterat
 def _last_cell(
     weights: _Weights, layer: str, row: int, group: str, sizes: Sequence[float], mediated: Estimate
 ) -> LastCell:
-    of_weights = (weights.lengths, weights.null_shares, weights.variances, weights.correlations)
-    return LastCell(f"{layer}.{row}", group, *(float(one[row]) for one in of_weights), *sizes, mediated)
+    return LastCell(
+        cell=f"{layer}.{row}",
+        group=group,
+        length=float(weights.lengths[row]),
+        null_share=float(weights.null_shares[row]),
+        logit_variance=float(weights.variances[row]),
+        correlation=float(weights.correlations[row]),
+        entropy=sizes[0],
+        loss=sizes[1],
+        divergence=sizes[2],
+        mediated=mediated,
+    )
 
 
 def _of_group(group: str) -> tuple[Measure, Way]:
@@ -355,8 +365,8 @@ more alike (LogitVar, the variance of cos(U'_w, v)); named are those with the lo
 all positions, with the norm recomputed (total) and with its scale kept (direct). Mediated: 1 - sum |direct| / sum |total| over
 positions. Beside each: the cell of the last layer whose value is nearest in length.""",
             conclude="""
-A mediated share says through what an effect goes, not that the model has the cell for that. Where effects are small, shares mean
-little: see the sizes. In "sandwich" layers the norm behind the layer itself is kept as it was.""",
+A mediated share says through what an effect goes, not that the model has the cell for that. Where effects are small, shares
+mean little: see the sizes. In "sandwich" layers the norm behind the layer itself is kept as it was.""",
             applies=applies,
             reading=_reading,
             sample=sample,

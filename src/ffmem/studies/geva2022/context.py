@@ -140,7 +140,7 @@ class Geva2022:
         if self._control is not None:
             kind, study = self._control
             folder = study.results.folder / CONTROLS / kind
-            identity = identity | {"model": identity["model"] | {"name": f"{kind}:{identity['model']['name']}"}}
+            identity = {**identity, "model": {**identity["model"], "name": f"{kind}:{identity['model']['name']}"}}
         return begin_results(
             folder,
             {"study": NAME, "index": identity, "options": chosen, "held_out": held_out},

@@ -47,8 +47,8 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     yield Claim(
         "frequency cells act along one direction: more of their effect is mediated by it than of cells as long",
         above(pair.less),
-        f"mediated: frequency cells {interval(pair.own.estimate)}, cells with values as long {interval(pair.other.estimate)}; the "
-        f"first less the second: {points(pair.less)}",
+        f"mediated: frequency cells {interval(pair.own.estimate)}, cells with values as long "
+        f"{interval(pair.other.estimate)}; the first less the second: {points(pair.less)}",
     )
     yield Claim(
         "frequency cells move predictions along how frequent tokens are more than cells as long",
@@ -69,13 +69,13 @@ CHAPTER: Chapter[Geva2022] = Chapter(
             title="Cells that act along token frequency",
             question="Are there cells in the last layer that raise frequent tokens, or lower them, all at once?",
             definition="""
-The direction of frequency is the state d whose scores U' d are nearest to the logarithm of how often tokens follow others in the
-indexed text (each counted once more than it does), both less their means. Frequency cells: those whose values' scores correlate
-most with that logarithm, either way. Each is put to its mean; the effect is on KL(unigram || p). Mediated: 1 - sum |effect with
-what the state has of d kept| / sum |effect|, over positions.""",
+The direction of frequency is the state d whose scores U' d are nearest to the logarithm of how often tokens follow others in
+the indexed text (each counted once more than it does), both less their means. Frequency cells: those whose values' scores
+correlate most with that logarithm, either way. Each is put to its mean; the effect is on KL(unigram || p). Mediated: 1 - sum
+|effect with what scores have of U' d kept| / sum |effect|, over positions.""",
             conclude="""
-The cells are chosen by weights that say as much as the effect does, so that a mediated share above that of cells as long is to be
-expected; how large the effect is, is not said by the choice.""",
+The cells are chosen by how far their scores go along that direction, so that a larger mediated share than that of cells as long
+is to be expected, in any model; how large the effect is, is not said by the choice.""",
             applies=applies,
             reading=_reading,
             sample=sample,

@@ -53,8 +53,8 @@ def _run(study: Geva2022, listen: StageListener) -> ShapesResult:
             some = np.sort(rng.permutation(len(values))[: _FOR_EACH * study.options.update_cells])
             shapes = geometry.shapes(values[as_tensor(some, study.model)])
         predict, suppress, n = shapes.predict, shapes.suppress, len(some)
-        shares = (proportion(int(one.sum()), n) for one in (predict, suppress, predict | suppress))
-        layers.append(LayerShapes(name, *shares, kurtosis=float(np.median(shapes.kurtosis))))
+        shares = [proportion(int(one.sum()), n) for one in (predict, suppress, predict | suppress)]
+        layers.append(LayerShapes(name, shares[0], shares[1], shares[2], float(np.median(shapes.kurtosis))))
         parts.append(np.stack([np.full(n, layer), predict, suppress], 1))
         listen(Stage(EXPERIMENT, layer + 1, len(names)))
     table = np.concatenate(parts).astype(np.int64)
@@ -84,8 +84,8 @@ def _reading(findings: Findings) -> str:
     low, high = (one.value for one in means_of_thirds(_peaked(findings)))
     where = f"; most in {most.layer}, {share(most.either.value)}" if most.either.value > 0 else ""
     return (
-        f"For or against a few tokens are {share(low)} of the values in the lowest third of the layers, and {share(high)} in the "
-        f"highest{where}."
+        f"For or against a few tokens are {share(low)} of the values in the lowest third of the layers, and {share(high)} in "
+        f"the highest{where}."
     )
 
 
@@ -110,8 +110,8 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     yield Claim(
         "values for or against a few tokens are in upper layers",
         above(more),
-        f"lowest third of the layers {interval(low.estimate)}, highest third {interval(high.estimate)}; the second less the first: "
-        f"{points(more)}",
+        f"lowest third of the layers {interval(low.estimate)}, highest third {interval(high.estimate)}; the second less the "
+        f"first: {points(more)}",
     )
 
 

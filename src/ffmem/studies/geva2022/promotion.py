@@ -129,12 +129,12 @@ CHAPTER: Chapter[Geva2022] = Chapter(
             order=3,
             name="Promotion",
             title="Do sub-updates promote or suppress?",
-            question="Where a layer puts another token on top, do its largest sub-updates lift that token, or lower the old one?",
+            question="Where a layer puts another token on top, do its largest sub-updates lift that one, or lower the old one?",
             definition="""
 The score that a sub-update gives a token, less the mean over the vocabulary, in standard deviations of the scores it gives all
-tokens; with the sign of the coefficient; the mean of the ten largest. Where a layer replaces the candidate: of the token that is
-on top behind it, and of the one that was before. Random cells: others of the layer in their places, with the same signs. "For" a
-token: a score above 0.""",
+tokens; with the sign of the coefficient; the mean of the ten largest. Where a layer replaces the candidate: of the token that
+is on top behind it, and of the one that was before. Random cells: others of the layer in their places, with the same signs.
+"For" a token: a score above 0.""",
             conclude="""
 That the new token is scored above the old one follows from its passing it, in any model. What carries is on which side of the
 mean both lie, and against random cells, which are against frequent tokens or for them on the whole.""",

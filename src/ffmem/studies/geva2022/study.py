@@ -25,12 +25,12 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
 def _left_out(findings: Findings) -> Iterator[str]:
     if findings.header["options"]["other"] is None:
         yield (
-            "Universal cells: no other model is given. Name another checkpoint or seed of the same kind of model with --other, to "
-            "see which cells it has, too."
+            "Universal cells: no other model is given. Name another checkpoint or seed of the same kind of model with --other, "
+            "to see which cells it has, too."
         )
     yield (
-        "The paper's people found a concept in 55.1 % (WikiLM) and 37 % (GPT-2) of the top-30 tokens of dominant values, and in 22.7 % "
-        "and 16 % of random ones. Nobody judges here, so there is no number to set beside these."
+        "People found a concept in 55.1 % (WikiLM) and 37 % (GPT-2) of the top-30 tokens of dominant values, and in 22.7 % and "
+        "16 % of random ones. Nobody judges here, so there is no number to set beside these."
     )
 
 
@@ -39,14 +39,15 @@ STUDY: Study[Geva2022] = Study(
     kicker="What feed-forward layers add to a prediction, value by value",
     paper="Geva, Caciularu, Wang and Goldberg, EMNLP 2022",
     intro=(
-        "Each layer's update is a sum of sub-updates, one a cell: do they promote tokens or suppress them, and do their values hold "
-        "concepts (Geva, Caciularu, Wang and Goldberg, EMNLP 2022)? Which cells act on the final norm instead of on tokens (Stolfo "
-        "et al., 2024), and which does another model have, too (Gurnee et al., 2024)? The papers' models are WikiLM, GPT-2, Pythia, "
-        "LLaMA 2 and others; where this one differs, equal numbers are not to be expected: what can be compared are shapes."
+        "Each layer's update is a sum of sub-updates, one a cell: do they promote tokens or suppress them, and do their values "
+        "hold concepts (Geva, Caciularu, Wang and Goldberg, EMNLP 2022)? Which cells act on the final norm, not on tokens "
+        "(Stolfo et al., 2024), and which does another model have, too (Gurnee et al., 2024)? The papers' models are WikiLM, "
+        "GPT-2, Pythia, LLaMA 2 and others; where this one differs, equal numbers are not to be expected: what can be compared "
+        "are shapes."
     ),
     note=(
-        "In brackets: 95 % intervals, by drawing documents anew (values: cells). - stands where the papers give no number. What is "
-        "said to be shown or contradicted is so at 5 % for all claims of this page together."
+        "In brackets: 95 % intervals, by drawing documents anew (values: cells). - stands where the papers give no number. "
+        "What is said to be shown or contradicted is so at 5 % for all claims of this page together."
     ),
     options=UpdateOptions,
     begin=begin,

@@ -1,6 +1,6 @@
-"""How predictions settle, and how much of a layer's update its ten largest sub-updates are. What is measured serves `promotion`."""
+"""How predictions settle, and how much of an update its ten largest sub-updates are. What is measured serves `promotion`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -138,35 +138,37 @@ def _layers(at: AtPositions, names: list[str], seed: int) -> tuple[LayerUpdates,
         return ratios(at.sums(values), seed=seed)
 
     saturates = means(found.saturation_layer[:, None] == np.arange(len(names)))
-    scored: dict[Token, list[Scored]] = {}
-    for token in TOKENS:
-        of = [
-            {
-                stat: means(
-                    found.stat(stat, token, random=random)
-                    if token == "final"
-                    else at.where_it_changes(stat, token, random=random)
-                )
-                for stat in STATS
-            }
-            for random in (False, True)
-        ]
-        scored[token] = [
-            Scored(*({stat: one[stat][place] for stat in STATS} for one in of)) for place in range(len(names))
-        ]
-    columns = zip(
-        saturates,
-        means(found.changes),
-        means(_fallen(found)),
-        means(found.of_lengths),
-        means(found.of_output),
-        means(found.negative),
-        strict=True,
-    )
+    scored = {token: _scored(at, token, means) for token in TOKENS}
+    changes, fallen = means(found.changes), means(_fallen(found))
+    of_lengths, of_output, negative = (means(one) for one in (found.of_lengths, found.of_output, found.negative))
     return tuple(
-        LayerUpdates(names[place], *one, {token: scored[token][place] for token in TOKENS})
-        for place, one in enumerate(columns)
+        LayerUpdates(
+            layer=name,
+            saturates=saturates[place],
+            changes=changes[place],
+            fallen=fallen[place],
+            of_lengths=of_lengths[place],
+            of_output=of_output[place],
+            negative=negative[place],
+            scored={token: scored[token][place] for token in TOKENS},
+        )
+        for place, name in enumerate(names)
     )
+
+
+def _scored(at: AtPositions, token: Token, means: Callable[[np.ndarray], list[Estimate]]) -> list[Scored]:
+    """How a token is scored in each layer."""
+
+    def columns(random: bool) -> dict[Stat, list[Estimate]]:
+        if token == "final":
+            return {stat: means(at.found.stat(stat, token, random=random)) for stat in STATS}
+        return {stat: means(at.where_it_changes(stat, token, random=random)) for stat in STATS}
+
+    own, other = columns(False), columns(True)
+    return [
+        Scored(*({stat: one[stat][layer] for stat in STATS} for one in (own, other)))
+        for layer in range(at.found.stats.shape[1])
+    ]
 
 
 def applies(findings: Findings) -> bool:
@@ -232,8 +234,8 @@ def _dominant_reading(findings: Findings) -> str:
     found = updates(findings)
     signs = f"; {share(found.negative.value)} of them write the negative of their value" if found.gated else ""
     return (
-        f"The {N_DOMINANT} largest of up to {found.n_cells:,} sub-updates are {share(found.of_lengths.value)} of their lengths, "
-        f"and {share(found.of_output.value)} of the update along it, at the mean over layers{signs}."
+        f"The {N_DOMINANT} largest of up to {found.n_cells:,} sub-updates have {share(found.of_lengths.value)} of their "
+        f"lengths, and are {share(found.of_output.value)} of the update along it, at the mean over layers{signs}."
     )
 
 
