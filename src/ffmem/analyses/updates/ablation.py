@@ -123,6 +123,9 @@ class Ablation:
         Cost: for each cell, way and position a few operations for each token of the vocabulary; a head that is not linear is
             computed anew for each.
         """
+        # without a norm there is no scale to keep: it is the same number, and not computed twice
+        same = self._readout.norm is None and {"total", "direct"} <= set(ways)
+        asked = [way for way in ways if not (same and way == "direct")]
         n, rows = len(self._states.states), torch.from_numpy(cells).to(self._values.device)
         found = np.full((len(cells), len(WAYS), len(MEASURES), n), np.nan, dtype=np.float32)
         with torch.inference_mode():
@@ -134,15 +137,11 @@ class Ablation:
                 few = slice(first, min(first + at_a_time, n))
                 block = _Block(self, self._states.states[few].float(), few)
                 for number in range(len(cells)):
-                    for way in ways:
-                        if way == "direct" and self._readout.norm is None and "total" in ways:
-                            continue
+                    for way in asked:
                         value = values[number] if way != "kept" else _without(self._readout, values[number], keep)
                         found[number, WAYS.index(way), :, few] = block.change(away[few, number], value, way).T
                 on_block(few.stop, n)
-        if (
-            self._readout.norm is None and "direct" in ways
-        ):  # there is no scale to keep: the same number, not computed twice
+        if same:
             found[:, WAYS.index("direct")] = found[:, WAYS.index("total")]
         return Effects(cells, found)
 

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from ffmem.models.transformer import Transformer
 
+_ROWS = 8192
+"""Rows of a matrix over the vocabulary that are read in double precision at a time."""
+
 
 class Readout:
     """The norm and the head behind the last layer.
@@ -45,11 +48,7 @@ class Readout:
     @cached_property
     def covariance(self) -> Float[Tensor, "d_model d_model"]:
         """Of the rows of U', float64: v' times it times v is the variance of the scores of v over the vocabulary."""
-        products = self.matrix.new_zeros(self.matrix.shape[1], self.matrix.shape[1], dtype=torch.float64)
-        for rows in torch.split(self.matrix, _ROWS):
-            exact = rows.double() - self.mean_row
-            products += exact.T @ exact
-        return products / len(self.matrix)
+        return covariance_of(self.matrix)
 
     def spreads(self, rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows"]:
         """The standard deviation over the vocabulary of the scores of vectors, float64."""
@@ -110,8 +109,14 @@ class Readout:
         return normed if bias is None else normed + bias
 
 
-_ROWS = 8192
-"""Rows of U' that are read in double precision at a time."""
+def covariance_of(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, "d_model d_model"]:
+    """The covariance of the columns of a long matrix, float64."""
+    mean = rows.double().mean(0)
+    products = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=rows.device)
+    for few in torch.split(rows, _ROWS):
+        exact = few.double() - mean
+        products += exact.T @ exact
+    return products / len(rows)
 
 
 def stream_values(model: Transformer, layer: int) -> Float[Tensor, "cells d_model"]:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.analyses.updates.readout import Readout
+from ffmem.analyses.updates.readout import Readout, covariance_of
 
 NULL_SHARE_OF_D = 0.01
 """Of the dimensions, how many count as the null space of the vocabulary; at least one."""
@@ -129,12 +129,7 @@ class Geometry:
 
     @cached_property
     def _unit_covariance(self) -> Float[Tensor, "d_model d_model"]:
-        unit = self._unit_rows
-        mean = unit.double().mean(0)
-        products = sum(
-            (rows.double().T @ rows.double() for rows in torch.split(unit, 8192)), torch.zeros_like(unit[0].double())
-        )
-        return products / len(unit) - torch.outer(mean, mean)
+        return covariance_of(self._unit_rows)
 
 
 def matched(
