@@ -35,12 +35,13 @@ def test_planted_values_are_found_in_their_layer(
     model = load_model(tiny_folder("gpt2"))
     with torch.no_grad():
         axis = torch.zeros(model.facts.d_model)
-        axis[[0, 1]] = 1.0, -1.0
+        axis[0], axis[1] = 1, -1
         rows = model.module.get_output_embeddings().weight
         rows.sub_(torch.outer(rows @ axis, axis) / (axis @ axis))
         rows[7] = 50 * axis
         model.unembedding.final_norm.weight.fill_(1)  # type: ignore[union-attr]
-        model.values(2)[:10], model.values(2)[10:16] = axis, -axis
+        model.values(2)[:10] = axis
+        model.values(2)[10:16] = -axis
     shutil.copytree(tiny_folder("gpt2"), tmp_path / "model")
     model.module.save_pretrained(tmp_path / "model")
     options = IndexOptions(top=3, promoted=3, holdout=0.2, max_tokens=2000)

@@ -98,10 +98,9 @@ def _drawn(dominant: Int[np.ndarray, "n ten"], n: int, rng: np.random.Generator)
 def _examples(
     study: Geva2022, layer: str, cells: np.ndarray, pairs: np.ndarray, top: np.ndarray
 ) -> Iterator[ConceptExample]:
-    """The value of a layer whose pairs share documents most often, of those with half of all pairs known."""
-    known = pairs[1] >= N_TOP * (N_TOP - 1) // 4
-    if known.any():
-        shares = np.where(known, pairs[0] / np.maximum(pairs[1], 1), -1.0)
+    """The value of a layer whose pairs share documents most often, of the half with more pairs that are known."""
+    if pairs[1].any():
+        shares = np.where(pairs[1] >= max(1, np.median(pairs[1])), pairs[0] / np.maximum(pairs[1], 1), -1.0)
         best = int(shares.argmax())
         tokens = study.index.text.token_strings(top[best, :_N_SHOWN].tolist())
         cell = f"{'-' if cells[best] < 0 else ''}{layer}.{abs(int(cells[best])) - 1}"

@@ -142,9 +142,13 @@ class _AtCells:
     def left(self, places: Sequence[int], measure: Measure, way: Way) -> Sums:
         """Minus what is left of the change of each cell in another way, as a ratio of sums.
 
-        Below 0, since it is no share of things that could be counted, as intervals would take it for.
+        Below 0, since it is no share of things that could be counted, as intervals would take it for; in such units that the
+        lower sums count positions.
         """
-        return Sums(-self.sizes(places, measure, way).above, self.sizes(places, measure, "total").above)
+        left, total = self.sizes(places, measure, way).above, self.sizes(places, measure, "total").above
+        sums = total.sum(0)
+        unit = np.divide(self.change.shape[-1], sums, out=np.zeros_like(sums), where=sums > 0)
+        return Sums(-left * unit, total * unit)
 
 
 def _described(weights: _Weights, at: _AtCells, layer: str, seed: int) -> Iterator[LastCell]:
