@@ -1,6 +1,6 @@
 """Cells of the last layer put to their mean: what that does through the norm behind, or along a direction (Stolfo 2024)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -22,7 +22,7 @@ MEASURES: tuple[Measure, ...] = get_args(Measure)
 Way = Literal["total", "direct", "kept"]
 WAYS: tuple[Way, ...] = get_args(Way)
 """The norm behind recomputed; kept at the scale that it had; recomputed, with what scores have of one direction kept."""
-_BATCH_TOKENS, _SCORES_HELD = 256, 2**20
+_BATCH_TOKENS, _PRODUCTS_HELD, _SCORES_HELD = 256, 2**23, 2**20
 
 
 @dataclass(frozen=True)
@@ -131,19 +131,35 @@ class Ablation:
         with torch.inference_mode():
             own = self._states.coefficients[:, rows]
             away = (own.mean(0) - own) * self._states.added_scale[:, None]
-            values = self._values[rows]
-            at_a_time = max(1, _SCORES_HELD // len(self._readout.matrix))
-            for first in range(0, n, at_a_time):
-                few = slice(first, min(first + at_a_time, n))
-                block = _Block(self, self._states.states[few].float(), few)
-                for number in range(len(cells)):
-                    for way in asked:
-                        value = values[number] if way != "kept" else _without(self._readout, values[number], keep)
-                        found[number, WAYS.index(way), :, few] = block.change(away[few, number], value, way).T
+            added = {
+                way: [self._added(value, keep if way == "kept" else None) for value in self._values[rows]]
+                for way in asked
+            }
+            for few, products in self._blocks():
+                block = _Block(self, few, products)
+                for way in asked:
+                    for number, one in enumerate(added[way]):
+                        found[number, WAYS.index(way), :, few] = block.change(away[few, number], one, way).T
                 on_block(few.stop, n)
         if same:
             found[:, WAYS.index("direct")] = found[:, WAYS.index("total")]
         return Effects(cells, found)
+
+    def _added(self, value: Float[Tensor, "d_model"], keep: Float[Tensor, "d_model"] | None) -> "_Added":
+        if keep is not None:
+            value = _without(self._readout, value, keep)
+        return _Added(value, self._readout.matrix @ value if self._readout.is_linear else None)
+
+    def _blocks(self) -> Iterator[tuple[slice, Float[Tensor, "few d_vocab"] | None]]:
+        """Positions whose scores stay in a processor's cache while they are looked at, and U' times their states."""
+        n, d_vocab = len(self._states.states), len(self._readout.matrix)
+        wide, narrow = (max(1, size // d_vocab) for size in (_PRODUCTS_HELD, _SCORES_HELD))
+        for first in range(0, n, wide):
+            states = self._states.states[first : first + wide]
+            products = self._readout.products(states) if self._readout.is_linear else None
+            for place in range(0, len(states), narrow):
+                few = slice(place, min(place + narrow, len(states)))
+                yield slice(first + few.start, first + few.stop), None if products is None else products[few]
 
     def measures(self, scores: Float[Tensor, "few d_vocab"], few: slice) -> Float[Tensor, "few measures"]:
         """`MEASURES` of predictions."""
@@ -154,30 +170,34 @@ class Ablation:
         return torch.stack([entropy, loss, divergence], 1)
 
 
+@dataclass(frozen=True)
+class _Added:
+    """What is added to states, in some amounts."""
+
+    value: Float[Tensor, "d_model"]
+    products: Float[Tensor, "d_vocab"] | None
+    """U' times it; None if the head is not linear."""
+
+
 class _Block:
     """Some positions, and what they predict as they are."""
 
-    def __init__(self, ablation: Ablation, states: Float[Tensor, "few d_model"], few: slice) -> None:
-        self._of, self._states, self._few = ablation, states, few
-        readout = ablation._readout
-        self._scale = readout.scale(states)
-        self._products = readout.products(states) if readout.is_linear else None
-        self._before = ablation.measures(self._scores(states, self._scale, None), few)
+    def __init__(self, ablation: Ablation, few: slice, products: Float[Tensor, "few d_vocab"] | None) -> None:
+        self._of, self._few, self._products = ablation, few, products
+        self._states = ablation._states.states[few].float()
+        self._scale = ablation._readout.scale(self._states)
+        own = None if products is None else products.clone()
+        self._before = ablation.measures(ablation._readout.scores(self._states, self._scale, own), few)
 
-    def change(self, away: Float[Tensor, "few"], value: Float[Tensor, "d_model"], way: Way) -> np.ndarray:
+    def change(self, away: Float[Tensor, "few"], added: _Added, way: Way) -> np.ndarray:
         """The measures with so much of a value added, less those without."""
-        readout = self._of._readout
-        states = self._states + away[:, None] * value
-        scale = self._scale if way == "direct" else readout.scale(states)
-        added = None if self._products is None else (away, readout.matrix @ value)
-        after = self._of.measures(self._scores(states, scale, added), self._few)
-        return (after - self._before).cpu().numpy()
-
-    def _scores(self, states: Tensor, scale: Tensor, added: tuple[Tensor, Tensor] | None) -> Tensor:
         readout, products = self._of._readout, self._products
-        if products is not None:  # the products of what is added are known: a multiple of one vector
-            products = products.clone() if added is None else torch.addr(products, *added)
-        return readout.scores(states, scale, products)
+        states = self._states + away[:, None] * added.value
+        scale = self._scale if way == "direct" else readout.scale(states)
+        if products is not None and added.products is not None:
+            products = torch.addr(products, away, added.products)
+        after = self._of.measures(readout.scores(states, scale, products), self._few)
+        return (after - self._before).cpu().numpy()
 
 
 def _without(

@@ -43,7 +43,7 @@ class Readout:
     @cached_property
     def mean_row(self) -> Float[Tensor, "d_model"]:
         """The mean of U' over the vocabulary, float64: what raises all tokens alike."""
-        return self.matrix.double().mean(0)
+        return self.matrix.mean(0, dtype=torch.float64)
 
     @cached_property
     def covariance(self) -> Float[Tensor, "d_model d_model"]:
@@ -111,7 +111,7 @@ class Readout:
 
 def covariance_of(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, "d_model d_model"]:
     """The covariance of the columns of a long matrix, float64."""
-    mean = rows.double().mean(0)
+    mean = rows.mean(0, dtype=torch.float64)
     products = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=rows.device)
     for few in torch.split(rows, _ROWS):
         exact = few.double() - mean

@@ -106,8 +106,9 @@ class Geometry:
     def direction_of(self, scores: Float[Tensor, "d_vocab"]) -> Float[Tensor, "d_model"]:
         """The state, of length 1, float64, whose scores are nearest to these, both less their means over the vocabulary."""
         inverse: Tensor = torch.linalg.pinv(self._readout.covariance, hermitian=True, rtol=1e-9)
-        found = inverse @ self._covariances(scores)
-        return found / found.norm()
+        found: Tensor = inverse @ self._covariances(scores)
+        found /= found.norm()
+        return found
 
     def correlations(self, rows: Float[Tensor, "cells d_model"], scores: Float[Tensor, "d_vocab"]) -> np.ndarray:
         """The correlation of the scores of values with given ones, over the vocabulary; 0 for a value that scores all alike."""
