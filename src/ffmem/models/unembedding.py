@@ -192,7 +192,7 @@ class Unembedding:
         return matrix.contiguous()
 
     def directions(self) -> Float[Tensor, "d_vocab d_model"]:
-        """What a state behind the final norm is multiplied with to score each token, float32.
+        """What a state after the final norm is multiplied with to score each token, float32.
 
         The unembedding; under an adaptive softmax the sum of a word's own vector and of its band's class, whose products are
         log-probabilities but for the normalisers: see `linear_score`.

@@ -55,7 +55,7 @@ def of_run(model: Transformer, ids: torch.Tensor) -> tuple[list[np.ndarray], lis
                 both = torch.stack([o - added[layer], o])
                 normed = both if norm is None else norm(both)
                 scores.append(head.of_normed(normed).double().numpy())
-            else:  # the last hidden state is behind the norm
+            else:  # the last hidden state is after the norm
                 scores.append(np.empty(0))
     return m, scores
 

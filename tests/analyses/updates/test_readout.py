@@ -48,7 +48,7 @@ def test_sub_updates_bias_and_stream_add_up_to_the_scores(variant: str, tiny_fol
         post = model.layout(last).placement == "post"
         of_cells = state.coefficients[0, -1, :, None] * stream_values(model, last) * sandwich
         bias = stream_bias(model, last) * sandwich
-        if post:  # the norm behind the sum is in U' as it is in them, so raw rows are what U' is multiplied with
+        if post:  # the norm after the sum is in U' as it is in them, so raw rows are what U' is multiplied with
             of_cells = state.coefficients[0, -1, :, None] * model.values(last)
             bias = model.value_bias(last)
         parts = torch.cat([of_cells, bias[None], state.residual[0, -1][None]])

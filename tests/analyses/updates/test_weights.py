@@ -54,7 +54,7 @@ def test_a_direction_in_the_null_space_scales_all_logits(variant: str, tiny_fold
 
 
 def test_what_a_norm_takes_away_is_no_null_direction(tiny_folder: Folder) -> None:
-    """Every U' behind a LayerNorm has the all-ones vector as a null direction; it changes nothing, so it is left out."""
+    """Every U' after a LayerNorm has the all-ones vector as a null direction; it changes nothing, so it is left out."""
     model = load_model(tiny_folder("gpt2"))
     with torch.inference_mode():
         geometry = Geometry(Readout(model))

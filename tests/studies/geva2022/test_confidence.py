@@ -10,12 +10,12 @@ import torch
 
 import ffmem
 from ffmem import IndexOptions, RunOptions, load_model
-from ffmem.analyses.updates.ablation import MEASURES, WAYS
+from ffmem.analyses.updates.at_mean import MEASURES, WAYS
 from ffmem.studies.geva2022.confidence import EXPERIMENT, GROUPS, confidence, mediated
 from ffmem.studies.report import Report, report_of
 from ffmem.studies.results import Findings, Results
 from ffmem.studies.runner import findings_of
-from tests.analyses.updates.test_ablation import planted
+from tests.analyses.updates.test_at_mean import planted
 from tests.studies.geva2022.conftest import run
 
 

@@ -21,7 +21,7 @@ N_DOMINANT = 10
 """Sub-updates that stand for a layer, as in the paper."""
 Token = Literal["final", "next", "candidate"]
 TOKENS: tuple[Token, ...] = get_args(Token)
-"""The model's prediction; the top token behind the layer; the top token before it."""
+"""The model's prediction; the top token after the layer; the top token before it."""
 Stat = Literal["score", "positive", "promotes", "suppresses"]
 STATS: tuple[Stat, ...] = get_args(Stat)
 """Over the dominant sub-updates: the mean score, in standard deviations of the scores that a sub-update gives all tokens, above
@@ -37,7 +37,7 @@ class SubUpdates:
     residual_top: Int[np.ndarray, "n layers"]
     """Of r, the stream before the feed-forward layer: the candidate."""
     output_top: Int[np.ndarray, "n layers"]
-    """Of o, the stream behind it."""
+    """Of o, the stream after it."""
     n_above: Int[np.ndarray, "n layers"]
     """Tokens with a higher score than the model's prediction under r."""
     n_fallen: Int[np.ndarray, "n layers"]
@@ -57,7 +57,7 @@ class SubUpdates:
 
     @property
     def prediction(self) -> Int[np.ndarray, "n"]:
-        """The top token behind the last layer."""
+        """The top token after the last layer."""
         found: np.ndarray = self.output_top[:, -1]
         return found
 
@@ -69,7 +69,7 @@ class SubUpdates:
 
     @property
     def saturation_layer(self) -> Int[np.ndarray, "n"]:
-        """The first layer from which on the top behind the layer stays the prediction."""
+        """The first layer from which on the top after the layer stays the prediction."""
         same = self.output_top == self.prediction[:, None]
         found: np.ndarray = np.logical_and.accumulate(same[:, ::-1], axis=1)[:, ::-1].argmax(1)
         return found

@@ -45,7 +45,7 @@ def positions_of_text(text: TextReader, first: int, end: int, n: int, *, seed: i
     Args:
         text: of an index, or other text stored as such.
         first: the first sentence that may be drawn.
-        end: behind the last.
+        end: after the last.
         n: how many; fewer come back where there are not as many.
         seed: of the draw.
 

@@ -1,4 +1,4 @@
-"""How a model reads its last state: vectors over the vocabulary behind a norm, which is recomputed, or kept as it was."""
+"""How a model reads its last state: vectors over the vocabulary after a norm, which is recomputed, or kept as it was."""
 
 from functools import cached_property
 
@@ -13,7 +13,7 @@ _ROWS = 8192
 
 
 class Readout:
-    """The norm and the head behind the last layer.
+    """The norm and the head after the last layer.
 
     Scores of a state z are ``scale(z) * (U' z) + constants``, soft-capped where the model does: U' holds the norm's gain and
     centring, so that whatever adds up to z adds up before the scale. Under an adaptive softmax U' has the scores of words and
@@ -122,11 +122,11 @@ def covariance_of(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, "d_model
 def stream_values(model: Transformer, layer: int) -> Float[Tensor, "cells d_model"]:
     """The values of a layer as they reach the next state, float32, but for the scale of a norm on their way.
 
-    In "sandwich" layers the gain of the norm behind the layer is in them, in "post" ones gain and centring of the norm behind
+    In "sandwich" layers the gain of the norm after the layer is in them, in "post" ones gain and centring of the norm after
     the sum: what is left out is positive, and the same for all cells at a position.
     """
     rows, layout = model.value_rows(layer), model.layout(layer)
-    return rows if layout.placement != "post" else _behind_sum(model, layer, rows)
+    return rows if layout.placement != "post" else _through_norm(model, layer, rows)
 
 
 def stream_bias(model: Transformer, layer: int) -> Float[Tensor, "d_model"]:
@@ -134,10 +134,10 @@ def stream_bias(model: Transformer, layer: int) -> Float[Tensor, "d_model"]:
     bias, layout = model.value_bias(layer).float(), model.layout(layer)
     if layout.post_ff_norm:
         bias = bias * model.unembedding.gain(model.layer(layer).at(layout.post_ff_norm))
-    return bias if layout.placement != "post" else _behind_sum(model, layer, bias[None])[0]
+    return bias if layout.placement != "post" else _through_norm(model, layer, bias[None])[0]
 
 
-def _behind_sum(model: Transformer, layer: int, rows: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_model"]:
+def _through_norm(model: Transformer, layer: int, rows: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_model"]:
     layout = model.layout(layer)
     centred = rows - rows.mean(1, keepdim=True) if layout.norm == "layernorm" else rows
     return centred * model.unembedding.gain(model.layer(layer).at(layout.ff_norm))

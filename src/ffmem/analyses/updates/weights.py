@@ -126,7 +126,8 @@ class Geometry:
     @cached_property
     def _unit_rows(self) -> Float[Tensor, "d_vocab d_model"]:
         matrix = self._readout.matrix
-        return matrix / matrix.norm(dim=1, keepdim=True).clamp(min=torch.finfo(matrix.dtype).tiny)
+        found: Tensor = matrix / matrix.norm(dim=1, keepdim=True).clamp(min=torch.finfo(matrix.dtype).tiny)
+        return found
 
     @cached_property
     def _unit_covariance(self) -> Float[Tensor, "d_model d_model"]:

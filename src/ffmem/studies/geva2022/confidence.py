@@ -1,4 +1,4 @@
-"""Cells of the last layer that act on the norm behind it instead of on tokens: Stolfo et al. 2024. Serves `frequency`, too."""
+"""Cells of the last layer that act on the norm after it instead of on tokens: Stolfo et al. 2024. Serves `frequency`, too."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ffmem.analyses.intervals import Estimate, Sums, Uncertain, mean_ratio, numbered
-from ffmem.analyses.updates.ablation import MEASURES, WAYS, Ablation, Effects, Measure, Way, last_states
+from ffmem.analyses.updates.at_mean import MEASURES, WAYS, CellsAtMean, Effects, Measure, Way, last_states
 from ffmem.analyses.updates.weights import Geometry, entropy_cells, matched
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.geva2021.layers import interval, points, share
@@ -32,7 +32,7 @@ class LastCell:
     group: str
     """Of `GROUPS`; "" for a cell that was not put to its mean."""
     length: float
-    """Of its value, without what the norm behind takes away."""
+    """Of its value, without what the final norm takes away."""
     null_share: float
     logit_variance: float
     correlation: float
@@ -68,7 +68,7 @@ def _run(study: Geva2022, listen: StageListener) -> ConfidenceResult:
         weights = _Weights(study)
     groups = weights.groups(study.options.named_cells)
     states = last_states(model, positions, bos=study.bos)
-    ablation = Ablation(model, readout, states, positions.following, as_tensor(study.unigram, model))
+    at_mean = CellsAtMean(model, readout, states, positions.following, as_tensor(study.unigram, model))
     both: list[Effects] = []
     asked: tuple[tuple[Way, ...], ...] = (("total", "direct"), ("total", "kept"))
     for part, ways in enumerate(asked):
@@ -77,7 +77,7 @@ def _run(study: Geva2022, listen: StageListener) -> ConfidenceResult:
         def hear(done: int, n: int, part: int = part) -> None:
             listen(Stage(EXPERIMENT, part * n + done, 2 * n))
 
-        both.append(ablation.measure(cells, ways, weights.direction, hear))
+        both.append(at_mean.measure(cells, ways, weights.direction, hear))
     change = np.concatenate([one.change for one in both])
     cells = np.concatenate([one.cells for one in both])
     group = np.repeat(np.arange(len(GROUPS)), [len(one) for one in groups])
@@ -370,7 +370,7 @@ all positions, with the norm recomputed (total) and with its scale kept (direct)
 positions. Beside each: the cell of the last layer whose value is nearest in length.""",
             conclude="""
 A mediated share says through what an effect goes, not that the model has the cell for that. Where effects are small, shares
-mean little: see the sizes. In "sandwich" layers the norm behind the layer itself is kept as it was.""",
+mean little: see the sizes. In "sandwich" layers the norm after the layer itself is kept as it was.""",
             applies=applies,
             reading=_reading,
             sample=sample,

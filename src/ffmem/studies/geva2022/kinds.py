@@ -144,7 +144,7 @@ distribution has 3): for a few tokens if they have a long upper tail (skew above
 cells the sign of the coefficient decides which of the two a value is, so that both are one.""",
             conclude="""
 It is said of weights alone: a value that singles tokens out need not be used, and lower layers' values reach the vocabulary
-through all layers behind them.""",
+through all layers after them.""",
             applies=_applies,
             reading=_reading,
             sample=_sample,

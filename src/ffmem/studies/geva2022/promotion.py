@@ -133,7 +133,7 @@ CHAPTER: Chapter[Geva2022] = Chapter(
             definition="""
 The score that a sub-update gives a token, less the mean over the vocabulary, in standard deviations of the scores it gives all
 tokens; with the sign of the coefficient; the mean of the ten largest. Where a layer replaces the candidate: of the token that
-is on top behind it, and of the one that was before. Random cells: others of the layer in their places, with the same signs.
+is on top after it, and of the one that was before. Random cells: others of the layer in their places, with the same signs.
 "For" a token: a score above 0.""",
             conclude="""
 That the new token is scored above the old one follows from its passing it, in any model. What carries is on which side of the

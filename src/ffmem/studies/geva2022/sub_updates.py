@@ -44,7 +44,7 @@ class LayerUpdates:
     changes: Estimate
     """Share at which the layer replaces the candidate."""
     fallen: Estimate
-    """Of the tokens above the prediction before the layer, the share that is below it behind."""
+    """Of the tokens above the prediction before the layer, the share that is below it after."""
     of_lengths: Estimate
     """Share of the ten in the sum of lengths of all sub-updates."""
     of_output: Estimate
@@ -272,9 +272,9 @@ CHAPTER = Chapter(
             title="Where predictions settle",
             question="In which layer does the prediction come to the top for good, and which tokens does it pass?",
             definition="""
-The top token of o, the stream behind a feed-forward layer, read as the last one is. A prediction settles in the first layer
-from which on it stays on top. A layer replaces the candidate, the top token before it, if another is on top behind it; a token
-falls if it is above the prediction before the layer and below it behind.""",
+The top token of o, the stream after a feed-forward layer, read as the last one is. A prediction settles in the first layer
+from which on it stays on top. A layer replaces the candidate, the top token before it, if another is on top after it; a token
+falls if it is above the prediction before the layer and no longer after it.""",
             conclude="""
 It says when the top token stops changing under this reading, not when the model has decided; attention between the layers has
 its part in what is on top.""",

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ffmem import Index, load_model
-from ffmem.analyses.updates.ablation import Ablation, Effects, last_states
+from ffmem.analyses.updates.at_mean import CellsAtMean, Effects, last_states
 from ffmem.analyses.updates.positions import Positions, positions_of_text
 from ffmem.analyses.updates.readout import Readout
 from ffmem.analyses.updates.weights import Geometry, entropy_cells
@@ -30,9 +30,9 @@ def unigram(model: Transformer) -> torch.Tensor:
     return counts / counts.sum()
 
 
-def ablation(model: Transformer, positions: Positions) -> Ablation:
+def cells_at_mean(model: Transformer, positions: Positions) -> CellsAtMean:
     states = last_states(model, positions, bos="no")
-    return Ablation(model, Readout(model), states, positions.following, unigram(model))
+    return CellsAtMean(model, Readout(model), states, positions.following, unigram(model))
 
 
 def measured(logits: torch.Tensor, following: int, q: torch.Tensor) -> list[float]:
@@ -78,7 +78,7 @@ def test_total_effects_are_those_of_the_model_run_so(variant: str, tiny_folder: 
     model = load_model(tiny_folder(variant))
     few = positions.some(10, seed=0)
     moving = last_states(model, few, bos="no").coefficients.std(0).topk(2).indices
-    found = ablation(model, few).measure(moving.numpy(), ["total"])
+    found = cells_at_mean(model, few).measure(moving.numpy(), ["total"])
     for place, cell in enumerate(moving.tolist()):
         expected = by_running(model, few, cell)
         assert np.abs(expected).max() > 1e-4
@@ -90,7 +90,7 @@ def test_direct_effects_keep_the_scale(tiny_folder: Folder, positions: Positions
     """Against RMSNorm written out, with the length of the state as it was."""
     model = load_model(tiny_folder("llama"))
     few = positions.some(12, seed=0)
-    found = ablation(model, few).measure(np.array([5]), ["direct"]).of("entropy", "direct")[0]
+    found = cells_at_mean(model, few).measure(np.array([5]), ["direct"]).of("entropy", "direct")[0]
     states = last_states(model, few, bos="no")
     norm, head = model.unembedding.final_norm, model.module.get_output_embeddings()
     m = states.coefficients[:, 5]
@@ -125,7 +125,7 @@ def test_a_planted_entropy_cell_is_named_and_acts_through_the_norm(tiny_folder: 
         geometry, rows = Geometry(Readout(model)), model.value_rows(2)
         named = entropy_cells(rows.norm(dim=1).numpy(), geometry.null_shares(rows), geometry.logit_variances(rows), 3)
     assert named[0] == cell
-    found = ablation(model, positions).measure(np.array([cell, 3]), ["total", "direct"])
+    found = cells_at_mean(model, positions).measure(np.array([cell, 3]), ["total", "direct"])
     assert np.abs(found.of("entropy", "total")[0]).mean() > 0.01
     mediated = share_mediated(found, "direct")
     assert mediated[0] == pytest.approx(1, abs=1e-3) and mediated[1] < 0.6
@@ -134,10 +134,10 @@ def test_a_planted_entropy_cell_is_named_and_acts_through_the_norm(tiny_folder: 
 def test_without_a_norm_nothing_is_mediated(tiny_folder: Folder, positions: Positions) -> None:
     model = load_model(tiny_folder("wikilm"))
     moving = last_states(model, positions, bos="no").coefficients.std(0).topk(2).indices.numpy()
-    found = ablation(model, positions).measure(moving, ["total", "direct"])
+    found = cells_at_mean(model, positions).measure(moving, ["total", "direct"])
     assert np.array_equal(found.of("entropy", "direct"), found.of("entropy", "total"))
     assert (share_mediated(found, "direct") == 0).all()
-    alone = ablation(model, positions).measure(moving, ["direct"])  # computed, where it cannot be copied
+    alone = cells_at_mean(model, positions).measure(moving, ["direct"])  # computed, where it cannot be copied
     assert np.array_equal(alone.change[:, 1], found.change[:, 0])
 
 
@@ -147,12 +147,12 @@ def test_a_cell_along_the_direction_that_is_kept_does_nothing(tiny_folder: Folde
         direction = Geometry(Readout(model)).direction_of(unigram(model).log())
     with torch.no_grad():
         model.values(2)[4] = 3 * direction.float()
-    found = ablation(model, positions).measure(np.array([4, 5]), ["total", "kept"], direction)
+    found = cells_at_mean(model, positions).measure(np.array([4, 5]), ["total", "kept"], direction)
     kept, total = (np.abs(found.of("divergence", way)).mean(1) for way in ("kept", "total"))
     assert kept[0] < 1e-5 < 1e-3 < total[0] and kept[1] > 0.1 * total[1]
 
 
-def test_a_norm_behind_the_layer_scales_what_a_cell_adds(tiny_folder: Folder, positions: Positions) -> None:
+def test_a_norm_after_the_layer_scales_what_a_cell_adds(tiny_folder: Folder, positions: Positions) -> None:
     """Gemma 2: what cells add, with that norm as it was, sums to what the layer adds."""
     model = load_model(tiny_folder("gemma2"))
     few = positions.some(10, seed=0)

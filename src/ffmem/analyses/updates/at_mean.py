@@ -1,4 +1,4 @@
-"""Cells of the last layer put to their mean: what that does through the norm behind, or along a direction (Stolfo 2024)."""
+"""Cells of the last layer put to their mean: what that does through the final norm, or along a direction (Stolfo 2024)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ MEASURES: tuple[Measure, ...] = get_args(Measure)
 """Of a prediction p: its entropy, -ln of the probability of the next token, and KL(unigram || p); all in nats."""
 Way = Literal["total", "direct", "kept"]
 WAYS: tuple[Way, ...] = get_args(Way)
-"""The norm behind recomputed; kept at the scale that it had; recomputed, with what scores have of one direction kept."""
+"""The final norm recomputed; kept at the scale that it had; recomputed, with what scores have of one direction kept."""
 _BATCH_TOKENS, _PRODUCTS_HELD, _SCORES_HELD = 256, 2**23, 2**20
 
 
@@ -30,7 +30,7 @@ class LastStates:
     """The last layer at some positions."""
 
     states: Float[Tensor, "n d_model"]
-    """What the norm behind it reads: r + y."""
+    """What the norm after it reads: r + y."""
     coefficients: Float[Tensor, "n cells"]
     added_scale: Float[Tensor, "n"]
     """What values are multiplied with on their way into the stream: 1, but in "sandwich" layers, whose norm stays as it was."""
@@ -80,7 +80,7 @@ class Effects:
         return found
 
 
-class Ablation:
+class CellsAtMean:
     """Cells of the last layer, one at a time, at their mean over the positions.
 
     Args:
@@ -182,12 +182,12 @@ class _Added:
 class _Block:
     """Some positions, and what they predict as they are."""
 
-    def __init__(self, ablation: Ablation, few: slice, products: Float[Tensor, "few d_vocab"] | None) -> None:
-        self._of, self._few, self._products = ablation, few, products
-        self._states = ablation._states.states[few].float()
-        self._scale = ablation._readout.scale(self._states)
+    def __init__(self, at_mean: CellsAtMean, few: slice, products: Float[Tensor, "few d_vocab"] | None) -> None:
+        self._of, self._few, self._products = at_mean, few, products
+        self._states = at_mean._states.states[few].float()
+        self._scale = at_mean._readout.scale(self._states)
         own = None if products is None else products.clone()
-        self._before = ablation.measures(ablation._readout.scores(self._states, self._scale, own), few)
+        self._before = at_mean.measures(at_mean._readout.scores(self._states, self._scale, own), few)
 
     def change(self, away: Float[Tensor, "few"], added: _Added, way: Way) -> np.ndarray:
         """The measures with so much of a value added, less those without."""
