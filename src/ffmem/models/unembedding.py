@@ -160,17 +160,18 @@ class Unembedding:
         it is not linear: BERT's transform, Gemma's soft cap); "adaptive" is its own log-probabilities without a norm.
         """
         self.check(projection)
-        if self._layout.log_probabilities:
-            if projection == "final-norm" and self.final_norm is not None:
-                state = self.final_norm(state)
-            found: Tensor = self._layout.log_probabilities(self._module, state.to(self._module.dtype))
-            return found
-        if projection != "final-norm":
+        if projection not in ("final-norm", "adaptive"):
             return state.float() @ self.matrix(projection).T
-        if self._layout.head_transform:
-            hidden = self._layout.head_transform(self._module, state)
-        else:
-            hidden = state if self.final_norm is None else self.final_norm(state)
+        if projection == "final-norm" and self._layout.head_transform:
+            return self.of_normed(self._layout.head_transform(self._module, state))
+        norm = self.final_norm if projection == "final-norm" else None
+        return self.of_normed(state if norm is None else norm(state))
+
+    def of_normed(self, hidden: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
+        """The model's own scores of what comes out of its final norm: the rest of its head."""
+        if self._layout.log_probabilities:
+            found: Tensor = self._layout.log_probabilities(self._module, hidden.to(self._module.dtype))
+            return found
         if self._layout.project_out:
             hidden = at(self._backbone, self._layout.project_out)(hidden)
         scores: Tensor = nn.functional.linear(hidden * self._layout.output_scale, self._weight, self._bias)
@@ -200,6 +201,25 @@ class Unembedding:
             if self._layout.norm == "layernorm":
                 matrix = matrix - matrix.mean(1, keepdim=True)
         return matrix.contiguous()
+
+    def directions(self) -> Float[Tensor, "d_vocab d_model"]:
+        """What a state after the final norm is multiplied with to score each token, float32.
+
+        The unembedding; under an adaptive softmax the sum of a word's own vector and of its band's class, whose products are
+        log-probabilities but for the normalisers: see `linear_score`.
+        """
+        direction = self._layout.direction
+        if direction is None:
+            return self.matrix("raw")
+        return torch.stack([direction(self._module, token).float() for token in range(self.d_vocab)])
+
+    def constants(self, bias: Float[Tensor, "d_model"] | None) -> Float[Tensor, "d_vocab"] | None:
+        """What is added to each token's score whatever the state: the bias of the norm before the head, and the head's own."""
+        found = None if bias is None else self.directions() @ bias.float()
+        if self._layout.log_probabilities or self._bias is None:
+            return found
+        own: Tensor = self._bias.float()
+        return own if found is None else found + own
 
     def scores(self, projection: Projection) -> Scores:
         """How a projection scores values, float32.
@@ -250,6 +270,16 @@ class Unembedding:
         if self._layout.log_probabilities:
             return "log-probability"
         return "logit" if self._layout.softcap is None else "logit before the soft cap"
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether scores are products with `directions`, but for `constants` and a soft cap."""
+        return not self._layout.log_probabilities and not self._layout.head_transform
+
+    @property
+    def softcap(self) -> float | None:
+        """Logits are softcap * tanh(score / softcap); None if they are the scores."""
+        return self._layout.softcap
 
     def capped(self, score: float) -> float:
         """The model's own logit, or log-probability, from a whole `linear_score`."""

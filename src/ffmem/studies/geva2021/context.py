@@ -1,22 +1,18 @@
 """What the experiments of the study share: an index, its model, its held-out text, and the results."""
 
-from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
 from ffmem.analyses.prefixes import Continued, Prefixes, continued_prefixes, held_out_prefixes, prefixes_of_text
 from ffmem.corpus.documents import Corpus
 from ffmem.models.transformer import Transformer
 from ffmem.store.facts import Projection
 from ffmem.store.reader import Index
-from ffmem.store.text import TextReader
 from ffmem.studies.geva2021.options import StudyOptions
+from ffmem.studies.held_out import text_of
 from ffmem.studies.results import FOLDER, Results, begin_results
 from ffmem.studies.study import Subject
 
 NAME = "geva2021"
-_HELD_OUT_SENTENCES = 50_000
-"""Most sentences that are read of another corpus."""
 _MEASURED = 3
 """Goes up when experiments keep something else, so that older results are measured anew."""
 _VALUE_PROJECTIONS: tuple[Projection, ...] = ("raw", "folded", "adaptive", "final-norm")
@@ -62,7 +58,7 @@ class Geva2021:
             return self._study._drawn(n)
         if self._corpus is None:
             return held_out_prefixes(self.index, n, seed=seed)
-        text = self._held_out_text(self._corpus)
+        text = text_of(self._corpus, self.model, self.index_options, self.results.folder)
         return prefixes_of_text(text, 0, text.n_all_sentences, n, seed=seed)
 
     @cached_property
@@ -76,21 +72,8 @@ class Geva2021:
         if self._corpus is None:
             text, first = self.index.text, self.index.text.n_sentences
         else:
-            text, first = self._held_out_text(self._corpus), 0
+            text, first = text_of(self._corpus, self.model, self.index_options, self.results.folder), 0
         return continued_prefixes(text, first, text.n_all_sentences, n, seed=self.options.seed)
-
-    def _held_out_text(self, corpus: Corpus) -> TextReader:
-        """The text of another corpus, in the model's tokens, cut as the index was."""
-        # with them comes all that builds an index: seconds, for whoever only reads results
-        from ffmem.index.request import Request, text_source
-        from ffmem.index.text.writer import write_text
-
-        folder: Path = self.results.folder / "held-out"
-        if not (folder / "tokenizer.json").exists():
-            folder.mkdir(exist_ok=True)
-            options = replace(self.index_options, holdout=0.0, max_tokens=None, max_sentences=_HELD_OUT_SENTENCES)
-            write_text(folder, text_source(self.model, Request("", None, (corpus,), options)), options)
-        return TextReader(folder)
 
     @property
     def predicts(self) -> bool:

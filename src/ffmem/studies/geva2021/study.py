@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 from ffmem.index.indexed_model import load_indexed_model
 from ffmem.models.controls import ControlKind
@@ -10,7 +9,8 @@ from ffmem.store.reader import Index
 from ffmem.studies.controls import SHUFFLED, UNTRAINED, Control
 from ffmem.studies.geva2021.context import NAME, Geva2021
 from ffmem.studies.geva2021.options import StudyOptions
-from ffmem.studies.results import FOLDER, Findings, Results
+from ffmem.studies.held_out import held_out_corpus
+from ffmem.studies.results import Findings, Results
 from ffmem.studies.runner import run_study
 from ffmem.studies.study import StageListener, Study, Subject
 
@@ -32,18 +32,8 @@ def _begin(subject: Subject, options: StudyOptions, _: StageListener) -> Geva202
             "Expected an index of the model's cells, for their triggers",
             "Make one: ffmem index MODEL CORPUS --out FOLDER",
         )
-    if len(subject.corpora) > 1:
-        raise InputError(
-            f"the study geva2021 is given {len(subject.corpora)} corpora",
-            "Expected one at most, for held-out text",
-            "Give one of them",
-        )
     subject.index.check_whole("a study of the paper's experiments")
-    held_out = subject.corpora[0] if subject.corpora else None
-    if held_out is None and options.held_out is not None:
-        held_out = open_corpus(options.held_out, encoding=subject.encoding)
-    if held_out is not None:
-        held_out.settle(subject.index.folder / FOLDER, None)
+    held_out = held_out_corpus(NAME, subject, options.held_out)
     shared = Geva2021(subject.index, options, subject, held_out)
     if shared.predicts:
         shared.prefixes  # noqa: B018 (that there is no held-out text is found out before the first experiments)
