@@ -5,7 +5,7 @@ holds no samples, so the corpus is drawn from the model itself: each document is
 
     pip install --no-deps microformer-mgm==0.5.8
     python examples/genus_model/make.py runs/genera
-    ffmem index runs/genera/model runs/genera/samples.jsonl --split lines --bos yes --out runs/genera/index
+    ffmem index runs/genera/genus-gpt2 runs/genera/genera.jsonl --split lines --bos yes --out runs/genera/index
     ffmem reproduce runs/genera/index
 """
 
@@ -103,8 +103,8 @@ def main() -> None:
     package = find_spec("mgm")
     if package is None or package.origin is None:
         raise SystemExit("the weights are missing: pip install --no-deps microformer-mgm==0.5.8")
-    model = save_model(Path(package.origin).parent / "resources", given.out / "model")
-    write_samples(model, given.out / "model", given.out / "samples.jsonl", given.samples, given.longest)
+    model = save_model(Path(package.origin).parent / "resources", given.out / "genus-gpt2")
+    write_samples(model, given.out / "genus-gpt2", given.out / "genera.jsonl", given.samples, given.longest)
 
 
 if __name__ == "__main__":
