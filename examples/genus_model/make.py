@@ -55,7 +55,9 @@ def save_model(resources: Path, folder: Path) -> GPT2LMHeadModel:
     weights = torch.load(general / "pytorch_model.bin", weights_only=True, map_location="cpu")
     missing, unexpected = model.load_state_dict(weights, strict=False)
     lost = [name for name in missing if name != "lm_head.weight"]  # it is the embedding
-    wrong = [name for name in unexpected if not name.endswith((".attn.bias", ".attn.masked_bias"))]  # masks, not weights
+    wrong = [
+        name for name in unexpected if not name.endswith((".attn.bias", ".attn.masked_bias"))
+    ]  # masks, not weights
     if lost or wrong:
         raise SystemExit(f"the weights are not those of this GPT-2: {lost} are missing, {wrong} are unknown")
     model.tie_weights()
