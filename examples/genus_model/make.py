@@ -5,7 +5,7 @@ holds no samples, so the corpus is drawn from the model itself: each document is
 
     pip install --no-deps microformer-mgm==0.5.8
     python examples/genus_model/make.py runs/genera
-    ffmem index runs/genera/model runs/genera/samples.jsonl --split lines --bos yes --out runs/genera/index
+    ffmem index runs/genera/genus-gpt2 runs/genera/genera.jsonl --split lines --bos yes --out runs/genera/index
     ffmem reproduce runs/genera/index
 """
 
@@ -55,7 +55,9 @@ def save_model(resources: Path, folder: Path) -> GPT2LMHeadModel:
     weights = torch.load(general / "pytorch_model.bin", weights_only=True, map_location="cpu")
     missing, unexpected = model.load_state_dict(weights, strict=False)
     lost = [name for name in missing if name != "lm_head.weight"]  # it is the embedding
-    wrong = [name for name in unexpected if not name.endswith((".attn.bias", ".attn.masked_bias"))]  # masks, not weights
+    wrong = [
+        name for name in unexpected if not name.endswith((".attn.bias", ".attn.masked_bias"))
+    ]  # masks, not weights
     if lost or wrong:
         raise SystemExit(f"the weights are not those of this GPT-2: {lost} are missing, {wrong} are unknown")
     model.tie_weights()
@@ -103,8 +105,8 @@ def main() -> None:
     package = find_spec("mgm")
     if package is None or package.origin is None:
         raise SystemExit("the weights are missing: pip install --no-deps microformer-mgm==0.5.8")
-    model = save_model(Path(package.origin).parent / "resources", given.out / "model")
-    write_samples(model, given.out / "model", given.out / "samples.jsonl", given.samples, given.longest)
+    model = save_model(Path(package.origin).parent / "resources", given.out / "genus-gpt2")
+    write_samples(model, given.out / "genus-gpt2", given.out / "genera.jsonl", given.samples, given.longest)
 
 
 if __name__ == "__main__":
