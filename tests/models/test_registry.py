@@ -79,7 +79,7 @@ def test_an_unknown_architecture_is_told(copy: Path) -> None:
 
 def test_the_class_of_another_kind_of_model_does_not_take_its_weights(copy: Path) -> None:
     change_config(copy, architectures=["MambaForCausalLM"])
-    with pytest.raises((InputError, ModelError), match="Mamba|lack weights"):
+    with pytest.raises((InputError, ModelError), match=r"Mamba|lack weights"):
         load_model(copy)
 
 

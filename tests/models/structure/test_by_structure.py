@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import (
+    AlbertConfig,
+    AlbertForMaskedLM,
     GraniteConfig,
     GraniteForCausalLM,
     MambaConfig,
@@ -43,6 +45,10 @@ MODELS: dict[str, Callable[[], Any]] = {
     "mamba": lambda: MambaForCausalLM(MambaConfig(hidden_size=32, num_hidden_layers=2, vocab_size=402)),
 }
 TEXT = "the quick brown fox jumps over"
+
+
+def first(output: Any) -> Tensor:
+    return output if isinstance(output, Tensor) else output[0]
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +97,7 @@ def test_a_changed_coefficient_is_worth_its_value(row: int, models: Callable[[st
     model = models("qwen2_moe")
     ids = torch.tensor([model.tokenizer(TEXT).input_ids])
     outputs: list[Tensor] = []
-    hook = model.module.model.layers[2].register_forward_hook(
-        lambda _, __, output: outputs.append(output if isinstance(output, Tensor) else output[0])
-    )
+    hook = model.module.model.layers[2].register_forward_hook(lambda _, __, output: outputs.append(first(output)))
 
     def change(layer: int, m: Tensor) -> Tensor | None:
         if layer != 2:
@@ -165,3 +169,27 @@ def test_an_index_says_what_was_found(folder: Callable[[str], Path], tmp_path: P
     assert found["errors_of_the_search"]["stream"] < 1e-5
     cell = ffmem.open_index(tmp_path / "index").cells.parse("L0.e5.23")
     assert cell in index.cells
+
+
+def test_tokens_of_few_numbers_are_read_as_they_enter_the_stream(tmp_path: Path) -> None:
+    """ALBERT's embedding is narrower than its stream; one module is run as three layers."""
+    config = AlbertConfig(**SIZES | {"pad_token_id": 1}, embedding_size=16, type_vocab_size=1, vocab_size=402)
+    torch.manual_seed(3)
+    drawn(AlbertForMaskedLM(config)).save_pretrained(tmp_path)
+    byte_level_tokenizer(False).save_pretrained(tmp_path)  # type: ignore[attr-defined]
+    model = ffmem.load_model(tmp_path)
+    albert = model.module.albert
+    tokens = albert.embeddings.word_embeddings.weight @ albert.encoder.embedding_hidden_mapping_in.weight.T
+    assert torch.allclose(model.projection_matrix("raw"), tokens, atol=1e-5)
+    seen: list[Tensor] = []
+    hook = (
+        albert.encoder.albert_layer_groups[0]
+        .albert_layers[0]
+        .ffn_output.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
+    )
+    found: dict[int, Tensor] = {}
+    ids = torch.tensor([model.tokenizer(TEXT).input_ids])
+    with model.watch_coefficients(lambda layer, m: found.update({layer: m.clone()})):
+        model.forward(ids, torch.ones_like(ids))
+    hook.remove()
+    assert [torch.equal(found[layer], seen[layer]) for layer in range(3)] == [True] * 3
