@@ -54,7 +54,7 @@ def test_a_patched_head_is_a_head_with_those_weights(
     def add(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
         return output + difference.to(output.dtype)
 
-    handle = layer._at(layer._part.output).register_forward_hook(add)
+    handle = layer._at(layer.part.output).register_forward_hook(add)
     changed = prediction(model)
     handle.remove()
     found = patch_attention(model, TEXT, [f"{layer.name}.H2"], patch=patch)  # type: ignore[arg-type]
