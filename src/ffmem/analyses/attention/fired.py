@@ -18,8 +18,8 @@ from torch import Tensor
 from ffmem.analyses.attention.line import Activation, slopes_on_line
 from ffmem.analyses.decomposition import SUM_TOLERANCE
 from ffmem.errors import ModelError
-from ffmem.models.mixture import MixtureLayer
 from ffmem.models.frozen_norm import FrozenNorm
+from ffmem.models.mixture import MixtureLayer
 from ffmem.models.tracing import LayerTrace
 from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import LinearScore
