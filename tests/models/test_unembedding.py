@@ -52,3 +52,13 @@ def test_a_head_that_is_not_linear_has_no_linear_score(tiny_folder: Folder) -> N
         model.unembedding.linear_score(torch.zeros(model.facts.d_model), 3)
     with pytest.raises(InputError, match="has no projection 'folded'"):
         model.unembedding.check("folded")
+
+
+def test_directions_are_slopes_of_scores(tiny_folder: Folder) -> None:
+    """Of logits anywhere, and of log-probabilities of an adaptive softmax at a state of zeros."""
+    for variant in ("llama", "opt_post_ln", "wikilm"):
+        model = load_model(tiny_folder(variant))
+        step = 1e-2 * torch.eye(model.facts.d_model)
+        with torch.inference_mode():
+            slopes = (model.unembedding.of_normed(step) - model.unembedding.of_normed(-step)).T / 2e-2
+            assert torch.allclose(model.unembedding.directions(), slopes, atol=2e-4), variant

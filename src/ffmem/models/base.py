@@ -149,6 +149,8 @@ class Layout:
     normalisers: Callable[[Any, Any, int], Any] | None = None
     """With it: from the model, a final state in float64 and a token to what is taken off that score to give the
     log-probability."""
+    slopes: Callable[[Any], Any] | None = None
+    """With it: from the model to the derivatives of all log-probabilities at a state of zeros, a row for each token."""
     stack: str = ""
     """"enc" or "dec" in an encoder-decoder."""
     output_bias: str = ""

@@ -209,13 +209,13 @@ class Unembedding:
     def directions(self) -> Float[Tensor, "d_vocab d_model"]:
         """What a state after the final norm is multiplied with to score each token, float32.
 
-        The unembedding; under an adaptive softmax the sum of a word's own vector and of its band's class, whose products are
-        log-probabilities but for the normalisers: see `linear_score`.
+        The unembedding; under an adaptive softmax the slopes of log-probabilities at a state of zeros. So the normalisers,
+        which differ between bands, are there to first order: without them words of two bands cannot be compared.
         """
-        direction = self._layout.direction
-        if direction is None:
+        if self._layout.slopes is None:
             return self.matrix("raw")
-        return torch.stack([direction(self._module, token).float() for token in range(self.d_vocab)])
+        found: Tensor = self._layout.slopes(self._module)
+        return found.float()
 
     def constants(self, bias: Float[Tensor, "d_model"] | None) -> Float[Tensor, "d_vocab"] | None:
         """What is added to each token's score whatever the state: the bias of the norm before the head, and the head's own."""

@@ -154,6 +154,17 @@ class AdaptiveSoftmax(nn.Module):
                 found = found.index_add(0, here, within)
         return found
 
+    def slopes(self, words: AdaptiveInput) -> Float[Tensor, "d_vocab d_model"]:
+        """How the log-probability of each word changes with the state, where that is zero and all words of a band are alike."""
+        n_first = words.edges[0][1]
+        head = torch.cat((words.bands[0].embedding.weight, self.classes.weight))
+        head = head - head.mean(0)
+        parts = [head[:n_first]]
+        for number, band in enumerate(words.bands[1:]):
+            vectors = band.embedding.weight
+            parts.append((vectors - vectors.mean(0)) @ band.projection.weight.T + head[n_first + number])
+        return torch.cat(parts)
+
     def normalisers(self, state: Float[Tensor, "d_model"], word_id: int, words: AdaptiveInput) -> Float[Tensor, ""]:
         """What is taken off the linear score of a word to give its log-probability: that of the head, and of its band.
 
@@ -358,6 +369,11 @@ class WikiLMForCausalLM(WikiLMPreTrainedModel):
                 of_class = self.softmax.classes.weight[number - 1].double() if number else None
                 return word if of_class is None else band.projection.weight.double() @ word + of_class
         raise IndexError(f"no word {word_id}")
+
+    def slopes(self) -> Float[Tensor, "d_vocab d_model"]:
+        """How log-probabilities change with a final state of zeros: as `direction`, with the normalisers to first order."""
+        found: Tensor = self.softmax.slopes(self.model.words)
+        return found
 
     def normalisers(self, state: Float[Tensor, "d_model"], word_id: int) -> Float[Tensor, ""]:
         """What is taken off the product of `direction` and a final state to give the log-probability of a word.

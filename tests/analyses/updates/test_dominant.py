@@ -23,8 +23,15 @@ def positions(index_of: Callable[[str], Index]) -> Positions:
 
 def unembedding(model: Transformer) -> np.ndarray:
     """With the norm's gain and centring, a row a token, as the module has them."""
-    if model.facts.family == "wikilm":
-        return np.stack([model.module.direction(token).numpy() for token in range(model.facts.d_vocab)])
+    if (
+        model.facts.family == "wikilm"
+    ):  # each band's words less their mean, and all less that of the words and classes of the head
+        words, classes = model.module.model.words, model.module.softmax.classes
+        head = torch.cat([words.bands[0].embedding.weight, classes.weight]).mean(0)
+        rows = torch.stack([model.module.direction(token) - head for token in range(model.facts.d_vocab)])
+        for (start, end), band in zip(words.edges[1:], words.bands[1:], strict=True):
+            rows[start:end] -= band.projection.weight.double() @ band.embedding.weight.double().mean(0)
+        return rows.detach().numpy()
     rows = model.module.get_output_embeddings().weight.detach().double().numpy()
     norm = model.unembedding.final_norm
     assert norm is not None

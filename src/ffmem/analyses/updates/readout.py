@@ -16,8 +16,8 @@ class Readout:
     """The norm and the head after the last layer.
 
     Scores of a state z are ``scale(z) * (U' z) + constants``, soft-capped where the model does: U' holds the norm's gain and
-    centring, so that whatever adds up to z adds up before the scale. Under an adaptive softmax U' has the scores of words and
-    of their classes, and the log-probabilities are the head's own.
+    centring, so that whatever adds up to z adds up before the scale. Under an adaptive softmax U' has the slopes of
+    log-probabilities at a state of zeros (see `Unembedding.directions`), and log-probabilities of states are the head's own.
 
     Args:
         model: a causal language model.

@@ -21,6 +21,7 @@ def _layout(config: Any) -> Layout:
         final_norm="final_norm" if config.final_norm else "",
         log_probabilities=lambda module, states: module.log_probabilities(states),
         direction=lambda module, word_id: module.direction(word_id),
+        slopes=lambda module: module.slopes(),
         normalisers=lambda module, state, word_id: module.normalisers(state, word_id),
     )
 

@@ -75,7 +75,8 @@ correlate most with that logarithm, either way. Each is put to its mean; the eff
 |effect with what scores have of U' d kept| / sum |effect|, over positions.""",
             conclude="""
 The cells are chosen by how far their scores go along that direction, so that a larger mediated share than that of cells as long
-is to be expected, in any model; how large the effect is, is not said by the choice.""",
+is to be expected, in any model; how large the effect is, is not said by the choice. A share below 0: with that part kept, the
+change is larger.""",
             applies=applies,
             reading=_reading,
             sample=sample,

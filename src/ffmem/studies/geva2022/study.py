@@ -15,6 +15,8 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
     yield "model", f"{findings.model}, weights {identity['model']['weights_sha256'][:12]}"
     gated = ", gated: the sign of a coefficient is a convention, and is shown" if facts.gated else ""
     yield "cells", f"{index.n_cells:,}: {index.cells.describe()}; {facts.activation}{gated}"
+    if "adaptive" in facts.projections:
+        yield "vocabulary", "an adaptive softmax: values are read by how log-probabilities change at a state of zeros"
     yield "indexed", f"{counts.n_sentences:,} sentences, {counts.n_tokens:,} tokens of {findings.corpus}"
     n, documents = counts.n_sentences_held_out, counts.n_documents_held_out
     kept_back = f"{n:,} sentences of {documents:,} documents that the index does not hold"
