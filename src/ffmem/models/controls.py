@@ -54,7 +54,7 @@ def as_control(model: Transformer, kind: ControlKind) -> Transformer:
         for place, layer in enumerate(model.layer(number) for number in range(model.facts.n_layers)):
             _shuffle_values(layer, place)
     control = Transformer(f"{kind}:{model.facts.name}", model.family, model.module, model.tokenizer)
-    control.origin, control.n_embedded = model.origin, model.n_embedded
+    control.origin, control.n_embedded, control.structure = model.origin, model.n_embedded, model.structure
     return control
 
 
@@ -72,10 +72,11 @@ def _shuffle_values(layer: FeedForward, place: int) -> None:
         values = layer.values()
         values.copy_(values[_order(f"values {place}", values)])
         return
-    experts = layer.experts.down_proj
-    experts.data = experts.data.clone()
-    for expert, weight in enumerate(experts.data):
-        weight.copy_(weight[:, _order(f"values {place} {expert}", weight.T)])
+    weights = layer.value_weights()
+    for weight in weights:
+        weight.data = weight.data.clone()
+    for expert, values in enumerate(layer.values_in_place()):
+        values.copy_(values[_order(f"values {place} {expert}", values)])
 
 
 def _order(name: str, rows: Tensor) -> Tensor:

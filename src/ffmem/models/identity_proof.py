@@ -103,7 +103,7 @@ def _texts(model: Transformer) -> list[list[int]]:
     """Token ids of some texts, from the end of those that a search begins with; of different lengths."""
     n_rows = model.n_embedded or 2**32
     limit = min(_LONGEST, (model.facts.max_length or 2**31) - 1)
-    found = []
+    found: list[list[int]] = []
     for text in reversed(sample_sentences(model.tokenizer)):
         ids = model.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
         own = [one for one in ids if one < n_rows][: max(2, limit - len(found))]
@@ -111,4 +111,4 @@ def _texts(model: Transformer) -> list[list[int]]:
             found.append(own)
         if len(found) == _N_TEXTS:
             break
-    return found
+    return found or [list(range(min(limit, n_rows)))]

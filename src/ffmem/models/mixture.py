@@ -100,7 +100,16 @@ class MixtureLayer:
 
     def values(self) -> Float[Tensor, "cells d_model"]:
         """See DenseLayer."""
-        return self._stack([self._routed.values(e) for e in self._experts], [one.values() for one in self._shared])
+        return torch.cat(self.values_in_place())
+
+    def value_weights(self) -> list[Tensor]:
+        """The parameters that hold the values."""
+        held: Tensor = getattr(self.experts, self._held.second)
+        return [held, *(self.at(one.value).weight for one in self._layout.shared)]
+
+    def values_in_place(self) -> list[Float[Tensor, "d_ff d_model"]]:
+        """The values of each expert, and of the cells that all positions see, as views of those parameters."""
+        return [*(self._routed.values(e) for e in self._experts), *(one.values() for one in self._shared)]
 
     def value_bias(self) -> Float[Tensor, "d_model"] | None:
         """See DenseLayer. Biases of experts are not in it: see `routed_bias`."""

@@ -143,8 +143,8 @@ def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quan
     structure = None
     if family is None:
         structure = family_of_structure(name, module, tokenizer, packed=bool(packed))
-        unused = unused | drop_towers(module, structure)
-    loaded = Transformer(name, family or structure.family, module, tokenizer)
+        unused, family = unused | drop_towers(module, structure), structure.family
+    loaded = Transformer(name, family, module, tokenizer)
     loaded.structure = structure
     loaded.origin = Origin(identity, unused, brought.weights.not_read)
     check_vocabulary(loaded)

@@ -127,7 +127,7 @@ def _hook_layer(
     if layout.parallel or layout.beside:
         outputs.append((layer.at(layout.beside or layout.attention[0].module), "beside"))
     keep = partial(keep_own, place)
-    handles = [
+    handles: list[Any] = [
         module.register_forward_pre_hook(partial(_keep_input, states, name, keep, Run(*layout.runs)), with_kwargs=True)
         for module, name in inputs
     ]

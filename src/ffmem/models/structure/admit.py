@@ -83,7 +83,8 @@ def drop_towers(module: Any, structure: Structure) -> dict[str, int]:
 
 
 def _drop(module: Any, structure: Structure) -> tuple[dict[str, int], list[Callable[[], None]]]:
-    config, puts_back = module.config, []
+    config = module.config
+    puts_back: list[Callable[[], None]] = []
     if not hasattr(config, "get_text_config") or config.get_text_config() is config:
         return {}, []
     kept = list(structure.ran)

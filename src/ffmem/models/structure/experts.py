@@ -6,7 +6,7 @@ from itertools import permutations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ffmem.models.base import Outputs, Stacked
 from ffmem.models.structure.activations import Activation
@@ -90,9 +90,9 @@ def _activated(call: Call, layout: Stacked, n: int, d_ff: int, tried: Hypotheses
             yield Experts(call, one, name, True, missed, n, d_ff)
     own = getattr(call.module, "_apply_gate", None)
     if layout.gated and own is not None:
-        halves = _probed(call.module, d_ff)
-        if halves is not None:
-            one = replace(layout, activate=_own_gate, halves=halves)
+        probed = _probed(call.module, d_ff)
+        if probed is not None:
+            one = replace(layout, activate=_own_gate, halves=probed)
             yield Experts(call, one, _name_of(call.module), False, _error(call, one, n), n, d_ff)
 
 
@@ -177,7 +177,7 @@ def _error(call: Call, held: Stacked, n: int) -> float:
     return error(found, call.output)
 
 
-def _expert(module: nn.Module, held: Stacked, first: Tensor, second: Tensor, expert: int, states: Tensor) -> Tensor:
+def _expert(module: Any, held: Stacked, first: Tensor, second: Tensor, expert: int, states: Tensor) -> Tensor:
     products = states @ (first if held.transposed else first.T)
     if held.first_bias:
         products = products + getattr(module, held.first_bias)[expert].detach().cpu()

@@ -163,12 +163,13 @@ def _check_stacks(found: Sequence[tuple[Stack, list[FoundLayer]]], config: Any, 
         paths = ", ".join(stack.path for stack, _ in found)
         raise NotFoundError(f"there are {len(found)} lists of layers with memories ({paths}), not {n_expected}")
     memories = [one.memories for _, layers in found for one in layers if one.memories is not None]
-    for what, values in {
+    kinds: dict[str, set[Any]] = {
         "gated and ungated cells": {_is_gated(one) for one in memories},
         "norms before, behind or around memories": {one.update.placement for one in memories},
         "layers beside attention and behind it": {one.update.parallel for one in memories},
         "widths of the stream": {one.y.shape[1] for one in memories},
-    }.items():
+    }
+    for what, values in kinds.items():
         if len(values) > 1:
             raise NotFoundError(f"it has {what} in one model: {', '.join(map(str, sorted(values, key=str)))}")
 
