@@ -169,3 +169,12 @@ def test_an_interval_of_a_share_stays_within_0_and_1() -> None:
         low, high = each_ratio(Sums.of((rng.random(120) < p) * 1.0, groups, 12))[0].interval(0.001)
         assert 0 <= low <= high <= 1
     assert Uncertain(0.5, 1.0, 20, 9, bounds=(0, 1)).interval() == (0, 1)
+
+
+def test_few_draws_say_nothing_of_tails() -> None:
+    """What sums below 0 leave of the draws may be a handful: the interval is Student's, and nothing breaks."""
+    plain = Uncertain(0.3, 0.1, 12, 100)
+    for n in (1, 9, 10, 11, 19, 40):
+        one = Uncertain(0.3, 0.1, 12, 100, pivots=np.linspace(-2, 2, n))
+        assert one.estimate == plain.estimate
+        assert one.p_above(0.0) == plain.p_above(0.0)

@@ -100,7 +100,7 @@ class Uncertain:
     def _critical(self, quantile: float, *, low: bool = False) -> float:
         """How many errors an end lies from the value."""
         normal = student_quantile(quantile, self._degrees)
-        if not len(self.pivots):
+        if not self._has_tail:
             return normal
         n_beyond = (1 - quantile) * len(self.pivots)
         if n_beyond < _TAIL:
@@ -108,6 +108,11 @@ class Uncertain:
         else:
             own = float(np.quantile(-self.pivots if low else self.pivots, quantile))
         return max(normal, own)
+
+    @property
+    def _has_tail(self) -> bool:
+        """Whether there are draws enough to tell how their tails fall."""
+        return len(self.pivots) > 4 * _TAIL
 
     def _tail_scale(self, low: bool) -> float:
         """By how much the tail of the pivots is longer than Student's, where the last draws begin."""
@@ -119,7 +124,7 @@ class Uncertain:
         if np.isnan(pivot) or self._degrees < 1:
             return 1.0
         p = student_tail(pivot, self._degrees) if np.isfinite(pivot) else _LEAST_P if pivot > 0 else 1.0
-        if len(self.pivots) and self.effective is None:
+        if self._has_tail and self.effective is None:
             n_beyond = int(((-self.pivots if low else self.pivots) >= pivot).sum())
             scale = self._tail_scale(low)
             beyond = student_tail(pivot / scale, self._degrees) if scale > 0 else 0.0
