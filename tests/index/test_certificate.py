@@ -44,7 +44,10 @@ def test_an_identity_that_does_not_hold_is_refused_with_its_number(
         certify(model, StorePaths(index.folder).index, index.manifest.options, cut=False)
 
 
-GOOD = {"ff_sum_errors": (0.0, 0.0), "residual_errors": (0.0, 0.0), "hook_error": 0.0, "logit_error": None}
+GOOD = {
+    "ff_sum_errors": (0.0, 0.0), "residual_errors": (0.0, 0.0), "hook_error": 0.0, "logit_error": None,
+    "key_errors": (0.0, None), "norm_errors": (None, 0.0),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,7 @@ def test_it_has_every_exhibit_once_with_all_its_words(story: Story) -> None:
         "Section 5.1",
         *(f"Figure {number}" for number in (9, 10, 11)),
         "Section 5.2",
-        "Addition",
-        "Addition",
+        *("Addition", "Addition", "Addition"),
     ]
     anchors = [one.anchor for one in story.report.sections]
     assert len(set(anchors)) == len(anchors) and "figure-9-when-the-prediction-is-there" in anchors

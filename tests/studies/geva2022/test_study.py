@@ -49,7 +49,7 @@ def test_a_page_with_its_controls_beside(gated: tuple[Findings, Report]) -> None
         assert {item for item, _ in one.numbers} == set(SECTIONS)
     facts = dict(report.facts)
     assert "gated" in facts["cells"] and "update cells" not in facts["control: untrained"]
-    page = html_of(report)
+    page = html_of(report, {name: spec(chart) for name, chart in report.charts.items()})
     assert "55.1 %" in page and "no other model is given" in page and 'id="chart-promotion-untrained"' in page
 
 
