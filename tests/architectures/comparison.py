@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ffmem import load_model
 from ffmem.errors import FfmemError
+from ffmem.models.tracing import trace
 from tests.architectures import Architecture
 from tests.architectures.making import SENTENCES, inputs_of, made, save
 from tests.architectures.truth import Captured, Place, capture, logits_of
@@ -70,9 +71,12 @@ def _differences(ours: Any, places: list[Place], inputs: list[dict[str, Any]], p
             weights = [_own(place, one.optional[0], n) for one, n in zip(captured, lengths, strict=True)]
             extra = torch.cat(weights), captured[0].optional[1]
         yield from _layer_differences(ours, layer, place, captured[0], mine, theirs, extra)
+    yield from _stream_differences(ours, layers, places, inputs[0], passes[0][0])
     for given, (_, state, output) in zip(inputs, passes, strict=True):
         if state is not None:
             yield from _logit_differences(ours, given, state, output)
+        elif ours.logits(given["input_ids"], given["attention_mask"]) is not None:
+            yield "scores that are not of tokens are taken for such"
 
 
 def _layer_differences(
@@ -103,6 +107,18 @@ def _layer_differences(
     expected = truth.values * place.gain
     if place.linear and _error(reaching[order], expected) > TOLERANCE:
         yield f"{name}: values reach the stream otherwise: off by {_error(reaching[order], expected):.2g} of the largest"
+
+
+def _stream_differences(
+    ours: Any, layers: list[int], places: list[Place], given: dict[str, Any], captured: list[Captured]
+) -> Any:
+    """The states between the layers."""
+    traced = trace(ours, given["input_ids"], given["attention_mask"])
+    for layer, place, truth in zip(layers, places, captured, strict=True):
+        theirs = _own(place, truth.stream, given["input_ids"].shape[1])
+        mine = traced[layer].layer_output.flatten(0, -2)
+        if not _error(mine, theirs) < TOLERANCE:
+            yield f"{ours.facts.layers[layer].name}: another state behind the layer: off by {_error(mine, theirs):.2g}"
 
 
 def _key_differences(ours: Any, layer: int, truth: Captured, order: Tensor) -> Any:

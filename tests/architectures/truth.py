@@ -34,6 +34,8 @@ class Captured:
     """(d_model,)."""
     output: Tensor
     """(positions, d_model), of the model's own module."""
+    stream: Tensor
+    """(positions, d_model): the stream behind the layer."""
     offset: Tensor | None = None
     """(positions, d_model): biases of experts times their routing weights."""
     optional: tuple[Tensor, Tensor] | None = None
@@ -66,11 +68,16 @@ class Place:
     decoder: bool = False
     call: int = 0
     outputs: list[Tensor] = field(default_factory=list)
+    streams: list[Tensor] = field(default_factory=list)
 
     def attach(self) -> list[Any]:
         """Hooks for one pass."""
         self.outputs.clear()
-        return [self.block.register_forward_hook(lambda _, __, output: self.outputs.append(_first(output)))]
+        self.streams.clear()
+        return [
+            self.block.register_forward_hook(lambda _, __, output: self.outputs.append(_first(output))),
+            self.layer.register_forward_hook(lambda _, __, output: self.streams.append(_first(output))),
+        ]
 
     def captured(self) -> Captured:
         """What the pass has shown."""
@@ -78,6 +85,9 @@ class Place:
 
     def _output(self) -> Tensor:
         return self.outputs[self.call].flatten(0, -2)
+
+    def _stream(self) -> Tensor:
+        return self.streams[self.call].flatten(0, -2)
 
 
 @dataclass
@@ -108,6 +118,7 @@ class Dense(Place):
             values=rows.T,
             bias=rows.new_zeros(rows.shape[0]) if bias is None else bias.detach(),
             output=self._output(),
+            stream=self._stream(),
             recomputed=self.keys.activations(self.inputs[self.call].flatten(0, -2)),
         )
 
@@ -190,6 +201,7 @@ class Mixture(Place):
             key_scale=1.0,
             values=torch.cat(values),
             bias=bias,
+            stream=self._stream(),
             output=self._output() + (self.others[self.call].flatten(0, -2) if self.others else 0),
             offset=offset,
             optional=optional,
@@ -305,5 +317,5 @@ def _listen(module: Any, seen: list[Tensor]) -> Any:
 
 
 def _first(output: Any) -> Tensor:
-    tensor: Tensor = output[0] if isinstance(output, tuple) else output
+    tensor: Tensor = output[0] if isinstance(output, tuple | list) else output
     return tensor.detach().clone()  # Falcon adds to it in place

@@ -74,7 +74,7 @@ def _post_stack(layers: Any, act: Act, decoder: bool = False) -> list[Place]:
     return [plain(layer, layer.fc2, layer.fc1, layer.fc2, act, linear=False, decoder=decoder) for layer in layers]
 
 
-def _post(model: Any, act: Act = gelu) -> list[Place]:
+def post(model: Any, act: Act = gelu) -> list[Place]:
     """BART and Marian: the norms stand behind the residual sums."""
     return [*_post_stack(model.model.encoder.layers, act), *_post_stack(model.model.decoder.layers, act, decoder=True)]
 
@@ -132,12 +132,12 @@ def _head(model: Any) -> Any:
 _T5 = {"d_model": D_MODEL, "d_ff": D_FF, "d_kv": 8, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
 _T5 |= {"pad_token_id": 1, "eos_token_id": 0, "relative_attention_num_buckets": 8}
 _GATED_T5 = _T5 | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
-_BART = {"d_model": D_MODEL, "decoder_start_token_id": 0, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 0}
-_BART |= {"forced_eos_token_id": 0, "max_position_embeddings": 128, "scale_embedding": True}
+BART = {"d_model": D_MODEL, "decoder_start_token_id": 0, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 0}
+BART |= {"forced_eos_token_id": 0, "max_position_embeddings": 128, "scale_embedding": True}
 for _stack in ("encoder", "decoder"):
-    _BART |= {f"{_stack}_layers": 2, f"{_stack}_attention_heads": 4, f"{_stack}_ffn_dim": D_FF}
-_M2M = {name: value for name, value in _BART.items() if name != "forced_eos_token_id"}
-_LED = {name: value for name, value in _BART.items() if name not in ("max_position_embeddings", "scale_embedding")}
+    BART |= {f"{_stack}_layers": 2, f"{_stack}_attention_heads": 4, f"{_stack}_ffn_dim": D_FF}
+_M2M = {name: value for name, value in BART.items() if name != "forced_eos_token_id"}
+_LED = {name: value for name, value in BART.items() if name not in ("max_position_embeddings", "scale_embedding")}
 _LED |= {"max_encoder_position_embeddings": 128, "max_decoder_position_embeddings": 128, "attention_window": 4}
 _SWITCH = _T5 | {"num_experts": 4, "num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1}
 _SWITCH |= {"num_decoder_layers": 2}
@@ -192,18 +192,18 @@ ENTRIES = (
     ),
     Architecture(
         "bart", 2019, "facebook/bart-base",
-        lambda n: BartForConditionalGeneration(BartConfig(**_BART, vocab_size=n)), _post, _head,
+        lambda n: BartForConditionalGeneration(BartConfig(**BART, vocab_size=n)), post, _head,
         note="no final norm; final_logits_bias, a buffer",
     ),
     # BartForSequenceClassification (facebook/bart-large-mnli) is left out: it shifts its input for the decoder itself, and
     # fails where the two are not of one length, so that it cannot be given the same tokens behind a start token.
     Architecture(
         "mbart", 2020, "facebook/mbart-large-50",
-        lambda n: MBartForConditionalGeneration(MBartConfig(**_BART, vocab_size=n)), _pre, _layer_norm,
+        lambda n: MBartForConditionalGeneration(MBartConfig(**BART, vocab_size=n)), _pre, _layer_norm,
     ),
     Architecture(
         "pegasus", 2019, "google/pegasus-xsum",
-        lambda n: PegasusForConditionalGeneration(PegasusConfig(**_BART, vocab_size=n)), _pre, _layer_norm,
+        lambda n: PegasusForConditionalGeneration(PegasusConfig(**BART, vocab_size=n)), _pre, _layer_norm,
     ),
     Architecture(
         "m2m100", 2020, "facebook/nllb-200-distilled-600M",
@@ -213,15 +213,15 @@ ENTRIES = (
     ),
     Architecture(
         "blenderbot", 2020, "facebook/blenderbot-400M-distill",
-        lambda n: BlenderbotForConditionalGeneration(BlenderbotConfig(**_BART, vocab_size=n)), _pre, _layer_norm,
+        lambda n: BlenderbotForConditionalGeneration(BlenderbotConfig(**BART, vocab_size=n)), _pre, _layer_norm,
     ),
     Architecture(
         "blenderbot_small", 2020, "facebook/blenderbot_small-90M",
-        lambda n: BlenderbotSmallForConditionalGeneration(BlenderbotSmallConfig(**_BART, vocab_size=n)), _post, _head,
+        lambda n: BlenderbotSmallForConditionalGeneration(BlenderbotSmallConfig(**BART, vocab_size=n)), post, _head,
     ),
     Architecture(
         "marian", 2018, "Helsinki-NLP/opus-mt-en-de",
-        lambda n: MarianMTModel(MarianConfig(**_BART | {"decoder_start_token_id": 1}, vocab_size=n)), _post, _head,
+        lambda n: MarianMTModel(MarianConfig(**BART | {"decoder_start_token_id": 1}, vocab_size=n)), post, _head,
     ),
     Architecture(
         "led", 2020, "allenai/led-base-16384",

@@ -70,7 +70,7 @@ def _qwen2_moe(model: Any) -> list[Place]:
     ]
 
 
-def _first_dense(model: Any) -> list[Place]:
+def first_dense(model: Any) -> list[Place]:
     """The first layer has no experts; the others have some that all positions share."""
     first, *others = model.model.layers
     return [
@@ -179,16 +179,16 @@ _QWEN3 = _NUMBERED | {
     "norm_topk_prob": True,
 }
 _GRANITE = _LOCAL | {"embedding_multiplier": 3.0, "residual_multiplier": 0.4, "logits_scaling": 2.0}
-_LATENT = {"kv_lora_rank": 8, "q_lora_rank": 8, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8}
-_DEEPSEEK = _FEW | {
+LATENT = {"kv_lora_rank": 8, "q_lora_rank": 8, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8}
+DEEPSEEK = _FEW | {
     "n_routed_experts": 4,
     "n_shared_experts": 2,
     "first_k_dense_replace": 1,
     "moe_intermediate_size": 12,
 }
-_DEEPSEEK |= {"n_group": 2, "topk_group": 1, "routed_scaling_factor": 1.5}
-_DEEPSEEK_LATENT = {name: size for name, size in _DEEPSEEK.items() if name != "head_dim"} | _LATENT
-_DEEPSEEK_LATENT |= {"num_key_value_heads": 4}
+DEEPSEEK |= {"n_group": 2, "topk_group": 1, "routed_scaling_factor": 1.5}
+DEEPSEEK_LATENT = {name: size for name, size in DEEPSEEK.items() if name != "head_dim"} | LATENT
+DEEPSEEK_LATENT |= {"num_key_value_heads": 4}
 _ERNIE = GATED | {"moe_k": 2, "moe_num_experts": 4, "moe_num_shared_experts": 2, "moe_intermediate_size": 12}
 _LLAMA4 = _LOCAL | {"num_experts_per_tok": 1, "intermediate_size_mlp": 16, "interleave_moe_layer_step": 2}
 
@@ -224,23 +224,23 @@ ENTRIES = (
     Architecture(
         "deepseek_v2", 2024, "deepseek-ai/DeepSeek-V2-Lite",
         lambda n: DeepseekV2ForCausalLM(
-            DeepseekV2Config(**_DEEPSEEK_LATENT, topk_method="group_limited_greedy", vocab_size=n)
+            DeepseekV2Config(**DEEPSEEK_LATENT, topk_method="group_limited_greedy", vocab_size=n)
         ),
-        _first_dense, _norm, note="latent attention; shared experts are one MLP, ungated",
+        first_dense, _norm, note="latent attention; shared experts are one MLP, ungated",
     ),
     Architecture(
         "deepseek_v3", 2024, "deepseek-ai/DeepSeek-V3",
-        lambda n: DeepseekV3ForCausalLM(DeepseekV3Config(**_DEEPSEEK_LATENT, num_mtp_layers=0, vocab_size=n)),
-        _first_dense, _norm, note="latent attention; sigmoid routing, with a buffer that decides on the choice alone",
+        lambda n: DeepseekV3ForCausalLM(DeepseekV3Config(**DEEPSEEK_LATENT, num_mtp_layers=0, vocab_size=n)),
+        first_dense, _norm, note="latent attention; sigmoid routing, with a buffer that decides on the choice alone",
     ),
     Architecture(
         "glm4_moe", 2025, "zai-org/GLM-4.5-Air",
-        lambda n: Glm4MoeForCausalLM(Glm4MoeConfig(**_DEEPSEEK, num_mtp_layers=0, vocab_size=n)), _first_dense, _norm,
+        lambda n: Glm4MoeForCausalLM(Glm4MoeConfig(**DEEPSEEK, num_mtp_layers=0, vocab_size=n)), first_dense, _norm,
         note="DeepSeek V3's mixture",
     ),
     Architecture(
         "ernie4_5_moe", 2025, "baidu/ERNIE-4.5-21B-A3B-PT",
-        lambda n: Ernie4_5_MoeForCausalLM(Ernie4_5_MoeConfig(**_ERNIE, use_bias=True, vocab_size=n)), _first_dense, _norm,
+        lambda n: Ernie4_5_MoeForCausalLM(Ernie4_5_MoeConfig(**_ERNIE, use_bias=True, vocab_size=n)), first_dense, _norm,
         note="shared experts may have biases",
     ),
     Architecture(
