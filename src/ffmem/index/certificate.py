@@ -19,10 +19,10 @@ from ffmem.errors import ModelError
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, read_tokens
 from ffmem.json_values import JsonObject, to_json
+from ffmem.models.description import describe
 from ffmem.models.identities import measure_identities
 from ffmem.models.proof import prove
 from ffmem.models.sentences_to_try import Sentence
-from ffmem.models.structure.describe import describe
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, parse_split
 from ffmem.store.text import TextReader

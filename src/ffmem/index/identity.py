@@ -134,6 +134,12 @@ def _same_bytes(options: IndexOptions, machines: Sequence[str]) -> tuple[bool, s
 def decide_projection(model: Transformer, options: IndexOptions) -> Projection:
     """The projection of values: "auto" is "adaptive" or "folded" where the model has it, else "raw"."""
     available = model.facts.projections
+    if not available:
+        raise InputError(
+            f"{model.facts.name} has no vocabulary as wide as its stream, so that its values have no scores over tokens",
+            "Expected a model with an embedding that its states can be read with",
+            "Its coefficients can be read from Python: load_model(...).watch_coefficients; for an index use another model",
+        )
     if options.projection == "auto":
         return next((one for one in ("adaptive", "folded") if one in available), "raw")
     if options.projection not in available:

@@ -161,6 +161,8 @@ class Layout:
     """What the model gives behind its layers, if anything, is no score for each token of a vocabulary."""
     has_vocabulary: bool = True
     """Whether there is a matrix whose rows are tokens, as wide as the stream."""
+    embedding_map: str = ""
+    """Where tokens have fewer numbers than the stream is wide: the matrix that takes them into it, from the model."""
     unembedding: str = ""
     """The module with that matrix, from the model, where the model does not say which it is."""
 

@@ -111,7 +111,8 @@ class MixtureLayer:
             _, chosen, weights = (*arguments, *named.values())[:3]
             on_bias((weights[..., None] * self._routed.second_biases()[chosen]).sum(1) * self._held.scale)
 
-        return self.experts.register_forward_pre_hook(told, with_kwargs=True).remove
+        stop: Stop = self.experts.register_forward_pre_hook(told, with_kwargs=True).remove
+        return stop
 
     @property
     def input_module(self) -> nn.Module:

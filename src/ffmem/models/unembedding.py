@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ffmem.errors import InputError
 from ffmem.models.base import Layout
-from ffmem.models.feed_forward import at
+from ffmem.models.feed_forward import at, rows
 from ffmem.models.frozen_norm import FrozenNorm, freeze
 from ffmem.store.facts import Projection
 
@@ -147,8 +147,10 @@ class Unembedding:
         if projection not in self.projections:
             raise InputError(
                 f"{self._name} has no projection {projection!r}",
-                f"Expected one of: {', '.join(self.projections)}",
-                f"Write --projection {self.projections[0]}",
+                f"Expected one of: {', '.join(self.projections)}"
+                if self.projections
+                else "Expected a model with a vocabulary as wide as its stream: values of this one have no scores over tokens",
+                f"Write --projection {self.projections[0]}" if self.projections else "Use another model",
             )
 
     def project(
@@ -191,6 +193,8 @@ class Unembedding:
                 "Write --projection folded, or raw; for scores of values by any projection, use `scores`",
             )
         matrix = self._weight.float()
+        if self._layout.embedding_map:
+            matrix = matrix @ rows(at(self._module, self._layout.embedding_map)).float()
         if self._layout.output_scale != 1.0:
             matrix = matrix * self._layout.output_scale
         if self._layout.project_out:

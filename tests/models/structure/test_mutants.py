@@ -142,7 +142,7 @@ def test_none_passes_for_llama_by_its_file(name: str, tokenizer: Any) -> None:
     (REFUSED[name] if name in REFUSED else READ[name][0])(module)
     if name in BENIGN:
         return
-    with pytest.raises(ModelError, match="(the rules of llama|cannot be measured)"):
+    with pytest.raises(ModelError, match=r"(the rules of llama|cannot be measured)"):
         prove_identities(Transformer("m", LLAMA, module, tokenizer))
 
 

@@ -34,7 +34,7 @@ def info(
 
 
 def _structure(model: str, options: ModelOptions, json: bool) -> Any:
-    from ffmem.models.structure.describe import describe  # with torch, which reading an index does without
+    from ffmem.models.description import describe  # with torch, which reading an index does without
     from ffmem.models.structure.refusal import NotProvenError
 
     try:

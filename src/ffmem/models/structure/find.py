@@ -12,7 +12,7 @@ from ffmem.models.structure.activations import constants, named_activations
 from ffmem.models.structure.dense import Hypotheses, Tried
 from ffmem.models.structure.head import Head, find_head
 from ffmem.models.structure.layer import Memories, NotExplainedError, explain_layer
-from ffmem.models.structure.matrices import embedding_of, relative
+from ffmem.models.structure.matrices import embedding_of, is_matrix, relative
 from ffmem.models.structure.norms import NormKind, norm_kind
 from ffmem.models.structure.numbers import TOLERANCE, error
 from ffmem.models.structure.recording import Call, Recording, record
@@ -77,7 +77,13 @@ def find_structure(module: Any, token_ids: Sequence[int], limit: float = TOLERAN
     norm = _one_kind(found, head, limit)
     layouts = tuple(
         _stack_layout(
-            module, stack, layers, head if number == len(found) - 1 else Head(headless=head.headless), norm, name
+            module,
+            recording,
+            stack,
+            layers,
+            head if number == len(found) - 1 else Head(headless=head.headless),
+            norm,
+            name,
         )
         for number, ((stack, layers), name) in enumerate(zip(found, _names(len(found)), strict=True))
     )
@@ -191,11 +197,18 @@ def _activation_name(memories: Sequence[Memories]) -> str:
 
 
 def _stack_layout(
-    module: Any, stack: Stack, layers: Sequence[FoundLayer], head: Head, norm: NormKind, name: str
+    module: Any,
+    recording: Recording,
+    stack: Stack,
+    layers: Sequence[FoundLayer],
+    head: Head,
+    norm: NormKind,
+    name: str,
 ) -> Layout:
     d_model = layers[0].run.after.shape[1]
     embedding = embedding_of(module)
     weight = getattr(embedding, "weight", None)
+    widening = "" if weight is None else _widening(recording, layers[0].run, weight.shape[1])
     base = Layout(
         backbone=stack.backbone,
         layers=stack.inner_path,
@@ -211,7 +224,8 @@ def _stack_layout(
         output_scale=head.output_scale,
         final_state="" if head.headless or stack.backbone else _final_state(head, layers[-1].run.call),
         headless=head.headless,
-        has_vocabulary=not head.headless or (weight is not None and weight.shape[1] == d_model),
+        has_vocabulary=weight is not None and (weight.shape[1] == d_model or bool(widening)),
+        embedding_map=widening if head.project_out is None else "",
         unembedding=head.unembedding,
     )
     own: list[Layout | None] = []
@@ -225,6 +239,25 @@ def _stack_layout(
         passed_over = ""
     first = next(one for one in own if one is not None)
     return replace(base, by_layer=tuple(own), placement=first.placement, parallel=first.parallel)
+
+
+def _widening(recording: Recording, first: LayerRun, n: int) -> str:
+    """The matrix that takes tokens of so many numbers into the stream; "" if none is there or needed."""
+    d_model = first.before.shape[1]
+    if n == d_model:
+        return ""
+    return next(
+        (
+            call.path
+            for call in recording.calls
+            if call.end < first.call.begin
+            and call.inputs
+            and call.outputs
+            and (call.input.shape[1], call.output.shape[1]) == (n, d_model)
+            and is_matrix(call)
+        ),
+        "",
+    )
 
 
 def _final_state(head: Head, last: Call) -> str:
