@@ -205,7 +205,7 @@ def check(index: Index, folder: Path, value: str, cells: list[str]) -> float:
     ]
     assert max(differences) < TOLERANCE
     found = verify_index(index, n_batches=1)
-    assert found.problems == () and found.same_bytes and found.n_triggers > 100
+    assert found.problems == () and found.same_bytes and found.n_triggers >= 3 * N_CELLS
     return max(differences)
 
 
