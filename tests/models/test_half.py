@@ -13,12 +13,17 @@ def test_it_is_as_before_bit_by_bit(dtype: torch.dtype) -> None:
     module[1].weight = nn.Parameter(torch.tensor([[0.1, 2.0, -3.0]] * 3, dtype=dtype))
     module.register_buffer("order", torch.arange(3))
     before = {name: one.clone() for name, one in module.state_dict().items()}
-    with pytest.raises(KeyError), in_float32(module):
-        assert module(torch.ones(1, 3)).dtype == torch.float32
-        assert torch.equal(module[1].weight, before["1.weight"].float())
-        assert module.state_dict()["order"].dtype == torch.int64
-        module[1].weight.data += 1
-        raise KeyError
+
+    def changed_and_broken_off() -> None:
+        with in_float32(module):
+            assert module(torch.ones(1, 3)).dtype == torch.float32
+            assert torch.equal(module[1].weight, before["1.weight"].float())
+            assert module.state_dict()["order"].dtype == torch.int64
+            module[1].weight.data += 1
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        changed_and_broken_off()
     after = module.state_dict()
     assert all(torch.equal(after[name], one) and after[name].dtype == one.dtype for name, one in before.items())
 
