@@ -13,6 +13,11 @@ COVERED_ELSEWHERE = {
 MISSING = {
     "index/run/ray/actor",
     "index/run/ray/remote_worker",
+    "models/description",
+    "models/structure/admit",
+    "models/structure/attention",
+    "models/structure/find",
+    "models/structure/layer",
     "studies/alignment/choice",
     "studies/alignment/findings",
     "studies/alignment/gains",
