@@ -134,7 +134,7 @@ def _check(worst: JsonObject, model: Transformer, options: IndexOptions) -> None
     errors = [
         (f"{name} of layer {layer}", e)
         for name in ("ff_sum_errors", "residual_errors", "key_errors", "norm_errors")
-        for layer, e in enumerate(worst[name])
+        for layer, e in enumerate(worst.get(name, ()))
         if e is not None
     ]
     errors += [("hook_error", worst["hook_error"]), ("logit_error", worst["logit_error"] or 0.0)]
