@@ -54,6 +54,7 @@ def as_control(model: Transformer, kind: ControlKind) -> Transformer:
         for place, layer in enumerate(model.layer(number) for number in range(model.facts.n_layers)):
             _shuffle_values(layer, place)
     control = Transformer(f"{kind}:{model.facts.name}", model.family, model.module, model.tokenizer)
+    control.adopt(model.batching)
     control.origin, control.n_embedded, control.structure = model.origin, model.n_embedded, model.structure
     return control
 

@@ -102,10 +102,12 @@ def load_model(
     with foreign_errors(str(model)):
         brought = find_parts(source, revision, trust_remote_code=trust_remote_code, architecture=architecture)
         loaded = _load(model_name(source), brought, dtype, device, quantize)
+        if proved:
+            prove_on_samples(loaded)
+        # how a model may be run is no matter of its weights, and rounding grows in shuffled ones
         if control is not None:
             loaded = as_control(loaded, control)
         if proved:
-            prove_on_samples(loaded)
             loaded.identity_errors = prove_identities(loaded)
         return loaded
 
