@@ -27,8 +27,9 @@ help: ## List the targets
 
 venv: $(VENV)/installed ## Make the virtual environment
 
-demo: $(VENV)/installed ## Index the reference model over a part of its corpus into runs/demo
-	$(BIN)/ffmem index reference topics --max-tokens 200000 --out runs/demo
+demo: $(VENV)/installed ## Index the reference model over a part of its corpus into runs/demo, and name its cells
+	$(BIN)/ffmem index reference topics --max-tokens 200000 --sample 24 --out runs/demo
+	$(BIN)/ffmem names runs/demo
 
 demo-smollm2: $(VENV)/smollm2 ## Index SmolLM2 over Python's language reference into runs/demo-smollm2
 	$(BIN)/ffmem index smollm2 python-docs --out runs/demo-smollm2
@@ -76,7 +77,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (torch and transformers are large: this takes minutes the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --no-deps -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	@$(PIP) install -c constraints.txt -e '.[gguf,quantized,adapters,tokenizers,parquet,zst,datasets,sql,report,explorer,alignment,dev]'
+	@$(PIP) install -c constraints.txt -e '.[gguf,quantized,adapters,tokenizers,parquet,zst,datasets,sql,report,explorer,atlas,mcp,alignment,dev]'
 	@touch $@
 
 # Without their dependencies: of these packages only the weights are used, not the programs that run them.

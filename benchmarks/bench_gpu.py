@@ -55,6 +55,27 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
             "vocab_size": 49152,
         },
     ),
+    "llama-1b": (
+        "Llama",
+        {
+            "hidden_size": 2048,
+            "intermediate_size": 8192,
+            "num_hidden_layers": 16,
+            "num_attention_heads": 16,
+            "vocab_size": 50304,
+        },
+    ),
+    "stablelm-1b": (
+        "StableLm",
+        {
+            "hidden_size": 2048,
+            "intermediate_size": 8192,
+            "num_hidden_layers": 16,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 16,
+            "vocab_size": 50304,
+        },
+    ),
     "llama-8b": (
         "Llama",
         {
@@ -73,10 +94,11 @@ PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 
 
 def random_model(shape: str, device: str, dtype: torch.dtype) -> Transformer:
-    """Random weights in a shape, with the tokenizer of `reference`."""
+    """Random weights in a shape, with the tokenizer of `reference`; found by structure where no family names the class."""
     import transformers
 
     from ffmem.models.registry import FAMILIES
+    from ffmem.models.structure.admit import family_of_structure
 
     kind, sizes = SHAPES[shape]
     config = getattr(transformers, f"{kind}Config")(**sizes)
@@ -87,8 +109,9 @@ def random_model(shape: str, device: str, dtype: torch.dtype) -> Transformer:
             module = getattr(transformers, f"{kind}ForCausalLM")(config)
     finally:
         torch.set_default_dtype(before)
-    family = next(one for one in FAMILIES if f"{kind}ForCausalLM" in one.architectures)
-    return Transformer(shape, family, module.eval().requires_grad_(False), load_model("reference").tokenizer)
+    module, tokenizer = module.eval().requires_grad_(False), load_model("reference").tokenizer
+    family = next((one for one in FAMILIES if f"{kind}ForCausalLM" in one.architectures), None)
+    return Transformer(shape, family or family_of_structure(shape, module, tokenizer).family, module, tokenizer)
 
 
 class PerTokenTopk:

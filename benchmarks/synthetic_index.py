@@ -82,7 +82,11 @@ class ZipfCorpus(Corpus):
             drawn = words[np.minimum(np.searchsorted(edges, rng.random((n, 16))), N_WORDS - 1)]
             lengths = rng.integers(6, 17, n)
             lines = [" ".join(row[:length]) for row, length in zip(drawn.tolist(), lengths.tolist(), strict=True)]
-            yield Document(f"document {number}", "\n".join(lines))
+            yield Document(f"document {number}", "\n".join(lines), self.metadata(number))
+
+    def metadata(self, number: int) -> dict[str, Any]:
+        """What a document carries beside its text: nothing."""
+        return {}
 
 
 def make_tokenizer(seed: int) -> tuple[Tokenizer, list[str]]:
@@ -135,13 +139,14 @@ def write_synthetic_index(
     top: int = 50,
     gated: bool = False,
     seed: int = 0,
+    corpus: ZipfCorpus | None = None,
 ) -> ffmem.Index:
     """Write the index into a new folder, and open it."""
     options = IndexOptions(top=top, split="lines", duplicates="keep", holdout=0.01, seed=seed)
     paths, layers = StorePaths(folder), [LayerCells(number, n_cells) for number in range(n_layers)]
     (paths.index / "layers").mkdir(parents=True)
     tokenizer, vocabulary = make_tokenizer(seed)
-    corpus = ZipfCorpus(n_sentences, seed)
+    corpus = corpus or ZipfCorpus(n_sentences, seed)
     counts = write_text(paths.index, TextSource((corpus,), tokenizer, None, vocabulary, 2**31 - 1), options)
     rng = np.random.default_rng(seed + 1)
     for cells in layers:

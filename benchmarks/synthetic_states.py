@@ -52,6 +52,7 @@ def _layer(rng: np.random.Generator, shape: Shape, n_cells: int, share: tuple[in
         "sum": rng.integers(-(2**30), 2**30, size=(2, n_cells)),
         "square_sum": rng.integers(0, 2**30, size=(2, n_cells)),
         "n_active": rng.integers(0, n_tokens, size=n_cells),
+        "n_active_sentences": rng.integers(0, max(n_tokens // 20, 1), size=n_cells),
         "minimum": -coefficients[1, :, 0].astype(np.float32),
         "maximum": coefficients[0, :, 0].astype(np.float32),
         "histogram": histogram,

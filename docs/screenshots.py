@@ -3,7 +3,7 @@
     ffmem serve INDEX OTHER --port 8765     # an index with the results of a study, and another one
     python docs/screenshots.py http://127.0.0.1:8765 [NAME ...]
 
-The annotation pages show the first batch, which must have been drawn.
+The annotation pages show the first batch, which must have been drawn, and the atlas a picture that `ffmem atlas` has made.
 """
 
 import shutil
@@ -19,8 +19,10 @@ PAGES = {
     "similar": "/cells/L9.203/similar",
     "sentence": "/sentences/1234",
     "search": "/search?q=train%20promotes:station",
+    "atlas": "/atlas?colour=layer",
     "prompt": "/prompt?text=The%20trains%20of%20the%20new&change=L14.420*3&change=L12.85*0",
     "map": "/map?text=The%20trains%20of%20the%20new",
+    "flow": "/flow?text=The%20trains%20of%20the%20new",
     "attention": "/attention?text=The%20trains%20of%20the%20new&layer=L3&heads=L3",
     "annotate": "/annotate",
     "annotate-cell": "/annotate/batch-1/ann/3",
@@ -28,7 +30,7 @@ PAGES = {
     "diff": "/diff",
     "diff-cell": "/diff/L12.97",
 }
-SLOW = ("cell", "figures")
+SLOW = ("cell", "figures", "atlas", "prompt", "map", "flow", "attention")
 """What goes on drawing once the page is there: shades of every token, charts."""
 SIZES = {"desk": (1280, 860), "phone": (390, 760)}
 

@@ -35,10 +35,14 @@ __all__ = [
 
 pytest_plugins = [
     "tests.fixtures.corpora",
+    "tests.fixtures.dictionaries",
     "tests.fixtures.indexes",
     "tests.fixtures.models",
+    "tests.fixtures.planted_memory",
     "tests.fixtures.shared",
+    "tests.fixtures.training",
     "tests.server.browser",
+    "tests.server.visits",
 ]
 
 torch.set_num_threads(1)  # it was imported before OMP_NUM_THREADS was set; tests run beside each other

@@ -69,3 +69,16 @@ def test_the_table_of_scales_says_what_cannot_be(
     assert one["text_h"] == many["text_h"] and many["gives_way"][-1].startswith("text")
     # 1e9 tokens x 14 GFLOP at half of the peak and 0.9 of the bare speed
     assert one["memories_h"] == pytest.approx(1e9 * 14e9 / (989e12 * 0.45) / 3600, rel=0.02)
+
+
+def test_names_are_timed_on_what_is_found_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script itself compares what is found with a count over all names."""
+    load("synthetic_index", monkeypatch)
+    module = load("bench_names", monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["", "--names", "80", "--layers", "4", "--scratch", str(tmp_path)])
+    module.main()
+    told = json.loads(capsys.readouterr().out)
+    assert told["n_names"] == 80 and told["find_n_s"]["in one"][0] == 1 and told["find_n_s"]["grade"][0] == 27
+    assert not list(tmp_path.iterdir())

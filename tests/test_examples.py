@@ -1,9 +1,11 @@
 """The examples of the documentation run, each page's from top to bottom, and its commands are commands that there are."""
 
 import ast
+import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
 from io import StringIO
@@ -16,6 +18,7 @@ import ffmem
 from ffmem import IndexOptions
 from ffmem.cli import app, reference
 from tests.annotations.filling import fill
+from tests.cli.typed import typed
 from tests.conftest import IN_PROCESS, SMALL_STUDY, byte_level_tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +70,7 @@ def desk(
     )
     demo = ffmem.build_index("reference", "topics", folder / "runs/demo", options=small, run=IN_PROCESS)
     _annotate(demo, folder / "sheets")
+    typed("collect", "add", demo.folder, "water", "L12.97", "--note", "rivers, not rain")
     return folder
 
 
@@ -103,6 +107,7 @@ def _blocks(page: str, *languages: str) -> list[str]:
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page, "python")])
 def test_the_examples_in_python_run(page: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # an environment that is activated
     names: dict[str, Any] = {"__name__": "__main__"}  # as a file, or one cell of a notebook after the other
     instead = dict(INSTEAD.get(page, {}))
     for block in _blocks(page, "python"):
@@ -162,7 +167,15 @@ OF_OTHERS = {
     "docs/errors.md": {"--no-deps"},  # pip
     "docs/how-to/cluster.md": {"--num-gpus", "--gpus-per-node"},  # ray, sbatch
     "docs/how-to/index-your-own.md": {"--no-deps"},
-    "docs/performance.md": {"--files", "--layers", "--published-sentences", "--rounds", "--states"},  # benchmarks
+    "docs/reference/families.md": {"--page"},  # the report of the zoo
+    "docs/performance.md": {
+        "--files",
+        "--fresh",
+        "--layers",
+        "--published-sentences",
+        "--rounds",
+        "--states",
+    },  # benchmarks
     "src/ffmem/models/loading/hub.py": {"--exclude", "--local-dir"},  # hf
     "src/ffmem/models/loading/sources.py": {"--no-deps"},
     "src/ffmem/markup.py": {"--share"},  # a variable of CSS

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.numpy import load_file, save
 
 import ffmem
 from ffmem import IndexOptions, RunOptions, queries
@@ -63,11 +64,17 @@ def test_an_index_of_it(index: ffmem.Index) -> None:
     assert len(chosen) == 3 and "the topic" in chosen[1].why
 
 
+def without_later(path: Path) -> bytes:
+    """A file of arrays as it was before layers had the array that the hashes do not know."""
+    arrays = load_file(path)
+    return path.read_bytes() if arrays.pop("n_active_sentences", None) is None else save(arrays)
+
+
 def test_its_arrays_have_the_bytes_that_were_written_down(index: ffmem.Index) -> None:
     """What no other test can see: a change of code that changes a bit somewhere. A processor of another kind may, too."""
     written = json.loads((Path(__file__).parent / "reference_arrays.json").read_text())
     found = {
-        path.relative_to(index.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(index.folder).as_posix(): hashlib.sha256(without_later(path)).hexdigest()
         for path in sorted((index.folder / "index").rglob("*.safetensors"))
     }
     text = written["everywhere"]

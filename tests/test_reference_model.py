@@ -1,15 +1,20 @@
 """The recipe of the reference model and its corpus: what its pieces promise."""
 
 import importlib.util
+import json
 import math
 import random
 import sys
 from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 RECIPE = Path(__file__).parents[1] / "examples" / "reference_model"
 
@@ -136,26 +141,39 @@ def test_blocks_hold_the_whole_text_in_another_order_each_epoch() -> None:
 
 def test_rates_rise_and_fall() -> None:
     train = piece("train")
-    rates: list[Any] = [train.rate(step) for step in range(train.STEPS + 1)]
-    assert rates.index(max(rates)) in (train.WARM_UP - 1, train.WARM_UP) and rates[-1] == pytest.approx(train.LAST_RATE)
-    assert max(rates) == pytest.approx(train.PEAK_RATE) and math.isclose(rates[0], train.PEAK_RATE / train.WARM_UP)
+    recipe = train.Recipe()
+    rates: list[Any] = [train.rate(step, recipe) for step in range(recipe.steps + 1)]
+    assert recipe.warm_up == 200 and rates.index(max(rates)) in (199, 200)
+    assert max(rates) == pytest.approx(1.5e-3) and rates[-1] == pytest.approx(5e-5)
+    assert math.isclose(rates[0], 1.5e-3 / 200)
+
+
+def test_moments_are_log_spaced() -> None:
+    train = piece("train")
+    kept = train.Recipe().steps_kept
+    assert len(kept) == 20 and kept[:3] == [0, 10, 14] and kept[-1] == 3600
+    ratios = [after / before for before, after in pairwise(kept[3:])]
+    assert max(ratios) < 1.1 * min(ratios)
+    assert train.Recipe(steps=5, moments=20).steps_kept == [0, 1, 2, 3, 4, 5]
+    assert train.Recipe(moments=2).steps_kept == [0, 3600]
 
 
 def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = piece("train")
-    for name, value in {"STEPS": 11, "EVERY": 4, "MOMENTS": (0, 6, 11), "BATCH": 2, "LENGTH": 16}.items():
-        monkeypatch.setattr(train, name, value)
+    monkeypatch.setattr(train, "EVERY", 4)
+    recipe = train.Recipe(layers=1, d_model=12, d_ff=8, heads=6, steps=11, batch=2, length=16, moments=3)
     rng = random.Random(0)
     stream = train.Stream(
-        [[[[rng.randrange(4, 40) for _ in range(9)] for _ in range(3)] for _ in range(2)] for _ in range(4)]
+        [[[[rng.randrange(4, 40) for _ in range(9)] for _ in range(3)] for _ in range(2)] for _ in range(4)], 16
     )
     assert len(stream.epoch(0)) < 3 * 11  # a stop comes after the end of an epoch, too
+    tokenizer = train.word_tokenizer(["a few words, a few more words"] * 2)
 
-    def run(work: Path, stop_at: int | None = None) -> Any:
+    def run(work: Path, stop_at: int | None = None, **changed: Any) -> Any:
         work.mkdir(exist_ok=True)
-        config = train.configuration(40)
-        config.update({"hidden_size": 12, "num_hidden_layers": 1, "intermediate_size": 8, "cutoffs": [10, 20]})
-        one = train.Run(work, config, stream, stream.epoch(7))
+        config = train.configuration(40, recipe)
+        config.update({"cutoffs": [10, 20]})
+        one = train.Run(work, config, replace(recipe, **changed), stream, stream.epoch(7), tokenizer)
         one.resume()
         if stop_at is not None:
             step = one.optimizer.step
@@ -174,12 +192,62 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, mon
     losses = [[(point["train"], point["held_out"]) for point in one.curve] for one in (whole, resumed)]
     assert losses[0] == losses[1] and [point["step"] for point in whole.curve] == [4, 8, 11]
     moments = [sorted(path.name for path in (tmp_path / which / "moments").iterdir()) for which in ("whole", "stopped")]
-    assert moments[0] == moments[1] == ["step-00000.safetensors", "step-00006.safetensors", "step-00011.safetensors"]
+    assert moments[0] == moments[1] == ["step-00000", "step-00001", "step-00011"]
+    for name in moments[0]:  # each is a model by itself, with its step
+        files = [tmp_path / which / "moments" / name for which in ("whole", "stopped")]
+        assert (files[0] / "model.safetensors").read_bytes() == (files[1] / "model.safetensors").read_bytes()
+        assert json.loads((files[0] / "training.json").read_text())["step"] == int(name[-5:])
+    kept = AutoModelForCausalLM.from_pretrained(tmp_path / "whole" / "moments" / "step-00011")
+    for name, tensor in kept.state_dict().items():
+        assert tensor.dtype == torch.float16 and tensor.equal(whole.model.state_dict()[name].half()), name
+    assert AutoTokenizer.from_pretrained(tmp_path / "whole" / "moments" / "step-00000")("a few").input_ids == [2, 4, 5]
+    with pytest.raises(SystemExit, match="is of another recipe"):
+        run(tmp_path / "whole", seed=1)
+
+
+def test_another_seed_is_another_training() -> None:
+    train = piece("train")
+    sentences = [[[[10 * d + s] * 7 for s in range(3)] for _ in range(4)] for d in range(1, 60)]
+    first, again, other = (train.Stream(sentences, 32, seed).epoch(0) for seed in (0, 0, 1))
+    assert first.equal(again) and not first[:3].equal(other[:3]) and first.shape[1] == 33
+    order = list(range(1, 60))
+    random.Random(0).shuffle(order)  # as when `reference` was trained, before there were seeds
+    seen = dict.fromkeys(word // 10 for word in first[:, 1:].flatten().tolist() if word != train.END)
+    assert list(seen) == order[-len(seen) :] and len(seen) >= 58
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # a vocabulary so small has one band
+def test_a_family_has_a_folder_for_each_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    family = piece("family")
+    texts = [json.dumps({"text": " ".join(SENTENCES[i : i + 8])}) for i in range(0, 40, 4)]
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("\n".join(texts) + "\n")
+    sizes = "--layers=1 --d-model=12 --d-ff=8 --heads=2 --steps=4 --batch=1 --length=8 --moments=3"
+    command = [
+        "family.py",
+        "--corpus",
+        str(corpus),
+        "--out",
+        str(tmp_path / "out"),
+        "--runs",
+        "seed0",
+        "seed1",
+        *sizes.split(" "),
+    ]
+    monkeypatch.setattr(sys, "argv", command)
+    family.main()
+    weights = []
+    for name in ("seed0", "seed1"):
+        moments = sorted(path.name for path in (tmp_path / "out" / name / "moments").iterdir())
+        assert moments == ["step-00000", "step-00001", "step-00004"]
+        weights.append((tmp_path / "out" / name / "moments" / "step-00000" / "model.safetensors").read_bytes())
+    assert weights[0] != weights[1]
 
 
 def test_its_size() -> None:
     from ffmem.models.wikilm import WikiLMForCausalLM
 
-    model = WikiLMForCausalLM(piece("train").configuration(12_000))
+    train = piece("train")
+    model = WikiLMForCausalLM(train.configuration(12_000, train.Recipe()))
     n_inner = sum(p.numel() for name, p in model.named_parameters() if name.startswith("model.layers"))
     assert 3e6 < n_inner < 5e6 and 4 * sum(p.numel() for p in model.parameters()) < 25e6

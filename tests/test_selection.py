@@ -8,6 +8,9 @@ from ffmem.selection import select
 
 DENSE = CellSpace(LayerCells(layer, 300) for layer in range(10))
 MIXED = CellSpace([LayerCells(0, 7), LayerCells(1, 5, n_experts=4), LayerCells(2, 7)])
+BESIDE = CellSpace(
+    [LayerCells(0, 9), LayerCells(1, 9), LayerCells(0, 200, dictionary="e1x"), LayerCells(1, 7, dictionary="tc-1")]
+)
 STACKS = CellSpace([LayerCells(n, 4, stack="enc") for n in range(3)] + [LayerCells(0, 40, stack="dec")])
 
 
@@ -27,6 +30,9 @@ def chosen(space: CellSpace, text: str, seed: int = 0) -> dict[str, str]:
         (DENSE, "L9.5,L9,L9.5-8", {"L9": "0-299"}),
         (MIXED, "L1.2-3", {"L1": "2-3"}),
         (STACKS, "dec.L0.3,enc.L1-L2", {"enc.L1": "0-3", "enc.L2": "0-3", "dec.L0": "3"}),
+        (BESIDE, "L0-L1", {"L0": "0-8", "L1": "0-8"}),
+        (BESIDE, "L1.3,L1.TC-1.4-5", {"L1": "3", "L1.tc-1": "4-5"}),
+        (BESIDE, "l1.tc-1,L0.e1x.199", {"L0.e1x": "199", "L1.tc-1": "0-6"}),
         (STACKS, "enc.L1-enc.L2", {"enc.L1": "0-3", "enc.L2": "0-3"}),
     ],
 )
@@ -42,6 +48,8 @@ def test_a_share_is_so_many_of_each_layer_and_at_least_one() -> None:
     assert [one.group_size for one in select(MIXED, "30%", 0).layers] == [2, 2, 2]
     assert [one.n_cells for one in select(MIXED, "30%", 0).layers] == [2, 8, 2]
     assert [*chosen(DENSE, "L2-L3:2%")] == ["L2", "L3"] and [*chosen(STACKS, "dec.L0:10%")] == ["dec.L0"]
+    assert [one.n_cells for one in select(BESIDE, "10%", 0).layers] == [1, 1, 20, 1]
+    assert [(one.name, one.n_cells) for one in select(BESIDE, "L0.e1x:5%", 0).layers] == [("L0.e1x", 10)]
     assert select(DENSE, "100%", 0).is_whole and select(DENSE, None, 0) is DENSE
 
 
@@ -61,12 +69,17 @@ def test_a_draw_is_the_same_for_ever() -> None:
     [
         ("", r"which names no cell\. Expected layers .* Write for example --cells 1%"),
         (" , ", "names no cell"),
+        ("L3.e5.7", "names an expert"),
+        ("L3.e5", "names an expert"),
+        ("L3.tc.5-2", "is not a range of cells"),
         ("1", r"--cells has '1', which has none of the accepted forms\. Expected layers \(L3, L0-L5\)"),
         ("0.05", "none of the accepted forms"),
         ("x%", "none of the accepted forms"),
         ("L1.-3", "none of the accepted forms"),
         ("L3;L4", "none of the accepted forms"),
         ("@cells.txt", "none of the accepted forms"),
+        ("@Water", "none of the accepted forms"),
+        ("@", "none of the accepted forms"),
         ("0%", r"not a share of a layer\. Expected more than 0%"),
         ("100.5%", "not a share of a layer"),
         ("L5-L3", r"not a range of layers\. Expected the first and the last"),
@@ -91,6 +104,13 @@ def test_what_has_no_form_is_refused_without_a_model(text: str, message: str) ->
         ),
         (DENSE, "L3-L10", "does not have"),
         (DENSE, "dec.L3", "does not have"),
+        (
+            DENSE,
+            "L3.tc",
+            r"'L3.tc', which the model does not have: it has 10 layers of 300 cells\. Expected layers from L0",
+        ),
+        (BESIDE, "L0.tc-1.3", r"which the model does not have: .*Expected layers from L0\.e1x to L1\.tc-1"),
+        (BESIDE, "L1.tc-1.7", r"layer L1\.tc-1 has 7 cells\. Expected cells from L1\.tc-1\.0 to L1\.tc-1\.6"),
         (STACKS, "L0", r"Expected layers from enc\.L0 to dec\.L0"),
         (DENSE, "L3.300", r"layer L3 has 300 cells\. Expected cells from L3\.0 to L3\.299\. Write .*L3\.0-299"),
         (DENSE, "L3.5-300", "layer L3 has 300 cells"),
@@ -100,6 +120,13 @@ def test_what_has_no_form_is_refused_without_a_model(text: str, message: str) ->
 def test_what_the_model_does_not_have_is_refused(space: CellSpace, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         select(space, text, 0)
+
+
+def test_a_collection_has_its_cells_elsewhere() -> None:
+    for text in ("@water", "L3,@a/b.json", "@lists.json"):
+        assert IndexOptions(cells=text).cells == text
+        with pytest.raises(InputError, match=r"which is a collection, whose cells are not known here"):
+            select(DENSE, text, 0)
 
 
 @pytest.mark.parametrize("space", [DENSE, MIXED, STACKS])

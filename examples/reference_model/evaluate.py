@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from kneser_ney import KneserNey
-from train import END, LENGTH, documents
+from train import END, Recipe, documents
 
 from ffmem import load_model
 
@@ -66,9 +66,9 @@ def by_reference(model: Any, words: Words) -> np.ndarray:
     """Log-probability of each word; windows of the trained length, each word with at least half of one before it."""
     marked, places = words.with_marks()
     found = np.full(len(marked), np.nan)
-    half = LENGTH // 2
+    half = Recipe.length // 2
     for start in range(0, max(len(marked) - half, 1), half):
-        ids = torch.tensor(marked[start : start + LENGTH])
+        ids = torch.tensor(marked[start : start + Recipe.length])
         states = model.forward(ids[None])[0]
         scores = model.module.log_probabilities_of(states[:-1], ids[1:]).numpy()
         first = 0 if start == 0 else half - 1

@@ -2,7 +2,8 @@
 
 A cell is one key-value memory of a feed-forward layer, written ``L9.2997``: layer 9, index 2997, both counted from 0.
 (The paper counts layers from 1: its key k^10_2997 is our L9.2997.) Two things may stand before the index where a model
-has them: ``dec.L3.12`` is a cell of the decoder's layer 3, ``L9.e5.77`` one of expert 5 of layer 9.
+has them: ``dec.L3.12`` is a cell of the decoder's layer 3, ``L9.e5.77`` one of expert 5 of layer 9. ``L9.tc16k.123`` is an
+entry of a dictionary, a transcoder or sparse autoencoder, that stands beside layer 9 under the name tc16k.
 """
 
 import re
@@ -17,10 +18,18 @@ from typing import Any
 from ffmem.errors import InputError
 
 _LAYER = r"(?:(enc|dec)\.)?L(\d{1,9})"
-_CELL_ID = re.compile(_LAYER + r"(?:\.e(\d{1,9}))?\.(\d{1,9})", re.ASCII | re.IGNORECASE)
+_NAME = r"[a-z][a-z0-9_-]{1,30}"
+_CELL_ID = re.compile(rf"{_LAYER}(?:\.(?:e(\d{{1,9}})|({_NAME})))?\.(\d{{1,9}})", re.ASCII | re.IGNORECASE)
 _MOST_PARTS, _MOST_NAMES = 4, 12
 """What a message tells in full; of more, the first ones."""
-_LAYER_ID = re.compile(r"(?:(enc|dec)\.)?L?(\d{1,9})", re.ASCII | re.IGNORECASE)
+_LAYER_ID = re.compile(rf"(?:(enc|dec)\.)?L?(\d{{1,9}})(?:\.({_NAME}))?", re.ASCII | re.IGNORECASE)
+_Key = tuple[str, int, str]
+"""What tells layers apart: stack, number, dictionary."""
+
+
+def is_dictionary_name(text: str) -> bool:
+    """Whether a dictionary can be called so: a letter, then 1 to 30 letters, digits, _ or -; not as an expert is written."""
+    return bool(re.fullmatch(_NAME, text, re.ASCII)) and not re.fullmatch(r"e\d+", text, re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,8 @@ class CellId:
     """Expert of a mixture, from 0; None in other layers."""
     stack: str = ""
     """"enc" or "dec" in an encoder-decoder, else empty."""
+    dictionary: str = ""
+    """Name of the dictionary beside the layer that the cell is an entry of; empty for the layer's own."""
 
     @classmethod
     def parse(cls, text: str) -> "CellId":
@@ -47,11 +58,16 @@ class CellId:
         if match is None:
             raise ValueError(f"{text!r} is not a cell id")
         expert = None if match[3] is None else int(match[3])
-        return cls(int(match[2]), int(match[4]), expert, (match[1] or "").lower())
+        return cls(int(match[2]), int(match[5]), expert, (match[1] or "").lower(), (match[4] or "").lower())
+
+    @property
+    def layer_name(self) -> str:
+        """Of its layer, or dictionary: ``L9``, ``dec.L3``, ``L9.tc16k``."""
+        return _layer_name(*_key(self))
 
     def __str__(self) -> str:
         expert = "" if self.expert is None else f".e{self.expert}"
-        return f"{_layer_name(self.stack, self.layer)}{expert}.{self.index}"
+        return f"{self.layer_name}{expert}.{self.index}"
 
 
 Runs = tuple[tuple[int, int], ...]
@@ -102,6 +118,8 @@ class LayerCells:
     """"enc" or "dec" in an encoder-decoder, else empty."""
     kept: Runs | None = None
     """The indices that are there, the same in every expert; None: all of them."""
+    dictionary: str = ""
+    """Name of a dictionary beside the layer, whose entries these are; empty for the layer's own cells."""
 
     @property
     def n_groups(self) -> int:
@@ -161,8 +179,13 @@ class LayerCells:
 
     @property
     def name(self) -> str:
-        """As in cell ids: ``L9``, ``dec.L3``."""
-        return _layer_name(self.stack, self.layer)
+        """As in cell ids: ``L9``, ``dec.L3``, ``L9.tc16k``."""
+        return _layer_name(*_key(self))
+
+    @property
+    def own_name(self) -> str:
+        """That of the model's layer, also of a dictionary beside it: ``L9``."""
+        return _layer_name(self.stack, self.layer, "")
 
 
 class CellSpace:
@@ -200,7 +223,12 @@ class CellSpace:
 
     def to_json(self) -> list[dict[str, Any]]:
         """The layers of the model as plain JSON values."""
-        return [{name: value for name, value in asdict(one).items() if name != "kept"} for one in self.whole.layers]
+        left_out = ("kept", "dictionary")  # of the model itself: a dictionary tells of itself, see store/facts.py
+        return [
+            {name: value for name, value in asdict(one).items() if name not in left_out}
+            for one in self.whole.layers
+            if not one.dictionary
+        ]
 
     def kept_to_json(self) -> dict[str, str] | None:
         """The indices that are there as plain JSON values: `format_runs` by name of the layer; None for all cells."""
@@ -220,14 +248,15 @@ class CellSpace:
 
     def __contains__(self, cell: CellId) -> bool:
         """Whether a cell is there."""
-        place = self._places.get((cell.stack, cell.layer))
+        place = self._places.get(_key(cell))
         return place is not None and self._row(self.layers[place], cell) is not None
 
     def cell_id(self, place: int, row: int) -> CellId:
         """The cell at a row of the arrays of the layer at a place."""
         layer = self.layers[place]
         expert, number = divmod(row, layer.group_size)
-        return CellId(layer.layer, layer.index_at(number), expert if layer.n_experts else None, layer.stack)
+        of_expert = expert if layer.n_experts else None
+        return CellId(layer.layer, layer.index_at(number), of_expert, layer.stack, layer.dictionary)
 
     def place(self, cell: CellId) -> tuple[int, int]:
         """Place of a cell's layer, and the cell's row in its arrays.
@@ -235,7 +264,7 @@ class CellSpace:
         Raises:
             InputError: the cell is not there.
         """
-        place = self._places.get((cell.stack, cell.layer))
+        place = self._places.get(_key(cell))
         row = None if place is None else self._row(self.layers[place], cell)
         if place is None or row is None:
             raise self._missing(cell)
@@ -243,8 +272,7 @@ class CellSpace:
 
     def whole_place(self, place: int) -> int:
         """Where the layer at a place stands among all layers of the model."""
-        layer = self.layers[place]
-        return self.whole._places[layer.stack, layer.layer]
+        return self.whole._places[_key(self.layers[place])]
 
     def parse(self, text: str) -> CellId:
         """The cell that ``text`` names.
@@ -273,35 +301,41 @@ class CellSpace:
                 f"Build an index of it: ffmem index MODEL CORPUS --out DIR --cells {replace(cell, expert=None)}",
             )
         return InputError(
-            f"cell {cell} does not exist: this model has {self.whole.describe()}",
+            f"cell {cell} {self._not_there(cell.dictionary)}",
             f"Expected a cell id from {self._example(last=False)} to {self._example(last=True)}",
             "Layers, experts and indices count from 0; `ffmem info DIR` shows the sizes",
         )
 
+    def _not_there(self, dictionary: str) -> str:
+        """The end of a message about a cell or layer that does not exist."""
+        if dictionary and not any(one.dictionary for one in self.whole.layers):
+            return f"is of a dictionary, and here cells are the model's own: {self.whole.describe()}"
+        return f"does not exist: this model has {self.whole.describe()}"
+
     def _neighbours(self, cell: CellId) -> str:
         """The cells that are there and stand next to one that is not."""
-        place = self._places.get((cell.stack, cell.layer))
+        place = self._places.get(_key(cell))
         if place is None:
-            return f"there is none of layer {_layer_name(cell.stack, cell.layer)}"
+            return f"there is none of layer {_layer_name(*_key(cell))}"
         layer = self.layers[place]
         near = [str(replace(cell, index=index)) for index in layer.nearest(cell.index)]
         return f"the nearest {'is' if len(near) == 1 else 'are'} {' and '.join(near)}"
 
     def parse_layer(self, text: str | int) -> int:
-        """The place of the layer that ``text`` names: ``9``, ``L9``, ``dec.L3``.
+        """The place of the layer that ``text`` names: ``9``, ``L9``, ``dec.L3``, ``L9.tc16k``.
 
         Raises:
             InputError: no such layer; the message lists them.
         """
         match = _LAYER_ID.fullmatch(str(text).strip())
-        key = None if match is None else ((match[1] or "").lower(), int(match[2]))
+        key = None if match is None else ((match[1] or "").lower(), int(match[2]), (match[3] or "").lower())
         place = self._places.get(key) if key else None
         if place is None:
             exists = key in self.whole._places
             raise InputError(
                 f"layer {text} is not in this index, which has {self.describe()}"
                 if exists
-                else f"layer {text} does not exist: this model has {self.whole.describe()}",
+                else f"layer {text} {self._not_there(key[2] if key else '')}",
                 f"Expected {self._layer_names()}",
                 "Build an index of it: ffmem index MODEL CORPUS --out DIR --cells LAYER"
                 if exists
@@ -314,17 +348,21 @@ class CellSpace:
         if not self.is_whole:
             return self._describe_kept()
         parts = []
-        for (stack, d_ff, n_experts), layers in groupby(self.layers, key=lambda x: (x.stack, x.d_ff, x.n_experts)):
+        own = [one for one in self.layers if not one.dictionary]
+        for (stack, d_ff, n_experts), layers in groupby(own, key=lambda x: (x.stack, x.d_ff, x.n_experts)):
             experts = f"{n_experts} experts of " if n_experts else ""
             parts.append(f"{len(list(layers))} {stack + ' ' if stack else ''}layers of {experts}{d_ff} cells")
+        parts += [f"the dictionary {one.name} of {one.d_ff} cells" for one in self.layers if one.dictionary]
         return ", ".join(parts)
 
     def _describe_kept(self) -> str:
         parts = []
         # consecutive layers of which as much is there have the same key
         numbered = [(self.whole_place(place) - place, one) for place, one in enumerate(self.layers)]
-        alike = groupby(numbered, key=lambda x: (x[0], x[1].stack, x[1].d_ff, x[1].n_experts, x[1].group_size))
-        for (_, _, d_ff, n_experts, size), found in alike:
+        alike = groupby(
+            numbered, key=lambda x: (x[0], x[1].stack, x[1].dictionary, x[1].d_ff, x[1].n_experts, x[1].group_size)
+        )
+        for (_, _, _, d_ff, n_experts, size), found in alike:
             layers = [one for _, one in found]
             amount = f"all {d_ff}" if size == d_ff else f"{size} of {d_ff}"
             experts = f"each of {n_experts} experts in " if n_experts else ""
@@ -340,8 +378,8 @@ class CellSpace:
         return f"one of {', '.join(names)}" if len(names) > 1 else names[0]
 
     @cached_property
-    def _places(self) -> dict[tuple[str, int], int]:
-        return {(layer.stack, layer.layer): place for place, layer in enumerate(self.layers)}
+    def _places(self) -> dict[_Key, int]:
+        return {_key(layer): place for place, layer in enumerate(self.layers)}
 
     @staticmethod
     def _row(layer: LayerCells, cell: CellId) -> int | None:
@@ -359,5 +397,9 @@ class CellSpace:
         return self.cell_id(place, self.layers[place].n_cells - 1 if last else 0)
 
 
-def _layer_name(stack: str, layer: int) -> str:
-    return f"{stack}.L{layer}" if stack else f"L{layer}"
+def _key(of: CellId | LayerCells) -> _Key:
+    return of.stack, of.layer, of.dictionary
+
+
+def _layer_name(stack: str, layer: int, dictionary: str) -> str:
+    return ".".join(filter(None, (stack, f"L{layer}", dictionary)))

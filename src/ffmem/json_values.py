@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -56,6 +57,16 @@ def to_json(value: Any) -> Any:
 def fields_to_json(record: Any, *left_out: str) -> JsonObject:
     """The fields of a record by name, but for some: what a class begins with whose JSON differs from its fields."""
     return {one.name: to_json(getattr(record, one.name)) for one in fields(record) if one.name not in left_out}
+
+
+_INVISIBLE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+"""What a terminal might obey, or what turns a line round; JSON itself escapes only what is below U+0020."""
+
+
+def visible_json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """One JSON document in which whatever cannot be seen is escaped."""
+    text = json_text(value, indent=indent, ascii_only=ascii_only)
+    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:

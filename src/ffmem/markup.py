@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from importlib.resources import files
-from string import Formatter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffmem.json_values import to_json
@@ -40,16 +39,23 @@ class Markup(str):
 
     def format(self, *values: object, **named: object) -> Markup:
         """As `str.format` has it."""
-        return Markup(_Escaping().vformat(self, values, named))
+        return Markup(str.format(self, *map(_Field, values), **{name: _Field(one) for name, one in named.items()}))
 
     def join(self, parts: Iterable[object]) -> Markup:
         """As `str.join` has it."""
         return Markup(str.join(self, map(escape, parts)))
 
 
-class _Escaping(Formatter):
-    def format_field(self, value: Any, format_spec: str) -> str:
-        return escape(value if isinstance(value, Markup) else format(value, format_spec))
+class _Field:
+    """A value on its way into a text: formatted first, then escaped."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __format__(self, form: str) -> str:
+        return self._value if isinstance(self._value, Markup) else html.escape(format(self._value, form))
 
 
 def escape(value: object) -> Markup:

@@ -6,9 +6,11 @@ one run to the next without changing a byte of the result.
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ffmem.dictionaries import Attachment, parse_attachments
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
 from ffmem.selection import parse_selection
@@ -22,6 +24,8 @@ ExecutorChoice = Literal["local", "ray"]
 Quantize = Literal["no", "8bit", "4bit"]
 MAX_THREADS = 1024
 """Far more, and the process dies when its threads are begun."""
+MAX_SAMPLE = 1000
+"""Positions of a stratum: the lists of a sample are short, and kept in order."""
 ProjectionChoice = Literal["auto", "raw", "final-norm", "folded", "adaptive"]
 
 
@@ -31,7 +35,8 @@ class IndexOptions:
 
     cells: str | None = None
     """Index these cells only, by default all: layers ("L3", "L0-L5"), cells ("L9.2997", "L9.0-511"), a share of each layer
-    drawn with --seed ("1%") or of some ("L0-L5:1%"); several with commas between."""
+    drawn with --seed ("1%") or of some ("L0-L5:1%"), a collection ("@DIR/collections/NAME.json", with --extend "@NAME");
+    several with commas between."""
     top: int = 50
     """Trigger examples kept for each cell and sign."""
     per_sentence: PerSentence = "1"
@@ -39,6 +44,11 @@ class IndexOptions:
     quadrants: bool = False
     """Of gated cells, keep triggers and statistics also for each quadrant: gate above or below 0, up branch above or below
     0. Positions whose coefficient is 0 are in none. On a CPU only."""
+    sample: int = 0
+    """Positions kept of each stratum of a cell's coefficients, from its strongest down to silence: drawn at random, and with
+    true counts. 0: none; names want 24. Each takes 8 bytes."""
+    sample_seed: int = 0
+    """Seed of that draw."""
     split: str = "sentences"
     """How documents are cut: "sentences", "lines", or "windows:N[:STRIDE]" of N tokens, begun every STRIDE (or N) tokens."""
     bos: Bos = "auto"
@@ -81,6 +91,12 @@ class IndexOptions:
     8,192 on a CPU, 524,288 elsewhere."""
     seed: int = 0
     """Seed of everything drawn: which documents are held out, which triggers are checked, which cells a share has."""
+    dictionary: tuple[str, ...] = ()
+    """A transcoder or sparse autoencoder whose entries are indexed beside a layer as cells: L9=NAME:FOLDER, or
+    L9=NAME@PLACE:FOLDER where the folder does not say what it reads. May be given several times."""
+    patch: tuple[str, ...] = ()
+    """A file that `ffmem edit` wrote: the model is read with the values that it gives. May be given several times, in the order
+    in which they were made."""
     exclude_shards: str | None = None
     """Shards to leave out, such as "3,17", since they fail again and again: their sentences are stored, but neither compete
     nor count. An unfinished build may be resumed with others."""
@@ -94,6 +110,10 @@ class IndexOptions:
                 object.__setattr__(self, name, of_cpu if on_cpu else of_others)
         if self.cells is not None:
             parse_selection(self.cells)
+        # absolute, since workers and later readers may run elsewhere
+        told = [replace(one, path=one.path.expanduser().absolute()) for one in parse_attachments(self.dictionary)]
+        object.__setattr__(self, "dictionary", tuple(map(str, told)))
+        object.__setattr__(self, "patch", absolute_files(self.patch))
         for name, low in (
             ("top", 1),
             ("promoted", 1),
@@ -101,8 +121,11 @@ class IndexOptions:
             ("shard_tokens", 1),
             ("skip_first", 0),
             ("seed", 0),
+            ("sample", 0),
+            ("sample_seed", 0),
         ):
             _check_at_least(name, getattr(self, name), low)
+        self._check_sample()
         check_threads(self.threads)
         for name, low in (("max_sentences", 1), ("max_tokens", 1), ("max_length", 2)):
             if getattr(self, name) is not None:
@@ -110,8 +133,11 @@ class IndexOptions:
         object.__setattr__(
             self, "exclude_shards", format_shards(parse_shards(self.exclude_shards))
         )  # one way to write it
-        if self.seed >= 2**64:
-            raise InputError(f"--seed is {self.seed}", "Expected a number below 2^64", "Write --seed 0")
+        for name in ("seed", "sample_seed"):
+            if getattr(self, name) >= 2**64:
+                raise InputError(
+                    f"{_flag(name)} is {getattr(self, name)}", "Expected a number below 2^64", f"Write {_flag(name)} 0"
+                )
         if self.quadrants and not on_cpu:
             raise InputError(
                 f"--quadrants is given with --device {self.device}",
@@ -125,10 +151,38 @@ class IndexOptions:
                 "Write --holdout 0.05 for one document in twenty, --holdout 0 for none",
             )
 
+    def _check_sample(self) -> None:
+        if self.sample > MAX_SAMPLE:
+            raise InputError(
+                f"--sample is {self.sample}",
+                f"Expected at most {MAX_SAMPLE:,} positions of a stratum, 0 for no sample",
+                "Write --sample 24",
+            )
+        if self.sample_seed and not self.sample:
+            raise InputError(
+                f"--sample-seed is {self.sample_seed}, and there is no sample",
+                "Expected it only with --sample",
+                "Write --sample 24, or leave --sample-seed out",
+            )
+
     def to_json(self) -> JsonObject:
         """The options as plain JSON values, in the order of definition; those of special cases only where they are given."""
-        rare = {"cells": None, "architecture": None, "quadrants": False}
-        return {name: value for name, value in asdict(self).items() if name not in rare or value != rare[name]}
+        rare: JsonObject = {
+            "cells": None,
+            "architecture": None,
+            "quadrants": False,
+            "dictionary": [],
+            "patch": [],
+            "sample": 0,
+            "sample_seed": 0,
+        }
+        values = asdict(self) | {"dictionary": list(self.dictionary), "patch": list(self.patch)}
+        return {name: value for name, value in values.items() if name not in rare or value != rare[name]}
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The dictionaries that are indexed."""
+        return parse_attachments(self.dictionary)
 
 
 @dataclass(frozen=True)
@@ -235,6 +289,11 @@ def parse_shards(shards: str | None) -> frozenset[int]:
 def format_shards(shards: Iterable[int]) -> str | None:
     """What `parse_shards` reads: ascending; None for no shards."""
     return ",".join(map(str, sorted(shards))) or None
+
+
+def absolute_files(files: Iterable[str]) -> tuple[str, ...]:
+    """Paths of files as others may read them who run elsewhere."""
+    return tuple(str(Path(one).expanduser().absolute()) for one in files)
 
 
 def check_threads(threads: int) -> None:

@@ -76,6 +76,17 @@ def test_another_model_is_refused(tiny_folder: Callable[[str], Path], index: Ind
     check_model(index, model)
 
 
+def test_the_patches_of_an_indexs_model_are_named(
+    index: Index, model: Transformer, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patched = with_options(index, monkeypatch, patch=("/a.patch", "/b.patch"))
+    model.module.get_parameter("model.norm.weight").add_(1e-3)
+    with pytest.raises(InputError) as raised:
+        check_model(patched, model)
+    assert raised.value.expected == f"Expected {index.manifest.identity.model.name} with 2 patches"
+    assert raised.value.mend == f"Give that model: {tiny_folder('llama')} --patch /a.patch --patch /b.patch"
+
+
 def test_the_model_runs_as_the_index_was_proved(
     model: Transformer, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,9 @@ import torch
 
 import ffmem
 from ffmem import CellId, InputError
-from ffmem.analyses.intervene import Change, intervene, parse_change
+from ffmem.analyses.change import Change
+from ffmem.analyses.change_controls import change_controls
+from ffmem.analyses.intervene import intervene, parse_change
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
 
@@ -122,6 +124,14 @@ def test_hooks_go_whatever_happens(tiny_folder: Callable[[str], Path]) -> None:
     with pytest.raises(RuntimeError, match="no"), model.change_coefficients(fail):
         model.forward(ids_of(model))
     assert torch.equal(model.logits(ids_of(model)), clean)
+
+
+def test_a_change_beyond_all_numbers_is_refused(tiny_folder: Callable[[str], Path]) -> None:
+    model = ffmem.load_model(tiny_folder("gpt2"))
+    changes = [parse_change(model, "L0.3=3e38")]
+    for ask in (intervene, change_controls):
+        with pytest.raises(InputError, match="scores are no numbers"):
+            ask(model, TEXT, changes)
 
 
 def test_changes_are_read(tiny_folder: Callable[[str], Path]) -> None:

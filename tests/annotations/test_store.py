@@ -230,6 +230,10 @@ def test_annotators_who_agree_leave_nothing_to_settle(index: Index, batch: Batch
 
 
 def test_cells_are_found_by_what_annotators_said(index: Index, sheets: list[Path]) -> None:
+    pytest.importorskip("fastapi", reason="the explorer needs the extra explorer")
+    from ffmem.server.explorer import Explorer
+    from ffmem.server.views.said import said_of_cells
+
     store.import_files(index, sheets)
     for words in ("*", "PATTERN", '"2", OF 3', "no such words"):
         wanted = {
@@ -237,6 +241,5 @@ def test_cells_are_found_by_what_annotators_said(index: Index, sheets: list[Path
             for one in store.load(index)
             if words == "*" or any(words.lower() in pattern.text.lower() for pattern in one.patterns)
         }
-        masks = store.cells_with_words(index, words)
-        found = {str(index.cells.cell_id(place, row)) for place, mask in enumerate(masks) for row in mask.nonzero()[0]}
+        found = {str(cell) for cell in said_of_cells(Explorer(index), words)}
         assert found == wanted and bool(wanted) == (words != "no such words")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ffmem import load_model
-from ffmem.errors import FfmemError
+from ffmem.errors import FfmemError, ModelError
 from ffmem.models.tracing import trace
 from tests.architectures import Architecture
 from tests.architectures.making import SENTENCES, inputs_of, made, save
@@ -27,6 +27,10 @@ class Outcome:
     verdict: Verdict
     reason: str = ""
     """Of a refusal its first line, otherwise what differs."""
+    model: str = ""
+    """The class, where it was read right."""
+    attention: bool = False
+    """Whether its attention is read, too."""
 
 
 def compare(architecture: Architecture, folder: Path) -> Outcome:
@@ -51,7 +55,16 @@ def compare(architecture: Architecture, folder: Path) -> Outcome:
             differences = list(_differences(ours, places, inputs, passes))
     except Exception as error:  # noqa: BLE001 (as above)
         return Outcome("WRONG", f"accepted, then {type(error).__name__}: {error}".splitlines()[0])
-    return Outcome("WRONG", differences[0]) if differences else Outcome("right")
+    if differences:
+        return Outcome("WRONG", differences[0])
+    return Outcome("right", model=type(model).__name__, attention=_has_attention(ours))
+
+
+def _has_attention(ours: Any) -> bool:
+    try:
+        return bool(ours.attention_layers)
+    except ModelError:
+        return False
 
 
 def _differences(ours: Any, places: list[Place], inputs: list[dict[str, Any]], passes: list[Any]) -> Any:

@@ -22,8 +22,10 @@ EVERY_WHOLE_NUMBER = [
 def _typed(command: str) -> list[str]:
     """A command with all that it must have: as many words, and its folder."""
     (usage,) = re.findall(rf"^ffmem {command} (.*)$", REFERENCE, re.MULTILINE)
-    words = re.findall(r" [A-Z][A-Z_-]*\b", usage.partition("[OPTIONS]")[2])
-    return [*command.split(), *("x" for _ in words), *(["--out", "x"] if usage.startswith("--out ") else [])]
+    needed, _, rest = usage.partition("[OPTIONS]")
+    words = re.findall(r" [A-Z][A-Z_-]*\b", rest)
+    options = [part for option in re.findall(r"--[a-z-]+", needed) for part in (option, "x")]
+    return [*command.split(), *("x" for _ in words), *options]
 
 
 def _parse(typed: list[str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ OF_AN_INDEX, OF_A_MODEL = study_named("geva2021"), study_named("kobayashi2020")
 def test_an_index_is_opened_and_its_results_lie_beside_it(index_of: Callable[[str], Index]) -> None:
     folder = index_of("gpt2").folder
     for study in (OF_AN_INDEX, OF_A_MODEL):
-        named = Named(study, str(folder), (), StudyRun(out="/elsewhere"))
+        named = Named(study, str(folder), (), StudyRun(out=str(folder)))
         assert named.index is not None and named.index.folder == folder == named.folder
         assert named.index is named.index  # opened once
 
@@ -99,6 +99,13 @@ def test_a_folder_is_asked_for_with_the_command_to_write(study: object, texts: t
 def test_a_model_without_texts_is_no_index(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no index in"):
         Named(OF_AN_INDEX, str(tmp_path), (), StudyRun()).folder  # noqa: B018
+
+
+def test_a_folder_for_results_is_refused_where_they_lie_beside_the_index(index_of: Callable[[str], Index]) -> None:
+    folder = str(index_of("gpt2").folder)
+    with pytest.raises(InputError, match=r"--out is given with the index .*, beside which the results lie"):
+        Named(OF_AN_INDEX, folder, (), StudyRun(out="elsewhere")).index  # noqa: B018
+    assert Named(OF_AN_INDEX, folder, (), StudyRun()).index is not None
 
 
 @pytest.mark.parametrize(

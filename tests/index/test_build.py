@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,18 @@ def test_a_finished_index_is_opened_not_built_again(
     assert again.manifest == index.manifest
     assert index.folder.joinpath("manifest.json").stat().st_mtime_ns == before
     assert not (index.folder / "work").exists()
+
+
+def test_what_a_killed_run_was_writing_last_is_gone_after_the_next(
+    tiny_folder: Callable[[str], Path], corpus: Path, tmp_path: Path
+) -> None:
+    """Killed while it wrote the record of the run, before or after the manifest; what is not a build's own stays."""
+    build = partial(ffmem.build_index, tiny_folder("gpt2"), corpus, tmp_path / "i", options=IndexOptions(top=3))
+    build(run=RunOptions(workers=0))
+    for name in (".run.json.abc.tmp", ".manifest.json.abc.tmp", ".notes.tmp"):
+        (tmp_path / "i" / name).write_text("half")
+    build(run=RunOptions(workers=0))
+    assert [path.name for path in (tmp_path / "i").glob(".*")] == [".notes.tmp"]
 
 
 def test_another_model_corpus_or_option_is_refused_by_name(

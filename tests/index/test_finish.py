@@ -18,7 +18,8 @@ from ffmem.ids import CellSpace, LayerCells
 from ffmem.index.finish import layer_arrays, write_index, write_manifest
 from ffmem.index.scan.tasks import promoted_path
 from ffmem.index.state.accumulator import LayerAccumulator
-from ffmem.index.state.layers import Places, Shape
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.places import Places
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.paths import StorePaths
 
@@ -54,11 +55,11 @@ def test_a_layer_file_holds_what_the_keys_stand_for(seed: int) -> None:
     slots = arrays["slot_by_token"].tolist()
     tokens = arrays["trigger_token"].reshape(-1).tolist()
     assert slots == sorted(range(len(tokens)), key=lambda slot: (tokens[slot], slot))
-    for name in ("sum", "square_sum", "n_active", "counts", "minimum", "maximum"):
+    for name in ("sum", "square_sum", "n_active", "n_active_sentences", "counts", "minimum", "maximum"):
         assert np.array_equal(arrays[name], state[name]), name
     assert {name: array.dtype.str for name, array in arrays.items()} == {
         "trigger_coefficient": "<f4", "trigger_token": "<u4", "slot_by_token": "<u4", "sum": "<i8", "square_sum": "<i8",
-        "n_active": "<i8", "counts": "<i8", "minimum": "<f4", "maximum": "<f4", "histogram": "<u4",
+        "n_active": "<i8", "n_active_sentences": "<i8", "counts": "<i8", "minimum": "<f4", "maximum": "<f4", "histogram": "<u4",
     }  # fmt: skip
 
 

@@ -45,6 +45,21 @@ def test_another_model_is_refused(index_of: Callable[[str], Index], tiny_folder:
     )
 
 
+def test_a_patch_that_was_moved_is_to_be_put_back(
+    index_of: Callable[[str], Index], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = index_of("gpt2")
+    gone = str(tmp_path / "gone.patch")
+    identity = replace(index.manifest.identity, options=replace(index.manifest.options, patch=(gone,)))
+    monkeypatch.setattr(index, "manifest", replace(index.manifest, identity=identity))
+    with pytest.raises(InputError) as told:
+        load_indexed_model(index)
+    assert str(told.value) == (
+        f"the patch {gone}, with which the model of {index.folder} was read, is not there. Expected the file that `ffmem edit` "
+        f"wrote, where it was when the index was built. Put it back: cp PATCH {gone}."
+    )
+
+
 @pytest.mark.parametrize(
     ("of_model", "of_index", "expected"),
     [

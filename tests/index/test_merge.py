@@ -1,6 +1,9 @@
 """Indexes of parts against one build over all: the same arrays, the same rows."""
 
+import hashlib
+import json
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -12,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file, save
 
 import ffmem
-from ffmem import Index, IndexOptions, InputError, RunOptions
+from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
 from ffmem.index.verify import verify_index
@@ -92,6 +96,37 @@ def test_an_extended_index_is_one_build_over_all(build: Build, texts: tuple[Path
     assert verify_index(extended, n_batches=2).problems == ()
     step = build("ab", texts[1], extend=base.folder)
     assert contents(build("ab-c", texts[2], extend=step.folder)) == contents(whole)
+
+
+def older(index: Index, folder: Path) -> Index:
+    """The same index as builds wrote it before they counted the sentences in which a cell is active."""
+    shutil.copytree(index.folder, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest.pop("statistics") == ["n_active_sentences"]
+    for path in (folder / "index" / "layers").iterdir():
+        arrays = load_file(path)
+        del arrays["n_active_sentences"]
+        path.write_bytes(save(arrays))
+        told = {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        manifest["files"][path.relative_to(folder).as_posix()] = told
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return ffmem.open_index(folder)
+
+
+@pytest.mark.parametrize("build", ["gpt2"], indirect=True)
+def test_what_an_older_index_does_not_know_is_not_known_of_what_it_becomes_part_of(
+    build: Build, texts: tuple[Path, ...], tmp_path: Path
+) -> None:
+    first, second = build("a", texts[0]), build("b", texts[1])
+    before, whole = older(first, tmp_path / "old"), older(build("ab", *texts[:2]), tmp_path / "old-ab")
+    extended = build("extended", texts[1], extend=before.folder)
+    assert contents(extended) == contents(whole) and verify_index(extended, n_batches=0).problems == ()
+    merged = merge_indexes(before.folder, second.folder, tmp_path / "merged")
+    for found in (before, extended, merged):
+        assert not found.manifest.has_active_sentences and "statistics" not in found.manifest.json
+        with pytest.raises(StoreError, match="has no array 'n_active_sentences'"):
+            _ = found.layer(0).n_active_sentences
+    assert first.manifest.has_active_sentences and first.layer(0).n_active_sentences.dtype == "int64"
 
 
 def test_sentences_that_come_again_are_counted_with_their_first(

@@ -7,11 +7,23 @@ from ffmem.index.verification import Verification
 
 
 def test_every_number_is_there_by_its_name() -> None:
-    found = Verification(5, 48, 900, 10**10, 0.25, False, 6, 0.125, {"hook_error": 0.0}, ("one", "two"))
+    found = Verification(
+        n_files=5,
+        n_arrays=48,
+        n_triggers=900,
+        n_comparisons=10**10,
+        n_sampled=7,
+        largest_error=0.25,
+        same_bytes=False,
+        n_alone=6,
+        largest_error_alone=0.125,
+        identities={"hook_error": 0.0},
+        problems=("one", "two"),
+    )
     told = json.loads(json.dumps(found.to_json()))
     assert list(told) == [field.name for field in fields(Verification)]
     assert told["problems"] == ["one", "two"] and told["n_comparisons"] == 10**10
-    assert told["largest_error"] == 0.25 and told["same_bytes"] is False
+    assert told["n_sampled"] == 7 and told["largest_error"] == 0.25 and told["same_bytes"] is False
     assert told["identities"] == {"hook_error": 0.0}
 
 

@@ -14,7 +14,7 @@ from ffmem.store.fields import layer_arrays
 def test_everything_is_looked_at_once(index_of: Callable[[str], Index]) -> None:
     index, said = index_of("gpt2"), []
     found = verify_index(index, n_batches=2, progress=said.append)
-    assert said == ["files", "arrays", "triggers, with the model"]
+    assert said == ["files", "arrays", "names", "triggers, with the model"]
     assert (found.n_files, found.n_arrays) == (3 + index.n_layers, len(layer_arrays()) * index.n_layers)
     assert found.problems == () and found.same_bytes is True and found.largest_error == 0.0
     assert found.n_triggers > 0 and found.n_alone == 6 and found.largest_error_alone is not None
@@ -24,7 +24,7 @@ def test_everything_is_looked_at_once(index_of: Callable[[str], Index]) -> None:
 def test_without_the_model_nothing_is_said_of_triggers(index_of: Callable[[str], Index]) -> None:
     said: list[str] = []
     found = verify_index(index_of("gpt2"), with_model=False, model="nowhere", progress=said.append)
-    assert said == ["files", "arrays"] and found.problems == ()
+    assert said == ["files", "arrays", "names"] and found.problems == ()
     assert (found.n_triggers, found.n_comparisons, found.n_alone) == (0, 0, 0)
     assert found.largest_error is found.same_bytes is found.largest_error_alone is found.identities is None
 

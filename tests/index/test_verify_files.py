@@ -64,6 +64,9 @@ def empty_the_first_slot(arrays: Arrays) -> None:
     arrays["slot_by_token"][:] = np.argsort(arrays["trigger_token"].reshape(-1), kind="stable")
 
 
+MORE = "a cell is active in more sentences than positions, or than it saw"
+LESS = "a cell is active in fewer sentences than its histogram has above the lowest bin"
+OF_LIST = "a trigger list has more or fewer sentences than the cell is active in"
 ORDER, SIGN = "a trigger list is not in order", "a trigger's coefficient has the wrong sign, or an empty slot has one"
 
 
@@ -78,6 +81,12 @@ ORDER, SIGN = "a trigger list is not in order", "a trigger's coefficient has the
         (put("suppressed_scores", (2, 3), -np.inf), ["a promoted token's score is not a finite number"]),
         (put("suppressed_ids", (2, 3), 10**6), ["a promoted token's id is not in the vocabulary"]),
         (put("histogram", (7, 1, 30), 2**30), ["a histogram does not count each sentence once"]),
+        (put("n_active_sentences", 7, 10**6), [MORE]),
+        (
+            put("n_active_sentences", 7, 0),
+            ["a cell is active at positions, and in no sentence, or the other way about", LESS, OF_LIST],
+        ),
+        (put("n_active_sentences", 7, 1), [LESS, OF_LIST]),
     ],
 )
 def test_each_kind_of_damage_is_told_once(copy: Path, change: Callable[[Arrays], object], problems: list[str]) -> None:

@@ -59,10 +59,20 @@ def test_one_model_over_two_corpora_is_compared_by_what_it_fires_on(
         lists = []
         for index in (left, right):
             place, at = index.cells.place(row.cell)
-            tokens = index.text.token_id[index.layer(place).trigger_token[at, 0]].tolist()
+            listed = index.layer(place).trigger_token[at, 0]
+            tokens = index.text.token_id[listed[listed != 2**32 - 1]].tolist()
             lists.append(list(dict.fromkeys(tokens)))
         ids = [np.array([one + [-1] * (7 - len(one))]) for one in lists]
-        assert row.trigger_overlap == pytest.approx(rank_biased_overlap(*ids)[0])
+        expected = rank_biased_overlap(*ids)[0] if any(lists) else 1  # what is empty in both has not changed
+        assert row.trigger_overlap == pytest.approx(expected)
+
+
+def test_of_cells_that_differ_equally_the_most_active_come_first(index_of: Callable[[str], Index]) -> None:
+    index = index_of("gpt2")
+    found = diff(index, index, limit=1000)
+    active = [row.active_fractions[0] for row in found.rows]
+    assert active == sorted(active, reverse=True) and found.n_compared == index.n_cells == len(active)
+    assert diff(index, index, start=5, limit=4).rows == found.rows[5:9]
 
 
 def test_models_of_other_shapes_are_refused(index_of: Callable[[str], Index]) -> None:

@@ -32,7 +32,15 @@ def test_what_is_told_is_what_is_there(index: Index, tmp_path: Path) -> None:
     assert files.keys() == {"README.md", *(f"{one.name}.parquet" for one in RELATIONS)}
     assert named == [f"{one.name}.parquet" for one in RELATIONS]
     assert found.n_bytes == sum(files.values()) and found.folder == tmp_path / "far" / "out"
-    assert found.n_rows == {"cells": 4, "triggers": 5, "promoted": 16, "sentences": 3, "documents": 2, "layers": 2}
+    assert found.n_rows == {
+        "cells": 4,
+        "triggers": 5,
+        "promoted": 16,
+        "sentences": 3,
+        "documents": 2,
+        "layers": 2,
+        "names": 0,
+    }
     assert [path.name for path in (tmp_path / "far").iterdir()] == ["out"]
     assert os.stat(tmp_path / "far" / "out").st_mode & 0o777 == 0o755  # others may read it
 

@@ -1,5 +1,6 @@
 """Cells that are found, against a loop over all triggers."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 
@@ -13,12 +14,13 @@ FAMILIES = ("gpt2", "llama")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("few", [0, 2000])
+@pytest.mark.parametrize(("few", "within"), [(0, "prefix"), (2000, "auto"), (0, "sentence")])
 def test_find_equals_a_loop_over_all_triggers(
-    family: str, few: int, index_of: Callable[[str], Index], monkeypatch: pytest.MonkeyPatch
+    family: str, few: int, within: str, index_of: Callable[[str], Index], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With both ways of looking triggers up."""
-    monkeypatch.setattr(sys.modules["ffmem.queries.find"], "_FEW", few)  # the function hides the module
+    """With both ways of looking triggers up, and of counting them."""
+    monkeypatch.setattr(sys.modules["ffmem.queries.matches"], "_FEW", few)
+    monkeypatch.setattr(sys.modules["ffmem.queries.matches"], "COMPILED_FROM", 0 if within == "prefix" else 10**9)
     index = index_of(family)
     token = some_promoted(index)
     asked = [
@@ -33,13 +35,13 @@ def test_find_equals_a_loop_over_all_triggers(
     ]
     n_found = 0
     for conditions in asked:
-        found = find(index, limit=10_000, n_triggers=100, **conditions)  # type: ignore[arg-type]
-        expected = dict(matching(index, **conditions))
+        found = find(index, limit=10_000, n_triggers=100, within=within, **conditions)  # type: ignore[arg-type]
+        expected = dict(matching(index, whole=within == "sentence", **conditions))  # type: ignore[arg-type]
         assert {(str(row.cell), row.sign): [one.rank for one in row.triggers] for row in found.rows} == expected
         assert found.n_found == len(expected)
         assert [row.n_triggers for row in found.rows] == [len(row.triggers) for row in found.rows]
         n_found += len(expected) > 0
-    assert n_found >= 6
+    assert n_found >= 5
 
 
 def matching(
@@ -51,6 +53,7 @@ def matching(
     layer: str | None = None,
     min_active: float = 0,
     max_active: float = 1,
+    whole: bool = False,
 ) -> Iterator[tuple[tuple[str, int], list[int]]]:
     for cell in every_cell(index):
         if layer is not None and index.cells.place(cell.cell)[0] < int(layer[:-1]):
@@ -63,9 +66,9 @@ def matching(
                 for one in cell.triggers
                 if about_triggers and one.sign == sign and fires_on in (None, one.tokens[one.position])
                 and next_token in (None, one.next_token)
-                and all(word in (one.text.lower() if len(words) == 1 else one.text) for word in words)
-                and (len(words) == 1 or one.text.find("ilver") < one.text.rfind(" the"))
-                and (len(words) > 1 or not trigger or trigger in one.text.lower().strip(".").split())
+                for text in [one.text if whole else one.text.encode()[: one.span[1]].decode()]
+                if (len(words) == 1 or -1 < text.find("ilver") < text.rfind(" the"))
+                and (len(words) > 1 or any(m.end() <= len(text) for m in re.finditer(rf"\b{words[0]}\b", one.text, re.I)))
             ]  # fmt: skip
             tokens = [one.token for one in (cell.promoted if sign == 1 else cell.suppressed)]
             active = min_active <= cell.statistics.active_fraction <= max_active
@@ -83,4 +86,6 @@ def test_find_sorts_and_wants_a_condition(index_of: Callable[[str], Index]) -> N
     by_rank = [(row.rank, -(row.logit or 0)) for row in find(index, promotes=token).rows]
     assert by_rank == sorted(by_rank) and len(by_rank) > 2
     with pytest.raises(InputError, match="no condition is given to find cells by"):
-        find(index, layer="1")
+        find(index)
+    layer = find(index, layer="1", limit=1000)  # a layer alone is a condition
+    assert [str(row.cell) for row in layer.rows] == [f"L1.{i}" for i in range(48)] and layer.n_found == 48

@@ -148,3 +148,9 @@ def test_metadata_of_every_document(index_with: Callable[[str], Index]) -> None:
     assert index.text.metadata_field("label") == [one["label"] for one in expected]
     assert index.text.metadata_field("number") == [one["number"] for one in expected]
     assert index.text.metadata_field("nothing") == [None] * n
+
+
+def test_a_dictionary_counts_with_the_third_that_its_layer_is_in(gated_dictionary_index: Index) -> None:
+    """The middle one of three layers has two dictionaries beside it."""
+    depths = [one.cell.cell.layer for one in highlights(gated_dictionary_index)]
+    assert depths == [0, 1, 2]

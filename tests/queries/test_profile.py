@@ -63,6 +63,20 @@ def test_every_cell_against_a_loop(tmp_path: Path) -> None:
             assert dict(found.firing_tokens).items() <= fired.items() and found.n_firing_tokens == len(fired)
             assert [n for _, n in found.firing_tokens] == sorted(fired.values(), reverse=True)[:5]
             assert found.n_documents == len({one.document.document_id for one in own})
+            shares = np.array(list(fired.values())) / len(own)
+            assert np.isclose(found.even_tokens, np.prod(shares**-shares)) and found.field is None
             agreeing += bool(found.agrees)
             assert found.agrees == (own[0].next_token == said[0] if own[0].next_token is not None else None)
     assert 0 < agreeing < 24
+
+
+def test_documents_are_grouped_by_a_field_that_all_of_them_have(tmp_path: Path) -> None:
+    one, two = (
+        Document([["a"], ["b"], ["c"]], "one", {"topic": "sea", "label": 3}),
+        Document([["a"]], "two", {"topic": "law"}),
+    )
+    index = make_index(tmp_path / "i", [one, two], [Layer([[4], [3], [2], [1]])], top=4)
+    (found,) = profile(index, index["L0.0"])
+    assert (found.field, found.groups, found.n_groups) == ("topic", (("sea", 3), ("law", 1)), 2)
+    bare = make_index(tmp_path / "j", [one, Document([["a"]], "two")], [Layer([[4], [3], [2], [1]])], top=4)
+    assert profile(bare, bare["L0.0"])[0].field is None

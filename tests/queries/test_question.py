@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ffmem import Index, InputError
 from ffmem.ids import CellId
-from ffmem.queries.question import KEYS, Question, choose_token, parse_question
+from ffmem.queries.question import Question, choose_token, parse_meta, parse_question, part_of_question, typed_question
+from ffmem.queries.question_keys import KEYS
 from tests.fixtures.made_index import Document, Layer, make_index
 
 
@@ -28,7 +29,6 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
         ("", {}),
         ("  L0.1 ", {"cell": CellId(0, 1)}),
         ("l0.1", {"cell": CellId(0, 1)}),
-        ("L0.2", {"words": "L0.2"}),  # there is no such cell, so it is a word
         ("L0.1 river", {"words": "L0.1 river"}),
         ('the  "old river" bends', {"words": 'the "old river" bends'}),
         ("/a b/", {"regex": "a b"}),
@@ -39,8 +39,14 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
         ('fires:" a" next:b', {"fires": " a", "next": "b", "exact": {"fires"}}),
         ("promotes:", {}),
         ('promotes:""', {}),
-        ("topic:rivers", {"words": "topic:rivers"}),
-        ("Promotes:sea", {"words": "Promotes:sea"}),
+        ('"colour:rivers"', {"words": '"colour:rivers"'}),  # in quotes it is text
+        ("12:30 ::", {"words": "12:30 ::"}),
+        ("Promotes:sea", {"promotes": "sea"}),
+        ("label:sea", {"named": "sea"}),
+        ("meta.topic:sea META.Genre:story", {"meta": (("topic", "sea"), ("Genre", "story"))}),
+        ('meta."a field":"two words"', {"meta": (("a field", "two words"),)}),
+        (r'fires:"a\"b\\c"', {"fires": 'a"b\\c', "exact": {"fires"}}),
+        ("in:favourites within:sentence", {"collection": "favourites", "within": "sentence"}),
         ("layer:10: pattern:shallow said:water", {"layer": "10:", "pattern": "shallow", "said": "water"}),
         ("active:0.1..0.5", {"min_active": 0.1, "max_active": 0.5}),
         ("active:..1%", {"max_active": 0.01}),
@@ -54,7 +60,7 @@ def test_parts(index: Index, typed: str, parts: dict[str, Any]) -> None:
     expected: dict[str, Any] = {"cell": None, "words": "", "regex": ""} | parts
     found = parse_question(index, typed)
     assert found == Question(**expected | {"exact": frozenset(parts.get("exact", ()))})
-    assert found.empty == (parts.keys() <= {"layer"})
+    assert found.empty == (not parts)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +82,12 @@ def test_parts(index: Index, typed: str, parts: dict[str, Any]) -> None:
         ("active:-1..", "active:-1.. is not a range"),
         ("active:nan", "active:nan is not a range"),
         ("active:%", "active:% is not a range"),
+        ("L0.2", "cell L0.2 does not exist"),
+        ("tpoic:x", "tpoic: is no key. Expected one of: topic:, fires:,"),
+        ("meta.:x", "meta.: is no key"),
+        ("http://x", "http: is no key"),
+        ("within:page", "within:page is neither. Expected prefix or sentence. Write within:sentence."),
+        ("meta.a:1 meta.a:2", "meta.a: is given twice"),
     ],
 )
 def test_what_is_not_understood(index: Index, typed: str, told: str) -> None:
@@ -90,19 +102,64 @@ def test_what_a_question_asks_about_text(index: Index) -> None:
     assert parse_question(index, "fires:a").trigger is None and not parse_question(index, "fires:a").empty
 
 
-WORD = st.text(
-    st.characters(codec="utf-8", exclude_categories=["Z", "C"], exclude_characters='"/:'), min_size=1, max_size=5
+WORD = st.text(st.sampled_from("aZ9é水–.,-_'()*"), min_size=1, max_size=5)
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(set(KEYS) - {"active", "in", "within"})), WORD),
+    st.lists(WORD, max_size=3),
+    st.randoms(),
 )
-
-
-@given(st.dictionaries(st.sampled_from(sorted(set(KEYS) - {"active"})), WORD), st.lists(WORD, max_size=3), st.randoms())
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_parts_come_back_in_any_order(index: Index, keys: dict[str, str], words: list[str], dice: Any) -> None:
     parts = [*(f"{key}:{value}" for key, value in keys.items()), *words]
     order = dice.sample(range(len(parts)), len(parts))
     found = parse_question(index, "  ".join(parts[i] for i in order))
-    assert {key: getattr(found, key) for key in KEYS if key != "active" and getattr(found, key)} == keys
+    assert {key: value for key in keys if (value := getattr(found, key))} == keys
     assert found.words == " ".join(parts[i] for i in order if i >= len(keys)) and not found.exact
+
+
+def test_the_nearest_key_is_named(index: Index) -> None:
+    for typed, near in (
+        ("tpoic:x", "topic"),
+        ("promote:x", "promotes"),
+        ("lable:x", "label"),
+        ("metatopic:x", "meta.FIELD"),
+    ):
+        with pytest.raises(InputError, match=f"Write {near}: instead, or put it in quotes if it is text"):
+            parse_question(index, typed)
+
+
+@given(
+    st.dictionaries(
+        st.one_of(
+            st.sampled_from(sorted(set(KEYS) - {"active", "within"})),
+            st.text(min_size=1, max_size=6).filter(lambda one: '"' not in one).map(lambda one: f"meta.{one}"),
+        ),
+        st.text(min_size=1, max_size=8),
+        max_size=4,
+    )
+)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_a_form_says_is_read_as_it_was_meant(index: Index, asked: dict[str, str]) -> None:
+    """Values and fields of any characters, hostile ones too, survive the box."""
+    found = parse_question(index, typed_question('"old river"', asked.items()))
+    given = {"in" if key == "collection" else key: value for key, value in vars(found).items()}
+    keys = {key: given[key] for key in set(KEYS) - {"active", "within"} if given[key]}
+    assert keys | {f"meta.{name}": value for name, value in found.meta} == asked
+    assert found.words == '"old river"'
+
+
+@given(st.dictionaries(st.text(min_size=1).filter(lambda one: '"' not in one), st.text(min_size=1), max_size=3))
+def test_fields_of_the_command_line_are_read_as_they_were_meant(meta: dict[str, str]) -> None:
+    typed = " ".join(part_of_question(f"meta.{name}", value).removeprefix("meta.") for name, value in meta.items())
+    assert parse_meta(typed) == meta
+
+
+@pytest.mark.parametrize("typed", ["topic", "topic:", "a:1 a:2", ":x"])
+def test_what_is_no_field_with_a_value_is_refused(typed: str) -> None:
+    with pytest.raises(InputError, match=r"--meta has .* Expected each field once, with a value"):
+        parse_meta(typed)
 
 
 @pytest.mark.parametrize(

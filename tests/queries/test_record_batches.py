@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ffmem import Index
-from ffmem.ids import LayerCells
-from ffmem.queries.relations import CELLS, DOCUMENTS, LAYERS, PROMOTED, RELATIONS, SENTENCES, TRIGGERS
+from ffmem.ids import CellId, LayerCells
+from ffmem.queries.relations import CELLS, DOCUMENTS, LAYERS, NAMES, PROMOTED, RELATIONS, SENTENCES, TRIGGERS
+from ffmem.store.label_rows import NewLabel, Score
 from tests.fixtures.made_index import Document, Layer, make_index
 from tests.queries.loops import every_cell
 
@@ -30,7 +31,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     dice = np.random.default_rng(0)
     mixture = np.hstack([dice.integers(-3, 4, (5, 2)), np.full((5, 2), np.nan)])
     layers = [Layer(dice.integers(-3, 4, (5, 5))), Layer(mixture, LayerCells(1, 2, n_experts=2))]
-    return make_index(tmp_path_factory.mktemp("made") / "i", DOCUMENTS_MADE, layers, gated=True, top=2)
+    found = make_index(tmp_path_factory.mktemp("made") / "i", DOCUMENTS_MADE, layers, gated=True, top=2)
+    rule = {"source": "rule", "kind": "token", "evidence": {"topic": "t"}, "grade": "B"}
+    named = [NewLabel(CellId(0, i), 1, text=f"name {i}", **rule) for i in range(4)]  # type: ignore[arg-type]
+    named += [NewLabel(CellId(1, 1, expert=1), -1, "human", "by hand"), NewLabel(CellId(0, 4), 1, "lm", "a guess")]
+    found.names.add(named, [[Score("f1", 0.5, 0.4, 0.6, 9)]])
+    return found
 
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=lambda one: one.name)
@@ -47,6 +53,16 @@ def test_the_rows_are_the_same_however_they_are_cut(
                 assert all(one.schema.equals(schema, check_metadata=True) for one in found)
                 tables.append(pa.Table.from_batches(found).to_pylist())
     assert tables[0] and all(one == tables[0] for one in tables)
+
+
+def test_names_by_their_cells_and_no_guesses(index: Index) -> None:
+    (batch,) = Batches(index).read(NAMES, encoded=False)
+    rows = batch.to_pylist()
+    assert [(row["cell"], row["sign"], row["name"], row["mark"], row["score"]) for row in rows] == [
+        ("L0.0", 1, "name 0", "rule B", 0.5), ("L0.1", 1, "name 1", "rule B", None), ("L0.2", 1, "name 2", "rule B", None),
+        ("L0.3", 1, "name 3", "rule B", None), ("L1.e1.1", -1, "by hand", "by hand", None),
+    ]  # fmt: skip
+    assert rows[0]["topic"] == "t" and rows[0]["kind"] == "token" and rows[0]["n_others"] == 0 and rows[4]["layer"] == 1
 
 
 def test_whole_groups_are_layers_and_experts(index: Index) -> None:
@@ -119,7 +135,15 @@ def test_strings_that_repeat_are_numbers_where_that_is_asked_for() -> None:
     assert {field.name for field in encoded if pa.types.is_dictionary(field.type)} == {
         "cell",
         "stack",
+        "dictionary",
         "token",
         "next_token",
     }
     assert not any(pa.types.is_dictionary(field.type) for field in Batches.schema(SENTENCES, encoded=True))
+
+
+def test_cells_of_dictionaries_are_told_from_those_of_their_layer(gated_dictionary_index: Index) -> None:
+    rows = [row for row in rows_of(gated_dictionary_index, CELLS) if row["layer"] == 1 and row["index"] == 3]
+    assert [(row["cell"], row["dictionary"], row["histogram_negative"] is None) for row in rows] == [
+        ("L1.3", "", False), ("L1.added.3", "added", True), ("L1.before.3", "before", True),
+    ]  # fmt: skip

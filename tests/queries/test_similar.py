@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import AutoModelForCausalLM
 
 import ffmem
 from ffmem import Cell, Index, InputError
+from ffmem.models.attached import attach_indexed
 from ffmem.queries import similar
 from ffmem.queries.overlap import rank_biased_overlap
+from tests.families import D_MODEL
 from tests.queries.loops import every_cell
 
 FAMILIES = ("gpt2", "llama")
@@ -71,3 +74,35 @@ def test_similar_by_vectors_minds_what_may_change_sign(
         similar(index, "L0.3", by="key", model=model)
     with pytest.raises(InputError, match="compares vectors, which an index does not hold"):
         similar(index, "L0.3", by="value")
+
+
+def test_cells_of_dictionaries_have_a_key_and_one_sign_beside_gated_cells(
+    gated_dictionary_index: Index, tiny_folder: Callable[[str], Path]
+) -> None:
+    """Their values are the axes, each with either sign: an axis is no neighbour of its opposite."""
+    index, model = gated_dictionary_index, ffmem.load_model(tiny_folder("gemma2"))
+    attach_indexed(model, index.manifest.options.attachments, index.manifest.dictionaries)
+    for by in ("key", "value"):
+        found = {
+            str(one.cell): one.similarity for one in similar(index, "L1.added.3", by=by, limit=500, model=model).rows
+        }
+        assert found["L1.before.3"] == pytest.approx(1)
+        assert found[f"L1.before.{3 + D_MODEL}"] == pytest.approx(-1)
+        own = {name: value for name, value in found.items() if name.count(".") == 1}
+        down = AutoModelForCausalLM.from_pretrained(tiny_folder("gemma2")).model.layers[0].mlp.down_proj.weight
+        expected = (down[3].abs() / down.norm(dim=0)).tolist()  # a gated cell has either sign
+        assert [own.get(f"L0.{row}") for row in range(len(expected))] == (
+            pytest.approx(expected, rel=1e-4) if by == "value" else [None] * len(expected)
+        )
+    by_tokens = {str(one.cell): one for one in similar(index, "L1.added.3", by="promoted", limit=500).rows}
+    assert by_tokens["L1.before.3"].similarity > 0.1 and f"L1.added.{3 + D_MODEL}" not in by_tokens
+    for cell, by, match in (
+        (
+            "L1.added.3",
+            "up-key",
+            "Expected one of: triggers, promoted, key, value .the cells of the dictionary L1.added",
+        ),
+        ("L1.3", "key", "the cells of this model are gated"),
+    ):
+        with pytest.raises(InputError, match=match):
+            similar(index, cell, by=by, model=model)  # type: ignore[arg-type]

@@ -35,6 +35,7 @@ KEYS: dict[str, Callable[[Cell], float]] = {
     "mean-square": lambda cell: -cell.statistics.mean_square,
     "active": lambda cell: -cell.statistics.active_fraction,
     "top": lambda cell: -last_trigger(cell),
+    "name": lambda cell: 0,  # none has one here: see test_named.py
     "index": lambda cell: 0,
 }
 
@@ -45,6 +46,18 @@ def test_rows_are_those_of_a_stable_sort_of_all_cells(index: Index, sort: str, l
     places = {None: (0, 1, 2), "1": (1,), "1:": (1, 2), ":2": (0, 1), "L2": (2,)}[layer]
     expected = sorted((one for one in every_cell(index) if one.cell.layer in places), key=KEYS[sort])[:limit]
     assert [one.cell for one in cells(index, layer=layer, sort=sort, limit=limit)] == [one.cell for one in expected]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sort", ["max", "index"])
+def test_only_some_cells_in_the_order_of_all(index: Index, sort: table.SortKey) -> None:
+    dice = np.random.default_rng(1)
+    among = [dice.random(layer.n_cells) < 0.5 for layer in index.cells.layers]
+    wanted = {str(index.cells.cell_id(place, row)) for place, mask in enumerate(among) for row in np.flatnonzero(mask)}
+    expected = [row for row in cells(index, sort=sort, limit=100) if str(row.cell) in wanted]
+    assert 2 < len(expected) < 14 and cells(index, sort=sort, among=among, limit=100) == expected
+    assert cells(index, sort=sort, among=among, limit=2) == expected[:2]
+    of_layer = [row for row in expected if row.cell.layer == 1]
+    assert cells(index, sort=sort, layer="1", among=among, limit=100) == of_layer
 
 
 def test_every_sort_has_its_key_here() -> None:
@@ -76,7 +89,7 @@ def test_no_limit_is_no_row_and_a_wrong_sort_is_told(index: Index) -> None:
     with pytest.raises(InputError) as error:
         cells(index, sort="beauty")  # type: ignore[arg-type]
     assert str(error.value) == (
-        "--sort is 'beauty'. Expected one of: max, min, mean, mean-square, active, top, index. Write --sort max."
+        "--sort is 'beauty'. Expected one of: max, min, mean, mean-square, active, top, name, index. Write --sort max."
     )
     with pytest.raises(InputError, match="layer 3 does not exist"):
         cells(index, layer="3")

@@ -43,9 +43,9 @@ def test_cells_that_promote_a_token(suppressed: bool, verb: str) -> None:
 
 
 def test_cells_that_are_found() -> None:
-    row = FoundCell(CELL, -1, 0.5, 0, 2.5, 2, (made.trigger(),))
+    row = FoundCell(CELL, -1, 0.5, 0, 2.5, 2, (made.trigger(),), n_all_triggers=50)
     head, trigger, end = ask.found(Found((row,), 9, "")).split("\n")
-    assert head == "L1.3, negative coefficients: active at 50.00%; promotes it at rank 0 (2.5); 2 matching triggers"
+    assert head == "L1.3, negative coefficients: active at 50.00%; promotes it at rank 0 (2.5); 2 of 50 triggers match"
     assert "[river]" in trigger and end == "9 cells found."
 
 

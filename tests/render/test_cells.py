@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ffmem.cell import Quadrant
+from ffmem.cell import Quadrant, Stratum
 from ffmem.ids import CellId
 from ffmem.json_values import to_json
 from ffmem.queries import CellRow
@@ -46,6 +46,31 @@ def test_the_quadrants_of_a_gated_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert len(cell(found, 1).split("\n")) == 10  # one trigger of each
     assert to_json(found)["quadrants"][2]["share"] == 0.875 and "quadrants" not in to_json(made.cell())
+
+
+def test_a_cell_by_strength(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    strata = (
+        Stratum(1, 4.0, 6.0, 1, 0.001, 1, (made.trigger(coefficient=6.0),)),
+        Stratum(1, 0.0, 0.375, 1_234, 0.25, 24, tuple(made.trigger(coefficient=0.1 * n) for n in (1, 2, 3))),
+        Stratum(-1, 0.75, 1.0, 5, 0.005, 5, ()),
+        Stratum(-1, 0.0, 0.125, 7, 0.007, 7, ()),
+        Stratum(0, 0.0, 0.0, 900, 0.737, 24, (made.trigger(coefficient=0.0),)),
+    )
+    found = replace(made.cell(made.trigger()), strata=strata)
+    assert cell(found, 10).split("\n")[5:] == [
+        "  by strength, at positions drawn at random:",
+        "  4 to 6                             1 positions, 0.10%",
+        "     6.000  the old [river] bends",
+        "  below 0.375                    1,234 positions, 25.00%",
+        "     0.100  the old [river] bends",
+        "     0.200  the old [river] bends",
+        "  -0.75 to -1                        5 positions, 0.50%",
+        "  above -0.125                       7 positions, 0.70%",
+        "  silent                           900 positions, 73.70%",
+        "     0.000  the old [river] bends",
+    ]
+    assert to_json(found)["strata"][1]["n_positions"] == 1_234 and "strata" not in to_json(made.cell())
 
 
 def test_the_firing_token_is_in_sight_on_a_narrow_terminal() -> None:

@@ -17,6 +17,7 @@ def made(**fields: Any) -> Any:
     usual = {
         "target": " Paris", "against": None, "rank": 0, "probability": 0.5, "score": 3.0, "quantity": "logit", "embedding": 2.0,
         "constant": 0.25, "normalisers": 0.0, "own": 3.0, "error": 1e-6, "layers": [layer], "cells": [],
+        "dictionaries": [],
     }  # fmt: skip
     return SimpleNamespace(**(usual | fields))
 

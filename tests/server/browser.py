@@ -67,7 +67,7 @@ def new_tab(browser: Any, **options: Any) -> Iterator[Any]:
     unexpected = [
         one
         for one in problems
-        if "status of 4" not in one
+        if not re.search("status of (4|503)", one)
         and not re.search(
             "ERR_CONNECTION_(REFUSED|RESET)|ERR_EMPTY_RESPONSE|ERR_CONTENT_LENGTH_MISMATCH|ERR_FILE_NOT_FOUND", one
         )

@@ -127,7 +127,7 @@ def assert_sound(text: str) -> Element:
     """What every page has: a language, a title, one heading, names of all that can be filled in or chosen."""
     page = read_page(text)
     assert page.one("html").attributes["lang"] == "en"
-    assert page.one("title").words.endswith("· ffmem") and page.one("title").words != "· ffmem"
+    assert page.one("head").one("title").words.endswith("· ffmem") and page.one("head").one("title").words != "· ffmem"
     assert page.one("h1").words and page.one("main") and page.one("meta", name="viewport")
     ids = [one.attributes["id"] for one in page if "id" in one.attributes]
     assert len(ids) == len(set(ids)), sorted(ids)

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from ffmem import InputError, ModelError, StoreError
 from ffmem.ids import CellId
 from ffmem.server.answers import Missing, as_json, failure
-from ffmem.server.model_thread import Busy
+from ffmem.server.model_thread import Busy, Cancelled
 
 
 def asked(path: str, accept: str = "application/json") -> Request:
@@ -37,6 +37,7 @@ def missing() -> Missing:
         (StoreError("a", "b", "c"), 503, "StoreError"),
         (missing(), 404, "InputError"),
         (Busy(), 503, "Busy"),
+        (Cancelled(), 409, "Cancelled"),
         (ValueError("a bug"), 500, "ValueError"),
     ],
 )

@@ -14,18 +14,33 @@ from starlette.testclient import TestClient
 
 import ffmem
 from ffmem import Index
+from ffmem.names.collection_queries import save
+from ffmem.queries.table import cells
 from ffmem.server.app import make_app
 from ffmem.server.opening import open_explorer
 from ffmem.server.routes import ROUTERS
 from ffmem.server.warm import warm
 from tests.server.conftest import HTML
-from tests.server.page import addresses, assert_sound
+from tests.server.page import addresses, assert_sound, read_page
 
 ROUTES = [one for router in ROUTERS for one in router.routes if isinstance(one, APIRoute) and "GET" in one.methods]
 THERE = {"cell_id": "L1.3", "sentence_id": "5", "name": "labels", "batch": "b", "annotator": "ann", "number": "1"}
+THERE |= {"overview_part": "layers", "cell_part": "triggers", "sentence_part": "cells", "prompt_part": "lens"}
+THERE |= {"map_part": "layers", "attention_part": "map", "flow_part": "parts", "annotate_part": "agreement"}
+THERE |= {"collection_part": "items", "form": "csv", "row_form": "csv"}
 """A value of each part of a path that is there."""
-ASKED = {"text": "the old river", "new": "1", "batch": "b", "annotator": "ann"}
+ASKED = {
+    "text": "the old river",
+    "new": "1",
+    "batch": "b",
+    "annotator": "ann",
+    "q": "river",
+    "number": "1",
+    "other": "L1.2",
+}
 """What a route must be asked, or what makes it quick."""
+FOR_PROGRAMS = ("/model", "/annotate/export", "/figures/{name}", "/atlas/cell", "/search/complete", "/prompt/cells")
+"""Data without a page of its own, less ``.json``."""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +54,7 @@ def whole(
     explorer.model.wait()
     warm(explorer).join()
     client = TestClient(make_app(explorer), base_url="http://localhost:8765")
+    save(explorer.index, "labels", "cells", {"limit": 3}, cells(explorer.index, limit=3))  # the name of a figure, too
     client.post("/annotate", data={"name": "b", "per_layer": 1, "triggers": 5})
     for annotator, text in (("ann", "water"), ("bob", "fire")):
         body = {"revision": 0, "patterns": [{"text": text, "class": "semantic"}], "marks": [[1]] * 5, "done": True}
@@ -103,7 +119,7 @@ def test_headings_and_titles_tell_pages_apart(whole: TestClient) -> None:
     assert len({one.one("title").words for one in pages}) == len({one.one("h1").words for one in pages}) == len(paths)
     for path, page in zip(paths[:-1], pages, strict=False):
         here = [one for one in page.one("nav", aria_label="Pages").all("a") if "aria-current" in one.attributes]
-        assert [one.attributes["href"] for one in here] == [path]
+        assert [one.attributes["href"] for one in here] == ["/prompt" if path in ("/map", "/attention") else path]
 
 
 def assert_refused(answer: Any, address: str) -> None:
@@ -142,16 +158,15 @@ def wrong_values(field: Any) -> list[str]:
             "\x00",
             "\u2028",
         ]
-    if get_origin(kind) is Literal:
-        return [
-            "",
-            "nothing",
-            "<script>",
-            get_args(kind)[0].upper() + "x",
-            f" {get_args(kind)[0]}",
-            "\ud7ff",
-            "x" * 5000,
-        ]
+    if kind is bool or bool in get_args(kind):
+        return ["", "maybe", "2", "-1", "\u0663", "\x00", "x" * 5000]
+    if kind is float or float in get_args(kind):
+        return ["", "x", "1e999", "NaN", "0x1", "1;2", "\x00", "\u2028", "-9" * 400]
+    choices = [get_args(one) for one in (kind, *get_args(kind)) if get_origin(one) is Literal]
+    if choices:
+        first = str(choices[0][-1])
+        values = ["", "nothing", "<script>", f"{first.upper()}x", f" {first}", "\ud7ff", "x" * 5000]
+        return [value for value in values if value not in choices[0]]
     if get_origin(kind) is list:
         (kind,) = get_args(kind)  # each of them has a limit of its own
     metadata = [*field.field_info.metadata, *(one for part in get_args(kind) for one in getattr(part, "metadata", ()))]
@@ -162,7 +177,11 @@ def wrong_values(field: Any) -> list[str]:
 
 def parameters(route: APIRoute) -> list[Any]:
     """Those of a route's query, and of what it depends on."""
-    return [one for part in (route.dependant, *route.dependant.dependencies) for one in part.query_params]
+
+    def of(part: Any) -> list[Any]:
+        return [*part.query_params, *(one for inner in part.dependencies for one in of(inner))]
+
+    return of(route.dependant)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
@@ -209,10 +228,12 @@ def test_data_and_pages_take_the_same_parameters(route: APIRoute) -> None:
     pages = {one.path: one for one in ROUTES}
     path = {"/index.json": "/"}.get(route.path, route.path.removesuffix(".json"))
     if path not in pages:
-        assert path in ("/model", "/annotate/export", "/figures/{name}")  # they are for programs
+        assert path in FOR_PROGRAMS
         return
-    told = {one.alias: one.field_info.metadata for one in parameters(route)}
-    assert told == {one.alias: one.field_info.metadata for one in parameters(pages[path])}
+    told = {one.alias: one.field_info.metadata for one in parameters(route) if one.alias != "whole"}  # for programs
+    shown = {one.alias: one.field_info.metadata for one in parameters(pages[path])}
+    shown.pop("parts", None)  # how a page comes, not what is in it
+    assert told == shown
 
 
 def test_of_a_parameter_that_stands_twice_the_last_counts(whole: TestClient) -> None:
@@ -222,7 +243,7 @@ def test_of_a_parameter_that_stands_twice_the_last_counts(whole: TestClient) -> 
 
 
 def test_an_address_that_is_none_is_told_as_asked(whole: TestClient) -> None:
-    for path in ("/nowhere", "/static/nothing.js", "/cells/L1.3/nothing", "/figures/labels.png", "/%FF%00"):
+    for path in ("/nowhere", "/static/nothing.js", "/cells/L1.3/nothing", "/figures/labels.gif", "/%FF%00"):
         assert_refused(whole.get(path, headers=HTML), path)
         assert whole.get(path).json()["error"]["got"].startswith("there is no page '/")
     refused = whole.post("/cells", headers=HTML)
@@ -234,15 +255,39 @@ def test_styles_and_scripts_are_the_files_of_the_package(whole: TestClient) -> N
     for file in static.iterdir():
         answer = whole.get(f"/static/{file.name}")
         assert answer.content == file.read_bytes()
-        kind = "text/css" if file.name.endswith(".css") else "text/javascript"
+        kind = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}[file.name.rpartition(".")[2]]
         assert answer.headers["content-type"].startswith(kind)
+
+
+def test_head_tells_what_get_would_and_sends_no_body(whole: TestClient) -> None:
+    for path in ("/", "/cells/L1.3", "/index.json", "/static/icon.svg", "/figures/labels.svg", "/nowhere"):
+        head, got = whole.head(path, headers=HTML), whole.get(path, headers=HTML)
+        assert (head.status_code, head.content) == (got.status_code, b""), path
+        assert head.headers["content-length"] == str(len(got.content)), path
+    icon = assert_sound(whole.get("/", headers=HTML).text).one("link", rel="icon")
+    assert whole.get(icon.attributes["href"]).headers["content-type"] == "image/svg+xml"
+
+
+def test_a_bare_page_has_its_content_and_leads_out_of_the_frame(whole: TestClient) -> None:
+    page, bare = (
+        read_page(whole.get(f"/cells/L1.3?{query}", headers=HTML).text)
+        for query in ("triggers=5", "embed=1&triggers=5")
+    )
+    shown = [[one.words for one in each.all("ol", class_="triggers")] for each in (page, bare)]
+    assert shown[0] == shown[1] != [] and not bare.all("header") and page.all("header")
+    assert not bare.one("main").all("form") and page.one("main").all(
+        "form"
+    )  # nothing that a frame could make one press
+    assert bare.one("base").attributes == {"target": "_blank"}
+    assert bare.one("footer").one("a").attributes["href"] == "/cells/L1.3?triggers=5"
 
 
 def test_it_begins_to_warm_up_and_closes_its_model_at_the_end(index_of: Callable[[str], Index]) -> None:
     explorer = open_explorer(index_of("gpt2").folder)
     with TestClient(make_app(explorer), base_url="http://localhost") as client:
         explorer.model.wait()
-        assert client.get("/model.json").json() == {"state": "ready", "name": "gpt2", "why": ""}
+        told = client.get("/model.json").json()
+        assert (told["state"], told["name"], told["why"]) == ("ready", "gpt2", "")
         explorer.kept("highlights", lambda: ())  # waits for whoever makes it
         assert explorer.ready("highlights") is not None
         assert client.get("/prompt.json", params={"text": "a", "new": 0}).status_code == 200
@@ -253,3 +298,42 @@ def test_it_begins_to_warm_up_and_closes_its_model_at_the_end(index_of: Callable
 def test_the_document_tells_the_version(whole: TestClient) -> None:
     assert whole.get("/openapi.json").json()["info"]["version"] == ffmem.__version__
     assert whole.get("/docs").status_code == 404  # its scripts would come from another host
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("/prompt?text=" + "x" * 30_000, ("text has 30,000 characters", "Expected at most 20,000", "Shorten text")),
+        ("/cells?limit=many", ("limit is 'many'", "Expected a whole number", "Correct limit")),
+        (
+            "/cells?sort=beauty",
+            ("sort is 'beauty'", "Expected one of: max, min, mean, mean-square, active, top, name, index"),
+        ),
+        ("/sentences/five", ("sentence_id is 'five'", "Expected a whole number", "Correct sentence_id")),
+        (
+            "/prompt?text=a&new=1000&at=-1",
+            ("at is '-1'", "Expected 0 or more", "Choose another value; new is wrong too"),
+        ),
+        ("/cells/L1.3/compare", ("other is missing", "Expected a value", "Add other")),
+    ],
+)
+def test_what_an_address_gets_wrong_is_told_in_our_words(
+    client: TestClient, address: str, parts: tuple[str, ...]
+) -> None:
+    """As a page for who reads pages, as JSON for programs; never in the words of the library that checks it."""
+    page = client.get(address, headers=HTML)
+    assert page.status_code == 400 and is_page(page)
+    path, _, query = address.partition("?")
+    data = client.get(f"{path}.json?{query}")
+    error = data.json()["error"]
+    assert data.status_code == 400 and (error["got"], error["expected"], error["mend"])[: len(parts)] == parts
+    shown = " ".join(read_page(page.text).one("main").text.split())
+    for one in parts[:2]:
+        assert one in shown
+    for words in ("openapi", "should be", "Input should", "query."):
+        assert words not in shown and words not in data.text
+
+
+def test_a_body_that_is_no_json_is_told_so(client: TestClient) -> None:
+    answer = client.put("/collections/c.json", content=b"{", headers={"content-type": "application/json"})
+    assert answer.status_code == 400 and answer.json()["error"]["got"] == "the body is not JSON"

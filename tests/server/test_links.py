@@ -10,16 +10,34 @@ from ffmem.server.links import FolderLinks, Links
 
 class Shown:
     others: tuple[str, ...] = ()
+    has_collections = False
 
 
 class Two(Shown):
     others = ("other",)
 
 
+class Collected(Shown):
+    has_collections = True
+
+
 def test_the_menu_has_diff_only_beside_a_second_index() -> None:
     assert ("diff", "Diff") in Links().menu(Two()) and "diff" not in dict(Links().menu(Shown()))
     assert "Compare" not in dict(map(reversed, Links().menu(Two())))
-    assert [name for name, _ in FolderLinks().menu(Two())] == ["", "cells", "search", "figures"]
+    assert [name for name, _ in FolderLinks().menu(Two())] == ["", "cells", "atlas", "search", "figures"]
+
+
+def test_a_site_has_collections_where_there_are_some() -> None:
+    assert [name for name, _ in FolderLinks().menu(Collected())] == [
+        "",
+        "cells",
+        "atlas",
+        "search",
+        "collections",
+        "figures",
+    ]
+    assert "collections" in dict(Links().menu(Shown()))  # where they are made
+    assert FolderLinks(2).page("collections/water") == "../../collections/water.html"
 
 
 def test_questions_come_back_from_an_address() -> None:

@@ -1,5 +1,6 @@
 """What the explorer asks of a model, held against the model's own plain run and against the numbers of its file."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,16 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ffmem import Index, InputError
+from ffmem import Index, InputError, open_index
+from ffmem.names.collections import adding
 from ffmem.server.limits import MAX_ATTENTION_TOKENS
 from ffmem.server.links import Links
 from ffmem.server.model_questions import ModelQuestions, load_questions
 from ffmem.server.pages import render
 from ffmem.server.views.attention import AttentionState, MapState
 from ffmem.server.views.prompt import PromptState
+from ffmem.store.collection_files import Collections
+from ffmem.store.collections import Item
 from tests.server.page import assert_sound
 
 TEXT = "the old river of the village"
@@ -116,6 +120,28 @@ def test_a_changed_cell_changes_what_the_model_says(where: str, questions: Model
     assert max(one for _, one in shown) == pytest.approx(float(after.max()), rel=1e-4)
 
 
+def test_a_collection_is_changed_cell_by_cell_and_no_file_is_read(
+    index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(index_of("gpt2").folder, tmp_path / "index")
+    index = open_index(tmp_path / "index")
+    collections = Collections(index)
+    collections.change("few", adding("few", collections.origin, [Item(index.cell_id(one)) for one in ("L1.3", "L0.2")]))
+    questions = load_questions(index, str(tiny_folder("gpt2")), 1, False)
+
+    def asked(*change: str) -> Any:
+        return questions.prompt(PromptState(TEXT, change=change, new=0))
+
+    by_hand = asked("L0.2*0", "L1.3*0").intervention
+    assert asked("@few*0").intervention == by_hand and by_hand.divergence > 0
+    for change, told in (
+        (f"@{tmp_path}/index/collections/few.json*0", "a page reads no other files"),
+        ("@none*0", "Expected one of: few"),
+    ):
+        view = asked(change)
+        assert view.intervention is None and told in dict(view.problems)["intervention"]
+
+
 def test_near_by_value_is_the_cosine_of_the_rows_of_the_file(
     questions: ModelQuestions, plain: Plain, index_of: Any
 ) -> None:
@@ -194,7 +220,7 @@ def test_a_text_that_a_page_cannot_show_is_refused(questions: ModelQuestions) ->
     long = "x" * (MAX_ATTENTION_TOKENS + 1)
     for view in (questions.attention(AttentionState(long)), questions.map(MapState(long))):
         ((part, why),) = view.problems
-        assert part == "text" and f"has {MAX_ATTENTION_TOKENS + 1} tokens" in why and "ffmem attention" in why
+        assert part == "text" and f"has {MAX_ATTENTION_TOKENS + 1} tokens" in why and "ffmem" not in why
 
 
 def test_a_model_whose_scores_are_no_sum_is_mapped_by_length(index_of: Any, tiny_folder: Any) -> None:
@@ -223,3 +249,18 @@ def test_a_model_whose_cells_never_fire_has_its_prompt(index_of: Any, explorer_o
         render("prompt.html", Links(), explorer=explorer, here="/prompt", view=shown, model=explorer.model.state)
     )
     assert {row[1] for row in page.one("div", aria_label="The cells that count most").rows()} == {"0"}
+
+
+def test_a_cell_that_is_taken_out_adds_nothing_and_the_others_what_the_changed_sum_says(
+    questions: ModelQuestions,
+) -> None:
+    before = questions.prompt(PromptState(TEXT, new=0))
+    assert before.explanation is not None
+    cell = before.explanation.cells[0].cell.cell
+    view = questions.prompt(PromptState(TEXT, new=0, change=(f"{cell}*0",)))
+    assert view.after is not None and view.share_after(cell) == 0 and before.share_after(cell) is None
+    assert view.explanation == before.explanation and view.after.target_id == view.explanation.target_id
+    for one in view.after.cells:
+        assert one.cell.cell == cell or view.share_after(one.cell.cell) == one.share
+    assert view.after.error < 1e-4 and view.intervention is not None
+    assert view.after.probability in [pytest.approx(one.after, rel=1e-4) for one in view.intervention.candidates]

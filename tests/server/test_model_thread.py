@@ -3,7 +3,8 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,14 +14,25 @@ from ffmem import Index, InputError
 from ffmem.server.app import make_app
 from ffmem.server.explorer import Explorer
 from ffmem.server.limits import MAX_WAITING
-from ffmem.server.model_thread import Busy, ModelThread
+from ffmem.server.model_thread import Busy, Cancelled, ModelThread
 
 TEXT = "the old river"
 
 
+class Model:
+    """Stands for a model whose layers are the calls of `check`."""
+
+    check: Callable[[], None]
+
+    @contextmanager
+    def stopping(self, check: Callable[[], None]) -> Iterator[None]:
+        self.check = check
+        yield
+
+
 def slow_model(release: threading.Event, asked: list[str]) -> ModelThread:
     def load() -> Any:
-        return "model"
+        return Model()
 
     thread = ModelThread("slow", load)
     thread.wait()
@@ -59,7 +71,7 @@ def test_too_many_questions_are_told_to_come_back() -> None:
             await thread.ask(lambda _: None)
         release.set()
         await asyncio.gather(*waiting)
-        assert await thread.ask(lambda model: model) == "model"
+        assert isinstance(await thread.ask(lambda model: model), Model)
 
     asyncio.run(many())
     thread.close()
@@ -115,11 +127,63 @@ def test_pages_can_tell_that_it_loads() -> None:
 
     def load() -> Any:
         release.wait(30)
-        return "model"
+        return Model()
 
     thread = ModelThread("tiny", load)
     assert thread.state.state == "loading"
     release.set()
     thread.wait()
     assert thread.state == type(thread.state)("ready", "tiny", "")
+    thread.close()
+
+
+def test_a_question_that_is_taken_back_ends_before_its_next_layer() -> None:
+    thread, begun, layers = slow_model(threading.Event(), []), threading.Event(), []
+
+    def long(model: Any) -> None:
+        for layer in range(10_000):
+            model.check()
+            layers.append(layer)
+            begun.set()
+            time.sleep(0.01)
+
+    async def cancelled() -> None:
+        first = asyncio.ensure_future(thread.ask(long, what="a prompt", job="one"))
+        second = asyncio.ensure_future(thread.ask(lambda _: layers.append(-1), job="two"))
+        await asyncio.to_thread(begun.wait, 10)
+        state = thread.state_for("two")
+        assert (state.running, state.n_waiting, state.n_before) == ("a prompt", 1, 1)
+        assert thread.state_for("one").n_before == 0 and thread.state_for("three").n_before is None
+        assert thread.cancel("two") and not thread.cancel("three") and not thread.cancel("")
+        with pytest.raises(Cancelled):
+            await second
+        assert thread.cancel("one")
+        with pytest.raises(Cancelled):
+            await first
+        assert await thread.ask(lambda _: "free") == "free"
+
+    asyncio.run(cancelled())
+    assert 0 < len(layers) < 1_000 and -1 not in layers and not thread.state.running
+    thread.close()
+
+
+def test_who_stops_waiting_stops_the_model() -> None:
+    thread, begun, ended = slow_model(threading.Event(), []), threading.Event(), threading.Event()
+
+    def long(model: Any) -> None:
+        try:
+            while True:
+                model.check()
+                begun.set()
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    async def leave() -> None:
+        asked = asyncio.ensure_future(thread.ask(long))
+        await asyncio.to_thread(begun.wait, 10)
+        asked.cancel()
+        assert await asyncio.to_thread(ended.wait, 10)
+
+    asyncio.run(leave())
     thread.close()

@@ -1,5 +1,8 @@
 """How texts and numbers look on a page."""
 
+import re
+from importlib.resources import files
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +12,7 @@ pytest.importorskip("jinja2", reason="pages need the extra explorer")
 from ffmem.cell import Document
 from ffmem.queries.question import TokenChoice
 from ffmem.queries.search import SentenceHit
-from ffmem.server.pages import instead, marked_spans, number, percent, token
+from ffmem.server.pages import counted, instead, marked_spans, number, percent, token
 from tests.test_markup import read
 
 
@@ -50,3 +53,26 @@ def test_another_token_takes_the_place_of_the_one_typed() -> None:
     choice = TokenChoice("the", None, ("·the",))
     assert instead(choice, " the", "fires", "river fires:the") == 'river fires:" the"'
     assert instead(choice, " the", "fires", 'fires:"the" x') == 'fires:" the" x'
+
+
+@pytest.mark.parametrize(
+    ("n", "words", "told"),
+    [
+        (0, ("cell",), "0 cells"),
+        (1, ("cell",), "1 cell"),
+        (1234, ("cell",), "1,234 cells"),
+        (1, ("cell has", "cells have"), "1 cell has"),
+        (2, ("cell has", "cells have"), "2 cells have"),
+    ],
+)
+def test_a_count_agrees_with_its_noun(n: int, words: tuple[str, ...], told: str) -> None:
+    assert counted(n, *words) == told
+
+
+def test_no_template_puts_a_count_beside_a_noun_by_itself() -> None:
+    """Else "1 triggers" comes back: counts and their nouns go through one filter."""
+    nouns = "cells|sentences|tokens|triggers|documents|layers|items|patterns|positions|parts|batches|rows"
+    beside = re.compile(rf"(?:\|count|\|length|\.n_\w+|\.n) \}}\}} (?:{nouns})\b")
+    folder = files("ffmem.server").joinpath("templates")
+    found = {file.name: beside.findall(file.read_text("utf-8")) for file in folder.iterdir()}
+    assert not {name: texts for name, texts in found.items() if texts} and len(found) > 30

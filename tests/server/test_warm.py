@@ -6,14 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 import ffmem
 from ffmem import Index
+from ffmem.server.app import make_app
 from ffmem.server.explorer import Explorer
 from ffmem.server.opening import open_explorer
 from ffmem.server.views.overview import overview_view
 from ffmem.server.views.search import search_view
+from ffmem.server.views.search_form import search_form
 from ffmem.server.warm import STEPS, warm
+from tests.server.conftest import HTML
 
 
 def test_what_the_first_visitor_would_wait_for_is_there(explained: Explorer) -> None:
@@ -43,6 +47,41 @@ def test_a_step_that_fails_leaves_the_others_and_tells_who_asks(
     with pytest.raises(ffmem.StoreError, match=r"patterns\.json is damaged"):
         overview_view(explorer)
     assert str(search_view(explorer, "pattern:topic", 5).cells[0].found.cell) == "L1.3"
+
+
+def test_while_it_warms_up_the_overview_waits_for_no_report(
+    explained: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report takes seconds and loads torch: the first page shows what there is, a later one all of it; data always waits."""
+    begun, go_on = threading.Event(), threading.Event()
+    own = Explorer.report
+
+    def slow(self: Explorer, key: str = "", wait: bool = True) -> object:
+        if wait and threading.current_thread().name == "warm":
+            begun.set()
+            assert go_on.wait(30)
+        return own(self, key, wait)
+
+    monkeypatch.setattr(Explorer, "report", slow)
+    client = TestClient(make_app(explained), base_url="http://localhost:8765")
+    thread = warm(explained)
+    assert begun.wait(30)
+    assert explained.ready("highlights") and explained.ready(f"kinds {explained.patterns_folder}")  # these come before
+    first = client.get("/", headers=HTML).text
+    assert 'id="of-layers" class="waiting"' in first and "/static/overview.js" in first
+    assert '<span class="stack" aria-label="being read">' in first and "semantic 12.5 %" not in first
+    assert client.get("/index.json").json()["layers"][0]["labels"]["semantic"] == 0.125
+    go_on.set()
+    thread.join(30)
+    whole = client.get("/", headers=HTML).text
+    assert "waiting" not in whole and "overview.js" not in whole and "semantic 12.5 %" in whole
+
+
+def test_the_first_search_does_not_wait_for_its_list_of_patterns(explained: Explorer) -> None:
+    explained.warming = True
+    assert search_form(explained, None).patterns == ()
+    assert str(search_view(explained, "pattern:topic", 5).cells[0].found.cell) == "L1.3"  # who asks for one waits
+    assert search_form(explained, None).patterns == ("semantic", "shallow", "token", "topic")
 
 
 def test_each_step_can_be_done_by_itself(index_of: Callable[[str], Index]) -> None:

@@ -17,10 +17,16 @@ import pytest
 import ffmem
 from ffmem import Index, InputError, StoreError
 from ffmem.annotations.batches import index_id
+from ffmem.ids import CellId
+from ffmem.names.collections import adding
 from ffmem.queries import find
 from ffmem.site.words import add, merge, scripts, shard_of, words_of
+from ffmem.store.collection_files import Collections
+from ffmem.store.collections import Item, Note
+from ffmem.store.label_rows import NewLabel
 from tests.conftest import IN_PROCESS
 from tests.fixtures.made_index import Document, Layer, make_index
+from tests.queries.atlas.made import with_atlas
 from tests.queries.test_wanted import SCRIPTS
 from tests.server.browser import new_tab
 from tests.server.test_safety import HOSTILE
@@ -42,7 +48,7 @@ class _Links(HTMLParser):
                 self.targets.append(value)
             if name.startswith("on"):
                 self.strange.append(f"{tag} {name}")
-        if tag in ("img", "svg", "iframe") and not dict(attrs).get("alt"):
+        if tag in ("img", "svg", "iframe") and not (dict(attrs).get("alt") or dict(attrs).get("aria-label")):
             self.strange.append(tag)
 
 
@@ -203,7 +209,23 @@ def test_from_disk_in_a_browser(site: Path, studied_index: Index, tab: Any) -> N
         plain.click("nav[aria-label=Layers] a >> nth=1")
         plain.click("tbody th a >> nth=0")
         assert "L1.0" in plain.inner_text("h1")
-    assert find(studied_index, trigger="river").n_found >= len(expected)
+    assert find(studied_index, trigger="river", within="sentence").n_found >= len(expected)
+    tab.goto(f"{site.as_uri()}/search.html")
+    cells = [studied_index.cell(f"L1.{row}", 4) for row in range(48)]
+    fired_on = [{word for one in cell.triggers for word in words_of(one.tokens[one.position])} for cell in cells]
+    word = next(word for words in fired_on for word in sorted(words))
+    tab.fill("#find", f"fires:{word} layer:1")
+    tab.wait_for_selector("ol.hits li:last-child a:has-text('L1.')")
+    fired = {one.inner_text() for one in tab.query_selector_all("ol.hits a")}
+    assert fired == {str(cell.cell) for cell, words in zip(cells, fired_on, strict=True) if word in words}
+    tab.fill("#find", "colour:river")
+    tab.wait_for_selector("p.problem:has-text('colour: is no key here')")
+    tab.fill("#find", "L9.1")
+    tab.wait_for_selector("p.problem:has-text('There is no cell L9.1 here')")
+    tab.fill("#find", "l1.7")
+    tab.wait_for_selector("p.lead a:has-text('L1.7')")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/cells/L1/7.html")
 
 
 def test_on_the_command_line(index_of: Callable[[str], Index], tmp_path: Path) -> None:
@@ -232,6 +254,52 @@ def made(tmp_path: Path) -> Index:
     return make_index(tmp_path / "i", documents, layers)
 
 
+def test_collections_are_read_there_and_lead_to_their_cells(made: Index, tmp_path: Path) -> None:
+    write_site(made.folder, tmp_path / "without")
+    assert "collections.html" not in (tmp_path / "without" / "index.html").read_text()
+    made.names.add([NewLabel(CellId(1, 0), 1, "human", "starts 'the'", author="ann")])
+    collections = Collections(made)
+    items = [Item(CellId(0, 0), 1, (Note("ann", "<b>wet</b>"),), ("t",)), Item(CellId(1, 0))]
+    collections.change("water", adding("water", collections.origin, items, "what it is"))
+    (made.folder / "collections" / "bad.json").write_text("{")
+    found = write_site(made.folder, tmp_path / "site")
+    pages = pages_of(tmp_path / "site")
+    assert found.n_pages == len(pages)
+    for path, links in pages.items():
+        assert not links.strange
+        for target in links.targets:
+            file = unquote(target.split("?")[0].split("#")[0])
+            assert not file or (path.parent / file).is_file(), (path, target)
+    page = (tmp_path / "site" / "collections" / "water.html").read_text()
+    assert "&lt;b&gt;wet&lt;/b&gt;" in page and 'href="../cells/L0/0.html"' in page and "starts" in page
+    assert "<form" not in page.split("<main")[1].split("</main")[0]
+    assert "is damaged" in (tmp_path / "site" / "collections.html").read_text()
+    assert 'href="../../collections/water.html"' in (tmp_path / "site" / "cells" / "L0" / "0.html").read_text()
+    assert "water.html" not in (tmp_path / "site" / "cells" / "L0" / "1.html").read_text()
+    write_site(made.folder, tmp_path / "no-text", options=SiteOptions(text=False))
+    page = (tmp_path / "no-text" / "collections" / "water.html").read_text()
+    assert "starts" not in page and "wet" in page  # a name that quotes the text is gone, what people say is not
+
+
+def test_the_picture_of_all_cells_leads_to_their_pages(made: Index, tmp_path: Path) -> None:
+    write_site(made.folder, tmp_path / "in order")
+    assert "a row for each layer" in (tmp_path / "in order" / "atlas.html").read_text()
+    with_atlas(made)
+    write_site(made.folder, tmp_path / "site")
+    page = (tmp_path / "site" / "atlas.html").read_text()
+    main = page.split("<main")[1].split("</main")[0]
+    assert main.count("<path") >= 1 and "<form" not in main and "atlas.js" not in page
+    assert "50 %</strong> of a cell" in main and "/atlas" not in main
+    for layer in made.cells.layers:
+        for row in range(layer.n_cells):
+            assert f'href="cells/{layer.name}/{row}.html"' in main
+    pages = pages_of(tmp_path / "site")
+    assert not pages[tmp_path / "site" / "atlas.html"].strange
+    for target in pages[tmp_path / "site" / "atlas.html"].targets:
+        file = unquote(target.split("?")[0].split("#")[0])
+        assert not file or (tmp_path / "site" / file).is_file(), target
+
+
 def test_done_is_a_written_record(made: Index, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     out = tmp_path / "far" / "site"
@@ -240,7 +308,7 @@ def test_done_is_a_written_record(made: Index, tmp_path: Path) -> None:
     assert record["finished"] and record["options"] == {"triggers": 2, "text": True}
     assert record["index"] == index_id(made) and told == [(0, 2), (1, 2), (2, 2)]
     files = [path for path in out.rglob("*") if path.is_file() and path.name != "ffmem-site.json"]
-    assert found.n_pages == record["n_pages"] == sum(path.suffix == ".html" for path in files) == 3 + 2 + 4
+    assert found.n_pages == record["n_pages"] == sum(path.suffix == ".html" for path in files) == 3 + 2 + 5
     assert found.n_bytes == sum(path.stat().st_size for path in files) and found.folder == out
 
 

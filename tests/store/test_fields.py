@@ -9,7 +9,8 @@ import torch
 from ffmem.ids import LayerCells
 from ffmem.index.finish import layer_arrays as make_layer_arrays
 from ffmem.index.state.accumulator import LayerAccumulator
-from ffmem.index.state.layers import CpuLayer, Places, Shape
+from ffmem.index.state.layers import CpuLayer, Shape
+from ffmem.index.state.places import Places
 from ffmem.index.state.states import merged_layers
 from ffmem.store import fields
 from ffmem.store.fields import FIELDS, Field, axis_sizes
@@ -35,8 +36,8 @@ def test_a_layer_file_gives_back_the_state() -> None:
 def test_byte_counts_are_those_of_the_arrays() -> None:
     sizes = axis_sizes(CELLS, n_signs=2, top=4, n_promoted=3)
     assert fields.state_bytes(sizes) == sum(field.empty(sizes).nbytes for field in FIELDS)
-    # 12 cells, 2 signs, 4 slots of 12 bytes, 64 bins of 4; sums 32, active 8, extremes 8; 3 promoted at 2 ends; 2 groups
-    assert fields.layer_bytes(sizes) == 12 * (2 * 4 * 12 + 2 * 64 * 4 + 32 + 8 + 8 + 3 * 16) + 2 * 16
+    # 12 cells, 2 signs, 4 slots of 12 bytes, 64 bins of 4; sums 32, active 16, extremes 8; 3 promoted at 2 ends; 2 groups
+    assert fields.layer_bytes(sizes) == 12 * (2 * 4 * 12 + 2 * 64 * 4 + 32 + 16 + 8 + 3 * 16) + 2 * 16
 
 
 def test_a_further_statistic_is_one_line_here_and_one_where_it_is_computed(

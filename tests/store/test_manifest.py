@@ -109,10 +109,34 @@ def test_options_that_this_build_cannot_have_meant(options: dict[str, Any], why:
     assert why in str(error.value)
 
 
+def with_dictionaries() -> dict[str, Any]:
+    """Of one that has some cells of L1, and two dictionaries."""
+    values = an_old_one()
+    facts = {
+        "layer": 0, "stack": "", "name": "tc", "d_ff": 6, "architecture": "topk", "activation": "topk", "k": 2,
+        "reads": "mlp-input", "writes": "update", "skip": False, "layout": "saelens", "sha256": "ef",
+    }  # fmt: skip
+    values["dictionaries"] = [facts, facts | {"layer": 1, "k": None, "activation": "relu"}]
+    values["identity"]["options"]["dictionary"] = ["L0=tc:/x", "L1=tc@mlp-input:/y"]
+    values["cells_kept"] |= {"L0.tc": "0-5", "L1.tc": "0-5"}
+    values["layer_projections"] = ["folded"] * 3
+    return values
+
+
+def test_dictionaries_are_cells_behind_those_of_the_model() -> None:
+    found = Manifest.parse(with_dictionaries())
+    assert [(one.name, one.n_cells) for one in found.cells.layers] == [("L1", 4), ("L0.tc", 6), ("L1.tc", 6)]
+    for change in (["L1=tc:/x", "L0=other:/y"], ["L0=tc:/x"], []):
+        values = with_dictionaries()
+        values["identity"]["options"]["dictionary"] = change
+        with pytest.raises(ValueError, match=r"it has other dictionaries than its identity\.options"):
+            Manifest.parse(values)
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> dict[str, Any]:
     """One value of a sound manifest is gone, or another."""
-    values: Any = an_old_one()
+    values: Any = draw(st.sampled_from([an_old_one, with_dictionaries]))()
     parent, key = values, draw(st.sampled_from(sorted(values)))
     while isinstance(parent[key], (dict, list)) and parent[key] and draw(st.booleans()):
         parent = parent[key]
@@ -133,11 +157,17 @@ def test_a_damaged_one_is_refused_or_read_as_it_is(values: dict[str, Any]) -> No
     except ValueError as error:
         problem = str(error)
     if problem:
-        assert problem.startswith("it has ")
+        assert problem.startswith(("it has ", "its identity.options "))
         return
     assert manifest.to_json() == before
     assert manifest.model.to_json().items() <= before["model"].items()
     assert repr(manifest) and manifest.cells.n_cells > 0 and manifest.counts.n_all_tokens >= 0
+
+
+@pytest.mark.parametrize("given", [None, 0, "", False, {}, {"L1": {}}, [None]])
+def test_dictionaries_that_are_no_list_of_them_are_refused(given: Any) -> None:
+    with pytest.raises(ValueError, match="it has no sound dictionaries"):
+        Manifest.parse(with_dictionaries() | {"dictionaries": given})
 
 
 def test_a_damaged_one_on_disk_is_a_store_error(index_of: Callable[[str], Index], tmp_path: Path) -> None:

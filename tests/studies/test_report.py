@@ -1,10 +1,16 @@
 """A report is all that its readers show."""
 
 from dataclasses import replace
+from pathlib import Path
 
-from ffmem.studies.exhibit import Chart
+import numpy as np
+
+from ffmem.ids import CellId
+from ffmem.store.label_rows import NewLabel
+from ffmem.studies.exhibit import Chart, Table
 from ffmem.studies.report import Beside, Section, _with_controls
 from ffmem.studies.verdicts import Verdict
+from tests.fixtures.made_index import Document, Layer, make_index
 from tests.studies.conftest import Story
 
 
@@ -49,6 +55,27 @@ def test_a_page_to_give_away_quotes_no_text(story: Story) -> None:
     given = story.report.without_text()
     assert "elimination-cases" not in given.tables and "strongest-values" in given.tables
     assert given.numbers == story.report.numbers and given.charts == story.report.charts
+
+
+def test_tables_of_cells_have_their_names(story: Story, tmp_path: Path) -> None:
+    index = make_index(tmp_path / "i", [Document([["a", " b"]])], [Layer(np.array([[1, 1], [2, 3]]))])
+    rows = [
+        {"rank": 1, "cell": "L0.1", "score": 5},
+        {"rank": 2, "cell": "L0.0", "score": 4},
+        {"rank": 3, "cell": "?", "score": 3},
+    ]
+    table, other = Table("t", "", ("rank", "cell"), rows), Table("o", "", ("rank",), rows)
+    section = replace(story.report.sections[0], tables=(table, other))
+    report = replace(story.report, sections=(section,))
+    assert report.named(index.names) == report
+    index.names.add([NewLabel(CellId(0, 1), 1, "human", "rivers"), NewLabel(CellId(0, 0), 1, "lm", "a guess")])
+    named, untouched = report.named(index.names).sections[0].tables
+    assert named.columns == ("rank", "cell", "name") and untouched == other
+    assert [list(row.items()) for row in named.rows] == [
+        [("rank", 1), ("cell", "L0.1"), ("name", "rivers (by hand)"), ("score", 5)],
+        [("rank", 2), ("cell", "L0.0"), ("name", ""), ("score", 4)],
+        [("rank", 3), ("cell", "?"), ("name", ""), ("score", 3)],
+    ]
 
 
 def test_what_an_untrained_model_shows_as_well_says_nothing(story: Story) -> None:

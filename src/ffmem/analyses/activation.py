@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ffmem.analyses.indexed import read_as_indexed
-from ffmem.cell import mark
+from ffmem.cell import Name, mark
 from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.json_values import JsonObject, fields_to_json
@@ -44,6 +44,8 @@ class ActiveCell:
     """The cell's best trigger of this sign in the index: text before, firing token in brackets, text after; or None."""
     promoted: tuple[str, ...]
     """The first tokens that this cell promotes with this sign; empty without an index."""
+    name: Name | None = None
+    """What it is called in the index."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,23 @@ class Activation:
     def _repr_html_(self) -> str:
         """For notebooks."""
         rows = (
-            (token.token, cell.cell, cell.coefficient, cell.norm, _joined(cell) or "", " ".join(cell.promoted))
+            (
+                token.token,
+                cell.cell,
+                cell.name or "",
+                cell.coefficient,
+                cell.norm,
+                _joined(cell) or "",
+                " ".join(cell.promoted),
+            )
             for token in self.tokens
             for cell in token.cells
         )
-        line = "<tr><td>{}</td><td>{}</td><td>{:.4g}</td><td>{:.4g}</td>" + 2 * "<td style='text-align:left'>{}</td>"
-        names = ("token", "cell", "coefficient", "norm", "trigger in the index", "promotes")
+        line = (
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{:.4g}</td><td>{:.4g}</td>"
+            + 2 * "<td style='text-align:left'>{}</td>"
+        )
+        names = ("token", "cell", "name", "coefficient", "norm", "trigger in the index", "promotes")
         return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(
             each("<th>{}</th>", ([name] for name in names)), each(f"{line}</tr>", rows)
         )
@@ -103,7 +116,7 @@ def activate(
         text: read as one input, as a sentence of an index is.
         index: an index of this model.
         by: how cells are compared: see `Strength`.
-        layer: one layer (``9``, ``L9``, ``dec.L3``), or all of them.
+        layer: one layer (``9``, ``L9``, ``dec.L3``), or all of them; or a dictionary of the index (``L9.tc16k``).
         limit: cells a token.
         bos: special tokens: as in the index, or "auto" without one.
 
@@ -120,14 +133,13 @@ def activate(
             "--by is 'share', but no index is given", "Expected an index to compare with", "Add --index DIR"
         )
     read = read_as_indexed(model, text, index, bos)
-    wanted = set(range(model.facts.n_layers)) if layer is None else {model.cells.parse_layer(layer)}
+    wanted = set(range(model.facts.n_layers)) if layer is None else {model.all_cells.parse_layer(layer)}
     best = _Best(model, index, by, limit, read)
 
     def on_layer(place: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
-        if place in wanted:
-            best.take(place, coefficients[0])
+        best.take(place, coefficients[0])
 
-    with torch.inference_mode(), model.watch_coefficients(on_layer):
+    with torch.inference_mode(), model.watch_coefficients(on_layer, layers=wanted):
         model.forward(as_row(model, read.token_ids))
     tokens = [
         ActiveToken(text[start:end], position, tuple(describe(model, index, *cell) for cell in best.cells(position)))
@@ -174,7 +186,7 @@ class _Best:
 
 def _extremes(index: Index, model: Transformer, place: int) -> tuple[np.ndarray, np.ndarray]:
     """Maximum and minimum of every cell of a layer of the model; 0 for cells that are not in the index."""
-    high, low = (np.zeros(model.cells.layers[place].n_cells, dtype=np.float32) for _ in range(2))
+    high, low = (np.zeros(model.all_cells.layers[place].n_cells, dtype=np.float32) for _ in range(2))
     for number, layer in enumerate(index.cells.layers):
         if index.cells.whole_place(number) == place:
             arrays = index.layer(number)
@@ -185,7 +197,7 @@ def _extremes(index: Index, model: Transformer, place: int) -> tuple[np.ndarray,
 def describe(model: Transformer, index: Index | None, place: int, row: int, coefficient: float) -> ActiveCell:
     """A cell with a coefficient, joined to what an index knows of it."""
     length = float(model.values(place)[row].float().norm())
-    cell = model.cells.cell_id(place, row)
+    cell = model.all_cells.cell_id(place, row)
     if index is None or cell not in index.cells:
         return ActiveCell(cell, coefficient, abs(coefficient) * length, None, None, None, ())
     place, row = index.cells.place(cell)
@@ -206,6 +218,7 @@ def describe(model: Transformer, index: Index | None, place: int, row: int, coef
         rank=rank,
         trigger=trigger,
         promoted=index.text.token_strings(ids.tolist()),
+        name=index.names.shown(cell, -1 if negative else 1),
     )
 
 

@@ -40,6 +40,17 @@ def is_plain_sum(model: Transformer) -> bool:
     )
 
 
+def check_added_up(model: Transformer) -> None:
+    """Refuse a model whose parts do not add up to the score of a next token."""
+    check_causal(model)
+    if not is_plain_sum(model):
+        raise InputError(
+            f"the stream of {model.facts.name} passes through a norm in every layer, which changes what was added to it",
+            "Expected a model with norms before its sub-layers, or around them",
+            "Use another model",
+        )
+
+
 def has_scores(model: Transformer) -> bool:
     """Whether the stream of a model is a plain sum up to its scores, so that its parts have shares of a logit."""
     return model.has_head and model.facts.causal and is_plain_sum(model)

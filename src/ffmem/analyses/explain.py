@@ -10,16 +10,15 @@ from ffmem.analyses.activation import ActiveCell, describe
 from ffmem.analyses.decomposition import (
     LayerParts,
     at_position,
-    check_causal,
-    is_plain_sum,
+    check_added_up,
     next_token_logits,
     token_score,
 )
+from ffmem.analyses.dictionary_shares import DictionaryShare, dictionary_shares
 from ffmem.analyses.indexed import read_as_indexed
 from ffmem.analyses.one_token import one_token
 from ffmem.analyses.values import first_of_largest, rank_of
-from ffmem.errors import InputError
-from ffmem.json_values import Record
+from ffmem.json_values import JsonObject, Record, fields_to_json
 from ffmem.models.inputs import as_row
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
@@ -27,6 +26,9 @@ from ffmem.models.unembedding import LinearScore, Quantity
 from ffmem.models.vocabulary import display
 from ffmem.options import Bos
 from ffmem.store.reader import Index
+
+_N_LIKELY = 5
+"""Tokens that may come next, shown beside the one that is explained."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,15 @@ class CellShare:
 
     share: float
     cell: ActiveCell
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """A token that may come next."""
+
+    token: str
+    token_id: int
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -90,11 +101,22 @@ class Explanation(Record):
     """Of the sum of all parts against the score, and of the score, after any soft cap, against the model's own: the larger."""
     cells: tuple[CellShare, ...]
     """Those with the largest shares, of either sign."""
+    dictionaries: tuple[DictionaryShare, ...] = ()
+    """The updates of layers once more, as dictionaries of the index have them; they are no further parts of the sum."""
+    target_id: int = 0
+    against_probability: float | None = None
+    """Of ``against``, if it is given."""
+    likely: tuple[NextToken, ...] = ()
+    """The most probable tokens, most probable first."""
+
+    def to_json(self) -> JsonObject:
+        """The fields; dictionaries where there are some."""
+        return fields_to_json(self, *(() if self.dictionaries else ("dictionaries",)))
 
     @property
     def largest_part(self) -> float:
-        """The largest part of the score, in size; 1 if all are 0."""
-        parts = [self.embedding, self.constant, self.normalisers]
+        """The largest part of the score, in size, normalisers left out, which no part has a share of; 1 if all are 0."""
+        parts = [self.embedding, self.constant]
         parts += [part for one in self.layers for part in (one.attention, one.cells, one.bias)]
         return max(map(abs, parts)) or 1.0
 
@@ -124,7 +146,7 @@ def explain(
         target: exactly one token, spaces included; by default the model's own prediction.
         against: a second token: then all shares are of the difference, which is what decides between the two, and which no
             shift of all logits changes.
-        index: an index of the model, to say what cells are.
+        index: an index of the model, to say what cells are; its dictionaries are shown too.
         limit: cells to name.
         bos: special tokens: as in the index, or "auto" without one.
 
@@ -134,7 +156,7 @@ def explain(
 
     Cost: two forward passes, and the states of its layers.
     """
-    _check_kind(model)
+    check_added_up(model)
     read = read_as_indexed(model, text, index, bos)
     ids = as_row(model, read.to_continue)
     with torch.inference_mode():
@@ -167,17 +189,19 @@ def explain(
             normalisers=score.linear.normalisers,
             error=error,
             cells=_largest(model, index, layers, cell_shares, limit),
+            dictionaries=dictionary_shares(model, ids, layers, score.linear, index, limit),
+            target_id=token,
+            against_probability=None if other is None else float(logits.softmax(-1)[0, other]),
+            likely=_likely(model, logits[0]),
         )
 
 
-def _check_kind(model: Transformer) -> None:
-    check_causal(model)
-    if not is_plain_sum(model):
-        raise InputError(
-            f"the stream of {model.facts.name} passes through a norm in every layer, which changes what was added to it",
-            "Expected a model with norms before its sub-layers, or around them",
-            "Use another model",
-        )
+def _likely(model: Transformer, logits: Float[Tensor, "d_vocab"]) -> tuple[NextToken, ...]:
+    best = logits.softmax(-1).topk(min(_N_LIKELY, len(logits)))
+    return tuple(
+        NextToken(display(model.vocabulary[number]), number, probability)
+        for probability, number in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    )
 
 
 def _layer(

@@ -1,44 +1,26 @@
 """What becomes of a prediction when cells are given other coefficients: scaled, set, or taken out."""
 
-import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.analyses.decomposition import check_causal, next_token_logits
+from ffmem.analyses.applied_changes import AppliedChanges, Where, check_numbers
+from ffmem.analyses.change import Change, read_change
+from ffmem.analyses.decomposition import check_causal
 from ffmem.analyses.distances import kl
-from ffmem.errors import InputError
-from ffmem.ids import CellId
 from ffmem.json_values import Record
-from ffmem.models.inputs import as_row, read_text
+from ffmem.models.continuation import Continuation
+from ffmem.models.inputs import ModelInput, as_row, read_text
 from ffmem.models.transformer import Transformer
-from ffmem.models.vocabulary import display
+from ffmem.models.vocabulary import display, text_of
 from ffmem.options import Bos
 
-How = Literal["*", "=", "+"]
-"""Scaled by, set to, or raised by an amount."""
-Where = Literal["all", "last"]
-"""At which tokens: at all of them, those that are generated too; or at the last one of the text as it grows."""
-_CHANGE = re.compile(r"(?P<cell>[^*=+@\s]+)(?P<how>[*=+])(?P<amount>[-+]?[\d.]+(?:e[-+]?\d+)?)(?:@(?P<at>-?\d+))?")
-
-
-@dataclass(frozen=True)
-class Change:
-    """Another coefficient for one cell, in the coefficient's own unit: what multiplies the value."""
-
-    cell: CellId
-    how: How
-    amount: float
-    at: int | None = None
-    """Only at this token of the text, from 0, or from the end if negative; None: where `intervene` has it."""
-
-    def __str__(self) -> str:
-        at = "" if self.at is None else f"@{self.at}"
-        return f"{self.cell}{self.how}{self.amount:g}{at}"
+Written = tuple[Tensor, list[int]]
+"""The logits after a text, and the tokens that are written on."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +57,7 @@ def parse_change(model: Transformer, text: str) -> Change:
     Raises:
         InputError: not of that form, or no such cell.
     """
-    match = _CHANGE.fullmatch(text.replace(" ", ""))
-    try:
-        if match is None:
-            raise ValueError
-        amount = float(match["amount"])
-    except ValueError:
-        raise InputError(
-            f"{text!r} is not a change of a cell",
-            "Expected a cell, one of * = + and a number; and, after @, the number of a token",
-            "For example: L9.12*0 (out), L9.12*2 (doubled), L9.12=5 (set), L9.12+1@-1 (raised at the last token)",
-        ) from None
-    at = None if match["at"] is None else int(match["at"])
-    how = next(sign for sign in get_args(How) if sign == match["how"])
-    return Change(model.cells.parse(match["cell"]), how, amount, at)
+    return read_change(model.cells, text)
 
 
 def intervene(
@@ -100,6 +69,7 @@ def intervene(
     n_new: int = 20,
     limit: int = 10,
     bos: Bos = "auto",
+    own: Written | None = None,
 ) -> Intervention:
     """Run a text with and without changes.
 
@@ -111,28 +81,24 @@ def intervene(
         n_new: tokens to write on.
         limit: candidates from each side.
         bos: special tokens.
+        own: what `write_on` gave for this text, if that is known already.
 
     Raises:
-        InputError: the model is not causal, the text is empty or too long, or a change is at a token that is not there.
+        InputError: the model is not causal, the text is empty or too long, or a change is at a token that is not there,
+            or so large that scores are no numbers any more.
 
-    Cost: two forward passes for each new token, of the whole text.
+    Cost: two forward passes of the text, and two of one position for each new token: see `Continuation`. Of the whole text
+        for each token where changes are made at the last token as it grows, or the model keeps no positions.
     """
     check_causal(model)
     read = read_text(model, text, bos, n_new=n_new)
-    n_own = len(read.own.ids)
-    for change in changes:
-        if change.at is not None and not -n_own <= change.at < n_own:
-            raise InputError(
-                f"{change} is at token {change.at}, and the text has {n_own} tokens",
-                f"Expected {-n_own} to {n_own - 1}",
-                "Tokens count from 0; negative numbers count from the end",
-            )
     ids = as_row(model, read.to_continue)
-    apply = _Apply(model, changes, where, len(read.before), n_own)
+    applied = AppliedChanges(model, read, [changes], where)
     with torch.inference_mode():
-        own_logits, continued = _run(model, ids, n_new)
-        with model.change_coefficients(apply):
-            changed_logits, continued_changed = _run(model, ids, n_new)
+        own_logits, continued = own or write_on(model, text, n_new=n_new, bos=bos)
+        with model.change_coefficients(applied):
+            changed_logits, continued_changed = _run(model, ids, n_new, applied)
+    check_numbers(changed_logits)
     p, q = (logits.double().log_softmax(-1) for logits in (own_logits, changed_logits))
     vocabulary = model.vocabulary
     shown = {*p.topk(min(limit, len(p))).indices.tolist(), *q.topk(min(limit, len(q))).indices.tolist()}
@@ -144,59 +110,51 @@ def intervene(
             sorted(candidates, key=lambda candidate: (-candidate.after, -candidate.before, candidate.token_id))
         ),
         divergence=float(kl(p, q)),
-        continued=model.tokenizer.decode(continued),
-        continued_changed=model.tokenizer.decode(continued_changed),
+        continued=text_of(model.tokenizer, continued),
+        continued_changed=text_of(model.tokenizer, continued_changed),
     )
 
 
-class _Apply:
-    """Gives the changed coefficients of a layer."""
+def write_on(model: Transformer, text: str, *, n_new: int, bos: Bos = "auto") -> Written:
+    """What a model without changes says next: the logits after a text, and the most probable continuation.
 
-    def __init__(self, model: Transformer, changes: Sequence[Change], where: Where, first: int, n_own: int) -> None:
-        self._where, self._first, self._n_own = where, first, n_own
-        self._by_layer: dict[int, list[tuple[int, Change]]] = {}
-        for change in changes:
-            place, row = model.cells.place(change.cell)
-            self._by_layer.setdefault(place, []).append((row, change))
+    Raises:
+        InputError: the text is empty or too long.
+    """
+    with torch.inference_mode():
+        return _run(model, as_row(model, read_text(model, text, bos, n_new=n_new).to_continue), n_new)
 
-    def __call__(
-        self, place: int, coefficients: Float[Tensor, "batch positions cells"]
-    ) -> Float[Tensor, "batch positions cells"] | None:
-        here = self._by_layer.get(place)
-        if here is None:
-            return None
-        changed = coefficients.clone()
-        for row, change in here:
-            positions = self._positions(change, coefficients.shape[1])
-            coefficient = changed[:, positions, row]
-            if change.how == "*":
-                coefficient = coefficient * change.amount
-            elif change.how == "+":
-                coefficient = coefficient + change.amount
-            else:
-                coefficient = torch.full_like(coefficient, change.amount)
-            changed[:, positions, row] = coefficient
-        return changed
 
-    def _positions(self, change: Change, n: int) -> slice:
-        if change.at is not None:
-            at = self._first + change.at % self._n_own
-            return slice(at, at + 1)
-        return slice(n - 1, n) if self._where == "last" else slice(self._first, n)
+def changed(
+    model: Transformer, read: ModelInput, changes: Sequence[Change], *, where: Where = "all"
+) -> AbstractContextManager[None]:
+    """While it lasts, each pass of a model over a text, or over what is written on behind it, has changed coefficients.
+
+    Args:
+        model: whose cells are changed.
+        read: the text.
+        changes: what to change; several for one cell are made one after the other.
+        where: at which tokens, for changes that do not say.
+
+    Raises:
+        InputError: a change is at a token that is not there.
+    """
+    return model.change_coefficients(AppliedChanges(model, read, [changes], where))
 
 
 def _run(
-    model: Transformer, ids: Int[Tensor, "one positions"], n_new: int
+    model: Transformer, ids: Int[Tensor, "one positions"], n_new: int, applied: AppliedChanges | None = None
 ) -> tuple[Float[Tensor, "d_vocab"], list[int]]:
     """Logits of the next token, and the most probable continuation."""
-    first: Tensor | None = None
+    grows = Continuation(model, ids, keep=n_new > 1 and (applied is None or applied.stay))
+    if applied is not None:
+        applied.follow(grows)
+    first = last = grows.next_scores()
     written: list[int] = []
-    for _ in range(max(n_new, 1)):
-        last = next_token_logits(model, ids)[0]
-        first = last if first is None else first
-        if n_new == 0:
-            break
+    while len(written) < n_new:
         written.append(int(last.argmax()))
-        ids = torch.cat((ids, ids.new_tensor([[written[-1]]])), dim=1)
-    assert first is not None
+        if len(written) == n_new:
+            break
+        grows.add(written[-1])
+        last = grows.next_scores()
     return first, written

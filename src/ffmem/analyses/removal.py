@@ -129,7 +129,7 @@ def _of_prefix(
     n_rows = stacked.shape[1]
     rows = torch.cat([stacked.new_zeros(1, stacked.shape[2]), stacked.flatten(0, 1)])
     layer_of = torch.tensor([places[0]] + [place for place in places for _ in range(n_rows)])
-    loss, divergence = _losses(model, last.final_states(layer_of, rows), following)
+    loss, divergence = losses_of_states(model, last.final_states(layer_of, rows), following)
     shape = (len(places), len(WAYS), len(KS))
     change = (loss[1:] - loss[0]).reshape(len(places), n_rows)
     norms = stacked.norm(dim=2)
@@ -201,7 +201,7 @@ def _of_length(vectors: Float[Tensor, "ks d_model"], size: Float[Tensor, "ks one
     return torch.where(own > 0, vectors / own.clamp(min=torch.finfo(own.dtype).tiny) * size, 0.0)
 
 
-def _losses(
+def losses_of_states(
     model: Transformer, states: Float[Tensor, "rows d_model"], following: int
 ) -> tuple[Float[Tensor, "rows"], Float[Tensor, "rows"]]:
     """-ln p of the following token in each row, and KL of the first row's distribution from each."""

@@ -38,7 +38,7 @@ def token_coefficients(
 
     Cost: a forward pass up to the cell's layer over the sentences, a few at a time.
     """
-    place, row = model.cells.place(cell)
+    place, row = model.all_cells.place(cell)
     special = index.manifest.special_tokens
     own = {one: index.text.sentence(one).token_ids.tolist() for one in dict.fromkeys(sentence_ids)}
     found: dict[int, np.ndarray] = {}
@@ -60,19 +60,35 @@ class _Enough(Exception):  # noqa: N818 (nothing is wrong: a pass is over)
     """Ends a forward pass."""
 
 
+def row_coefficients(
+    model: Transformer, token_ids: Sequence[int], where: tuple[int, int]
+) -> Float[np.ndarray, "positions"]:
+    """The coefficients of a cell, by its layer's place and its row there, at every token of one input, special ones too.
+
+    Cost: a forward pass up to the cell's layer.
+    """
+    ids = np.array([token_ids], dtype=np.int64)
+    row: Float[np.ndarray, positions] = _seen(model, ids, np.ones_like(ids), where)[0]
+    return row
+
+
 def _of_batch(
     model: Transformer, sentences: dict[int, list[int]], special: SpecialTokens, where: tuple[int, int]
 ) -> dict[int, np.ndarray]:
-    place, row = where
     ids, mask = padded_rows(list(sentences.values()), special.prefix, special.suffix, model.pad_id)
+    seen, first = _seen(model, ids, mask, where), len(special.prefix)
+    return {one: seen[number, first : first + len(own)] for number, (one, own) in enumerate(sentences.items())}
+
+
+def _seen(model: Transformer, ids: np.ndarray, mask: np.ndarray, where: tuple[int, int]) -> np.ndarray:
+    """(batch, positions) the coefficients of a cell."""
+    place, row = where
     seen: list[np.ndarray] = []
 
     def on_layer(layer: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
-        if layer == place:
-            seen.append(coefficients[..., row].float().cpu().numpy().copy())
-            raise _Enough  # the layers above change nothing
+        seen.append(coefficients[..., row].float().cpu().numpy().copy())
+        raise _Enough  # the layers above change nothing
 
-    with suppress(_Enough), torch.inference_mode(), model.watch_coefficients(on_layer):
+    with suppress(_Enough), torch.inference_mode(), model.watch_coefficients(on_layer, layers={place}):
         model.forward(torch.from_numpy(ids).to(model.device), torch.from_numpy(mask))
-    first = len(special.prefix)
-    return {one: seen[0][number, first : first + len(own)] for number, (one, own) in enumerate(sentences.items())}
+    return seen[0]

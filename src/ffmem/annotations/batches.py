@@ -1,11 +1,8 @@
 """Blind batches: which cells are annotated, under numbers that tell nothing of them, and the key to those numbers."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +11,7 @@ from ffmem.cell import mark
 from ffmem.errors import InputError, StoreError
 from ffmem.json_values import JsonObject
 from ffmem.store.files import disk_errors, parse_json, write_json
+from ffmem.store.identity import identity_id
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
@@ -52,14 +50,7 @@ def annotations_folder(index: Index) -> Path:
 
 def index_id(index: Index) -> str:
     """A name that two indexes share only if the same model, text and options decided their content."""
-
-    def known(value: Any) -> Any:
-        if isinstance(value, dict):  # the same thing may lie elsewhere, under another name
-            return {name: known(one) for name, one in value.items() if name not in ("name", "source")}
-        return [known(one) for one in value] if isinstance(value, list) else value
-
-    identity = json.dumps(known(index.manifest.identity.json), sort_keys=True)
-    return f"index-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    return identity_id(index.manifest.identity.json)
 
 
 def shown_trigger(index: Index, sentence_id: int, position: int) -> ShownTrigger:
@@ -86,6 +77,7 @@ def draw(
     name: str,
     *,
     layers: Sequence[int] | None = None,
+    among: Sequence[np.ndarray] | None = None,
     per_layer: int = N_CELLS,
     n_triggers: int = N_TRIGGERS,
     sign: int = 1,
@@ -99,6 +91,7 @@ def draw(
         index: an opened index.
         name: of the batch; it stands on the sheets.
         layers: places of layers; None: all.
+        among: for each layer, by its place, whether each of its cells may be drawn; None: all may.
         per_layer: cells of each; a layer with fewer gives those it has.
         n_triggers: at most so many of a cell.
         sign: 1, or -1 for the triggers of negative coefficients, which gated cells have.
@@ -113,6 +106,8 @@ def draw(
     drawn: list[tuple[int, int]] = []
     for place in range(index.n_layers) if layers is None else layers:
         rows = np.flatnonzero(index.layer(place).trigger_token[:, (1 - sign) // 2, MIN_TRIGGERS - 1] != NO_TOKEN)
+        if among is not None:
+            rows = rows[among[place][rows]]
         picked = rng.choice(rows, min(per_layer, len(rows)), replace=False)
         drawn += [(place, row) for row in picked.tolist()]
     if not drawn:

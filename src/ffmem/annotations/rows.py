@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from ffmem.csv_text import unharmed, write_csv
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
 from ffmem.store.files import parse_json
@@ -66,23 +67,10 @@ def numbers_of(patterns: str) -> list[str]:
 
 def to_csv(rows: Iterable[Values], columns: Sequence[str]) -> bytes:
     """Rows as a spreadsheet opens them: UTF-8 with its mark, commas."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="")
-    writer.writeheader()
-    writer.writerows(row | {column: _harmless(row[column]) for column in _TEXTS if column in row} for row in rows)
-    return buffer.getvalue().encode("utf-8-sig")
+    return write_csv(rows, columns, _TEXTS)
 
 
 _TEXTS = ("text", "said")
-
-
-def _harmless(text: str) -> str:
-    """A spreadsheet would run a text that begins like a formula; behind an apostrophe it does not."""
-    return "'" + text if re.match(r"'*[=+\-@\t\r]", text) else text
-
-
-def _unharmed(text: str) -> str:
-    return text[1:] if re.match(r"'+[=+\-@\t\r]", text) else text
 
 
 def rows_to_json(rows: Iterable[Values]) -> list[JsonObject]:
@@ -149,7 +137,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
         if any(line[len(columns) :]):
             raise ValueError(f"row {number} has more fields than there are columns")
         values = dict(zip(columns, line, strict=False))
-        values |= {column: _unharmed(values[column]) for column in _TEXTS if column in values}
+        values |= {column: unharmed(values[column]) for column in _TEXTS if column in values}
         if any(line):
             yield Row(f"{path}, row {number}", values)
 

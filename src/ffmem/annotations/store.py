@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from ffmem.annotations.batches import Batch, annotations_folder, save_batch
 from ffmem.annotations.protocol import ADJUDICATED, CellAnnotation, Pattern, check_name
 from ffmem.annotations.rows import EXPORT, SHEET, Values, rows_to_json, to_csv
@@ -166,16 +164,6 @@ def load(index: Index) -> list[CellAnnotation]:
         InputError: a file was changed, or belongs to another index.
     """
     return [one for path in sorted(annotations_folder(index).glob("*.json")) for one in load_path(index, path)]
-
-
-def cells_with_words(index: Index, words: str) -> list[np.ndarray]:
-    """For each layer, of which of its cells an annotator said this in a pattern; ``*``: all that were annotated."""
-    masks = [np.zeros(layer.n_cells, dtype=bool) for layer in index.cells.layers]
-    for one in load(index):
-        if words == "*" or any(words.lower() in pattern.text.lower() for pattern in one.patterns):
-            place, row = index.cells.place(one.shown.cell)
-            masks[place][row] = True
-    return masks
 
 
 def export(index: Index, out: Path) -> int:

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter, Token, convert
 from cyclopts.validators import Number
 
 from ffmem.errors import InputError
-from ffmem.json_values import json_text
+from ffmem.json_values import visible_json_text
 from ffmem.version import __version__
 
 _NO_TEXT = re.compile("[\ud800-\udfff]")
@@ -73,15 +73,10 @@ def show(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-_INVISIBLE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-"""What a terminal might obey; JSON itself escapes only what is below U+0020."""
-
-
 def _speaks_unicode() -> bool:
     return (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def as_json(value: Any, ascii_only: bool = False) -> str:
     """One JSON document; numbers that JSON does not have (infinity, NaN) become null."""
-    text = json_text(value, indent=1, ascii_only=ascii_only)
-    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return visible_json_text(value, indent=1, ascii_only=ascii_only)

@@ -24,10 +24,11 @@ def load(model: str, options: "ModelOptions") -> Transformer:
         revision=options.revision,
         trust_remote_code=options.trust_remote_code,
         architecture=options.architecture,
+        patches=options.patch,
     )
 
 
-def load_indexed(index: Index, model: str, options: "IndexModelOptions") -> Transformer:
-    """The model of an index, from where it is now."""
+def load_indexed(index: Index, model: str | None, options: "IndexModelOptions") -> Transformer:
+    """The model of an index, from where it is now; None: where it was."""
     set_threads(options.threads)
     return load_indexed_model(index, model, trust_remote_code=options.trust_remote_code)

@@ -25,6 +25,17 @@ Layers = Annotated[
     str | None, Parameter(help="Only this layer (9, L9, dec.L3), or these (10:, :5, 3:7, without the last).")
 ]
 """What every verb says of `--layer` where it picks cells."""
+Cells = Annotated[
+    str | None,
+    Parameter(help="Only these cells: @NAME (a collection), L9.2997, L9.0-511, L0-L5, a share (1%); commas between."),
+]
+"""What every verb says of `--cells` where it reads an index."""
+Save = Annotated[str | None, Parameter(help="Keep these cells, with the question, as a collection of this name.")]
+"""What every verb says of `--save`."""
+Out = Annotated[
+    str | None, Parameter(help="Write the answer into this new file instead: all of it as .json, its cells as .csv.")
+]
+"""What every verb says of `--out` where it writes what it would print."""
 MostCells = Annotated[int, Parameter(validator=Number(gte=0), help="At most this many cells.")]
 """What every verb that lists cells says of `--limit`."""
 Text = Annotated[str, Parameter(help="Words in quotes.")]
@@ -75,8 +86,8 @@ class IndexModelOptions:
     threads: Threads = 1
     trust_remote_code: TrustCode = False
 
-    def load(self, index: "Index", model: str) -> "Transformer":
-        """The model of an index, from where it is now, and this process set up for it."""
+    def load(self, index: "Index", model: str | None) -> "Transformer":
+        """The model of an index, from where it is now (None: where it was), and this process set up for it."""
         from ffmem.cli.loading import load_indexed  # needs torch, which `ffmem promotes` without --model does not
 
         return load_indexed(index, model, self)
@@ -95,6 +106,9 @@ class ModelOptions:
     trust_remote_code: TrustCode = False
     architecture: str | None = None
     """The class of transformers to load it with, regardless of its config."""
+    patch: tuple[str, ...] = ()
+    """A file that `ffmem edit` wrote: the model is read with the values that it gives. May be given several times, in the order
+    in which they were made."""
 
     def load(self, model: str) -> "Transformer":
         """The model, and this process set up for it."""

@@ -25,7 +25,7 @@ from ffmem.studies.report import Report, report_of
 from ffmem.studies.runner import run_study
 from ffmem.studies.study import Study, Subject
 
-_OF_THE_MODEL = ("revision", "dtype", "device", "architecture")
+_OF_THE_MODEL = ("revision", "dtype", "device", "architecture", "patch")
 """Options that say which model is meant, where no index does."""
 
 
@@ -63,6 +63,7 @@ class Named:
         if StorePaths(Path(self.source)).manifest.exists():
             self._check_of_index()
             if not (self.texts and self.study.needs_index):
+                self._check_out()
                 return open_index(self.source)
         if not self.study.needs_index:
             return None
@@ -111,6 +112,15 @@ class Named:
                 f"{flag} is given with the index {self.source}", "Expected it only with a model", f"Leave {flag} out"
             )
 
+    def _check_out(self) -> None:
+        """Refuse a folder for results, which lie beside the index."""
+        if self.run.out is not None and Path(self.run.out).resolve() != Path(self.source).resolve():
+            raise InputError(
+                f"--out is given with the index {self.source}, beside which the results lie",
+                "Expected it only where an index is built, or for a study that needs none",
+                "Leave --out out",
+            )
+
     def _built(self) -> Index:
         if self.run.out is None:
             raise InputError(
@@ -124,6 +134,7 @@ class Named:
             dtype=loading.dtype,
             device=loading.device,
             architecture=loading.architecture,
+            patch=loading.patch,
         )
         with render.progress(self.run.quiet) as listen:
             return build_index(

@@ -5,7 +5,7 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from ffmem.index.identity import (
     hashes_of,
     identify,
     indexed_cells,
+    with_named_cells,
     without_exclusions,
 )
 from ffmem.index.inherit import check_extendable, copy_promoted, states_of
@@ -46,6 +47,7 @@ from ffmem.index.text.cut import TextOfIndex, write_cut_text
 from ffmem.index.text.writer import TextCounts, write_text
 from ffmem.index.untouched import Untouched, locked_untouched
 from ffmem.json_values import JsonObject
+from ffmem.models.attached import attach
 from ffmem.models.base import Batching
 from ffmem.models.controls import split_control
 from ffmem.models.loading.fairseq import PREFIX as FAIRSEQ
@@ -54,7 +56,8 @@ from ffmem.models.registry import load_model
 from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions, parse_shards
-from ffmem.store.files import disk_errors, map_arrays, write_json
+from ffmem.store.fields import ACTIVE_SENTENCES
+from ffmem.store.files import disk_errors, drop_unwritten, map_arrays, write_json
 from ffmem.store.manifest import corpora_of, read_manifest
 from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index, open_index
@@ -142,20 +145,31 @@ class Build:
                 proved=False,  # on the corpus itself, with the certificate
                 trust_remote_code=self._run.trust_remote_code,
                 architecture=options.architecture,
+                patches=options.patch,
             )
+            attach(model, options.attachments)
+        self._request = replace(self._request, options=with_named_cells(model, options, self._request.base))
+        options = self._request.options
         check_options(model, options)
         identity = self._identify(model)
         if self._paths.manifest.exists():
             check_same(self._paths, identity, read_manifest(self._paths.folder).identity.json)
+            self._drop_unwritten()
             shutil.rmtree(self._paths.work, ignore_errors=True)  # a run that was stopped while it cleaned up
             self._listen(Progress("done"))
             return
         self._begin(identity)
+        self._drop_unwritten()
         with closing(make_executor(options, self._run)) as executor:
             self._build(model, identity, executor)
         # a shared folder may keep files that are still mapped, or a lost worker may still write: the next opening cleans up
         shutil.rmtree(self._paths.work, ignore_errors=True)
         self._listen(Progress("done"))
+
+    def _drop_unwritten(self) -> None:
+        """What is written beside the index last, by a run that was killed at that."""
+        for path in (self._paths.run, self._paths.manifest):
+            drop_unwritten(path)
 
     def _build(self, model: Transformer, identity: JsonObject, executor: Executor) -> None:
         options = self._request.options
@@ -174,14 +188,21 @@ class Build:
             states = self._scan(model, identity, executor, log, shards)
         self._listen(Progress("files"))
         with log.stage("files"):
-            shape = accumulator_shape(model, options)
+            shape = accumulator_shape(model, options, self._counts_sentences)
             states = merge_states(states, shape, hash_of(without_exclusions(identity)), self._say_files)
             write_index(self._paths, list(states), shape)
             machines = frozenset().union(*(account.machines for account in states.values()))
             manifest = describe(model, identity, options, sorted(machines) or [here])
             log.finish(counts["n_tokens"], self._paths.run)
+            manifest |= {"statistics": [ACTIVE_SENTENCES]} if self._counts_sentences else {}
             manifest |= {"counts": counts, "excluded_shards": told(excluded), "certificate": certificate}
             write_manifest(self._paths, manifest)
+
+    @property
+    def _counts_sentences(self) -> bool:
+        """Whether it becomes known in how many sentences each cell is active: not if the index that is extended lacks that."""
+        base = self._request.base
+        return base is None or base.manifest.has_active_sentences
 
     def _say_files(self, message: str) -> None:
         self._listen(Progress("files", message=message))
@@ -196,7 +217,7 @@ class Build:
 
     def _check_room(self, model: Transformer, executor: Executor) -> None:
         """Refuse at once what cannot fit; `ffmem index --plan` knows more."""
-        options, shape = self._request.options, accumulator_shape(model, self._request.options)
+        options, shape = self._request.options, accumulator_shape(model, self._request.options, self._counts_sentences)
         states = executor.n_workers * state_bytes(shape)
         disk = layers_bytes(shape, min(options.promoted, model.facts.d_vocab)) + states
         here = self._run.executor == "local" and options.device == "cpu"
@@ -273,7 +294,7 @@ class Build:
             shards = plan_shards(base.text.sentence_start, n_sentences, job.options.shard_tokens)
             covered = {shard.shard_id for shard in shards} - parse_shards(job.options.exclude_shards)
             machines = base.manifest.same_bytes.machines
-            shape = accumulator_shape(model, job.options)
+            shape = accumulator_shape(model, job.options, job.active_sentences)
             save_state(state_path(job.folder, "base", 0), shape, states_of(base), job.job_hash, covered, machines)
             copy_promoted(base, job.folder)
             write_json(done, {"shards": len(shards)})
@@ -310,6 +331,7 @@ class Build:
             run_id=secrets.token_hex(4),
             job_hash=hash_of(without_exclusions(identity)),
             checkpoint_s=float(self._run.checkpoint_s),
+            active_sentences=self._counts_sentences,
             weights=hashes_of(model),
             batching=model.batching,
             trust_remote_code=self._run.trust_remote_code,

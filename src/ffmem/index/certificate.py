@@ -15,11 +15,12 @@ import numpy as np
 import torch
 import transformers
 
-from ffmem.errors import ModelError
+from ffmem.errors import InputError, ModelError
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, read_tokens
 from ffmem.json_values import JsonObject, to_json
 from ffmem.models.description import describe
+from ffmem.models.fidelity import measure_fidelity
 from ffmem.models.identities import measure_identities
 from ffmem.models.proof import prove
 from ffmem.models.sentences_to_try import Sentence
@@ -32,6 +33,8 @@ TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 
 _N_SENTENCES = 8
 _MAX_TOKENS = 64
+_N_DICTIONARY = 64
+"""Sentences that dictionaries are measured on."""
 _N_PROOF = 24
 """Sentences that the proof may choose from, by length."""
 
@@ -49,6 +52,7 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
         The largest errors, per layer where they have one, with the circumstances they were measured in.
 
     Raises:
+        InputError: a dictionary does not fit the model.
         ModelError: the proof or an identity does not hold, so the memories read from this model would not be its own.
     """
     tokens = read_tokens(text)
@@ -69,11 +73,13 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
     found = [asdict(measure_identities(model, *shard_text.inputs(batch))) for batch in batches]
     worst = worst_of([{name: one[name] for name in _ERRORS} for one in found])
     _check(worst_of(found), model, options)
+    dictionaries = _dictionaries(model, shard_text, lengths, options) if model.dictionaries else {}
     structure = {"structure": describe(model, attention=False)} if model.family.by_structure else {}
     return {
         "errors": worst,
         "proof": to_json(proof),
         **structure,
+        **dictionaries,
         "n_sentences": len(found),
         "sentence_ids": sorted(drawn.tolist()),
         "dtype": options.dtype,
@@ -83,6 +89,30 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
         "transformers": transformers.__version__,
         "python": platform.python_version(),
     }
+
+
+def _dictionaries(model: Transformer, text: ShardText, lengths: np.ndarray, options: IndexOptions) -> JsonObject:
+    """How well each dictionary reconstructs, on sentences drawn with the seed."""
+    drawn = np.random.default_rng(options.seed).permutation(len(lengths))
+    first = np.array([text.first_competing(sentence) for sentence in drawn.tolist()[: 8 * _N_DICTIONARY]])
+    competing = lengths[drawn[: len(first)]] - first
+    chosen = drawn[: len(first)][competing > 0][:_N_DICTIONARY].tolist() or drawn[:1].tolist()
+    batches = []
+    for sentence in sorted(chosen):
+        (batch,) = text.batches(Shard(0, sentence, sentence + 1, int(lengths[sentence])))
+        places = text.places(batch)
+        begin = places.first_position if places.lengths[0] > 0 else 0
+        batches.append((text.inputs(batch), slice(begin, begin + max(int(places.lengths[0]), 1))))
+    found = measure_fidelity(model, batches)
+    for name, one in found.items():
+        if not one.unexplained < 1:  # also where it is NaN
+            raise InputError(
+                f"the dictionary {name} does not fit {model.facts.name}: reading {one.reads}, it leaves "
+                f"{one.unexplained:.3g} of the variance of {one.writes} unexplained, over {one.n_positions} positions",
+                "Expected less than 1: it reconstructs what it was trained on, the mean would be 1",
+                "Check the layer, the model, and what it reads (LAYER=NAME@PLACE:FOLDER): see docs/how-to/dictionaries.md",
+            )
+    return {"dictionaries": to_json(found)}
 
 
 def _proof_sentences(

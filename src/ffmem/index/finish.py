@@ -14,7 +14,7 @@ from ffmem.index.state.states import merged_layers
 from ffmem.json_values import JsonObject
 from ffmem.store import fields
 from ffmem.store.files import atomic_write, disk_errors, sha256_of, sync_folder, write_json
-from ffmem.store.keys import NO_TOKEN, unpack
+from ffmem.store.keys import NO_TOKEN, tokens_of, unpack
 from ffmem.store.manifest import Manifest
 from ffmem.store.paths import StorePaths, layer_path
 
@@ -43,10 +43,12 @@ def write_index(paths: StorePaths, states: Sequence[Path], shape: Shape) -> None
 def layer_arrays(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The stored arrays of a layer, from its merged state."""
     arrays: dict[str, np.ndarray] = {}
-    for field in fields.FIELDS + fields.QUADRANT_FIELDS:
+    for field in fields.state_fields(quadrants=True, sample=True):
         if field.name not in state:
             continue
-        if field.lists is None:
+        if field.tokens is not None:
+            arrays[field.tokens] = tokens_of(state[field.name]).astype(np.uint32)
+        elif field.lists is None:
             arrays[field.name] = field.to_layer(state[field.name])
         else:
             # the second list holds magnitudes of negative coefficients

@@ -3,37 +3,63 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ffmem.errors import InputError
 from ffmem.ids import CellSpace
 from ffmem.index.machine import processor_of
 from ffmem.index.state.quadrants import keeps_sign
-from ffmem.json_values import JsonObject
+from ffmem.json_values import JsonObject, to_json
+from ffmem.models.attached import identities_of
 from ffmem.models.base import Origin
 from ffmem.models.inputs import longest_input
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 from ffmem.selection import select
+from ffmem.store.collection_cells import without_collections
 from ffmem.store.facts import Projection
 from ffmem.store.identity import differences
 from ffmem.store.paths import FORMAT, StorePaths
+from ffmem.store.reader import Index
 from ffmem.version import __version__
 
 
 def hashes_of(model: Transformer) -> dict[str, str]:
-    """What tells a model from others: its weights, its config, its tokenizer; an adapter and code where it has them."""
+    """What tells a model from others: its weights, config and tokenizer; an adapter, code, dictionaries where it has them."""
     return {
         "weights_sha256": model.weights_hash(),
         "config_sha256": model.config_hash(),
         "tokenizer_sha256": model.tokenizer_hash(),
         **model.origin.identity,
+        **identities_of(model),
     }
 
 
 def indexed_cells(model: Transformer, options: IndexOptions) -> CellSpace:
-    """The cells of a model that an index with these options has."""
-    return select(model.cells, options.cells, options.seed)
+    """The cells of a model that an index with these options has: those that are chosen, and all of its dictionaries."""
+    own = select(model.cells, options.cells, options.seed)
+    if not model.dictionaries:
+        return own
+    layers = [*own.layers, *(one.cells for one in model.dictionaries)]
+    return model.all_cells.keep({one.name: one.kept or ((0, one.d_ff),) for one in layers})
+
+
+def with_named_cells(model: Transformer, options: IndexOptions, base: Index | None) -> IndexOptions:
+    """Options in which cells stand in the place of collections, so that an index does not depend on their files.
+
+    Args:
+        model: the model.
+        options: the options.
+        base: the index that is extended: `@NAME` is one of its collections; None: only files can be named.
+
+    Raises:
+        InputError: there is no such collection, or it is of another model.
+        StoreError: its file is damaged.
+    """
+    if options.cells is None or "@" not in options.cells:
+        return options
+    return replace(options, cells=without_collections(options.cells, model.weights_hash(), model.facts.name, base))
 
 
 def identify(
@@ -96,6 +122,7 @@ def describe(model: Transformer, identity: JsonObject, options: IndexOptions, ma
         "model": model.facts.to_json(),
         **_beside(model.origin),
         **({} if cells.is_whole else {"cells_kept": cells.kept_to_json()}),
+        **({"dictionaries": to_json([one.facts for one in model.dictionaries])} if model.dictionaries else {}),
         "projection": decide_projection(model, options),
         "layer_projections": [
             model.projection_of(cells.whole_place(place), decide_projection(model, options))
@@ -173,6 +200,12 @@ def _check_quadrants(model: Transformer) -> None:
             f"--quadrants is given, and the cells of {model.facts.name} are not gated",
             "Expected a model of gated cells: those of others have one input, and so no quadrants",
             "Leave --quadrants out",
+        )
+    if model.dictionaries:
+        raise InputError(
+            "--quadrants and --dictionary are given together, and the cells of a dictionary are not gated",
+            "Expected one of them",
+            "Build two indexes, one with each",
         )
     if model.activation is None or not keeps_sign(model.activation):
         raise InputError(

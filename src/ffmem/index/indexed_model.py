@@ -1,6 +1,9 @@
 """The model that an index was built from, loaded again."""
 
+from pathlib import Path
+
 from ffmem.errors import InputError
+from ffmem.models.attached import attach_indexed
 from ffmem.models.base import Batching
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
@@ -20,12 +23,13 @@ def load_indexed_model(
         trust_remote_code: run Python code that comes with the model, where its config asks for that.
 
     Raises:
-        InputError: the model cannot be found, or has other weights.
+        InputError: the model cannot be found, or has other weights; or so a dictionary or a patch of the index.
     """
     identity = index.manifest.identity
     revision = None if source else identity.model.revision
     source = source or identity.model.source
     options = identity.options
+    _check_patches(index)
     loaded = load_model(
         source,
         dtype=options.dtype,
@@ -34,6 +38,7 @@ def load_indexed_model(
         quantize=options.quantize,
         trust_remote_code=trust_remote_code,
         architecture=options.architecture,
+        patches=options.patch,
     )
     if loaded.weights_hash() != identity.model.weights_sha256:
         raise InputError(
@@ -43,7 +48,28 @@ def load_indexed_model(
         )
     index.check_layers(loaded.cells)
     adopt_proof(loaded, index.manifest)
+    adopt_dictionaries(loaded, index.manifest)
     return loaded
+
+
+def _check_patches(index: Index) -> None:
+    """Refuse an index whose patches are no longer where they were: no verb that reads an index is told of others."""
+    missing = [patch for patch in index.manifest.options.patch if not Path(patch).is_file()]
+    if missing:
+        raise InputError(
+            f"the patch {missing[0]}, with which the model of {index.folder} was read, is not there",
+            "Expected the file that `ffmem edit` wrote, where it was when the index was built",
+            f"Put it back: cp PATCH {missing[0]}",
+        )
+
+
+def adopt_dictionaries(model: Transformer, manifest: Manifest) -> None:
+    """Let a model have the dictionaries of an index of it.
+
+    Raises:
+        InputError: one of them is no longer where it was, or has other arrays.
+    """
+    attach_indexed(model, manifest.options.attachments, manifest.dictionaries)
 
 
 def adopt_proof(model: Transformer, manifest: Manifest) -> None:

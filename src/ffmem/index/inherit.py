@@ -15,12 +15,14 @@ from ffmem.index.text.writer import TextBase, TextCounts
 from ffmem.json_values import JsonObject
 from ffmem.options import format_shards, parse_shards
 from ffmem.store import fields
-from ffmem.store.fields import PROMOTED_ARRAYS
+from ffmem.store.arrays import LayerArrays
+from ffmem.store.fields import LABEL_ARRAYS, PROMOTED_ARRAYS, Field
 from ffmem.store.files import atomic_write
 from ffmem.store.identity import differences
-from ffmem.store.keys import NO_TOKEN, pack
+from ffmem.store.keys import EMPTY, NO_TOKEN, pack
 from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index
+from ffmem.store.strata import sample_keys, sentence_digests
 
 
 def states_of(index: Index, token_offset: int = 0) -> Iterator[dict[str, np.ndarray]]:
@@ -30,14 +32,51 @@ def states_of(index: Index, token_offset: int = 0) -> Iterator[dict[str, np.ndar
         index: a finished index.
         token_offset: how far its tokens are moved.
     """
+    options = index.manifest.options
     for layer in range(index.n_layers):
         arrays = index.layer(layer)
         yield {
-            field.name: field.from_layer(getattr(arrays, field.name))
-            if field.lists is None
-            else _keys(getattr(arrays, field.lists[0]), getattr(arrays, field.lists[1]), token_offset)
-            for field in fields.state_fields(index.manifest.options.quadrants)
+            field.name: _of_layer(index, field, arrays, token_offset)
+            for field in fields.state_fields(
+                options.quadrants, bool(options.sample), index.manifest.has_active_sentences
+            )
         }
+
+
+def _of_layer(index: Index, field: Field, arrays: LayerArrays, token_offset: int) -> np.ndarray:
+    """An array of a state, from those that a layer file has."""
+    if field.lists is not None:
+        coefficients, tokens = (getattr(arrays, name) for name in field.lists)
+        return _keys(coefficients, tokens, token_offset)
+    if field.tokens is not None:
+        return keys_of_sample(index, getattr(arrays, field.tokens), token_offset)
+    return field.from_layer(getattr(arrays, field.name))
+
+
+def keys_of_sample(index: Index, stored: np.ndarray, token_offset: int = 0) -> np.ndarray:
+    """The keys of a sample of which a layer file has the token indices: their lots are drawn anew.
+
+    Args:
+        index: a finished index.
+        stored: the token indices.
+        token_offset: how far its tokens are moved.
+
+    Cost: reads the sentences that these tokens lie in.
+    """
+    filled = stored != NO_TOKEN
+    tokens, where = np.unique(stored[filled].astype(np.int64), return_inverse=True)
+    starts = index.text.sentence_start
+    sentences, of_token = np.unique(
+        np.searchsorted(starts, tokens.astype(np.uint64), side="right") - 1, return_inverse=True
+    )
+    begins, ends = (starts[sentences + n].astype(np.int64) for n in (0, 1))
+    lengths = ends - begins
+    stops = np.cumsum(lengths)
+    inside = np.arange(lengths.sum()) - np.repeat(stops - lengths, lengths) + np.repeat(begins, lengths)
+    digests = sentence_digests(index.text.token_id[inside], stops, index.manifest.options.sample_seed)
+    keys = np.full(stored.shape, EMPTY, dtype=np.int64)
+    keys[filled] = sample_keys(digests[of_token], tokens - begins[of_token], tokens + token_offset)[where]
+    return keys
 
 
 def _keys(coefficients: np.ndarray, stored: np.ndarray, token_offset: int) -> np.ndarray:
@@ -48,10 +87,11 @@ def _keys(coefficients: np.ndarray, stored: np.ndarray, token_offset: int) -> np
 
 
 def copy_promoted(index: Index, work: Path) -> None:
-    """Put the promoted tokens of an index where a build keeps those that it has found."""
+    """Put the promoted tokens of an index, and scores of labels, where a build keeps those that it has found."""
+    names = PROMOTED_ARRAYS + (LABEL_ARRAYS if index.manifest.model.labels else ())
     for layer in range(index.n_layers):
         arrays = index.layer(layer)
-        atomic_write(promoted_path(work, layer), save({n: np.array(getattr(arrays, n)) for n in PROMOTED_ARRAYS}))
+        atomic_write(promoted_path(work, layer), save({n: np.array(getattr(arrays, n)) for n in names}))
 
 
 def text_of(index: Index) -> TextBase:

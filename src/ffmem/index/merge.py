@@ -18,6 +18,7 @@ from ffmem.index.text.text_spool import TextSpool
 from ffmem.index.text.writer import TextCounts
 from ffmem.json_values import JsonObject
 from ffmem.options import format_shards
+from ffmem.store.fields import ACTIVE_SENTENCES
 from ffmem.store.files import disk_errors, write_json
 from ffmem.store.identity import differences
 from ffmem.store.keys import NO_TOKEN
@@ -66,7 +67,15 @@ def merge_indexes(
         shutil.copyfile(StorePaths(pair[0].folder).index / "tokenizer.json", paths.work / "text" / "tokenizer.json")
         say("memories")
         options = pair[0].manifest.options
-        shape = Shape(pair[0].cells.layers, pair[0].n_signs, options.top, options.per_sentence, options.quadrants)
+        shape = Shape(
+            pair[0].cells.layers,
+            pair[0].n_signs,
+            options.top,
+            options.per_sentence,
+            quadrants=options.quadrants,
+            sample=options.sample,
+            active_sentences=all(index.manifest.has_active_sentences for index in pair),
+        )
         states = _save_states(pair, shape, paths.work)
         copy_promoted(pair[0], paths.work)
         say("files")
@@ -176,8 +185,10 @@ def _manifest(pair: list[Index], counts: JsonObject) -> JsonObject:
     exclude_shards, excluded = _exclusions(pair)
     options = first.identity.json["options"] | {"exclude_shards": exclude_shards}
     certificates = first.certificate, second.certificate
+    both_count = first.has_active_sentences and second.has_active_sentences
     return {
-        **{name: value for name, value in first.json.items() if name != "files"},
+        **{name: value for name, value in first.json.items() if name not in ("files", "statistics")},
+        **({"statistics": [ACTIVE_SENTENCES]} if both_count else {}),
         "identity": {**first.identity.json, "corpus": join_corpora(corpora), "options": options},
         "counts": counts,
         "excluded_shards": excluded,

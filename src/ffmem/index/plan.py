@@ -19,7 +19,7 @@ from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 from ffmem.index.certificate import certify
 from ffmem.index.finish import layer_arrays
-from ffmem.index.identity import check_options, decide_projection, indexed_cells
+from ffmem.index.identity import check_options, decide_projection, indexed_cells, with_named_cells
 from ffmem.index.machine import check_device
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, free_disk, free_memory, layers_bytes, state_bytes
@@ -33,11 +33,11 @@ from ffmem.index.scan.tasks import ProjectLayer, ScanShard
 from ffmem.index.state.layers import Shape
 from ffmem.index.text.writer import TextCounts, write_text
 from ffmem.json_values import JsonObject, Record
+from ffmem.models.attached import attach
 from ffmem.models.registry import load_model
 from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
-from ffmem.store import fields
 from ffmem.store.files import map_arrays
 
 TEXT_TOKENS = 1_000_000
@@ -124,7 +124,11 @@ def plan_index(
             proved=False,
             trust_remote_code=run.trust_remote_code,
             architecture=options.architecture,
+            patches=options.patch,
         )
+        attach(loaded, options.attachments)
+        options = with_named_cells(loaded, options, None)
+        request = replace(request, options=options)
         check_options(loaded, options)
         loaded.weights_hash()
         model_s = start_s + time.monotonic() - begin
@@ -333,8 +337,8 @@ def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, own_
 def _finish_s(shape: Shape) -> float:
     """Seconds for the arrays of one layer, on made-up lists."""
     sizes = shape.sizes(shape.layers[0])
-    state = {field.name: field.empty(sizes) for field in fields.state_fields(shape.quadrants)}
-    for name in (field.name for field in fields.state_fields(shape.quadrants) if field.lists):
+    state = {field.name: field.empty(sizes) for field in shape.fields()}
+    for name in (field.name for field in shape.fields() if field.lists):
         keys = np.random.default_rng(0).integers(1, 2**62, size=state[name].shape)
         state[name] = np.sort(keys, axis=2)[:, :, ::-1]
     begin = time.monotonic()

@@ -30,6 +30,9 @@ class Verification:
     """The certificate, measured anew; None without the model."""
     problems: tuple[str, ...] = ()
     """What is wrong, a sentence each; empty for a sound index."""
+    n_sampled: int = 0
+    """Positions of cells' samples that were recomputed, where the index has samples; that none was left out of these sentences'
+    is checked, too."""
 
     def to_json(self) -> JsonObject:
         """As plain JSON values."""

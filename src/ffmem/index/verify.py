@@ -5,7 +5,8 @@ from collections.abc import Callable
 from ffmem.errors import StoreError
 from ffmem.index.verification import Verification
 from ffmem.index.verify_files import wrong_arrays, wrong_files, wrong_text
-from ffmem.store.fields import layer_arrays
+from ffmem.index.verify_names import wrong_names
+from ffmem.store.fields import arrays_with
 from ffmem.store.reader import Index
 
 
@@ -49,11 +50,13 @@ def verify_index(
             problems += wrong_arrays(index, layer)
         except StoreError as error:
             problems.append(str(error))
-        n_arrays += len(layer_arrays(index.manifest.options.quadrants))
+        n_arrays += len(arrays_with(index.layer(layer).sizes))
     try:
         problems += wrong_text(index)
     except StoreError as error:
         problems.append(str(error))
+    say("names")
+    problems += wrong_names(index)
     verification = Verification(len(index.manifest.files), n_arrays, problems=tuple(problems))
     if problems or not with_model:
         return verification

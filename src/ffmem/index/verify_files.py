@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ffmem.errors import StoreError
-from ffmem.store.fields import QUADRANT_SIGNS, layer_arrays
+from ffmem.index.verify_sample import wrong_sample
+from ffmem.store.fields import QUADRANT_SIGNS, arrays_with
 from ffmem.store.files import sha256_of
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.paths import StorePaths
@@ -34,7 +35,7 @@ def wrong_arrays(index: Index, layer: int) -> Iterator[str]:
     """
     arrays, cells = index.layer(layer), index.cells.layers[layer]
     name_of_layer = f"layer {cells.name}"
-    for name in layer_arrays(index.manifest.options.quadrants):
+    for name in arrays_with(arrays.sizes):
         getattr(arrays, name)
     tokens = arrays.trigger_token
     for problem in _wrong_lists(index, tokens, arrays.trigger_coefficient, (1, -1)[: index.n_signs]):
@@ -46,12 +47,20 @@ def wrong_arrays(index: Index, layer: int) -> Iterator[str]:
         yield f"{name_of_layer}: a promoted token's score is not a finite number"
     if (np.maximum(arrays.promoted_ids, arrays.suppressed_ids) >= index.manifest.model.d_vocab).any():
         yield f"{name_of_layer}: a promoted token's id is not in the vocabulary"
+    if arrays.sizes["labels"] and not np.isfinite(arrays.label_scores).all():
+        yield f"{name_of_layer}: a label's score is not a finite number"
     expected = _expected_counts(index)
     if cells.n_groups == 1 and tuple(arrays.counts[0].tolist()) != expected:
         counted = "{:,} positions of {:,} sentences".format(*arrays.counts[0].tolist())
         yield f"{name_of_layer}: it counts {counted}, not {expected[0]:,} of {expected[1]:,}"
+    if index.manifest.has_active_sentences:
+        for problem in _wrong_sentences(index, layer):
+            yield f"{name_of_layer}: {problem}"
     if (arrays.histogram.sum(2, dtype=np.int64) != np.repeat(arrays.counts[:, 1], cells.group_size)[:, None]).any():
         yield f"{name_of_layer}: a histogram does not count each sentence once"
+    if index.manifest.options.sample:
+        for problem in wrong_sample(index, layer):
+            yield f"{name_of_layer}, its sample: {problem}"
     if index.manifest.options.quadrants:
         for problem in _wrong_quadrants(index, layer):
             yield f"{name_of_layer}, by quadrant: {problem}"
@@ -73,6 +82,21 @@ def _wrong_lists(index: Index, tokens: np.ndarray, coefficients: np.ndarray, sig
         yield "a trigger's coefficient has the wrong sign, or an empty slot has one"
     if (magnitudes[:, :, 1:] > magnitudes[:, :, :-1]).any() or (np.diff(filled.astype(np.int8), axis=2) > 0).any():
         yield "a trigger list is not in order"
+
+
+def _wrong_sentences(index: Index, layer: int) -> Iterator[str]:
+    """What is wrong with the sentences in which cells are active, where other arrays tell of them, too."""
+    arrays, top = index.layer(layer), index.top
+    found, n_seen = arrays.n_active_sentences, np.repeat(arrays.counts[:, 1], index.cells.layers[layer].group_size)
+    if (found < 0).any() or (found > np.minimum(arrays.n_active, n_seen)).any():
+        yield "a cell is active in more sentences than positions, or than it saw"
+    if ((found > 0) != (arrays.n_active > 0)).any():
+        yield "a cell is active at positions, and in no sentence, or the other way about"
+    if (found < arrays.histogram[:, 0, 1:].sum(1, dtype=np.int64)).any():
+        yield "a cell is active in fewer sentences than its histogram has above the lowest bin"
+    listed = (arrays.trigger_token[:, 0] != NO_TOKEN).sum(1)
+    if index.manifest.options.per_sentence == "1" and (listed != np.minimum(found, top)).any():
+        yield "a trigger list has more or fewer sentences than the cell is active in"
 
 
 def _wrong_quadrants(index: Index, layer: int) -> Iterator[str]:

@@ -15,6 +15,7 @@ from ffmem.index.scan.exclusions import split_off
 from ffmem.index.scan.shard_text import ShardText, read_tokens
 from ffmem.index.state.quadrants import magnitudes
 from ffmem.index.verification import Verification
+from ffmem.index.verify_sample import SampleTally
 from ffmem.models.plain_call import plain_coefficients, plain_input
 from ffmem.models.threads import torch_threads
 from ffmem.store.arrays import LayerArrays
@@ -23,6 +24,8 @@ from ffmem.store.reader import Index
 
 ROUNDING = 1e-4
 """Largest difference between stored and recomputed coefficients, as a share of the cell's largest."""
+_MOST_FELL = 0.01
+"""Share of triggers that rounding may take below a threshold of a dictionary, or out of its k largest."""
 _N_ALONE = 6
 """Sentences that are run by the model's own plain call, alone."""
 _MAX_ALONE = 256
@@ -55,14 +58,17 @@ def check_against_model(
         batches = [batch for shard in shards for batch in text.batches(shard)]
         drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
         tally = _Tally(index)
+        of_sample = SampleTally(index, ROUNDING) if options.sample else None
         for number in sorted(drawn.tolist()):
             batch = batches[number]
             gates: Iterable[list[np.ndarray]] = text.open_gates(batch) if options.quadrants else repeat([])
             for sentence_id, layers, of_layers in zip(
                 batch.sentence_ids, text.coefficients(batch), gates, strict=options.quadrants
             ):
-                skip = text.first_competing(sentence_id)
-                tally.check(sentence_id, _stored(index, layers), skip, _stored(index, of_layers))
+                skip, stored = text.first_competing(sentence_id), _stored(index, layers)
+                tally.check(sentence_id, stored, skip, _stored(index, of_layers))
+                if of_sample is not None:
+                    of_sample.check(sentence_id, stored, skip)
         # products of another shape are rounded otherwise, by a share of the layer's largest
         alone = _Tally(index, ROUNDING if options.dtype == "float32" else TOLERANCE[options.dtype], floor=0.5)
         drawn_alone = _sentences_to_run_alone(index, shards, seed)
@@ -78,11 +84,18 @@ def check_against_model(
             "recomputed coefficients differ in their last bits, although this processor and one thread built the index: "
             "another torch, or a damaged file"
         )
+    if tally.n_fell > 1 + _MOST_FELL * tally.n_triggers:
+        tally.problems.append(
+            f"{tally.n_fell:,} of {tally.n_triggers:,} triggers, all of dictionaries, have coefficients of 0 where they stand"
+        )
+    if of_sample is not None:
+        tally.problems += of_sample.finish()
     problems = tally.problems + [f"{problem} (run alone, by the model's own call)" for problem in alone.problems]
     return replace(
         verification,
         n_triggers=tally.n_triggers,
         n_comparisons=tally.n_comparisons,
+        n_sampled=0 if of_sample is None else of_sample.n_positions,
         largest_error=tally.largest_error,
         same_bytes=tally.same_bytes,
         n_alone=len(drawn_alone),
@@ -105,7 +118,12 @@ def _stored(index: Index, layers: list[np.ndarray]) -> list[np.ndarray]:
     """Of what all cells of the model have, (own tokens, cells) for each layer, what those of an index have."""
     if index.cells.is_whole or not layers:
         return layers
-    return [layers[index.cells.whole_place(i)][:, one.whole_rows] for i, one in enumerate(index.cells.layers)]
+    places = [index.cells.whole_place(i) for i in range(index.n_layers)]  # ascending: dictionaries stand last
+    return [
+        layers[place][:, one.whole_rows]
+        for place, one in zip(places, index.cells.layers, strict=True)
+        if place < len(layers)
+    ]
 
 
 def _lists(
@@ -134,6 +152,11 @@ class _Tally:
         self.n_triggers = self.n_comparisons = 0
         self.largest_error, self.same_bytes = 0.0, True
         self.problems: list[str] = []
+        steps = {one.cells.name for one in index.manifest.dictionaries if one.activation != "relu"}
+        self._steps = [cells.name in steps for cells in index.cells.layers]
+        """Of each layer, whether rounding alone may take a coefficient to 0."""
+        self.n_fell = 0
+        """How many triggers of such layers it has taken there."""
 
     def check(
         self, sentence_id: int, layers: list[np.ndarray], skip: int, open_gates: Sequence[np.ndarray] = ()
@@ -170,6 +193,9 @@ class _Tally:
             return
         fresh, old = signed[positions[cells, ranks], cells], stored[cells, ranks]
         error = np.abs(fresh - old) / scale[cells]
+        if self._steps[layer]:
+            self.n_fell += int((fresh == 0).sum())
+            error[fresh == 0] = 0  # few; else `check_against_model` says so
         self.n_triggers += len(cells)
         self.same_bytes &= bool((fresh == old).all())
         self.largest_error = max(self.largest_error, float(error.max()))

@@ -13,6 +13,10 @@ ConfigFile = dict[str, Any]
 """The content of a config.json, or of another file of settings, as it is written."""
 
 
+Axes = Literal["batch keys outputs", "batch 1 keys outputs", "batch keys heads outputs"]
+"""Of what a module gives whose outputs are values."""
+
+
 @dataclass(frozen=True)
 class AttentionLayout:
     """Where one attention sub-layer lies: dotted paths from a Transformer layer."""
@@ -30,8 +34,8 @@ class AttentionLayout:
     cross: bool = False
     """Its sources are the encoder's final states."""
     fused: tuple[int, int] | None = None
-    """Of a fused matrix: in how many groups of head-sized slots its outputs come, and how many slots at the end of each
-    group are values. None: W_V stands alone."""
+    """Of a fused matrix: in how many groups its outputs come, and how many head-sized slots at the end of each group are
+    values. None: W_V stands alone."""
     n_heads: str = "num_attention_heads"
     """Name of the config's field with the number of heads."""
     heads: int = 0
@@ -39,6 +43,18 @@ class AttentionLayout:
     step_by_step: Callable[[CallArguments], CallArguments] | None = None
     """From the module's named arguments to those that make it compute what it should where it computes the weights as such,
     if it is at fault there; None: it is not."""
+    value_axes: Axes = "batch keys outputs"
+    """Of what the module named by ``value`` gives; with heads, that is a norm of each head's values behind W_V."""
+    value_scale: float = 1.0
+    """What the outputs of W_V are multiplied with."""
+    scale: float = 1.0
+    """What its output is multiplied with on its way into the stream."""
+    stream_scale: float = 1.0
+    """What the stream is multiplied with there."""
+    sink: bool = False
+    """Some of the weight goes to no source: what sources get adds up to less than 1."""
+    asked: bool = False
+    """It gives its weights only where the config asks for them."""
 
 
 Outputs = tuple[int | None, int | None, int | None]
@@ -78,6 +94,17 @@ class SharedCells:
     """A matrix of one output whose sigmoid the cells' sum is multiplied with."""
     scale: float = 1.0
     """What it is multiplied with besides."""
+
+
+@dataclass(frozen=True)
+class LabelHead:
+    """A matrix from the final state to scores of labels: paths from the model."""
+
+    matrix: str
+    norm: str
+    """The norm that the final state passes before it; "" if there is none."""
+    names: tuple[str, ...]
+    """Of the labels, as the config has them."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +190,8 @@ class Layout:
     """What the model gives behind its layers, if anything, is no score for each token of a vocabulary."""
     has_vocabulary: bool = True
     """Whether there is a matrix whose rows are tokens, as wide as the stream."""
+    labels: LabelHead | None = None
+    """Where the model's own scores are of labels, and linear in the final state."""
     embedding_map: str = ""
     """Where tokens have fewer numbers than the stream is wide: the matrix that takes them into it, from the model."""
     unembedding: str = ""

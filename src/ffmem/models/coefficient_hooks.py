@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ffmem.models.base import CallArguments
+from ffmem.models.dictionaries.dictionary import Dictionary
 from ffmem.models.layers import FeedForward
 from ffmem.models.mixture import MixtureLayer
 
@@ -41,6 +42,8 @@ class CoefficientHooks:
         self, layers: Sequence[tuple[FeedForward, int]], backbones: Sequence[nn.Module], first: Sequence[int]
     ) -> None:
         self._layers, self._backbones, self._first = layers, backbones, first
+        self.dictionaries: tuple[Dictionary, ...] = ()
+        """Whose cells stand behind those of the layers."""
 
     @contextmanager
     def watch(
@@ -50,7 +53,7 @@ class CoefficientHooks:
 
         Mixtures of experts are reported by ``on_expert``, expert by expert, if it is given; otherwise by ``on_layer``,
         with zeros where a position is not routed to an expert. The tensors are the model's own: they must not be
-        written to, and are only valid during the call.
+        written to, and are only valid during the call. Dictionaries are reported only where they are among ``layers``.
         """
         with self._noting_shapes() as (shapes, stops):
             for place, (layer, stack) in enumerate(self._layers):
@@ -60,6 +63,9 @@ class CoefficientHooks:
                     stops.append(layer.watch_experts(partial(on_expert, place)))
                 else:
                     stops.append(layer.watch(partial(self._report, on_layer, place, shapes, stack)))
+            for place, one in enumerate(self.dictionaries, len(self._layers)):
+                if layers is not None and place in layers:
+                    stops.append(one.watch(partial(self._report, on_layer, place, shapes, one.stack)))
             yield
 
     @contextmanager

@@ -5,7 +5,9 @@ from itertools import groupby
 from ffmem.errors import ModelError
 from ffmem.json_values import JsonObject
 from ffmem.models.base import AttentionLayout, Layout
-from ffmem.models.transformer import Transformer, is_gated
+from ffmem.models.model_facts import is_gated
+from ffmem.models.structure.labels import Labels
+from ffmem.models.transformer import Transformer
 
 
 def describe(model: Transformer, *, attention: bool = True) -> JsonObject:
@@ -37,6 +39,8 @@ def describe(model: Transformer, *, attention: bool = True) -> JsonObject:
         found["errors_of_the_search"] = dict(model.structure.errors)
         if model.structure.head.told:
             found["no_scores"] = model.structure.head.told
+        if (labels := _labels(model.structure.labels)) is not None:
+            found["labels"] = labels
     if attention:
         found["attention"] = _attention(model)
     return found
@@ -124,6 +128,14 @@ def _head(model: Transformer) -> str:
     return told + (f", soft cap {layout.softcap:g}" if layout.softcap else "")
 
 
+def _labels(found: Labels) -> JsonObject | None:
+    """How a classifier scores its labels; None if it is none."""
+    if found.head is None:
+        return {"refused": found.told} if found.told else None
+    way = " -> ".join(one for one in (found.head.norm, found.head.matrix) if one)
+    return {"names": list(found.head.names), "head": way}
+
+
 def _attention(model: Transformer) -> str:
     try:
         layers = model.attention_layers
@@ -135,4 +147,7 @@ def _attention(model: Transformer) -> str:
 
 def _sub_layer(part: AttentionLayout) -> str:
     fused = "" if part.fused is None else f" (the last {part.fused[1]} slots of {part.fused[0]} groups)"
-    return f"{part.module}: values {part.value}{fused}, output {part.output}"
+    fused += "" if part.value_scale == 1.0 else f" times {part.value_scale:g}"
+    output = part.output if part.scale == 1.0 else f"{part.scale:g} {part.output}"
+    output += "" if part.stream_scale == 1.0 else f", the stream times {part.stream_scale:g}"
+    return f"{part.module}: values {part.value}{fused}, output {output}{', some weight to a sink' if part.sink else ''}"

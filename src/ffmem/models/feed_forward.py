@@ -66,6 +66,14 @@ class DenseLayer:
         """The values, a row each."""
         return rows(self.at(self._layout.value))
 
+    def value_weights(self) -> list[Tensor]:
+        """The parameter that holds the values, as a mixture has several."""
+        return [self.at(self._layout.value).weight]
+
+    def values_in_place(self) -> list[Float[Tensor, "cells d_model"]]:
+        """The values as a view of that parameter."""
+        return [self.values()]
+
     def value_bias(self) -> Float[Tensor, "d_model"] | None:
         """The bias of the output, or None."""
         bias: Tensor | None = self.at(self._layout.value).bias

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ffmem.models.model_facts import is_gated
 from ffmem.models.tracing import LayerTrace, trace
-from ffmem.models.transformer import Transformer, is_gated
+from ffmem.models.transformer import Transformer
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The one table of architectures, and the one way to load a model."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +24,7 @@ from ffmem.models.loading.sources import model_name, resolve
 from ffmem.models.loading.tokenizers import TOKENIZER_FILES, check_vocabulary, read_tokenizer
 from ffmem.models.loading.weight_files import find_weights, has_weights
 from ffmem.models.loading.weights import packing, take_packed_weights
+from ffmem.models.patches.file import apply_files
 from ffmem.models.proof import prove_on_samples
 from ffmem.models.quiet import quiet
 from ffmem.models.structure.admit import drop_towers, family_of_structure
@@ -68,6 +70,7 @@ def load_model(
     trust_remote_code: bool = False,
     architecture: str | None = None,
     proved: bool = True,
+    patches: Sequence[str | Path] = (),
 ) -> Transformer:
     """A model seen as layers of keys and values, in eval mode, without gradients.
 
@@ -83,10 +86,12 @@ def load_model(
         architecture: the class of transformers to load it with, whatever its config says.
         proved: hold it to its own plain call on a few sentences (see proof.py) before it is given out; False where the caller
             does so on sentences of its own, or has the proof of the same model.
+        patches: files that `ffmem edit` wrote, applied one after the other before anything else is done; the identity of the
+            model names each by its hash.
 
     Raises:
-        InputError: it cannot be found, its architecture is not known (the message lists those that are), or something beside
-            its weights changes what it computes and is not understood.
+        InputError: it cannot be found, its architecture is not known (the message lists those that are), something beside
+            its weights changes what it computes and is not understood, or a patch was made of other weights.
         ModelError: its files lack weights, or have shapes that its family cannot have, or the proof fails.
     """
     for name, value, choices in (("dtype", dtype, get_args(Dtype)), ("quantize", quantize, get_args(Quantize))):
@@ -102,6 +107,7 @@ def load_model(
     with foreign_errors(str(model)):
         brought = find_parts(source, revision, trust_remote_code=trust_remote_code, architecture=architecture)
         loaded = _load(model_name(source), brought, dtype, device, quantize)
+        apply_files(loaded, patches)
         if proved:
             prove_on_samples(loaded)
         # how a model may be run is no matter of its weights, and rounding grows in shuffled ones

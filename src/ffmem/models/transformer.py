@@ -1,6 +1,5 @@
 """Any Transformer seen as layers of keys and values: one view for all families."""
 
-import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -18,11 +17,14 @@ from ffmem.json_values import JsonObject
 from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_step
 from ffmem.models.base import AttentionLayout, Batching, Family, Layout, Origin
 from ffmem.models.coefficient_hooks import ChangeLayer, CoefficientHooks, OnExpert, OnGatedExpert, OnGatedLayer, OnLayer
+from ffmem.models.dictionaries.dictionary import Dictionary
 from ffmem.models.feed_forward import at
 from ffmem.models.fingerprints import config_hash, tokenizer_hash, weights_hash
 from ffmem.models.frame import Frame, frame_of
 from ffmem.models.half import in_float32
 from ffmem.models.layers import FeedForward, read_layer
+from ffmem.models.model_facts import check_shapes, facts_of
+from ffmem.models.passes import Passes
 from ffmem.models.run_state import RunState
 from ffmem.models.structure.attention import find_attention
 from ffmem.models.structure.find import Structure, arguments_for
@@ -30,7 +32,7 @@ from ffmem.models.structure.text import text_to_search
 from ffmem.models.unembedding import Scores, Unembedding
 from ffmem.models.vocabulary import token_bytes
 from ffmem.options import Bos
-from ffmem.store.facts import ModelFacts, Projection
+from ffmem.store.facts import Projection
 
 
 def _with_layouts(layers: Iterable[nn.Module], layout: Layout) -> list[tuple[nn.Module, Layout | None]]:
@@ -40,11 +42,6 @@ def _with_layouts(layers: Iterable[nn.Module], layout: Layout) -> list[tuple[nn.
     layers = list(layers)
     times = len(layout.by_layer) // len(layers)
     return list(zip([layer for layer in layers for _ in range(times)], layout.by_layer, strict=True))
-
-
-def is_gated(layout: Layout) -> bool:
-    """Whether cells have gate keys and up keys."""
-    return layout.stacked.gated if layout.experts and not layout.gate_key else bool(layout.gate_key)
 
 
 class Transformer:
@@ -69,6 +66,8 @@ class Transformer:
         """What was found in its modules, where no file of a family names its architecture."""
         self.identity_errors: JsonObject = {}
         """By identity, the largest error that was measured when it was loaded: see identity_proof.py."""
+        self.keeps_positions: bool | None = None
+        """Whether it gives the same where positions are kept and not run again; None: nobody has looked yet."""
         self.n_embedded: int | None = None
         """Rows of the embedding, where the tokenizer has tokens beyond them; None: where each token has one."""
         self.forget_token_check: Callable[[], None] = lambda: None
@@ -89,63 +88,35 @@ class Transformer:
             if own is not None
         ]
         stacks = [layout.stack for layout in self._layouts]
+        self._passes = Passes(module, family, self._backbones, self._layouts)
         self._hooks = CoefficientHooks(self._layers, self._backbones, [int(stack == "dec") for stack in stacks])
         self.unembedding = Unembedding(name, module, self._backbones[-1], self._layouts[-1])
-        self.cells = CellSpace(layer.cells for layer, _ in self._layers)
-        self.facts = self._facts(name)
+        self.cells = self.all_cells = CellSpace(layer.cells for layer, _ in self._layers)
+        self.facts = facts_of(self, name)
         self.batching = Batching(family.causal)
         self._put_back: list[Callable[[], None]] = []
-        self._check_shapes()
+        check_shapes(self)
 
-    def _facts(self, name: str) -> ModelFacts:
-        config, layout, first = self.module.config, self._own_layouts[-1], self._layers[0][0]
-        return ModelFacts(
-            name=name,
-            family=self.family.name,
-            architecture=type(self.module).__name__,
-            n_layers=len(self._layers),
-            layers=self.cells.layers,
-            d_model=first.values().shape[1],
-            d_ff=first.cells.d_ff,
-            d_vocab=self.unembedding.d_vocab,
-            activation=str(getattr(config, self.family.activation, self.family.activation)),
-            gated=is_gated(layout),
-            key_bias=first.key_bias() is not None,
-            value_bias=first.value_bias() is not None,
-            norm=layout.norm,
-            norm_placement=layout.placement,
-            parallel=layout.parallel,
-            causal=self.family.causal,
-            max_length=self.family.max_length(config),
-            projections=self.unembedding.projections,
-            dtype=str(first.values().dtype).removeprefix("torch."),
-        )
+    @property
+    def dictionaries(self) -> tuple[Dictionary, ...]:
+        """Those that stand beside its layers: their cells are in `all_cells`, behind its own, and nowhere else."""
+        return self._hooks.dictionaries
 
-    def _check_shapes(self) -> None:
-        """Keys and values are (cells, d_model); an adapter that is wrong is found here, not in results."""
-        for cells, (layer, _) in zip(self.cells.layers, self._layers, strict=True):
-            expected = (cells.n_cells, self.facts.d_model)
-            keys = (
-                {"gate keys": layer.gate_keys(), "up keys": layer.up_keys()}
-                if self.facts.gated
-                else {"keys": layer.keys()}
-            )
-            for what, rows in {"values": layer.values(), **keys}.items():
-                if rows.shape != expected:
-                    raise ModelError(
-                        f"the {what} of layer {cells.name} of {self.facts.name} have the shape {tuple(rows.shape)}",
-                        f"Expected {expected[0]} of {expected[1]} numbers",
-                        "This model departs from its family: see docs/how-to/add-a-family.md",
-                    )
+    def attach(self, dictionaries: tuple[Dictionary, ...]) -> None:
+        """Have these dictionaries, and no others."""
+        self._hooks.dictionaries = dictionaries
+        self.all_cells = CellSpace((*self.cells.layers, *(one.cells for one in dictionaries)))
 
     # Weights
 
     def keys(self, layer: int) -> Float[Tensor, "cells d_model"]:
-        """The keys of a layer of ungated cells, a row each.
+        """The keys of a layer of ungated cells, or of a dictionary by its place in `all_cells`, a row each.
 
         Raises:
             ModelError: gated cells have a pair of keys.
         """
+        if layer >= len(self._layers):
+            return self.dictionaries[layer - len(self._layers)].keys
         if self.facts.gated:
             raise ModelError(
                 f"the cells of {self.facts.name} are gated: each has two input vectors",
@@ -194,7 +165,9 @@ class Transformer:
         return self.activation_of(0) if len(own) == 1 else None
 
     def values(self, layer: int) -> Float[Tensor, "cells d_model"]:
-        """The values of a layer, a row each."""
+        """The values of a layer, or of a dictionary by its place in `all_cells`, a row each."""
+        if layer >= len(self._layers):
+            return self.dictionaries[layer - len(self._layers)].values
         return self._layers[layer][0].values()
 
     def value_bias(self, layer: int) -> Float[Tensor, "d_model"]:
@@ -205,6 +178,10 @@ class Transformer:
     def layer(self, layer: int) -> FeedForward:
         """A feed-forward layer itself."""
         return self._layers[layer][0]
+
+    def stack_of(self, layer: int) -> int:
+        """The number of the stack that a layer is in."""
+        return self._layers[layer][1]
 
     def module_before(self, layer: int) -> nn.Module:
         """Whose input is the stream before a layer, and before those without memories that precede it."""
@@ -270,30 +247,7 @@ class Transformer:
             target_ids: what an encoder-decoder's decoder reads, with its start token; None: the same tokens as the encoder,
                 and the states at them come back.
         """
-        mask = self._mask(token_ids, attention_mask)
-        if self._layouts[0].final_state:
-            return self._state_within(token_ids, mask)
-        state: Tensor = self._backbones[0](input_ids=token_ids, attention_mask=mask, **self._no_cache(0))[0]
-        if len(self._backbones) == 1:
-            return state
-        state = self._backbones[1](
-            input_ids=self._decoder_ids(token_ids) if target_ids is None else target_ids,
-            encoder_hidden_states=state,
-            encoder_attention_mask=mask,
-            use_cache=False,
-        )[0]
-        return state[:, 1:] if target_ids is None else state
-
-    def _state_within(self, token_ids: Tensor, mask: Tensor | None) -> Tensor:
-        """The final state of a model that has no part which is given ids and gives it."""
-        seen: list[Tensor] = []
-        module = at(self.module, self._layouts[0].final_state)
-        handle = module.register_forward_hook(lambda _, __, output: seen.append(output))
-        try:
-            self.module(input_ids=token_ids, attention_mask=mask, **self._no_cache(-1))
-        finally:
-            handle.remove()
-        return seen[-1] if isinstance(seen[-1], Tensor) else seen[-1][0]
+        return self._passes.state(token_ids, attention_mask, target_ids, causal=self.facts.causal)
 
     def logits(
         self,
@@ -304,32 +258,21 @@ class Transformer:
         """The model's own logits of what `forward` reads; None if it has no head."""
         if not self.has_head:
             return None
-        decoder = {}
-        if len(self._backbones) > 1:
-            decoder["decoder_input_ids"] = self._decoder_ids(token_ids) if target_ids is None else target_ids
-        mask = self._mask(token_ids, attention_mask)
-        scores: Tensor = self.module(input_ids=token_ids, attention_mask=mask, **decoder, **self._no_cache(-1)).logits
-        return scores[:, 1:] if decoder and target_ids is None else scores
+        return self._passes.logits(token_ids, attention_mask, target_ids, causal=self.facts.causal)
 
-    def _mask(self, token_ids: Tensor, attention_mask: Tensor | None) -> Tensor | None:
-        """The mask that the model is given: if it is causal only for padding on the left, always one if it is not."""
-        if self.facts.causal and (attention_mask is None or not bool((attention_mask.diff(dim=1) > 0).any())):
-            return None
-        if attention_mask is None:
-            return torch.ones_like(token_ids)
-        return attention_mask.to(token_ids.device, non_blocking=True)
+    def logits_keeping(
+        self, token_ids: Int[Tensor, "batch positions"], kept: Any = None
+    ) -> tuple[Float[Tensor, "batch positions d_vocab"], Any]:
+        """Of a causal model: its own logits of tokens that follow those that it has kept, and what it keeps of all.
 
-    def _decoder_ids(self, token_ids: Int[Tensor, "batch positions"]) -> Int[Tensor, "batch positions_and_one"]:
-        start = token_ids.new_full((len(token_ids), 1), self.module.config.decoder_start_token_id)
-        return torch.cat((start, token_ids), dim=1)
+        Args:
+            token_ids: the tokens that are new.
+            kept: what this gave for those before; None: there are none.
 
-    def _no_cache(self, stack: int) -> dict[str, bool]:
-        """Encoders do not know the argument."""
-        if not self.family.causal and self._layouts[stack].stack != "dec":
-            return {}
-        called = self.module.forward if stack < 0 else self._backbones[stack].forward
-        taken = inspect.signature(called).parameters
-        return {"use_cache": False} if "use_cache" in taken or not self.family.by_structure else {}
+        Returns:
+            logits, and what to give next time; None: it keeps nothing. Who relies on it holds it to `logits` first.
+        """
+        return self._passes.logits_keeping(token_ids, kept)
 
     @property
     def has_head(self) -> bool:
@@ -362,7 +305,9 @@ class Transformer:
         """
         chosen = self.attention_layers if layers is None else layers
         with (
-            step_by_step(self.module, self.attention_layers),
+            step_by_step(
+                self.module, self.attention_layers, asked=any(one.part.asked for one in self.attention_layers)
+            ),
             hooked(stop for layer in chosen for stop in layer.watch(on_states)),
         ):
             yield
@@ -389,15 +334,21 @@ class Transformer:
 
     def projection_of(self, layer: int, projection: Projection) -> Projection:
         """The projection of a layer's values: of an encoder's, "raw", since its states never reach the final norm."""
-        return "raw" if self.layout(layer).stack == "enc" else projection
+        return "raw" if self.all_cells.layers[layer].stack == "enc" else projection
 
     def value_rows(self, layer: int) -> Float[Tensor, "cells d_model"]:
         """The values of a layer as they reach the residual stream, float32: what `scores` scores.
 
         In "sandwich" layers a value passes a norm first: its gain is applied here, its scale 1/rms(y), which depends on
-        the input and is positive, is not.
+        the input and is positive, is not. So with a dictionary that writes y; others write what reaches the stream.
         """
-        rows, layout = self.values(layer).float(), self.layout(layer)
+        rows = self.values(layer).float()
+        if layer >= len(self._layers):
+            dictionary = self.dictionaries[layer - len(self._layers)]
+            if dictionary.facts.writes != "mlp-output":
+                return rows.contiguous()
+            layer = self.cells.parse_layer(dictionary.cells.own_name)
+        layout = self.layout(layer)
         if layout.post_ff_norm:
             rows = rows * self.unembedding.gain(self.layer(layer).at(layout.post_ff_norm))
         if layout.update_scale != 1.0:
@@ -408,8 +359,8 @@ class Transformer:
 
     @cached_property
     def vocabulary(self) -> list[bytes]:
-        """The bytes that each token stands for, by id; computed once."""
-        return token_bytes(self.tokenizer)
+        """The bytes that each token stands for, by id, for every score of the model; computed once."""
+        return token_bytes(self.tokenizer, self.facts.d_vocab)
 
     def special_tokens(self, bos: Bos) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ids put before and after each sentence.
@@ -465,12 +416,16 @@ class Transformer:
         return pad if pad is not None and pad < self.facts.d_vocab else 0
 
     def weights_hash(self) -> str:
-        """SHA-256 over names, shapes, types and bytes of all parameters, by name; computed once, as weights never change."""
+        """SHA-256 over names, shapes, types and bytes of all parameters, by name; computed once, and again after a patch."""
         return self._weights_hash
 
     @cached_property
     def _weights_hash(self) -> str:
         return weights_hash(self.module)
+
+    def forget_weights_hash(self) -> None:
+        """After a change of its weights: the hash is computed anew when it is asked for."""
+        self.__dict__.pop("_weights_hash", None)
 
     def release(self) -> None:
         """Give back the memory of the weights, for good; facts, hashes and tokens stay. Packed weights stay too."""

@@ -206,6 +206,34 @@ class Unembedding:
                 matrix = matrix - matrix.mean(1, keepdim=True)
         return matrix.contiguous()
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those of a classifier that values have scores of."""
+        return () if self._layout.labels is None else self._layout.labels.names
+
+    @cached_property
+    def label_matrix(self) -> Float[Tensor, "labels d_model"]:
+        """What a value is multiplied with to score the labels of a classifier, float32.
+
+        With the gain and centring of the norm before its head, if there is one, as "folded" has them of the unembedding.
+
+        Raises:
+            InputError: there are no labels, or their scores are not linear.
+        """
+        head = self._layout.labels
+        if head is None:
+            raise InputError(
+                f"values of {self._name} have no scores over labels",
+                "Expected a classifier whose head is one matrix, with no more than a norm before it",
+                "Use its scores over tokens, or another model",
+            )
+        matrix: Tensor = at(self._module, head.matrix).weight.float()
+        if head.norm:
+            matrix = matrix * self.gain(at(self._module, head.norm))
+            if self._layout.norm == "layernorm":
+                matrix = matrix - matrix.mean(1, keepdim=True)
+        return matrix.contiguous()
+
     def directions(self) -> Float[Tensor, "d_vocab d_model"]:
         """What a state after the final norm is multiplied with to score each token, float32.
 

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -64,6 +66,15 @@ def _bytes_of(token: str, byte_level: bool, metaspace: bool) -> bytes:
     if match:
         return bytes([int(match[1], 16)])
     return (token.replace(_METASPACE, " ") if metaspace else token).encode()
+
+
+def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
+    """What some ids say, one after the other, as the tokenizer joins them; an id without a token is ``<id N>``."""
+    known = set(tokenizer.get_vocab().values())
+    return "".join(
+        tokenizer.decode(list(run)) if is_known else "".join(f"<id {number}>" for number in run)
+        for is_known, run in groupby(ids, key=known.__contains__)
+    )
 
 
 def display(token: bytes) -> str:

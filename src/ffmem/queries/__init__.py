@@ -2,8 +2,11 @@
 
 from ffmem.queries.diff import CellDiff, Change, Diff, diff
 from ffmem.queries.export import Exported, export
-from ffmem.queries.find import FindSort, Found, FoundCell, find
+from ffmem.queries.find import Found, FoundCell, find
 from ffmem.queries.highlights import Highlight, highlights
+from ffmem.queries.marks import Within
+from ffmem.queries.matches import FindSort
+from ffmem.queries.named import NameQuestion
 from ffmem.queries.promotes import Promoting, PromotingCell, promotes
 from ffmem.queries.relations import RELATIONS
 from ffmem.queries.search import SearchResult, SentenceHit, Syntax, marked, search
@@ -23,6 +26,7 @@ __all__ = [
     "FoundCell",
     "Highlight",
     "Likeness",
+    "NameQuestion",
     "Promoting",
     "PromotingCell",
     "QueryResult",
@@ -32,6 +36,7 @@ __all__ = [
     "SimilarCell",
     "SortKey",
     "Syntax",
+    "Within",
     "cell",
     "cells",
     "diff",

@@ -6,10 +6,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ffmem.cell import Name
 from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.json_values import Record
 from ffmem.markup import captioned
+from ffmem.queries.matches import Masks
 from ffmem.queries.names import places
 from ffmem.queries.overlap import PERSISTENCE, rank_biased_overlap, without_repeats
 from ffmem.store.arrays import LayerArrays, total_of
@@ -35,6 +37,8 @@ class CellDiff(Record):
     """(m2 - m1) / sqrt((v1 + v2) / 2), with m the mean coefficient and v its variance."""
     active_fractions: tuple[float, float]
     means: tuple[float, float]
+    name: Name | None = None
+    """What it is called in the first index."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +54,29 @@ class Diff(Record):
     mean_overlap: float
     """Mean `trigger_overlap` of all cells compared."""
     rows: tuple[CellDiff, ...]
+    n_compared: int = 0
+    """Cells that were compared, those beyond the limit included."""
 
     def _repr_html_(self) -> str:
         """For notebooks."""
         rows = [
-            (str(row.cell), f"{row.trigger_overlap:.3f}", f"{row.promoted_overlap:.3f}", f"{row.active_difference:.3f}",
-             f"{row.mean_difference:.3f}")
+            (str(row.cell), row.name, f"{row.trigger_overlap:.3f}", f"{row.promoted_overlap:.3f}",
+             f"{row.active_difference:.3f}", f"{row.mean_difference:.3f}")
             for row in self.rows
         ]  # fmt: skip
-        head = ("cell", f"overlap of {self.compared}", "overlap of promoted tokens", "active", "mean")
+        head = ("cell", "name", f"overlap of {self.compared}", "overlap of promoted tokens", "active", "mean")
         return captioned(f"largest differences by {self.by}", head, rows)
 
 
 def diff(
-    left: Index, right: Index, *, by: Change = "triggers", layer: str | int | None = None, limit: int = 20
+    left: Index,
+    right: Index,
+    *,
+    by: Change = "triggers",
+    layer: str | int | None = None,
+    among: Masks | None = None,
+    start: int = 0,
+    limit: int = 20,
 ) -> Diff:
     """The cells that differ most between two indexes of models with the same layers.
 
@@ -71,8 +84,11 @@ def diff(
         left: an opened index.
         right: another.
         by: "triggers", "promoted": smallest rank-biased overlap first, with p = 0.9; "active", "mean": largest
-            standardised difference first. Equal ones by cell id.
+            standardised difference first. Of equal ones those that are active most in both come first, then by cell id:
+            lists of cells that are rarely active differ easily.
         layer: a layer, or a range of them such as ``10:``.
+        among: for each layer, by its place, whether each of its cells is compared at all.
+        start: so many cells are passed over first.
         limit: at most this many cells.
 
     Raises:
@@ -82,31 +98,43 @@ def diff(
     """
     if by not in _NAMES:
         raise InputError(f"--by is {by!r}", f"Expected one of: {', '.join(_NAMES)}", "Write --by triggers")
-    _check_same_layers(left, right)
+    check_same_layers(left, right)
     tokens = _Tokens(left, right)
     layers = places(left, layer)
     measured = [
         _measure(left.layer(place), right.layer(place), tokens, left.cells.layers[place].group_size) for place in layers
     ]
     columns = [np.concatenate(column) for column in zip(*measured, strict=True)]
+    if among is not None:
+        chosen = np.flatnonzero(np.concatenate([among[place] for place in layers]))
+        columns = [column[chosen] for column in columns]
+    else:
+        chosen = np.arange(len(columns[0]))
     key = np.abs(columns[_NAMES.index(by)])
     key = key if by in ("triggers", "promoted") else -key
     starts = np.cumsum([0, *(len(part[0]) for part in measured)])
     rows = []
-    for i in np.argsort(key, kind="stable")[: max(limit, 0)].tolist():
-        part = int(np.searchsorted(starts, i, side="right")) - 1
+    start, active_in_both = max(start, 0), np.minimum(columns[4], columns[5])
+    for i in np.lexsort((-active_in_both, key))[start : start + max(limit, 0)].tolist():
+        number = int(chosen[i])
+        part = int(np.searchsorted(starts, number, side="right")) - 1
         triggers, promoted, active, mean, *pairs = (float(column[i]) for column in columns)
-        cell = left.cells.cell_id(layers[part], i - int(starts[part]))
+        cell = left.cells.cell_id(layers[part], number - int(starts[part]))
         rows.append(CellDiff(cell, triggers, promoted, active, mean, (pairs[0], pairs[1]), (pairs[2], pairs[3])))
     compared: Literal["triggers", "firing tokens"] = "triggers" if tokens.same_text else "firing tokens"
-    return Diff(compared, by, PERSISTENCE, float(columns[0].mean()), tuple(rows))
+    return Diff(compared, by, PERSISTENCE, float(columns[0].mean()), left.names.on(rows), len(columns[0]))
 
 
 def _is_finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _check_same_layers(left: Index, right: Index) -> None:
+def check_same_layers(left: Index, right: Index) -> None:
+    """Refuse two indexes whose cells are not the same places of models of one shape.
+
+    Raises:
+        InputError: the layers differ, or the cells that are indexed.
+    """
     if left.cells.whole.layers != right.cells.whole.layers or left.n_signs != right.n_signs:
         sizes = [
             f"{index.folder} has {index.cells.whole.describe()}{', gated' if index.n_signs == 2 else ''}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
 from ffmem.json_values import Record
+from ffmem.queries.matches import Masks
 from ffmem.queries.relations import CELLS, RELATIONS, Relation
 from ffmem.store.files import disk_errors, sync_folder
 from ffmem.store.histogram import histogram_edges
@@ -32,7 +33,13 @@ class Exported(Record):
     n_bytes: int
 
 
-def export(index: Index, out: str | Path, *, progress: Callable[[str], None] | None = None) -> Exported:
+def export(
+    index: Index,
+    out: str | Path,
+    *,
+    among: Masks | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Exported:
     """Write every table of an index as a Parquet file (zstd) into a new folder, whole or not at all.
 
     Tables of cells have a row group for each layer, or for each expert of a mixture. Each file carries model, corpus,
@@ -41,6 +48,7 @@ def export(index: Index, out: str | Path, *, progress: Callable[[str], None] | N
     Args:
         index: an opened index.
         out: the folder to make.
+        among: for each layer, by its place, whether each of its cells is written; tables of text are whole anyhow.
         progress: is told the name of each file as it is begun.
 
     Raises:
@@ -63,12 +71,12 @@ def export(index: Index, out: str | Path, *, progress: Callable[[str], None] | N
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
         try:
-            batches, n_rows = Batches(index), {}
+            batches, n_rows = Batches(index, among), {}
             for relation in RELATIONS:
                 if progress is not None:
                     progress(f"{relation.name}.parquet")
                 n_rows[relation.name] = _write_table(batches, relation, temporary, _about(index, relation))
-            (temporary / "README.md").write_text(_readme(index, n_rows), encoding="utf-8")
+            (temporary / "README.md").write_text(_readme(index, n_rows, among is not None), encoding="utf-8")
             n_bytes = _settle(temporary)
             temporary.rename(out)
         except BaseException:
@@ -112,7 +120,7 @@ def _about(index: Index, relation: Relation) -> dict[str, str]:
     return about
 
 
-def _readme(index: Index, n_rows: dict[str, int]) -> str:
+def _readme(index: Index, n_rows: dict[str, int], is_part: bool) -> str:
     identity = index.manifest.identity
     lines = [
         f"# {identity.model.name} over {identity.corpus.name}",
@@ -123,6 +131,7 @@ def _readme(index: Index, n_rows: dict[str, int]) -> str:
         f"- model: {identity.model.name}, weights {identity.model.weights_sha256}",
         f"- corpus: {json.dumps(identity.corpus.json)}",
         f"- options: {json.dumps(identity.json['options'])}",
+        *([f"- cells: {n_rows['cells']:,} of {index.n_cells:,}, as they were chosen"] if is_part else []),
         "",
         "The same definitions stand in each file's key-value metadata.",
     ]

@@ -1,22 +1,42 @@
 """Cells by what triggers them and what they promote, both halves joined."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, get_args
 
 import numpy as np
 
-from ffmem.cell import Trigger
+from ffmem.cell import Name, Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.json_values import Record
 from ffmem.markup import captioned
-from ffmem.queries.inverted import triggers_within
+from ffmem.queries.documents import metadata_of, topic_meta
+from ffmem.queries.marks import Marks, OfTriggers, Within, marks_of, prefix_only
+from ffmem.queries.matches import (
+    COMPILED_FROM,
+    Asked,
+    FindSort,
+    Masks,
+    Topic,
+    count,
+    first_ones,
+    matching,
+    matching_ranks,
+)
+from ffmem.queries.named import NOT_NAMED, NameQuestion, order_by_name, ranks_by_name
 from ffmem.queries.names import places, token_id
-from ffmem.queries.search import TIME_LIMIT_S, matching_sentences
+from ffmem.queries.search import TIME_LIMIT_S, Spans
+from ffmem.queries.text_places import match_spans
 from ffmem.store.reader import Index
 
-FindSort = Literal["auto", "promotes", "triggers", "coefficient", "active", "index"]
+_THREADS = min(4, os.cpu_count() or 1)
+"""Layers of a large index that are looked at side by side: nearly all of the time passes in compiled loops."""
+_AT_ONCE = 500
+"""Rows whose names are looked up together."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +56,14 @@ class FoundCell(Record):
     """Triggers that match; 0 if nothing was asked of triggers."""
     triggers: tuple[Trigger, ...]
     """The first of them."""
+    name: Name | None = None
+    """What it is called."""
+    n_all_triggers: int = 0
+    """Triggers of this sign, of which `n_triggers` match; 0 if nothing was asked of triggers."""
+    lift: float | None = None
+    """How many times the rate of all indexed positions its triggers match; None if nothing was asked of triggers."""
+    matches: tuple[Spans, ...] = ()
+    """For each of the triggers shown, where in its text the words are: first character and the one after the last."""
 
 
 @dataclass(frozen=True)
@@ -47,46 +75,113 @@ class Found(Record):
     """Cells that do, those beyond the limit included; both signs of a gated cell count."""
     note: str
     """What was left out, and how to get it; empty if nothing was."""
+    base_rate: float | None = None
+    """The share of all indexed positions that match what was asked of triggers; None if nothing was."""
 
     def _repr_html_(self) -> str:
         """For notebooks."""
         rows = [
-            (str(row.cell), f"{row.active_fraction:.2%}", str(row.rank), str(row.n_triggers), first)
+            (str(row.cell), row.name, f"{row.active_fraction:.2%}", str(row.rank), str(row.n_triggers), first)
             for row in self.rows
             for first in ["".join(row.triggers[0].marked()) if row.triggers else ""]
         ]
-        return captioned(f"{self.n_found:,} cells. {self.note}", ("cell", "active", "rank", "triggers", "first"), rows)
+        return captioned(
+            f"{self.n_found:,} cells. {self.note}", ("cell", "name", "active", "rank", "triggers", "first"), rows
+        )
 
 
 @dataclass(frozen=True)
-class _Marks:
-    """Token indices at which a trigger would match."""
+class Conditions:
+    """What a cell must meet; what is left out asks nothing. See `find` for each."""
 
-    mask: np.ndarray
-    """Whether each is one, and one False more, for empty slots."""
-    firsts: np.ndarray
-    """First of each run of them."""
-    ends: np.ndarray
-    """The one after its last."""
+    trigger: str | None = None
+    fires_on: str | None = None
+    next_token: str | None = None
+    promotes: str | None = None
+    layer: str | int | None = None
+    min_active: float | None = None
+    max_active: float | None = None
+    among: Masks | None = None
+    names: NameQuestion | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
+    topic: str = ""
+    within: Within = "auto"
+
+    @property
+    def of_triggers(self) -> OfTriggers:
+        """Those that one and the same trigger must meet."""
+        return OfTriggers(self.trigger, self.fires_on, self.next_token, self.meta, self.within)
+
+    @property
+    def only_names(self) -> bool:
+        """Whether nothing else is asked."""
+        others = (self.promotes, self.layer, self.min_active, self.max_active, self.among)
+        return self.of_triggers.empty and not self.topic and all(one is None for one in others)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is asked at all."""
+        return self.only_names and (self.names is None or self.names.empty)
 
 
-Masks = Sequence[np.ndarray]
-"""For each layer, by its place, whether each of its cells is meant."""
+class Matches:
+    """Every cell that meets some conditions, in order; what is known of each is read when it is asked for."""
 
+    def __init__(
+        self, index: Index, found: np.ndarray, marks: Marks | None, conditions: Conditions, n_found: int, note: str
+    ) -> None:
+        self.n_found, self.note = n_found, note
+        self._index, self._found, self._marks, self._conditions = index, found, marks, conditions
 
-def in_all(masks: Sequence[Masks]) -> Masks:
-    """The cells that all of some masks have."""
-    return [np.logical_and.reduce(of_layer) for of_layer in zip(*masks, strict=True)]
+    @property
+    def base_rate(self) -> float | None:
+        """See `Found`."""
+        return None if self._marks is None else self._marks.base_rate
 
+    @property
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """The place of the layer, and the row, of every cell that was kept; a cell with two signs that match stands twice."""
+        return self._found["place"], self._found["row"]
 
-def read_ahead(index: Index) -> None:
-    """Read once what questions look at, so that the first one need not wait for the disk."""
-    if index.text.vocabulary:
-        index.text.matching('"the"', 1)
-    for place in range(index.n_layers):
-        arrays = index.layer(place)
-        for name in ("n_active", "promoted_ids", "trigger_token", "slot_by_token"):
-            np.asarray(getattr(arrays, name)).max(initial=0)
+    def rows(self, start: int = 0, stop: int | None = None, n_triggers: int = 3) -> Iterator[FoundCell]:
+        """The cells from ``start`` up to ``stop``, with at most so many triggers of each.
+
+        Cost: memory for a few hundred of them.
+        """
+        left = iter(self._found[max(start, 0) : stop])
+        while some := list(islice(left, _AT_ONCE)):
+            yield from self._index.names.on(self._row(one, n_triggers) for one in some)
+
+    def _row(self, one: Any, n_triggers: int) -> FoundCell:
+        index, sign = self._index, -1 if one["number"] else 1
+        place, row, number = int(one["place"]), int(one["row"]), int(one["number"])
+        arrays, with_rank = index.layer(place), self._conditions.promotes is not None
+        tokens, coefficients = arrays.trigger_token[row, number], arrays.trigger_coefficient[row, number]
+        ranks = matching_ranks(index, one, self._marks, n_triggers)
+        triggers = tuple(index.trigger(sign, rank, float(coefficients[rank]), int(tokens[rank])) for rank in ranks)
+        base = self.base_rate
+        return FoundCell(
+            cell=index.cells.cell_id(place, row),
+            sign=sign,
+            active_fraction=float(one["active"]),
+            rank=int(one["rank"]) if with_rank else None,
+            logit=float(one["logit"]) if with_rank else None,
+            n_triggers=int(one["n_triggers"]),
+            triggers=triggers,
+            n_all_triggers=int(one["n_all"]),
+            lift=int(one["n_triggers"]) / max(int(one["n_all"]), 1) / base if base else None,
+            matches=tuple(map(self._spans, triggers)),
+        )
+
+    def _spans(self, trigger: Trigger) -> Spans:
+        """Where the words are, as far as they count."""
+        asked = self._conditions.trigger
+        if asked is None:
+            return ()
+        end = len(trigger.text)
+        if prefix_only(self._index, self._conditions.within):
+            end = len(trigger.text.encode()[: trigger.span[1]].decode(errors="ignore"))
+        return match_spans(asked, trigger.text, end)
 
 
 def find(
@@ -100,7 +195,12 @@ def find(
     min_active: float | None = None,
     max_active: float | None = None,
     among: Masks | None = None,
+    names: NameQuestion | None = None,
+    meta: Mapping[str, str] | None = None,
+    topic: str = "",
+    within: Within = "auto",
     sort: FindSort = "auto",
+    start: int = 0,
     limit: int = 20,
     n_triggers: int = 3,
     time_limit_s: float = TIME_LIMIT_S,
@@ -109,7 +209,7 @@ def find(
 
     Args:
         index: an opened index.
-        trigger: words that the trigger's sentence has, or ``/a regular expression/``.
+        trigger: words that the trigger has, or ``/a regular expression/``.
         fires_on: the token that it fires on.
         next_token: the token that follows.
         promotes: a token among those that the cell promotes (with negative coefficients: suppresses).
@@ -117,156 +217,146 @@ def find(
         min_active: least active fraction.
         max_active: largest active fraction.
         among: for each layer, by its place, whether each of its cells may be found at all.
-        sort: "promotes": by rank of the promoted token, then score; "triggers": most matching triggers first;
+        names: what the cell's name must be, with the sign that it speaks of.
+        meta: values that the metadata of the trigger's document has, by field.
+        topic: what the cell is about: its name claims this topic, or its triggers come from documents about it more often
+            than chance would have it (see `queries.lift.is_more_often`).
+        within: "prefix": the words stand up to the firing token; "sentence": anywhere in the sentence; "auto": the former for
+            a causal model, which has read no further.
+        sort: "lift": by how much more often triggers match than all positions do, with `queries.lift.PRIOR` triggers at the
+            rate of all added; "promotes": by rank of the promoted token, then score; "triggers": most matching triggers first;
             "coefficient": by the largest coefficient of a matching trigger as a share of the cell's largest; "active":
-            largest active fraction first; "index": as they stand; "auto": the first of these that was asked about.
+            largest active fraction first; "name": the surest name first, cells without one last; "index": as they stand;
+            "auto": by promoted token, lift or name, the first of these that was asked about, else as they stand.
+        start: so many cells are passed over first.
         limit: at most this many cells.
         n_triggers: at most this many triggers of each.
         time_limit_s: seconds that a regular expression may take.
 
     Raises:
-        InputError: no condition, no such layer, or text that is not one token.
+        InputError: no condition, no such layer, field or value, or text that is not one token.
+    """
+    conditions = Conditions(
+        trigger, fires_on, next_token, promotes, layer, min_active, max_active, among, names, meta or {}, topic, within
+    )
+    start, limit = max(start, 0), max(limit, 0)
+    found = match_cells(index, conditions, sort=sort, most=start + limit, time_limit_s=time_limit_s)
+    rows = tuple(found.rows(start, start + limit, n_triggers))
+    return Found(rows, found.n_found, found.note, found.base_rate)
+
+
+def match_cells(
+    index: Index,
+    conditions: Conditions,
+    *,
+    sort: FindSort = "auto",
+    most: int | None = None,
+    time_limit_s: float = TIME_LIMIT_S,
+) -> Matches:
+    """Every cell that `find` would find, as a whole.
+
+    Args:
+        index: an opened index.
+        conditions: what they must meet.
+        sort: see `find`.
+        most: only so many will be read; None: any number.
+        time_limit_s: see `find`.
+
+    Raises:
+        InputError: as `find`.
+
+    Cost: 50 bytes for each that is found.
     """
     if sort not in get_args(FindSort):
         raise InputError(f"--sort is {sort!r}", f"Expected one of: {', '.join(get_args(FindSort))}", "Leave --sort out")
-    if all(one is None for one in (trigger, fires_on, next_token, promotes, min_active, max_active, among)):
+    if conditions.within not in get_args(Within):
+        raise InputError(
+            f"--within is {conditions.within!r}",
+            f"Expected one of: {', '.join(get_args(Within))}",
+            "Leave --within out",
+        )
+    if conditions.empty:
         raise InputError(
             "no condition is given to find cells by",
-            "Expected one of --trigger, --fires-on, --next, --promotes, --min-active, --max-active",
+            "Expected one of --trigger, --fires-on, --next, --promotes, --layer, --min-active, --max-active, --named, "
+            "--topic, --meta, --source, --grade",
             "For a table of all cells: ffmem cells DIR",
         )
-    marks, note = _marked_tokens(index, trigger, fires_on, next_token, time_limit_s)
-    promoted = None if promotes is None else token_id(index, promotes)
-    if sort == "auto":
-        sort = "promotes" if promoted is not None else "triggers" if marks is not None else "index"
-    least = 0.0 if min_active is None else min_active
-    most = 1.0 if max_active is None else max_active
-    parts = [
-        _matching(index, (place, number), marks, promoted, (least, most), None if among is None else among[place])
-        for place in places(index, layer)
-        for number in range(index.n_signs)
-    ]
-    found = np.concatenate(parts)
-    order = _order(found, sort)[: max(limit, 0)]
-    rows = tuple(_row(index, found[i], marks, promoted is not None, n_triggers) for i in order)
-    return Found(rows, len(found), note)
-
-
-def _marked_tokens(
-    index: Index, trigger: str | None, fires_on: str | None, next_token: str | None, time_limit_s: float
-) -> tuple[_Marks | None, str]:
-    """The token indices at which a trigger would match; None if nothing is asked."""
-    if trigger is None and fires_on is None and next_token is None:
-        return None, ""
-    text, note = index.text, ""
-    marks = np.ones(len(text.token_id) + 1, dtype=bool)
-    marks[-1] = False
-    if trigger is not None:
-        ids, note = matching_sentences(index, trigger, time_limit_s)
-        sentences = np.zeros(text.n_all_sentences, dtype=bool)
-        sentences[ids] = True
-        lengths: np.ndarray = np.diff(text.sentence_start.astype(np.int64))
-        marks[:-1] = np.repeat(sentences, lengths)
-    if fires_on is not None:
-        marks[:-1] &= text.token_id == token_id(index, fires_on)
-    if next_token is not None:
-        marks[:-2] &= text.token_id[1:] == token_id(index, next_token)
-        marks[text.sentence_start[1:].astype(np.int64) - 1] = False  # nothing follows the last token of a sentence
-    changes = np.flatnonzero(marks[1:] != marks[:-1]) + 1
-    if marks[0]:
-        changes = np.concatenate(([0], changes))
-    return _Marks(marks, changes[::2], changes[1::2]), note
-
-
-_FEW = 2000
-"""Runs up to which looking each up in the list of a layer is quicker than looking at every slot."""
-
-
-def _is_one_of(numbers: np.ndarray, n: int) -> np.ndarray:
-    found = np.zeros(n, dtype=bool)
-    found[numbers] = True
-    return found
-
-
-_FOUND = np.dtype(
-    [
-        ("place", "i4"), ("row", "i4"), ("number", "i4"), ("active", "f8"), ("rank", "i4"), ("logit", "f4"),
-        ("n_triggers", "i4"), ("share", "f4"),
-    ]
-)  # fmt: skip
-"""``number``: of the sign, 0 or 1; ``share``: the largest coefficient of a matching trigger over the cell's largest."""
-
-
-def _matching(
-    index: Index,
-    where: tuple[int, int],
-    marks: _Marks | None,
-    promoted: int | None,
-    active_range: tuple[float, float],
-    among: np.ndarray | None,
-) -> np.ndarray:
-    """The cells of one layer and sign that meet every condition."""
-    place, number = where
-    arrays = index.layer(place)
-    n_tokens = np.repeat(arrays.counts[:, 0], index.cells.layers[place].group_size)
-    active = arrays.n_active / np.maximum(n_tokens, 1)
-    kept = (active >= active_range[0]) & (active <= active_range[1])
-    if among is not None:
-        kept &= among
-    ranks = np.zeros(len(active), dtype=np.int32)
-    if promoted is not None:
-        ids = np.asarray(arrays.suppressed_ids if number else arrays.promoted_ids)
-        having, at = np.divmod(np.flatnonzero(ids.reshape(-1) == promoted), ids.shape[1])
-        ranks[having] = at
-        kept &= _is_one_of(having, len(active))
-    if marks is not None and len(marks.firsts) <= _FEW and promoted is None:
-        _, having, _ = triggers_within(index, place, marks.firsts, marks.ends)
-        kept &= _is_one_of(having, len(active))
-    rows, matched = np.flatnonzero(kept), np.zeros((0, index.top), dtype=bool)
-    if marks is not None:
-        tokens = np.asarray(arrays.trigger_token)[:, number]
-        # the index of an empty slot is larger than any, and clipped to the last mark
-        matched = marks.mask.take(tokens if len(rows) == len(tokens) else tokens[rows], mode="clip")
-        first = np.flatnonzero(matched.reshape(-1)) // index.top  # much faster than any(1)
-        has_one = _is_one_of(first, len(rows))
-        rows, matched = rows[has_one], matched[has_one]
-    found = np.zeros(len(rows), dtype=_FOUND)
-    found["place"], found["row"], found["number"], found["active"] = place, rows, number, active[rows]
-    if promoted is not None:
-        found["rank"] = ranks[rows]
-        scores = arrays.suppressed_scores if number else arrays.promoted_scores
-        found["logit"] = np.asarray(scores)[rows, ranks[rows]]
-    if marks is not None:
-        found["n_triggers"] = matched.sum(1)
-        coefficients = np.abs(np.asarray(arrays.trigger_coefficient)[rows, number])
-        found["share"] = (coefficients * matched).max(1) / coefficients[:, 0]
-    return found
-
-
-def _order(found: np.ndarray, sort: FindSort) -> np.ndarray:
-    last = (found["number"], found["row"], found["place"])
-    strength = found["logit"] * np.where(found["number"], -1, 1)
-    keys: dict[str, tuple[np.ndarray, ...]] = {
-        "promotes": (-strength, found["rank"]),
-        "triggers": (-found["share"], -found["n_triggers"]),
-        "coefficient": (-found["share"],),
-        "active": (-found["active"],),
-        "index": (),
-    }
-    return np.lexsort((*last, *keys[sort]))
-
-
-def _row(index: Index, one: Any, marks: _Marks | None, with_rank: bool, n_triggers: int) -> FoundCell:
-    place, row, number = int(one["place"]), int(one["row"]), int(one["number"])
-    arrays, sign = index.layer(place), -1 if number else 1
-    tokens, coefficients = arrays.trigger_token[row, number], arrays.trigger_coefficient[row, number]
-    ranks = [] if marks is None else np.flatnonzero(marks.mask.take(tokens, mode="clip"))[:n_triggers].tolist()
-    return FoundCell(
-        cell=index.cells.cell_id(place, row),
-        sign=sign,
-        active_fraction=float(one["active"]),
-        rank=int(one["rank"]) if with_rank else None,
-        logit=float(one["logit"]) if with_rank else None,
-        n_triggers=int(one["n_triggers"]),
-        triggers=tuple(index.trigger(sign, rank, float(coefficients[rank]), int(tokens[rank])) for rank in ranks),
+    names = None if conditions.names is None or conditions.names.empty else conditions.names
+    marks = marks_of(index, conditions.of_triggers, time_limit_s)
+    topic, told = _topic(index, conditions.topic, time_limit_s)
+    asked = Asked(
+        marks,
+        None if conditions.promotes is None else token_id(index, conditions.promotes),
+        (conditions.min_active or 0.0, 1.0 if conditions.max_active is None else conditions.max_active),
+        conditions.among,
+        topic=topic,
     )
+    by = _sort(asked, sort, names is not None)
+    only_names = by == "name" and index.cells.is_whole and conditions.only_names
+    ranks, n_named = (None, 0) if names is None else ranks_by_name(index, names, most if only_names else None)
+    order = order_by_name(index) if by == "name" and names is None else None
+    asked = Asked(asked.marks, asked.promoted, asked.active_range, asked.among, ranks, topic, order)
+    units = [(place, number) for place in places(index, conditions.layer) for number in range(index.n_signs)]
+    with ThreadPoolExecutor(_THREADS if index.n_cells * index.top >= COMPILED_FROM else 1) as pool:
+        parts = list(pool.map(lambda one: matching(index, one[0], one[1], asked), units))
+    found = np.concatenate(parts)
+    ordered = first_ones(found, by, most)
+    note = " ".join(one for one in (marks.note if marks else "", told) if one)
+    return Matches(index, ordered, asked.shown, conditions, n_named if only_names else len(found), note)
+
+
+def _sort(asked: Asked, sort: FindSort, by_name: bool) -> FindSort:
+    if sort != "auto":
+        return sort
+    if asked.promoted is not None:
+        return "promotes"
+    return "lift" if asked.shown is not None else "name" if by_name else "index"
+
+
+def _topic(index: Index, topic: str, time_limit_s: float) -> tuple[Topic | None, str]:
+    """What makes a cell one of a topic, and what is to be said of it.
+
+    Raises:
+        InputError: neither a name claims such a topic, nor is any document about it.
+    """
+    if not topic:
+        return None, ""
+    ranks, n_claimed = ranks_by_name(index, NameQuestion(topic=topic))
+    claimed = [of_layer != NOT_NAMED for of_layer in ranks]
+    meta = topic_meta(index, topic)
+    if meta is None and not n_claimed:
+        found = metadata_of(index)
+        if found.topic_field:
+            found.having(found.topic_field, topic)  # says which there are; part of a value is no topic
+        raise InputError(
+            f"no document is about {topic[:100]!r}, and no name claims it",
+            f"Expected a topic: a value of the documents' field {found.topic_field}"
+            if found.topic_field
+            else "Expected documents with a topic (a field topic, label or category of their metadata), or names that claim "
+            "one; these have neither",
+            "Write the whole name of a topic, or search for words",
+        )
+    if meta is None:
+        return Topic(None, claimed), f"No document is about {topic}: these are the cells whose names claim it."
+    return Topic(marks_of(index, OfTriggers(meta=meta), time_limit_s), claimed), ""
+
+
+def in_all(masks: Sequence[Masks]) -> Masks:
+    """The cells that all of some masks have."""
+    return [np.logical_and.reduce(of_layer) for of_layer in zip(*masks, strict=True)]
+
+
+def read_ahead(index: Index) -> None:
+    """Read once what questions look at, so that the first one need not wait for the disk."""
+    if index.text.vocabulary:
+        index.text.matching('"the"', 1)
+    for place in range(index.n_layers):
+        arrays = index.layer(place)
+        for name in ("n_active", "promoted_ids", "trigger_token", "trigger_coefficient", "slot_by_token"):
+            np.asarray(getattr(arrays, name)).max(initial=0)
+    index.text.document_of(np.zeros(0, dtype=np.int64))
+    metadata_of(index)
+    if index.n_cells * index.top >= COMPILED_FROM:
+        nothing = Marks(np.zeros(1, dtype=bool), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), 0.0)
+        count(index, 0, 0, nothing, np.arange(1))

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from ffmem.cell import Cell
+from ffmem.ids import LayerCells
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
@@ -36,11 +37,25 @@ def highlights(index: Index) -> list[Highlight]:
 
     Cost: a pass over the first triggers of all cells, as arrays: below a second for a million cells.
     """
-    thirds = np.array_split(np.arange(index.n_layers), 3) if index.n_layers >= 3 else [np.arange(index.n_layers)] * 3
+    thirds = _thirds(index)
     triggers = _Triggers(index)
     rules: tuple[_Rule, ...] = (_SameToken(triggers), _SameGroup(triggers), _Agreement(triggers))
-    found = [_best(index, rule, layers.tolist()) for rule, layers in zip(rules, thirds, strict=True)]
+    found = [_best(index, rule, layers) for rule, layers in zip(rules, thirds, strict=True)]
     return [one for one in found if one is not None]
+
+
+def _thirds(index: Index) -> list[list[int]]:
+    """The places of the lower, middle and upper layers, each with the dictionaries beside it; all, where there are few."""
+    beside: dict[str, list[int]] = {}
+    for place, layer in sorted(enumerate(index.cells.layers), key=lambda one: _depth(one[1])):
+        beside.setdefault(layer.own_name, []).append(place)
+    layers = list(beside.values())
+    parts = np.array_split(np.arange(len(layers)), 3) if len(layers) >= 3 else [np.arange(len(layers))] * 3
+    return [sorted(place for number in part.tolist() for place in layers[number]) for part in parts]
+
+
+def _depth(layer: LayerCells) -> tuple[bool, int]:
+    return layer.stack == "dec", layer.layer
 
 
 def _best(index: Index, rule: "_Rule", layers: list[int]) -> Highlight | None:

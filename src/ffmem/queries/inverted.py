@@ -19,8 +19,7 @@ def triggers_within(
     Cost: a binary search, of all ranges at once.
     """
     arrays = index.layer(place)
-    # a plain view: each look-up in a memmap makes another memmap
-    slots, tokens = np.asarray(arrays.slot_by_token), np.asarray(arrays.trigger_token).reshape(-1)
+    slots, tokens = arrays.slot_by_token, arrays.trigger_token.reshape(-1)
     starts = _bisect(slots, tokens, firsts)
     counts = _bisect(slots, tokens, ends) - starts
     which = np.repeat(np.arange(len(firsts)), counts)

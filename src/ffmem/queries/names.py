@@ -64,7 +64,7 @@ def places(index: Index, layer: str | int | None) -> range:
     Args:
         index: an opened index.
         layer: a place in the model (``9``) or a name (``L9``, ``dec.L3``); a range of them without its end, as in Python
-            (``10:``, ``:5``, ``3:7``), of which those that the index has count; None for all.
+            (``10:``, ``:5``, ``3:7``), of which those that the index has count; or a dictionary (``L9.tc16k``); None for all.
 
     Raises:
         InputError: no such layer, an empty range, or nothing of it in the index.
@@ -72,7 +72,7 @@ def places(index: Index, layer: str | int | None) -> range:
     if layer is None:
         return range(index.n_layers)
     model = index.cells.whole
-    n_layers = len(model.layers)
+    n_layers = sum(not one.dictionary for one in model.layers)
     first, colon, end = str(layer).partition(":")
     if not colon:
         place = index.cells.parse_layer(model.layers[_place(model, first, n_layers - 1)].name)

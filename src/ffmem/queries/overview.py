@@ -52,9 +52,7 @@ def _row(index: Index, place: int) -> LayerRow:
     arrays, layer = index.layer(place), index.cells.layers[place]
     n_tokens = np.repeat(arrays.counts[:, 0], layer.group_size)
     active = arrays.n_active / np.maximum(n_tokens, 1)
-    dead = arrays.maximum <= 0
-    if index.n_signs == 2:
-        dead &= arrays.minimum >= 0
+    dead = never_active(index, place)
     agreeing, n_compared = agreement_of_first(index, place)
     return LayerRow(
         layer=layer.name,
@@ -66,6 +64,13 @@ def _row(index: Index, place: int) -> LayerRow:
         n_compared=n_compared,
         largest=float(max(arrays.maximum.max(), -arrays.minimum.min())),
     )
+
+
+def never_active(index: Index, place: int) -> np.ndarray:
+    """Of each cell of a layer, whether its coefficient is never above 0; of gated cells, never other than 0."""
+    arrays = index.layer(place)
+    dead: np.ndarray = arrays.maximum <= 0
+    return dead & (arrays.minimum >= 0) if index.n_signs == 2 else dead
 
 
 def agreement_of_first(index: Index, place: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from math import exp, log
 
 from ffmem.cell import Cell, Trigger
 from ffmem.json_values import Record
@@ -9,6 +10,7 @@ from ffmem.store.reader import Index
 
 N_PROMOTED = 10
 """Promoted tokens that count as what a value says."""
+_FIELDS = ("topic", "label", "category")
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,21 @@ class SignProfile(Record):
     """The most frequent of them, with how often."""
     n_documents: int
     """Different documents that the triggers come from."""
+    even_tokens: float = 0.0
+    """To how many tokens, each as frequent, the tokens that it fires on come: e to the power of their entropy."""
+    field: str | None = None
+    """What documents are grouped by ("topic", "label" or "category"), if all that the triggers come from have it."""
+    groups: tuple[tuple[str, int], ...] = ()
+    """The most frequent groups of documents, with how many triggers come from each."""
+    n_groups: int = 0
+    """Different groups."""
 
 
 def profile(index: Index, cell: Cell) -> tuple[SignProfile, ...]:
     """One for each sign that the cell has triggers of."""
     predicts = index.manifest.model.predicts_next_token
     found = []
-    for sign in (1, -1)[: index.n_signs]:
+    for sign in (1, -1)[: index.signs_of(index.cells.place(cell.cell)[0])]:
         triggers = [one for one in cell.triggers if one.sign == sign]
         if triggers:
             said = [one.token for one in (cell.promoted if sign > 0 else cell.suppressed)[:N_PROMOTED]]
@@ -50,6 +60,8 @@ def _of_sign(sign: int, triggers: list[Trigger], said: list[str], predicts: bool
     following = [one.next_token for one in triggers if one.next_token is not None] if predicts else []
     first = triggers[0].next_token
     firing = Counter(one.tokens[one.position] for one in triggers)
+    field = next((name for name in _FIELDS if all(isinstance(_group(one, name), str) for one in triggers)), None)
+    groups = Counter(str(_group(one, field)) for one in triggers) if field else Counter()
     return SignProfile(
         sign=sign,
         n_triggers=len(triggers),
@@ -60,4 +72,12 @@ def _of_sign(sign: int, triggers: list[Trigger], said: list[str], predicts: bool
         n_firing_tokens=len(firing),
         firing_tokens=tuple(firing.most_common(5)),
         n_documents=len({one.document.document_id for one in triggers}),
+        even_tokens=exp(-sum(n / len(triggers) * log(n / len(triggers)) for n in firing.values())),
+        field=field,
+        groups=tuple(groups.most_common(3)),
+        n_groups=len(groups),
     )
+
+
+def _group(trigger: Trigger, field: str) -> object:
+    return trigger.document.metadata.get(field)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ffmem.cell import PromotedToken
+from ffmem.cell import Name, PromotedToken
+from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.json_values import JsonObject, Record, fields_to_json
 from ffmem.markup import captioned
@@ -26,7 +27,7 @@ class PromotingCell(Record):
 
     cell: CellId
     rank: int | None
-    """Of the token in the cell's stored list, from 0; None if it is not there."""
+    """Of the token in the cell's stored list, from 0; None if it is not there. Of a label, among all labels."""
     logit: float
     """Score of the token under the index's projection: a contribution, up to a positive factor, not a probability; but
     under "adaptive" the natural logarithm of one."""
@@ -34,6 +35,8 @@ class PromotingCell(Record):
     """Rank over the whole vocabulary, from 0; None without the model."""
     promoted: tuple[str, ...]
     """The three tokens at this end of the value's scores."""
+    name: Name | None = None
+    """What it is called."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +47,25 @@ class Promoting:
     """The token; its logit is that of the first cell."""
     suppressed: bool
     n_cells: int
-    """Cells that have the token in their stored list."""
+    """Cells that have the token in their stored list; of a label, all that were asked for."""
     rows: tuple[PromotingCell, ...]
+    is_label: bool = False
+    """The token is a label of a classifier, and its id the number of that."""
 
     def to_json(self) -> JsonObject:
-        """The fields, but the token without its logit, which the first row has."""
-        return fields_to_json(self) | {"token": fields_to_json(self.token, "logit")}
+        """The fields, but the token without its logit, which the first row has; whether it is a label only if it is one."""
+        return fields_to_json(self, *(() if self.is_label else ("is_label",))) | {
+            "token": fields_to_json(self.token, "logit")
+        }
 
     def _repr_html_(self) -> str:
         """For notebooks."""
         caption = f"{self.n_cells:,} cells {'suppress' if self.suppressed else 'promote'} {self.token.token!r}"
         rows = [
-            (str(row.cell), str(row.rank), f"{row.logit:.4g}", str(row.true_rank), " ".join(row.promoted))
+            (str(row.cell), row.name, str(row.rank), f"{row.logit:.4g}", str(row.true_rank), " ".join(row.promoted))
             for row in self.rows
         ]
-        return captioned(caption, ("cell", "rank", "score", "true rank", "first tokens"), rows)
+        return captioned(caption, ("cell", "name", "rank", "score", "true rank", "first tokens"), rows)
 
 
 @dataclass(frozen=True)
@@ -78,25 +85,29 @@ def promotes(
     suppressed: bool = False,
     layer: str | int | None = None,
     limit: int = 20,
+    label: bool = False,
     model: "Transformer | None" = None,
 ) -> Promoting:
     """The cells that promote a token most.
 
     Args:
         index: an opened index.
-        token: exactly one token of the vocabulary, spaces included: `` January``.
+        token: exactly one token of the vocabulary, spaces included: `` January``; or a label, with ``label``.
         suppressed: ask for the other end of the scores.
         layer: a layer, or a range of them such as ``10:``.
         limit: at most this many cells.
+        label: ask for a label of a classifier instead, of which every cell has its score in the index.
         model: the model of the index. Without it, cells that have the token in their stored list, by its rank there,
             then its score, then cell id. With it, all cells by the score itself, and its rank over the vocabulary.
 
     Raises:
-        InputError: not one token, or no such layer.
+        InputError: not one token, no such label or no such layer.
 
     Cost: without the model a scan of the stored ids; with it one product of each value with one vector (under "adaptive"
         the scores of all tokens), and of the cells shown with the vocabulary, never cells x d_vocab at a time.
     """
+    if label:
+        return _promoting_label(index, token, suppressed, places(index, layer), limit)
     number, sign = token_id(index, token), -1 if suppressed else 1
     stored = list(_stored(index, number, places(index, layer), suppressed))
     n_cells = sum(len(part.rows) for part in stored)
@@ -106,7 +117,7 @@ def promotes(
         scored = _scored(index, model, number, stored)
         best = _best(scored, limit, lambda part: (-sign * part.scores,))
     true = [(None, score) for *_, score in best] if model is None else _true_ranks(index, model, number, best, sign)
-    rows = tuple(
+    rows = index.names.on(
         PromotingCell(
             cell=index.cells.cell_id(place, row),
             rank=None if rank < 0 else rank,
@@ -118,6 +129,38 @@ def promotes(
     )
     told = PromotedToken(index.text.vocabulary[number], number, rows[0].logit if rows else 0.0)
     return Promoting(told, suppressed, n_cells, rows)
+
+
+def _promoting_label(index: Index, label: str, suppressed: bool, layers: range, limit: int) -> Promoting:
+    """By the scores of a label, of which the index has all."""
+    names, sign = index.manifest.model.labels, -1 if suppressed else 1
+    if label not in names:
+        raise InputError(
+            f"{label!r} is no label of {index.manifest.identity.model.name} that values have scores of",
+            f"Expected one of: {', '.join(names)}" if names else "Expected an index of a classifier with such labels",
+            "Write one of these, as it is written there" if names else "Leave out label, and ask for a token",
+        )
+    number = names.index(label)
+
+    def found() -> Iterator[_Found]:
+        for place in layers:
+            scores = np.asarray(index.layer(place).label_scores)
+            ranks = (sign * scores > sign * scores[:, number, None]).sum(1)
+            yield _Found(place, np.arange(len(scores)), ranks, scores[:, number])
+
+    best = _best(found(), limit, lambda part: (-sign * part.scores,))
+    rows = tuple(
+        PromotingCell(
+            cell=index.cells.cell_id(place, row),
+            rank=rank,
+            logit=score,
+            true_rank=None,
+            promoted=index.text.token_strings(_ids(index, place, suppressed)[row, :3].tolist()),
+        )
+        for place, row, rank, score in best
+    )
+    n_cells = sum(index.cells.layers[place].n_cells for place in layers)
+    return Promoting(PromotedToken(label, number, rows[0].logit if rows else 0.0), suppressed, n_cells, rows, True)
 
 
 def _ids(index: Index, place: int, suppressed: bool) -> np.ndarray:

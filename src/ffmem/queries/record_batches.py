@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 import pyarrow as pa
 
+from ffmem.ids import CellId
 from ffmem.json_values import JsonObject
-from ffmem.queries.relations import CELLS, DOCUMENTS, LAYERS, PROMOTED, SENTENCES, TRIGGERS, Relation
+from ffmem.queries.matches import Masks
+from ffmem.queries.relations import CELLS, DOCUMENTS, LAYERS, NAMES, PROMOTED, SENTENCES, TRIGGERS, Relation
 from ffmem.store.arrays import total_of
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
-_ARROW = {
+ARROW = {
     "VARCHAR": pa.string(),
     "BOOLEAN": pa.bool_(),
     "TINYINT": pa.int8(),
@@ -25,6 +27,8 @@ _ARROW = {
     "UINTEGER[]": pa.list_(pa.uint32()),
 }
 _ENCODED = pa.dictionary(pa.int32(), pa.string())
+_CHOSEN = ""
+"""Under which name columns have, for each of their rows, whether it is wanted: no column has it."""
 _BATCH = 2**17
 """Rows of a batch for SQL, about: DuckDB reads some 16 batches ahead."""
 
@@ -32,9 +36,11 @@ _BATCH = 2**17
 class Batches:
     """Reads tables of an index, a batch at a time."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, among: Masks | None = None) -> None:
         self._index = index
         self._text = index.text
+        self._among = among
+        """Tables of cells have only these; None: all."""
 
     @staticmethod
     def schema(relation: Relation, *, encoded: bool) -> pa.Schema:
@@ -47,7 +53,7 @@ class Batches:
         return pa.schema(
             pa.field(
                 column.name,
-                _ENCODED if encoded and relation.by_layer and column.type == "VARCHAR" else _ARROW[column.type],
+                _ENCODED if encoded and relation.by_layer and column.type == "VARCHAR" else ARROW[column.type],
                 metadata={"meaning": column.meaning},
             )
             for column in relation.columns
@@ -66,13 +72,14 @@ class Batches:
         wanted = self.schema(relation, encoded=encoded)
         for columns in self._columns(relation, whole_groups):
             arrays = [pa.array(columns[field.name]) for field in wanted]
-            yield pa.record_batch(
+            batch = pa.record_batch(
                 [
                     array if array.type == field.type else array.cast(field.type)
                     for array, field in zip(arrays, wanted, strict=True)
                 ],
                 schema=wanted,
             )
+            yield batch.filter(columns[_CHOSEN]) if _CHOSEN in columns else batch
 
     def _columns(self, relation: Relation, whole_groups: bool) -> Iterator[JsonObject]:
         if relation is SENTENCES:
@@ -81,10 +88,19 @@ class Batches:
             return self._documents()
         if relation is LAYERS:
             return iter([self._layers()])
+        if relation is NAMES:
+            return self._names()
         rows_a_cell = {CELLS.name: 1, TRIGGERS.name: self._index.n_signs * self._index.top, PROMOTED.name: 2 * self._k}
         n_cells = max(1, _BATCH // rows_a_cell[relation.name])
         make = {CELLS.name: self._cells, TRIGGERS.name: self._triggers, PROMOTED.name: self._promoted}[relation.name]
-        return (make(place, rows) for place, rows in self._slices(None if whole_groups else n_cells))
+        slices = self._slices(None if whole_groups else n_cells)
+        return (self._with_chosen(make(place, rows), place, rows) for place, rows in slices)
+
+    def _with_chosen(self, columns: JsonObject, place: int, rows: slice) -> JsonObject:
+        """Columns of a table of cells, and which of its rows stay where only some cells are wanted."""
+        if self._among is None:
+            return columns
+        return columns | {_CHOSEN: pa.array(self._among[place][rows][np.asarray(columns["cell"].indices)])}
 
     def _slices(self, n_cells: int | None) -> Iterator[tuple[int, slice]]:
         """Places of layers with rows of their arrays, never across the border of an expert."""
@@ -114,7 +130,7 @@ class Batches:
         return pa.DictionaryArray.from_arrays(indices, self._vocabulary)
 
     def _keys(self, place: int, rows: slice, of_row: np.ndarray) -> JsonObject:
-        """The columns cell, stack and layer.
+        """The columns cell, stack, layer and dictionary.
 
         Args:
             place: of the layer.
@@ -127,6 +143,7 @@ class Batches:
             "cell": _encoded(of_row, names),
             "stack": _encoded(np.zeros(len(of_row)), [layer.stack]),
             "layer": np.full(len(of_row), layer.layer, dtype=np.int32),
+            "dictionary": _encoded(np.zeros(len(of_row)), [layer.dictionary]),
         }
 
     def _cells(self, place: int, rows: slice) -> JsonObject:
@@ -150,7 +167,9 @@ class Batches:
             "maximum": arrays.maximum[rows],
             "n_triggers": n_triggers,
             "histogram": _lists(histogram[:, 0]),
-            "histogram_negative": _lists(histogram[:, 1]) if self._index.n_signs == 2 else pa.nulls(len(numbers)),
+            "histogram_negative": _lists(histogram[:, 1])
+            if self._index.signs_of(place) == 2
+            else pa.nulls(len(numbers)),
         }
 
     def _triggers(self, place: int, rows: slice) -> JsonObject:
@@ -189,6 +208,24 @@ class Batches:
             "logit": scores.reshape(-1),
         }
 
+    def _names(self) -> Iterator[JsonObject]:
+        names = ("source", "mark", "grade", "score", "topic", "kind", "n_others", "sign")
+        left = (one for one in self._index.names.all_names() if self._is_wanted(one[0]))
+        while rows := list(islice(left, _BATCH)):
+            cells, _, found = zip(*rows, strict=True)
+            yield {
+                "cell": [str(one) for one in cells],
+                "stack": [one.stack for one in cells],
+                "layer": [one.layer for one in cells],
+                "name": [one.text for one in found],
+            } | {name: [getattr(one, name) for one in found] for name in names}
+
+    def _is_wanted(self, cell: CellId) -> bool:
+        if cell not in self._index.cells:
+            return False
+        place, row = self._index.cells.place(cell)
+        return self._among is None or bool(self._among[place][row])
+
     def _sentences(self) -> Iterator[JsonObject]:
         names = ("sentence_id", "document_id", "start_byte", "text", "n_occurrences", "held_out", "also_indexed")
         for rows in self._text.rows(
@@ -208,7 +245,8 @@ class Batches:
     def _layers(self) -> JsonObject:
         layers = self._index.cells.layers
         columns = {
-            name: [getattr(layer, name) for layer in layers] for name in ("name", "stack", "layer", "n_experts", "d_ff")
+            name: [getattr(layer, name) for layer in layers]
+            for name in ("name", "stack", "layer", "dictionary", "n_experts", "d_ff")
         }
         return columns | {
             "n_cells": [layer.n_cells for layer in layers],

@@ -33,6 +33,7 @@ class Relation:
 _CELL = Column("cell", "VARCHAR", "cell id, as in `ffmem cell`: `L9.2997`, `dec.L3.12`, `L9.e5.77`")
 _STACK = Column("stack", "VARCHAR", "`enc` or `dec` in an encoder-decoder, else empty")
 _LAYER = Column("layer", "INTEGER", "number of the layer within its stack, from 0")
+_DICTIONARY = Column("dictionary", "VARCHAR", "name of the dictionary beside the layer that the cell is of, else empty")
 _SENTENCE = Column("sentence_id", "INTEGER", "number of the sentence, from 0; held-out ones follow the indexed ones")
 _DOCUMENT = Column("document_id", "INTEGER", "number of the document in the corpus, from 0")
 
@@ -43,6 +44,7 @@ CELLS = Relation(
         _CELL,
         _STACK,
         _LAYER,
+        _DICTIONARY,
         Column("expert", "INTEGER", "expert of a mixture, from 0; NULL in other layers"),
         Column("index", "INTEGER", "index within the layer, or within the expert, from 0"),
         Column("n_tokens", "BIGINT", "positions seen"),
@@ -67,6 +69,7 @@ TRIGGERS = Relation(
         _CELL,
         _STACK,
         _LAYER,
+        _DICTIONARY,
         Column("sign", "TINYINT", "1 in the list of largest coefficients, -1 in that of lowest ones (gated cells)"),
         Column("rank", "INTEGER", "place in that list, from 0"),
         Column("coefficient", "FLOAT", "what the cell's value is multiplied by; not comparable between cells"),
@@ -89,6 +92,7 @@ PROMOTED = Relation(
         _CELL,
         _STACK,
         _LAYER,
+        _DICTIONARY,
         Column("direction", "VARCHAR", "`promoted` or `suppressed`"),
         Column("rank", "INTEGER", "from 0, most promoted (most suppressed) first"),
         Column("token", "VARCHAR", "the token, as the vocabulary writes it"),
@@ -137,6 +141,7 @@ LAYERS = Relation(
         Column("name", "VARCHAR", "as in cell ids: `L9`, `dec.L3`"),
         _STACK,
         _LAYER,
+        _DICTIONARY,
         Column("n_experts", "INTEGER", "experts of a mixture; 0 in other layers"),
         Column("d_ff", "INTEGER", "cells that the model has in the layer, or in each expert"),
         Column("n_cells", "BIGINT", "cells of the layer that are in the index, those of all experts together"),
@@ -145,5 +150,25 @@ LAYERS = Relation(
     by_layer=False,
 )
 
-RELATIONS = (CELLS, TRIGGERS, PROMOTED, SENTENCES, DOCUMENTS, LAYERS)
+NAMES = Relation(
+    "names",
+    "what a cell is called, with one sign of its coefficients; cells without a name have none",
+    (
+        _CELL,
+        _STACK,
+        _LAYER,
+        Column("sign", "TINYINT", "1; of gated cells also -1, for negative coefficients"),
+        Column("name", "VARCHAR", "one line of at most 60 characters"),
+        Column("source", "VARCHAR", "who says so: `human`, `lm` (a language model), `rule`, `import`"),
+        Column("mark", "VARCHAR", "where it comes from, as it stands beside a name: `rule B`, `lm 0.82`, `by hand`"),
+        Column("grade", "VARCHAR", "of a name by rule: `A`, `B` or `C`, the surest first; else empty"),
+        Column("score", "DOUBLE", "F1 of a rule, balanced accuracy of a language model's label; NULL if not measured"),
+        Column("topic", "VARCHAR", "the topic that the name claims; else empty"),
+        Column("kind", "VARCHAR", "what it speaks of: `token`, `field`, `dead`, ...; may be empty"),
+        Column("n_others", "INTEGER", "other labels of it, which say something else"),
+    ),
+    by_layer=False,
+)
+
+RELATIONS = (CELLS, TRIGGERS, PROMOTED, SENTENCES, DOCUMENTS, LAYERS, NAMES)
 """Every table; each is a view of `ffmem query` and a file of `ffmem export`."""

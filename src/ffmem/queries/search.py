@@ -87,6 +87,7 @@ def search(
     *,
     syntax: Syntax = "words",
     with_cells: bool = False,
+    start: int = 0,
     limit: int = 20,
     time_limit_s: float = TIME_LIMIT_S,
 ) -> SearchResult:
@@ -100,6 +101,7 @@ def search(
             words if no sentence has them as whole words. "literal": all of the text as it stands, in any case of its letters.
             "raw": the query syntax of SQLite's FTS5. "regex": a regular expression of the package ``regex``.
         with_cells: also give the cells.
+        start: so many sentences are passed over first.
         limit: at most this many sentences. Whole words: the best by BM25, equal ones by id. Otherwise: the first ones.
         time_limit_s: seconds for which the text itself may be searched; then the result says how far it came.
 
@@ -108,22 +110,23 @@ def search(
     """
     if syntax not in get_args(Syntax):
         raise InputError(f"syntax is {syntax!r}", f"Expected one of: {', '.join(get_args(Syntax))}", 'Write "words"')
+    start, limit = max(start, 0), max(limit, 0)
+    shown = slice(start, start + limit)
     if syntax == "regex":
-        scan = scan_sentences(index, text, max(limit, 0), time_limit_s)
+        scan = scan_sentences(index, text, shown.stop, time_limit_s)
         hits: list[_Hit] = [(number, None, spans) for number, _, spans in scan.found]
-        return _result(index, hits, len(hits), scan.n_searched, (scan.note, "as a regular expression"), with_cells)
+        told = (scan.note, "as a regular expression")
+        return _result(index, hits[shown], len(hits), scan.n_searched, told, with_cells)
     if syntax == "raw":
-        return _ranked(index, storable(text), limit, with_cells, "by a query of FTS5")
+        return _ranked(index, storable(text), shown, with_cells, "by a query of FTS5")
     wanted = literal(text) if syntax == "literal" else parse_words(text)
     if not wanted.literals:
-        found = _ranked(index, wanted.query, limit, with_cells, _WHOLE)
+        found = _ranked(index, wanted.query, shown, with_cells, _WHOLE)
         if found.n_matches:
             return found
     reading = read_sentences(index, wanted, time_limit_s)
-    spans = [
-        _spans(reading.wanted, index.text.sentence(number).text) for number in reading.ids[: max(limit, 0)].tolist()
-    ]
-    hits = [(int(number), None, own) for number, own in zip(reading.ids, spans, strict=False)]
+    ids = reading.ids[shown].tolist()
+    hits = [(number, None, _spans(reading.wanted, index.text.sentence(number).text)) for number in ids]
     told = (reading.note, _sought(reading.wanted))
     return _result(index, hits, len(reading.ids), reading.n_searched, told, with_cells)
 
@@ -139,13 +142,13 @@ def _sought(wanted: Wanted) -> str:
     )
 
 
-def _ranked(index: Index, query: str, limit: int, with_cells: bool, sought: str) -> SearchResult:
+def _ranked(index: Index, query: str, shown: slice, with_cells: bool, sought: str) -> SearchResult:
     ids = index.text.matching(query, _RANKED + 1)
     note, last = "", index.text.n_all_sentences
     if len(ids) > _RANKED:
         last = int(ids[_RANKED - 1])
         note = f"More than {_RANKED:,} sentences match: the best of the first {_RANKED:,} are shown. Add words."
-    best = index.text.ranked(query, last, max(limit, 0))
+    best = index.text.ranked(query, last, shown.stop - shown.start, shown.start)
     ranked: list[_Hit] = [(number, score, _unmark(found)) for number, score, found in best]
     return _result(index, ranked, len(ids), index.text.n_all_sentences, (note, sought), with_cells)
 

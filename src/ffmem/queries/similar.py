@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from ffmem.cell import Name
 from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.json_values import Record
@@ -34,6 +35,8 @@ class SimilarCell(Record):
     """String of the token on which its best trigger fires."""
     promoted: tuple[str, ...]
     """Its three most promoted tokens."""
+    name: Name | None = None
+    """What it is called."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,20 @@ class Similar(Record):
     def _repr_html_(self) -> str:
         """For notebooks."""
         rows = [
-            (str(row.cell), f"{row.similarity:.4f}", str(row.n_shared), row.trigger or "", " ".join(row.promoted))
+            (
+                str(row.cell),
+                row.name,
+                f"{row.similarity:.4f}",
+                str(row.n_shared),
+                row.trigger or "",
+                " ".join(row.promoted),
+            )
             for row in self.rows
         ]
         return captioned(
-            f"nearest to {self.cell} by {self.by}", ("cell", "similarity", "shared", "fires on", "promotes"), rows
+            f"nearest to {self.cell} by {self.by}",
+            ("cell", "name", "similarity", "shared", "fires on", "promotes"),
+            rows,
         )
 
 
@@ -71,7 +83,8 @@ def similar(
             where a sentence weighs its largest coefficient as a share of the cell's largest, both signs together.
             "promoted": rank-biased overlap of the promoted tokens; of gated cells also with the other's suppressed ones.
             "key", or for gated cells "gate-key" and "up-key", and "value": cosine of the vectors. A gated cell stays the
-            same if up key and value both change sign: there, the magnitude of the cosine counts.
+            same if up key and value both change sign: there, the magnitude of the cosine counts. Cells of dictionaries have
+            a key, and are compared by keys with cells that have one too.
         limit: at most this many cells.
         model: the model of the index; only vectors need it.
 
@@ -79,7 +92,7 @@ def similar(
         InputError: no such cell, or vectors that cannot be compared.
     """
     cell_id = index.cell_id(cell)
-    _check(index, by, model is not None)
+    _check(index, cell_id, by, model is not None)
     if by == "triggers":
         scores = _by_triggers(index, cell_id)
     elif by == "promoted":
@@ -96,16 +109,18 @@ def similar(
                 n_shared = None if shared is None else int(shared[i])
                 found.append((-float(similarity[i]), place, int(rows[i]), n_shared))
     nearest = sorted(found, key=lambda one: one[:3])[: max(limit, 0)]
-    return Similar(cell_id, by, tuple(_row(index, place, row, -value, n) for value, place, row, n in nearest))
+    named = index.names.on(_row(index, place, row, -value, n) for value, place, row, n in nearest)
+    return Similar(cell_id, by, named)
 
 
-def _check(index: Index, by: Likeness, with_model: bool) -> None:
-    gated = index.n_signs == 2
-    choices = [one for one in get_args(Likeness) if one not in (("key",) if gated else ("gate-key", "up-key"))]
+def _check(index: Index, cell: CellId, by: Likeness, with_model: bool) -> None:
+    gated = index.signs_of(index.cells.place(cell)[0]) == 2
+    choices = likenesses(index, cell)
+    whose = f"the dictionary {cell.layer_name}" if cell.dictionary else "this model"
     if by not in choices:
         raise InputError(
             f"--by is {by!r}",
-            f"Expected one of: {', '.join(choices)} (the cells of this model are {'' if gated else 'not '}gated)",
+            f"Expected one of: {', '.join(choices)} (the cells of {whose} are {'' if gated else 'not '}gated)",
             "Write --by triggers",
         )
     if by not in ("triggers", "promoted") and not with_model:
@@ -114,6 +129,12 @@ def _check(index: Index, by: Likeness, with_model: bool) -> None:
             "Expected the model that the index was built from",
             "Say where that is with --model, or write --by triggers or --by promoted",
         )
+
+
+def likenesses(index: Index, cell: CellId) -> tuple[Likeness, ...]:
+    """What a cell can be compared by."""
+    gated = index.signs_of(index.cells.place(cell)[0]) == 2
+    return tuple(one for one in get_args(Likeness) if one not in (("key",) if gated else ("gate-key", "up-key")))
 
 
 def _row(index: Index, place: int, row: int, similarity: float, n_shared: int | None) -> SimilarCell:
@@ -129,7 +150,7 @@ def _row(index: Index, place: int, row: int, similarity: float, n_shared: int | 
 # Triggers
 
 
-def _weights(index: Index, place: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sentence_weights(index: Index, place: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(number in rows, sentence, weight) of every sentence among the triggers of some cells; each pair once."""
     if not len(rows):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
@@ -154,13 +175,13 @@ def _weights(index: Index, place: int, rows: np.ndarray) -> tuple[np.ndarray, np
 
 def _by_triggers(index: Index, cell: CellId) -> _Scores:
     place, row = index.cells.place(cell)
-    _, sentences, weights = _weights(index, place, np.array([row]))
+    _, sentences, weights = sentence_weights(index, place, np.array([row]))
     starts = index.text.sentence_start.astype(np.int64)
     total = weights.sum()
     for other in range(index.n_layers):
         _, hits, _ = triggers_within(index, other, starts[sentences], starts[sentences + 1])
         rows = np.unique(hits)
-        which, theirs, their_weights = _weights(index, other, rows)
+        which, theirs, their_weights = sentence_weights(index, other, rows)
         at = np.minimum(np.searchsorted(sentences, theirs), max(len(sentences) - 1, 0))
         both = sentences[at] == theirs if len(sentences) else np.zeros(0, dtype=bool)
         least = np.bincount(which[both], np.minimum(weights[at[both]], their_weights[both]), len(rows))
@@ -183,7 +204,8 @@ def _by_promoted(index: Index, cell: CellId) -> _Scores:
     weights[:, :k] = rank_weights(k)[np.maximum.outer(np.arange(k), np.arange(k))]
     for other in range(index.n_layers):
         best: tuple[np.ndarray, np.ndarray] | None = None
-        for name in ("promoted_ids", "suppressed_ids")[: index.n_signs]:
+        n_signs = max(index.signs_of(place), index.signs_of(other))
+        for name in ("promoted_ids", "suppressed_ids")[:n_signs]:
             ids = np.asarray(getattr(index.layer(other), name))
             flat = np.flatnonzero((rank < k)[ids])
             rows, theirs = np.divmod(flat, k)
@@ -206,11 +228,14 @@ def _by_vectors(index: Index, cell: CellId, by: Likeness, model: "Transformer") 
     vectors: Callable[[int], Any] = {
         "key": model.keys, "gate-key": model.gate_keys, "up-key": model.up_keys, "value": model.values,
     }[by]  # fmt: skip
-    both_signs = index.n_signs == 2 and by in ("up-key", "value")
     place, row = index.cells.place(cell)
     own = index.own_rows(place, vectors)[row].float()
     own = own / own.norm().clamp(min=1e-30)
     for other in range(index.n_layers):
+        n_signs = index.signs_of(place), index.signs_of(other)
+        if by != "value" and n_signs[0] != n_signs[1]:  # which have keys of another kind
+            continue
+        both_signs = max(n_signs) == 2 and by in ("up-key", "value")
         rows = index.own_rows(other, vectors).float()
         cosines = ((rows @ own) / rows.norm(dim=1).clamp(min=1e-30)).cpu().numpy()
         yield other, np.arange(len(cosines)), np.abs(cosines) if both_signs else cosines, None

@@ -1,21 +1,24 @@
 """What an index is, one of its cells, and tables of them by a statistic."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
-from ffmem.cell import Cell
+from ffmem.cell import Cell, Name
 from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.json_values import JsonObject, Record
 from ffmem.markup import Table
+from ffmem.queries.matches import Masks
+from ffmem.queries.named import NOT_NAMED, order_by_name
 from ffmem.queries.names import places
 from ffmem.store.arrays import total_of
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
-SortKey = Literal["max", "min", "mean", "mean-square", "active", "top", "index"]
+SortKey = Literal["max", "min", "mean", "mean-square", "active", "top", "name", "index"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,15 @@ class CellRow(Record):
     """String of the token on which its best trigger fires."""
     promoted: tuple[str, ...]
     """Its three most promoted tokens."""
+    name: Name | None = None
+    """What it is called."""
 
 
 def info(index: Index) -> JsonObject:
     """What an index is: its manifest without the list of files, and its size on disk."""
     manifest = {name: value for name, value in index.manifest.to_json().items() if name != "files"}
     sizes = {
-        "n_layers": index.n_layers,
+        "n_layers": index.n_own_layers,
         "cells": index.cells.describe(),
         "n_cells": index.n_cells,
         "n_model_cells": index.cells.whole.n_cells,
@@ -55,15 +60,28 @@ def cell(index: Index, cell_id: str) -> Cell:
     return index.cell(cell_id)
 
 
-def cells(index: Index, *, layer: str | int | None = None, sort: SortKey = "index", limit: int = 20) -> Table[CellRow]:
+def cells(
+    index: Index,
+    *,
+    layer: str | int | None = None,
+    among: Masks | None = None,
+    sort: SortKey = "index",
+    limit: int = 20,
+    start: int = 0,
+    reverse: bool = False,
+) -> Table[CellRow]:
     """A table of cells, by a statistic.
 
     Args:
         index: an opened index.
         layer: a layer (``9``, ``L9``, ``dec.L3``), a range of them such as ``10:``, or all.
+        among: for each layer, by its place, whether each of its cells is in the table at all; None: all are.
         sort: "max", "mean", "mean-square", "active": largest first; "min": smallest first; "top": the largest of the
-            last trigger, so cells with many strong triggers; "index": as they stand. Equal ones by cell id.
+            last trigger, so cells with many strong triggers; "name": the surest name first, cells without one last, also the
+            other way round; "index": as they stand. Equal ones by cell id.
         limit: at most this many rows.
+        start: so many rows are passed over first.
+        reverse: the other way round; equal ones by cell id still.
 
     Raises:
         InputError: no such layer or statistic.
@@ -71,14 +89,30 @@ def cells(index: Index, *, layer: str | int | None = None, sort: SortKey = "inde
     if sort not in get_args(SortKey):
         raise InputError(f"--sort is {sort!r}", f"Expected one of: {', '.join(get_args(SortKey))}", "Write --sort max")
     layers = places(index, layer)
-    keys = np.concatenate([_sort_key(index, one, sort) for one in layers])
-    order = np.argsort(keys, kind="stable")[: max(limit, 0)]
+    if sort == "name":
+        keys = _keys_by_name(index, layers, reverse)
+    else:
+        keys = np.concatenate([_sort_key(index, one, sort) for one in layers])
+    order = np.argsort(-keys if reverse else keys, kind="stable")
+    if reverse and sort == "index":
+        order = order[::-1]
+    if among is not None:
+        order = order[np.concatenate([among[one] for one in layers])[order]]
+    order = order[max(start, 0) :][: max(limit, 0)]
     starts = np.cumsum([0, *(index.cells.layers[one].n_cells for one in layers)])
     numbers = np.searchsorted(starts, order, side="right") - 1
-    return Table(
+    found = (
         _row(index, index.cells.cell_id(layers[number], int(i - starts[number])))
         for i, number in zip(order, numbers, strict=True)
     )
+    return Table(index.names.on(found))
+
+
+def _keys_by_name(index: Index, layers: Sequence[int], reverse: bool) -> np.ndarray:
+    """Smaller comes first; of a gated cell's two names the surer counts."""
+    order = order_by_name(index)
+    ranks = np.concatenate([order[place].min(1) for place in layers])
+    return np.where(ranks == NOT_NAMED, -np.inf if reverse else np.inf, ranks.astype(np.float64))
 
 
 def _sort_key(index: Index, layer: int, sort: SortKey) -> np.ndarray:

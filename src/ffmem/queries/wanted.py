@@ -70,9 +70,21 @@ class Wanted:
     @property
     def pattern(self) -> "re.Pattern[str]":
         """What marks the parts that match, the longest first."""
-        words = {word: r"(?<!\w)" + r"\W+".join(map(re.escape, word.split())) + r"(?!\w)" for word in self.words}
-        parts = words | {one.text: re.escape(one.text) for one in self.literals}
+        parts = {word: _as_word(word) for word in self.words}
+        parts |= {one.text: re.escape(one.text) for one in self.literals}
         return re.compile("|".join(parts[text] for text in sorted(parts, key=len, reverse=True)), re.IGNORECASE)
+
+    @property
+    def patterns(self) -> "tuple[re.Pattern[str], ...]":
+        """What finds each part by itself."""
+        words = [re.compile(_as_word(word), re.IGNORECASE) for word in self.words]
+        return (*words, *(one.pattern for one in self.literals))
+
+
+def _as_word(text: str) -> str:
+    """An expression for whole words, one after the other, as the full-text table cuts them: an underscore parts two."""
+    words = r"[\W_]+".join(map(re.escape, text.split()))
+    return rf"(?<![^\W_]){words}(?![^\W_])"
 
 
 def parse_words(text: str) -> Wanted:

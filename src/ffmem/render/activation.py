@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ffmem.render.terminal import around, one_line, width
+from ffmem.render.terminal import around, called, one_line, width
 
 if TYPE_CHECKING:
     from ffmem.analyses.activation import Activation, ActiveCell
@@ -22,9 +22,10 @@ def cell_line(one: "ActiveCell") -> str:
     share = "" if one.share is None else f"{one.share:5.0%}"
     head = f"  {one.cell!s:>12} {one.coefficient:9.3f}  adds {one.norm:8.3f}  {share}"
     promoted = "".join(f" ⟨{one_line(token)}⟩" for token in one.promoted[:2])
-    room = max(20, width() - len(head) - len(promoted) - 5)
+    name = called(one.name)
+    room = max(20, width() - len(head) - len(promoted) - len(name) - 5)
     trigger = ""
     if one.trigger is not None:
         left, token, right = map(one_line, one.trigger)
         trigger = "  " + around(left, token, right, room)
-    return f"{head}{trigger}{'  →' + promoted if promoted else ''}"
+    return f"{head}{trigger}{'  →' + promoted if promoted else ''}{name}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from ffmem.queries import Diff, Found, Promoting, SearchResult, Similar, marked
 from ffmem.render.cells import trigger_line
-from ffmem.render.terminal import one_line, width
+from ffmem.render.terminal import called, one_line, width
 
 
 def search(found: SearchResult) -> str:
@@ -17,7 +17,9 @@ def search(found: SearchResult) -> str:
             f"{hit.sentence_id:>10}  {hit.n_cells:>7,}  {held_out}{_around(text, width() - 21 - len(held_out))}"
         )
         if hit.cells is not None:
-            lines += [f"{'':21}{one.cell} at {one.position}: {one.coefficient:.4g}" for one in hit.cells]
+            lines += [
+                f"{'':21}{one.cell} at {one.position}: {one.coefficient:.4g}{called(one.name)}" for one in hit.cells
+            ]
     counted = (
         f"{found.n_matches:,} of {found.n_searched:,} sentences searched match, searched for {one_line(found.sought)}."
     )
@@ -42,8 +44,10 @@ def promoting(found: Promoting) -> str:
     for row in found.rows:
         rank = "-" if row.rank is None else str(row.rank)
         true = f"{row.true_rank:>9,}  " if row.true_rank is not None else ""
-        lines.append(f"{row.cell!s:>12}  {rank:>5}  {true}{row.logit:9.4g}  {_tokens(row.promoted)}")
+        lines.append(f"{row.cell!s:>12}  {rank:>5}  {true}{row.logit:9.4g}  {_tokens(row.promoted)}{called(row.name)}")
     token = one_line(found.token.token)
+    if found.is_label:
+        return "\n".join([*lines, f"Of {found.n_cells:,} cells, by the score of the label ⟨{token}⟩."])
     return "\n".join([*lines, f"{found.n_cells:,} cells have ⟨{token}⟩ among the tokens that they {verb} most."])
 
 
@@ -55,9 +59,11 @@ def found(found: Found) -> str:
         if row.rank is not None:
             parts.append(f"promotes it at rank {row.rank} ({row.logit:.4g})")
         if row.n_triggers:
-            parts.append(f"{row.n_triggers} matching trigger{'' if row.n_triggers == 1 else 's'}")
+            rate = f", {row.lift:.3g} times the rate of all" if row.lift else ""
+            parts.append(f"{row.n_triggers} of {row.n_all_triggers} triggers match{rate}")
         sign = ", negative coefficients" if row.sign == -1 else ""
-        lines += [f"{row.cell}{sign}: {'; '.join(parts)}", *(trigger_line(one, width()) for one in row.triggers)]
+        lines += [f"{row.cell}{sign}: {'; '.join(parts)}{called(row.name)}"]
+        lines += [trigger_line(one, width()) for one in row.triggers]
     return "\n".join([*lines, f"{found.n_found:,} cells found. {found.note}".strip()])
 
 
@@ -67,7 +73,9 @@ def similar(found: Similar) -> str:
     for row in found.rows:
         shared = "-" if row.n_shared is None else str(row.n_shared)
         trigger = "-" if row.trigger is None else f"⟨{one_line(row.trigger)}⟩"
-        lines.append(f"{row.cell!s:>12}  {row.similarity:10.4f}  {shared:>6}  {trigger:16}  {_tokens(row.promoted)}")
+        lines.append(
+            f"{row.cell!s:>12}  {row.similarity:10.4f}  {shared:>6}  {trigger:16}  {_tokens(row.promoted)}{called(row.name)}"
+        )
     return "\n".join(lines)
 
 
@@ -81,7 +89,9 @@ def diff(found: Diff) -> str:
     for row in found.rows:
         numbers = (row.trigger_overlap, row.promoted_overlap, row.active_difference, row.mean_difference)
         columns = [f"{number:13.4f}" for number in (*numbers, *row.active_fractions)]
-        lines.append(f"{row.cell!s:>12}  " + "  ".join([*columns, *(f"{mean:13.4g}" for mean in row.means)]))
+        lines.append(
+            f"{row.cell!s:>12}  " + "  ".join([*columns, *(f"{mean:13.4g}" for mean in row.means)]) + called(row.name)
+        )
     return "\n".join([*lines, f"mean overlap of {found.compared}: {found.mean_overlap:.4f} (rank-biased, p {found.p})"])
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ffmem.errors import InputError
 from ffmem.render.explain import score_is
-from ffmem.render.terminal import one_line
+from ffmem.render.terminal import called, one_line
 
 if TYPE_CHECKING:
     from ffmem.analyses.attention.inputs import AttentionToken
@@ -184,5 +184,5 @@ def _memory(one: "FiredMemory", found: "OneMap") -> str:
     promoted = "".join(f" ⟨{one_line(token)}⟩" for token in one.cell.promoted[:3])
     return (
         f"  {one.cell.cell!s:>12} {_added(one.addition)} fired by {names}"
-        f"{'   →' + promoted if promoted else ''}{trigger}"
+        f"{'   →' + promoted if promoted else ''}{trigger}{called(one.cell.name)}"
     )

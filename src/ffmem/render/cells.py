@@ -2,25 +2,40 @@
 
 from collections.abc import Iterator
 
-from ffmem.cell import Cell, Trigger
+from ffmem.cell import Cell, Stratum, Trigger
 from ffmem.queries import CellRow
-from ffmem.render.terminal import around, one_line, tokens, width
+from ffmem.render.terminal import around, called, one_line, tokens, width
 
 _OF_A_QUADRANT = 3
 """Triggers of a quadrant that are shown."""
+_OF_A_STRATUM = 2
+"""Positions of a stratum that are shown."""
+_LABELS = 6
+"""Labels at either end that are shown."""
 
 
 def cell(found: Cell, n_triggers: int) -> str:
     """`ffmem cell`."""
     stats = found.statistics
     lines = [
-        f"{found.cell}",
+        str(found.cell) + "".join(called(one) for one in found.names),
         f"  active at {stats.active_fraction:.2%} of {stats.n_tokens:,} positions; coefficients from "
         f"{stats.minimum:.4g} to {stats.maximum:.4g}, mean {stats.mean:.4g}, root mean square {stats.mean_square**0.5:.4g}",
         f"  promotes    {tokens(found.promoted[:12])}",
         f"  suppresses  {tokens(found.suppressed[:12])}   ({one_line(found.projection)})",
+        *labels(found),
     ]
-    return "\n".join([*lines, *triggers(found, n_triggers, width()), *quadrants(found, n_triggers, width())])
+    more = (part(found, n_triggers, width()) for part in (triggers, quadrants, strata))
+    return "\n".join([*lines, *(line for part in more for line in part)])
+
+
+def labels(found: Cell) -> Iterator[str]:
+    """A line with what a classifier's cell does to its labels: both ends of them, where there are many."""
+    shown = [f"⟨{one_line(one.label)}⟩ {one.score:.4g}" for one in found.labels]
+    if len(shown) > 2 * _LABELS:
+        shown = [*shown[:_LABELS], "...", *shown[-_LABELS:]]
+    if shown:
+        yield f"  labels      {'  '.join(shown)}"
 
 
 def triggers(found: Cell, n: int, width: int) -> Iterator[str]:
@@ -40,6 +55,25 @@ def quadrants(found: Cell, n: int, width: int) -> Iterator[str]:
         yield from (trigger_line(trigger, width) for trigger in one.triggers[: min(n, _OF_A_QUADRANT)])
 
 
+def strata(found: Cell, n: int, width: int) -> Iterator[str]:
+    """Lines with how often a cell is how strong, and some positions of each stratum, drawn at random."""
+    if found.strata:
+        yield "  by strength, at positions drawn at random:"
+    for one in found.strata:
+        yield f"  {stratum(one):24}{one.n_positions:>12,} positions, {one.share:.2%}"
+        yield from (trigger_line(trigger, width) for trigger in one.examples[: min(n, _OF_A_STRATUM)])
+
+
+def stratum(one: Stratum) -> str:
+    """Between which coefficients a stratum lies."""
+    if one.sign == 0:
+        return "silent"
+    side = one.sign
+    if not one.low:
+        return f"{'below' if side > 0 else 'above'} {side * one.high:.3g}"
+    return f"{side * one.low:.3g} to {side * one.high:.3g}"
+
+
 def trigger_line(trigger: Trigger, width: int) -> str:
     """One line: coefficient, and the text around the firing token, its end always in sight."""
     left, token, right = (one_line(part) for part in trigger.marked())
@@ -57,5 +91,5 @@ def _row(row: CellRow) -> str:
     promoted = " ".join(f"⟨{one_line(token)}⟩" for token in row.promoted)
     return (
         f"{row.cell!s:>10}  {row.active_fraction:7.2%}  {row.mean:9.3g}  {row.minimum:9.3g}  {row.maximum:9.3g}  "
-        f"{trigger:16}  {promoted}"
+        f"{trigger:16}  {promoted}{called(row.name)}"
     )

@@ -1,11 +1,14 @@
 """One prediction as a sum, and one that is intervened on."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ffmem.render.activation import cell_line
 from ffmem.render.terminal import one_line
 
 if TYPE_CHECKING:
+    from ffmem.analyses.change_controls import ChangeControls
+    from ffmem.analyses.dictionary_shares import DictionaryShare
     from ffmem.analyses.explain import Explanation, LayerShare
     from ffmem.analyses.intervene import Intervention
 
@@ -55,6 +58,8 @@ def explanation(found: "Explanation") -> str:
             "largest shares of cells: share; coefficient, what it adds, share of its largest in the index; trigger; promotes",
         ]
         lines += [f"  {one.share:+9.4f} {cell_line(one.cell)}" for one in found.cells]
+    for dictionary in found.dictionaries:
+        lines += ["", *_dictionary(dictionary)]
     return "\n".join(lines)
 
 
@@ -67,6 +72,17 @@ def _behind_the_sum(found: "Explanation") -> list[str]:
     if found.quantity == "logit before the soft cap":
         return [f"  after the soft cap {found.own:.4f}"]
     return []
+
+
+def _dictionary(found: "DictionaryShare") -> Iterator[str]:
+    """What a layer adds, as its dictionary has it."""
+    skip = f" + skip {found.skip:.4f}" if found.skip else ""
+    yield (
+        f"what {found.dictionary.rpartition('.')[0]} adds, as the dictionary {found.dictionary} has it: {found.update:.4f} = "
+        f"cells {found.cells:.4f} + bias {found.bias:.4f}{skip} + left over {found.left_over:.4f}; {found.n_active} cells are "
+        f"active, and {found.unexplained:.1%} of the update's square is left over"
+    )
+    yield from (f"  {one.share:+9.4f} {cell_line(one.cell)}" for one in found.largest)
 
 
 def _layer(one: "LayerShare", width: int) -> str:
@@ -93,3 +109,28 @@ def intervention(found: "Intervention") -> str:
             f"changed  {one_line(found.text)}[{one_line(found.continued_changed)}]",
         ]
     return "\n".join(lines)
+
+
+def change_controls(found: "ChangeControls") -> str:
+    """For scale, beside `ffmem intervene`: the same change of other cells."""
+    target, layers = one_line(found.target), list(dict.fromkeys(one.layer_name for one in found.own.cells))
+    changed = f"these {len(found.own.changes)} changes" if len(found.own.changes) > 1 else found.own.changes[0]
+    alike = "nearest in strength" + ("" if len(found.alike.changes) > 1 else f": {found.alike.changes[0]}")
+    lowest, highest = (f(one.difference for one in found.random) for f in (min, max))
+    rows = [
+        (changed, _points(found.own.difference), f"{found.own.divergence:.4g}", f"strength {found.own.strength:.4g}"),
+        (alike, _points(found.alike.difference), f"{found.alike.divergence:.4g}", f"strength {found.alike.strength:.4g}"),
+        (
+            f"median of {len(found.random)} random draws", _points(found.median_difference), f"{found.median_divergence:.4g}",
+            f"from {_points(lowest)} to {_points(highest)}; {found.n_as_large} of them move ⟨{target}⟩ as far",
+        ),
+    ]  # fmt: skip
+    width = max(len(row[0]) for row in rows)
+    lines = [f"for scale, the same with other cells of {', '.join(layers)}: ⟨{target}⟩ in points, and nats"]
+    lines += [f"  {name:<{width}} {moved:>8} {nats:>9}  {more}" for name, moved, nats, more in rows]
+    return "\n".join(lines)
+
+
+def _points(difference: float) -> str:
+    """A difference of probabilities in percentage points."""
+    return f"{100 * difference:+.3f}"

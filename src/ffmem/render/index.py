@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffmem.queries import Highlight
 from ffmem.render.cells import trigger_line
-from ffmem.render.terminal import one_line, tokens, width
+from ffmem.render.terminal import called, one_line, tokens, width
 from ffmem.store.manifest import Counts, Manifest, Proof
 from ffmem.store.paths import read_run
 from ffmem.store.reader import Index
@@ -23,7 +23,7 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
     lines = [
         "",
         f"{index.manifest.identity.model.name} over {index.manifest.identity.corpus.name}",
-        f"  layers     {index.n_layers}",
+        f"  layers     {index.n_own_layers}",
         f"  cells      {_amount(index.n_cells, index.cells.whole.n_cells)} ({index.cells.describe()})",
         f"  documents  {counts.n_documents:,}, {counts.n_documents_held_out:,} of them held out{_lines(counts)}",
         f"  sentences  {counts.n_sentences:,} indexed; {counts.n_duplicates:,} repeats counted with their first; "
@@ -34,10 +34,14 @@ def summary(index: Index, highlights: list[Highlight]) -> str:
     lines += [f"  note       {note}" for note in _notes(index.manifest)]
     for highlight in highlights:
         strongest = [trigger for trigger in highlight.cell.triggers[:5] if trigger.sign == 1]
-        lines += ["", f"{highlight.cell.cell}: {highlight.why}", *(trigger_line(one, width()) for one in strongest)]
+        lines += [
+            "",
+            f"{highlight.cell.cell}: {highlight.why}{''.join(map(called, highlight.cell.names))}",
+            *(trigger_line(one, width()) for one in strongest),
+        ]
         lines += [f"  promotes {tokens(highlight.cell.promoted[:10])}"]
     example = highlights[0].cell.cell if highlights else "L0.0"
-    last = index.cells.whole_place(index.n_layers - 1)
+    last = index.cells.whole_place(index.n_own_layers - 1)
     lines += [
         "",
         "Try next:",
@@ -105,7 +109,11 @@ def info(index: Index) -> str:
     """`ffmem info`."""
     manifest = index.manifest
     identity, model, counts, errors = manifest.identity, manifest.model, manifest.counts, manifest.certificate.errors
-    options = ", ".join(f"{n} {_short(value)}" for n, value in identity.json["options"].items() if value is not None)
+    options = ", ".join(
+        f"{name} {_short(value)}"
+        for name, value in identity.json["options"].items()
+        if value is not None and name not in ("dictionary", "patch")  # they have lines of their own
+    )
     lines = [
         f"model        {identity.model.name} ({model.family}, {model.activation}{', gated' if model.gated else ''})",
         f"cells        {_amount(index.n_cells, index.cells.whole.n_cells)}: {index.cells.describe()}",
@@ -115,15 +123,45 @@ def info(index: Index) -> str:
         f"{counts.n_sentences_held_out:,} held out",
         f"tokens       {counts.n_tokens:,} indexed, {counts.n_tokens_held_out:,} held out",
         *(f"note         {note}" for note in _notes(manifest)),
-        f"projection   {manifest.projection}",
+        f"projection   {manifest.projection}{_borrowed(manifest)}",
+        *([f"labels       {', '.join(model.labels)}"] if model.labels else []),
         f"options      {options}",
         f"certificate  sum of coefficients x values + bias = output: {max(errors['ff_sum_errors']):.1e}; "
         f"residual + output: {max(errors['residual_errors']):.1e} (largest relative errors)",
+        *(f"dictionary   {one}" for one in _dictionaries(manifest)),
+        *(f"patch        {one}" for one in manifest.options.patch),
         f"proof        {_proof(manifest.certificate.proof)}",
         f"bytes        {manifest.same_bytes.why}",
         f"size         {manifest.n_bytes / 1e6:,.1f} MB, format {manifest.format}, ffmem {identity.ffmem}",
     ]
     return "\n".join(map(one_line, lines))  # names, too, come from elsewhere
+
+
+def _dictionaries(manifest: Manifest) -> Iterator[str]:
+    """What each dictionary is, and how well it reconstructs."""
+    measured = manifest.certificate.json.get("dictionaries", {})
+    for one, attachment in zip(manifest.dictionaries, manifest.options.attachments, strict=True):
+        name, k = one.cells.name, f" {one.k}" if one.k else ""
+        between = one.reads if one.reads == one.writes else f"{one.reads} to {one.writes}"
+        told = f"{name}: {one.architecture} ({one.activation}{k}) of {one.d_ff:,} cells, {between}"
+        found = measured.get(name)
+        yield (
+            told
+            + (
+                f"; leaves {found['unexplained']:.4f} of the variance unexplained (normalised MSE "
+                f"{found['normalised_mse']:.4f}), with {found['n_active']:.1f} cells active a position, over "
+                f"{found['n_positions']:,} positions"
+                if found
+                else ""
+            )
+            + f"; of {attachment.path}"
+        )
+
+
+def _borrowed(manifest: Manifest) -> str:
+    """What values are scored with where the model has no unembedding."""
+    why = manifest.certificate.no_scores
+    return f", with the embedding: {why}" if why else ""
 
 
 def _proof(proof: Proof | None) -> str:
@@ -147,6 +185,10 @@ def verification(found: "Verification") -> str:
         lines.append(
             f"{found.n_triggers:,} triggers and {found.n_comparisons:,} sentence-cell pairs recomputed: {bits}"
         )
+        if found.n_sampled:
+            lines.append(
+                f"{found.n_sampled:,} positions of cells' samples recomputed, and none was left out of these sentences"
+            )
         lines.append(
             f"{found.n_alone} sentences run alone by the model's own call on its tokenizer's own output: "
             f"largest relative difference {found.largest_error_alone or 0.0:.1e}"

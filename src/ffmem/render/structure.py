@@ -17,6 +17,8 @@ def structure(found: JsonObject) -> str:
         )
         lines += [f"  memories   {kind['memories']}", f"  stream     {kind['stream']}"]
     lines.append(f"head         {found['head']}" + (f" ({found['no_scores']})" if "no_scores" in found else ""))
+    if "labels" in found:
+        lines.append(f"labels       {_labels(found['labels'])}")
     lines.append(f"longest      {found['longest_input'] or 'no limit'}")
     if "attention" in found:
         lines.append(f"attention    {found['attention']}")
@@ -24,6 +26,12 @@ def structure(found: JsonObject) -> str:
     if "errors_of_the_search" in found:
         lines.append(f"the search   {_errors(found['errors_of_the_search'])}")
     return "\n".join(lines)
+
+
+def _labels(found: JsonObject) -> str:
+    if "refused" in found:
+        return f"no scores of values: {found['refused']}, and only a norm may, or they would be no sums"
+    return f"{found['head']}: {', '.join(found['names'])}"
 
 
 def _errors(errors: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import shutil
 
-from ffmem.cell import PromotedToken
+from ffmem.cell import Name, PromotedToken
 
 
 def one_line(text: str) -> str:
@@ -13,6 +13,11 @@ def one_line(text: str) -> str:
 def tokens(tokens: tuple[PromotedToken, ...]) -> str:
     """Tokens in brackets, with their spaces."""
     return " ".join(f"⟨{one_line(token.token)}⟩" for token in tokens)
+
+
+def called(name: Name | None) -> str:
+    """What a cell is called, to stand at the end of its line; nothing if it has no name."""
+    return "" if name is None else f"  = {one_line(str(name))}"
 
 
 def width() -> int:

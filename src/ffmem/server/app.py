@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
 
+from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -14,25 +15,34 @@ from starlette.staticfiles import StaticFiles
 
 from ffmem.errors import FfmemError, InputError
 from ffmem.server import routes
-from ffmem.server.answers import Missing, failure
+from ffmem.server.access import Access
+from ffmem.server.answers import Missing, Refused, failure
+from ffmem.server.crowd import Crowd
 from ffmem.server.explorer import Explorer
+from ffmem.server.kept_answers import KeptAnswers
+from ffmem.server.limits import N_THREADS
 from ffmem.server.links import Links
-from ffmem.server.model_thread import Busy
+from ffmem.server.model_thread import Busy, Cancelled
 from ffmem.server.safety import LOOPBACK, Guard
+from ffmem.server.sharing.settings import Sharing
 from ffmem.server.warm import warm
+from ffmem.server.wrong_values import wrong_values
 from ffmem.version import __version__
 
 
-def make_app(explorer: Explorer, hosts: Iterable[str] = LOOPBACK) -> FastAPI:
+def make_app(explorer: Explorer, hosts: Iterable[str] = LOOPBACK, sharing: Sharing | None = None) -> FastAPI:
     """The explorer over HTTP.
 
     Args:
         explorer: what is shown.
         hosts: names under which it may be asked.
+        sharing: who else is let in; None: whoever reaches it, which only this machine may.
     """
+    sharing = sharing or Sharing()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = N_THREADS
         warm(explorer)
         yield
         explorer.model.close()
@@ -49,25 +59,20 @@ def make_app(explorer: Explorer, hosts: Iterable[str] = LOOPBACK) -> FastAPI:
     for router in routes.ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=str(files("ffmem.server").joinpath("static"))), name="static")
-    for kind in (FfmemError, Missing, Busy):
+    for kind in (FfmemError, Missing, Refused, Busy, Cancelled):
         app.add_exception_handler(kind, failure)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _no_such_page)
-    app.add_middleware(Guard, hosts=tuple(hosts))
+    app.add_middleware(KeptAnswers, state=explorer.state)
+    app.add_middleware(Access, sharing=sharing)
+    app.add_middleware(Crowd)
+    app.add_middleware(Guard, hosts=tuple(hosts), proxy=sharing.proxy, embed_in=sharing.embed_in)  # asked first
     return app
 
 
 def _not_understood(request: Request, error: Any) -> Response:
     """What the declared types of a route refuse, as an error of ours."""
-    told = "; ".join(f"{'.'.join(map(str, one['loc'][1:])) or 'the request'}: {one['msg']}" for one in error.errors())
-    return failure(
-        request,
-        InputError(
-            f"the request is not understood: {told[:1000]}",
-            "Expected what /openapi.json describes",
-            "Correct the request",
-        ),
-    )
+    return failure(request, wrong_values(error.errors()))
 
 
 def _no_such_page(request: Request, error: Any) -> Response:
@@ -75,7 +80,9 @@ def _no_such_page(request: Request, error: Any) -> Response:
         return (
             failure(
                 request,
-                InputError(str(error.detail), "Expected what /openapi.json describes", "See there"),
+                InputError(
+                    str(error.detail), "Expected a request that the explorer answers", "Follow a link of a page"
+                ),
             )
             if (error.status_code < 500 and error.status_code != 405)
             else Response(str(error.detail), error.status_code, headers=error.headers)

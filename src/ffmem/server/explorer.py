@@ -4,12 +4,17 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
 from ffmem.errors import FfmemError, InputError
+from ffmem.server.kept_answers import state_beside
 from ffmem.server.model_thread import ModelThread
+from ffmem.server.sharing.visitors import may_write
+from ffmem.store.identity import identity_id
+from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index
 from ffmem.studies.report import Report, report_of
 from ffmem.studies.results import Results, open_results, results_in
@@ -48,14 +53,17 @@ class Explorer:
         results: Path | None = None,
         read_only: bool = False,
     ) -> None:
-        self.read_only = read_only
+        self._read_only = read_only
         self.index = index
         self.name = f"{index.manifest.identity.model.name} on {index.manifest.identity.corpus.name}"
         self.others = _named(others)
         self.model = model or ModelThread(index.manifest.identity.model.name, None)
         self._results = results
         self._kept: dict[str, Future[Any]] = {}
+        self._wanted: set[str] = set()
         self._lock = Lock()
+        self.warming = False
+        """Whether what pages need is being made in the background: meanwhile they show what there is."""
 
     def kept(self, name: str, make: Callable[[], Result]) -> Result:
         """What is made once, since an index never changes: by the first who asks, while others wait for it."""
@@ -75,14 +83,50 @@ class Explorer:
 
     def ready(self, name: str) -> Any:
         """What `kept` has made, or None while nobody has."""
+        self._wanted.add(name)
         with self._lock:
             found = self._kept.get(name)
         return found.result() if found is not None and found.done() and found.exception() is None else None
 
     @property
+    def read_only(self) -> bool:
+        """Whether the one who asks may only read."""
+        return self._read_only or not may_write()
+
+    def check_writable(self) -> None:
+        """Refuse to write where that is not wanted.
+
+        Raises:
+            InputError: this explorer, or this visitor, only reads.
+        """
+        if self.read_only:
+            raise InputError(
+                "this explorer is read-only",
+                "Expected one that may write",
+                "Ask whoever started it: it is written to without --read-only, and with --writable where it is shared",
+            )
+
+    def state(self) -> object:
+        """Equal as long as pages that only read would be the same."""
+        folders = {self.index.folder, self._results or self.index.folder}
+        beside = tuple(state_beside(one) for one in sorted(folders))
+        made = frozenset(name for name in tuple(self._wanted) if self.ready(name) is not None)
+        return beside, made, self.model.state.state, self.warming
+
+    @cached_property
+    def index_id(self) -> str:
+        """What a browser keeps of one index, it must not show of another at the same address."""
+        return identity_id(self.index.manifest.identity.json)
+
+    @property
     def causal(self) -> bool:
         """Whether the model predicts the next token of a text."""
         return self.index.manifest.model.predicts_next_token
+
+    @property
+    def has_collections(self) -> bool:
+        """Whether there are named lists of cells."""
+        return any(StorePaths(self.index.folder).collections.glob("*.json"))
 
     @property
     def studies(self) -> Studies:
@@ -107,11 +151,12 @@ class Explorer:
         """The results that say what triggers share; None if nobody has looked for that."""
         return next((one.folder for one in self.studies.results if one.study == PATTERNS_STUDY), None)
 
-    def report(self, key: str = "") -> Report | None:
+    def report(self, key: str = "", wait: bool = True) -> Report | None:
         """What a study came to so far.
 
         Args:
             key: of its results; the first if empty.
+            wait: False: None where it has not been made yet, which takes seconds the first time.
 
         Raises:
             InputError: there are none with this key.
@@ -127,7 +172,11 @@ class Explorer:
         if not chosen:
             return None
         written = max((path.stat().st_mtime_ns for path in chosen[0].folder.glob("*.json")), default=0)
-        return self.kept(f"report {chosen[0].key} {written}", lambda: report_of(chosen[0]))
+        name = f"report {chosen[0].key} {written}"
+        if not wait:
+            made: Report | None = self.ready(name)
+            return made
+        return self.kept(name, lambda: report_of(chosen[0]))
 
 
 def _named(indexes: Sequence[Index]) -> dict[str, Index]:

@@ -1,10 +1,12 @@
 """Listens on an address until it is told to stop."""
 
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from ffmem.errors import InputError
+from ffmem.server.limits import SWITCH_S
 
 
 def listen(uvicorn: Any, app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
@@ -13,10 +15,18 @@ def listen(uvicorn: Any, app: Any, host: str, port: int, say: Callable[[str], No
     Raises:
         InputError: the address cannot be listened on.
     """
+    sys.setswitchinterval(SWITCH_S)
     with _socket(host, port) as bound:
         shown = f"[{host}]" if ":" in host else host
         say(f"http://{shown}:{bound.getsockname()[1]}")
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=30,
+            proxy_headers=False,  # whose word is taken is said in safety.py
+        )
         uvicorn.Server(config).run(sockets=[bound])
 
 

@@ -1,12 +1,13 @@
-"""What stands between a browser and the explorer: who may ask, how much, and what a page may do.
+"""What stands between a browser and the explorer: under which names it is asked, how much, and what a page may do.
 
-The explorer has no accounts: it listens on this machine only, and trusts whoever can run a program here. Another site's
-page, open in the same browser, can not: it may neither reach the explorer under a name of its own (DNS rebinding) nor
-write to it, nor make it compute.
+On this machine alone the explorer trusts whoever can run a program here; `access.py` says who comes in from elsewhere. Another
+site's page, open in the same browser, never may: it can neither reach the explorer under a name of its own (DNS rebinding)
+nor write to it, nor make it compute.
 """
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from ipaddress import ip_address
 from typing import Any
 
 from ffmem.server.limits import MAX_BODY_BYTES
@@ -18,10 +19,12 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_READING = ("GET", "HEAD")
+READING = ("GET", "HEAD")
+_PROXIED = "ffmem.proxied"
+_POLICY = "content-security-policy"
 _HEADERS = {
     # 'unsafe-inline' is for style attributes alone: shades and bars; no script can be written into a page
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    _POLICY: "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -37,10 +40,17 @@ class Guard:
     Args:
         app: what is guarded.
         hosts: names under which the explorer may be asked, without port.
+        proxy: the address of a proxy whose word on scheme and address of a visitor is taken.
+        embed_in: origins whose pages may show bare pages in a frame.
     """
 
-    def __init__(self, app: App, hosts: Iterable[str] = LOOPBACK) -> None:
-        self._app, self._hosts = app, {host.lower() for host in hosts}
+    def __init__(
+        self, app: App, hosts: Iterable[str] = LOOPBACK, proxy: str | None = None, embed_in: Iterable[str] = ()
+    ) -> None:
+        self._app, self._hosts, self._proxy = app, {host.lower() for host in hosts}, proxy
+        frames = " ".join(embed_in)
+        bare = {_POLICY: _HEADERS[_POLICY].replace("frame-ancestors 'none'", f"frame-ancestors {frames}")}
+        self._bare = _HEADERS | bare if frames else _HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, as ASGI has it."""
@@ -48,10 +58,15 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        scope = self._as_the_proxy_says(scope)
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             await _refuse(send, *refusal)
             return
+        if scope["method"] == "HEAD":
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
+        is_bare = scope["query_string"] and "embed=1" in scope["query_string"].decode("latin-1").split("&")
+        added = self._bare if is_bare else _HEADERS
         n_read = 0
 
         async def limited() -> Message:
@@ -66,7 +81,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 own = {name for name, _ in message["headers"]}
                 message["headers"] = list(message["headers"]) + [
-                    (name.encode(), value.encode()) for name, value in _HEADERS.items() if name.encode() not in own
+                    (name.encode(), value.encode()) for name, value in added.items() if name.encode() not in own
                 ]
             await send(message)
 
@@ -74,6 +89,23 @@ class Guard:
             await self._app(scope, limited, with_headers)
         except BodyTooLarge:
             await _refuse(send, *_TOO_LARGE)
+
+    def _as_the_proxy_says(self, scope: Scope) -> Scope:
+        """The request as it came to the proxy, if it came through that; its headers mean nothing from anybody else."""
+        peer = scope.get("client")
+        proxied = self._proxy is not None and peer is not None and _plain_address(peer[0]) == self._proxy
+        scope = {**scope, _PROXIED: proxied}
+        if not proxied:
+            return scope
+        told: dict[bytes, list[str]] = {}
+        for name, value in scope["headers"]:
+            told.setdefault(name.lower(), []).append(value.decode("latin-1").strip())
+        scheme, visitor = told.get(b"x-forwarded-proto", []), told.get(b"x-forwarded-for", [])
+        if scheme in (["http"], ["https"]):
+            scope["scheme"] = scheme[0]
+        if visitor:  # of several, the last is what the proxy itself has added
+            scope["client"] = visitor[-1].rpartition(",")[2].strip()[:100], 0
+        return scope
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -85,7 +117,7 @@ class Guard:
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
         if origin is not None and origin.lower() != f"{scope['scheme']}://{host}".lower():
             return 403, f"the request comes from a page of {origin[:100]!r}, not from the explorer"
-        navigates = scope["method"] in _READING and headers.get("sec-fetch-mode") == "navigate"
+        navigates = scope["method"] in READING and headers.get("sec-fetch-mode") == "navigate"
         if site not in ("same-origin", "none") and not navigates:
             return 403, "the request comes from a page of another site; follow a link instead"
         length = headers.get("content-length", "0")
@@ -99,6 +131,30 @@ class BodyTooLarge(Exception):  # noqa: N818 (named for the answer that it becom
 
 
 _TOO_LARGE = (413, f"the request is too large: expected at most {MAX_BODY_BYTES:,} bytes")
+
+
+def is_from_proxy(scope: Scope) -> bool:
+    """Whether a request has come through the proxy that the explorer trusts."""
+    return bool(scope.get(_PROXIED))
+
+
+def _plain_address(text: str) -> str:
+    """An address as `ip_address` writes it: one of IPv4 may come in the form of IPv6."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return text
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def _without_body(send: Send) -> Send:
+    """What is sent of the answer to HEAD."""
+
+    async def sent(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return sent
 
 
 def _without_port(host: str) -> str:

@@ -1,17 +1,19 @@
 """The pages of one layer of cells."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 from ffmem.cell import Cell, Document, Trigger
+from ffmem.queries.documents import metadata_of
 from ffmem.queries.table import cells
 from ffmem.server.explorer import Explorer
 from ffmem.server.links import FolderLinks
 from ffmem.server.pages import render
 from ffmem.server.views.cell import CellView, cell_view
-from ffmem.server.views.cells import CellsView
+from ffmem.server.views.cells import CellsView, cells_csv
 from ffmem.site.words import Postings, add, words_of
 from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index
@@ -37,14 +39,22 @@ class LayerWords:
 
     triggers: Postings = field(default_factory=dict)
     promoted: Postings = field(default_factory=dict)
+    firing: Postings = field(default_factory=dict)
+    """Tokens that triggers fire on."""
+    named: Postings = field(default_factory=dict)
+    """Words of names."""
+    topics: Postings = field(default_factory=dict)
+    """Words of topics that names claim, or that half of the triggers' documents have."""
     summaries: list[list[str]] = field(default_factory=list)
     """Of each cell the token that it fires on, and three that it promotes."""
     n_bytes: int = 0
 
 
-def site_index(index: Index) -> Index:
-    """The index, with its sentences kept at hand: neighbouring cells share them."""
+def site_index(index: Index, *, text: bool = True) -> Index:
+    """The index, with its sentences kept at hand: neighbouring cells share them; and with names that may be shown."""
     index.text = _KeptText(StorePaths(index.folder).index)
+    if not text:
+        index.names = index.names.without_quotes()
     return index
 
 
@@ -80,6 +90,7 @@ def write_layer(explorer: Explorer, place: int, out: Path, options: SiteOptions)
     index, layer = explorer.index, explorer.index.cells.layers[place]
     links, found = FolderLinks(2), LayerWords()
     first = sum(one.n_cells for one in index.cells.layers[:place])
+    topic_field = metadata_of(index).topic_field
     (out / "cells" / layer.name).mkdir(parents=True, exist_ok=True)
     for row in range(layer.n_cells):
         view = _shown(cell_view(explorer, index.cells.cell_id(place, row), options.triggers, whole=False), options)
@@ -89,13 +100,15 @@ def write_layer(explorer: Explorer, place: int, out: Path, options: SiteOptions)
         ).encode("utf-8", "backslashreplace")  # fmt: skip
         (out / links.cell_file(view.cell.cell)).write_bytes(page)
         found.n_bytes += len(page)
-        _note(found, first + row, view.cell)
+        _note(found, first + row, view.cell, topic_field)
     rows = tuple(cells(index, layer=layer.name, sort="index", limit=layer.n_cells))
     table = render(
         "cells.html", FolderLinks(1), explorer=explorer, here="", view=CellsView(layer.name, "index", len(rows), rows)
     ).encode("utf-8", "backslashreplace")
     (out / "cells" / f"{layer.name}.html").write_bytes(table)
-    found.n_bytes += len(table)
+    whole = b"".join(cells_csv(explorer, layer=layer.name, sort="index"))
+    (out / "cells" / f"{layer.name}.csv").write_bytes(whole)
+    found.n_bytes += len(table) + len(whole)
     return found
 
 
@@ -112,11 +125,24 @@ def without_text(trigger: Trigger) -> Trigger:
 def _shown(view: CellView, options: SiteOptions) -> CellView:
     if options.text:
         return view
-    triggers = tuple(without_text(one) for one in view.cell.triggers)
-    return replace(view, cell=replace(view.cell, triggers=triggers), patterns=())
+    cell = view.cell
+    shown = replace(
+        cell,
+        triggers=_without_text(cell.triggers),
+        quadrants=tuple(replace(one, triggers=_without_text(one.triggers)) for one in cell.quadrants),
+        strata=tuple(replace(one, examples=_without_text(one.examples)) for one in cell.strata),
+    )
+    shown_bands = tuple(
+        tuple(replace(one, examples=_without_text(one.examples)) for one in of_sign) for of_sign in view.bands
+    )
+    return replace(view, cell=shown, patterns=(), said=(), bands=shown_bands, annotated=())
 
 
-def _note(found: LayerWords, number: int, cell: Cell) -> None:
+def _without_text(triggers: tuple[Trigger, ...]) -> tuple[Trigger, ...]:
+    return tuple(map(without_text, triggers))
+
+
+def _note(found: LayerWords, number: int, cell: Cell, topic_field: str) -> None:
     words: set[str] = set()
     for one in cell.triggers:
         words |= words_of(one.text)
@@ -125,3 +151,14 @@ def _note(found: LayerWords, number: int, cell: Cell) -> None:
     add(found.promoted, {word for token in promoted for word in words_of(token)}, number)
     firing = cell.triggers[0].tokens[cell.triggers[0].position] if cell.triggers else ""
     found.summaries.append([firing, *promoted[:3]])
+    add(found.firing, {word for one in cell.triggers for word in words_of(one.tokens[one.position])}, number)
+    names = [one for one in cell.names if not one.is_guess]
+    add(found.named, {word for one in names for word in words_of(one.text)}, number)
+    add(found.topics, {word for one in _topics(cell, topic_field) for word in words_of(one)}, number)
+
+
+def _topics(cell: Cell, field_name: str) -> set[str]:
+    """What a cell is about: what its name claims, and what at least half of its triggers' documents are about."""
+    topics = {one.topic for one in cell.names if one.topic and not one.is_guess}
+    of_triggers = Counter(str(one.document.metadata.get(field_name, "")) for one in cell.triggers)
+    return topics | {topic for topic, n in of_triggers.items() if topic and 2 * n >= len(cell.triggers)}

@@ -8,7 +8,7 @@ import numpy as np
 
 from ffmem.errors import StoreError
 from ffmem.ids import LayerCells
-from ffmem.store.fields import axis_sizes, layer_arrays, shape_of
+from ffmem.store.fields import arrays_with, axis_sizes, shape_of
 from ffmem.store.files import damaged, map_arrays
 from ffmem.store.manifest import Manifest
 
@@ -23,7 +23,7 @@ class LayerArrays:
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
-        arrays, expected = map_arrays(self.path), layer_arrays(bool(self.sizes["quadrants"]))
+        arrays, expected = map_arrays(self.path), arrays_with(self.sizes)
         for name in expected.keys() & arrays.keys():
             dtype, axes = expected[name]
             array, shape = arrays[name], shape_of(axes, self.sizes)
@@ -39,7 +39,7 @@ class LayerArrays:
         except KeyError:
             raise StoreError(
                 f"{self.path} has no array {name!r}",
-                f"Expected {', '.join(sorted(layer_arrays(bool(self.sizes['quadrants']))))}",
+                f"Expected {', '.join(sorted(arrays_with(self.sizes)))}",
                 "Run `ffmem verify` on the index, or rebuild it",
             ) from None
 
@@ -48,7 +48,16 @@ def layer_sizes(manifest: Manifest, cells: LayerCells) -> dict[str, int]:
     """Length of each axis of the arrays of a layer."""
     options = manifest.options
     n_promoted = min(options.promoted, manifest.model.d_vocab)
-    return axis_sizes(cells, manifest.n_signs, options.top, n_promoted, options.quadrants)
+    return axis_sizes(
+        cells,
+        manifest.n_signs,
+        options.top,
+        n_promoted,
+        options.quadrants,
+        options.sample,
+        len(manifest.model.labels),
+        manifest.has_active_sentences,
+    )
 
 
 def total_of(parts: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ from ffmem.errors import FfmemError, StoreError
 from ffmem.ids import CellSpace, parse_runs
 from ffmem.json_values import JsonObject, Record
 from ffmem.options import IndexOptions
-from ffmem.store.facts import ModelFacts, Projection
+from ffmem.store.facts import DictionaryFacts, ModelFacts, Projection
+from ffmem.store.fields import ACTIVE_SENTENCES
 from ffmem.store.files import parse_json
 from ffmem.store.paths import READABLE_FORMATS, StorePaths, layer_path
 from ffmem.store.schema import problem_of
@@ -169,6 +170,12 @@ class Certificate:
     proof: Proof | None
     """None in indexes of earlier builds."""
 
+    @property
+    def no_scores(self) -> str:
+        """Why the model, read by its structure, gives no scores of its own over tokens; "" if it does, or that is not told."""
+        found = self.json.get("structure")
+        return str(found.get("no_scores", "")) if isinstance(found, dict) else ""
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Certificate":
         """The certificate of these values."""
@@ -215,6 +222,8 @@ class Manifest:
     excluded_shards: tuple[ExcludedShard, ...]
     cells_kept: Mapping[str, str] | None
     """By layer, the indices of the cells that are there; None: all cells of the model."""
+    dictionaries: tuple[DictionaryFacts, ...] = ()
+    """Transcoders and sparse autoencoders whose entries are cells of the index too, behind those of the model."""
 
     @classmethod
     def parse(cls, values: JsonObject) -> "Manifest":
@@ -231,6 +240,9 @@ class Manifest:
         except (FfmemError, TypeError, AttributeError, ValueError) as error:
             why = error.got if isinstance(error, FfmemError) else str(error).removeprefix("IndexOptions.__init__() ")
             raise ValueError(f"its identity.options are not valid: {why}") from error
+        dictionaries = tuple(DictionaryFacts.from_json(one) for one in values.get("dictionaries", ()))
+        if [one.cells.name for one in dictionaries] != [one.cells for one in identity.options.attachments]:
+            raise ValueError("it has other dictionaries than its identity.options")
         return cls(
             json=values,
             format=values["format"],
@@ -245,6 +257,7 @@ class Manifest:
             files={name: StoredFile(one["bytes"], one["sha256"]) for name, one in values["files"].items()},
             excluded_shards=tuple(ExcludedShard.from_json(one) for one in values.get("excluded_shards", ())),
             cells_kept=values.get("cells_kept"),
+            dictionaries=dictionaries,
         )
 
     def to_json(self) -> JsonObject:
@@ -255,6 +268,11 @@ class Manifest:
     def options(self) -> IndexOptions:
         """Those that the index was built with."""
         return self.identity.options
+
+    @property
+    def has_active_sentences(self) -> bool:
+        """Whether it is known in how many sentences each cell is active: not in older indexes, and what was made of them."""
+        return ACTIVE_SENTENCES in self.json.get("statistics", ())
 
     @property
     def n_signs(self) -> int:
@@ -274,7 +292,7 @@ class Manifest:
     @cached_property
     def cells(self) -> CellSpace:
         """The cells that the index has."""
-        space = CellSpace(self.model.layers)
+        space = CellSpace((*self.model.layers, *(one.cells for one in self.dictionaries)))
         if self.cells_kept is None:
             return space
         return space.keep({name: parse_runs(runs) for name, runs in self.cells_kept.items()})

@@ -45,9 +45,29 @@ class StorePaths:
         return self.folder / "lock"
 
     @property
+    def collections(self) -> Path:
+        """Named lists of cells, which people make."""
+        return self.folder / "collections"
+
+    @property
+    def atlas(self) -> Path:
+        """Pictures of all cells: see store/atlas.py."""
+        return self.folder / "atlas"
+
+    @property
     def run(self) -> Path:
         """What may differ between builds of the same index: times, workers, resumes."""
         return self.folder / "run.json"
+
+    @property
+    def label_cache(self) -> Path:
+        """Every answer of a language model, beside the index: what was paid for once is not paid for again."""
+        return self.folder / "label_cache.sqlite"
+
+    @property
+    def labels(self) -> Path:
+        """What cells are called, and by whom: see store/labels.py."""
+        return self.folder / "labels.sqlite"
 
 
 @contextmanager
@@ -71,7 +91,8 @@ def locked(folder: Path) -> Iterator[None]:
 def layer_path(index_folder: Path, cells: LayerCells) -> Path:
     """The arrays of one layer."""
     stack = f"{cells.stack}." if cells.stack else ""
-    return index_folder / "layers" / f"{stack}L{cells.layer:03}.safetensors"
+    dictionary = f".{cells.dictionary}" if cells.dictionary else ""
+    return index_folder / "layers" / f"{stack}L{cells.layer:03}{dictionary}.safetensors"
 
 
 def read_run(folder: Path) -> JsonObject | None:

@@ -1,14 +1,15 @@
 """Opens a finished index: cells, their triggers with text, statistics and promoted tokens. Needs no model, no torch."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ffmem.cell import Cell, Document, PromotedToken, Quadrant, Statistics, Trigger
+from ffmem.cell import Cell, Document, LabelScore, Name, PromotedToken, Quadrant, Statistics, Stratum, Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId, CellSpace
 from ffmem.json_values import Record
@@ -18,9 +19,15 @@ from ffmem.store.fields import QUADRANT_SIGNS, QUADRANTS
 from ffmem.store.files import damaged
 from ffmem.store.histogram import histogram_edges
 from ffmem.store.keys import NO_TOKEN
+from ffmem.store.labels import Labels
 from ffmem.store.manifest import Manifest, check_files, read_manifest
 from ffmem.store.paths import StorePaths, layer_path
+from ffmem.store.sample import Sample, check_counts, read_sample
+from ffmem.store.strata import N_ACTIVE, bounds
 from ffmem.store.text import TextReader
+
+N_EXAMPLES = 3
+"""Positions of a stratum that a cell comes with."""
 
 
 def open_index(folder: str | Path) -> "Index":
@@ -46,6 +53,8 @@ class SentenceCell(Record):
     sign: int
     rank: int
     position: int
+    name: Name | None = None
+    """What it is called."""
 
 
 class Index:
@@ -66,12 +75,14 @@ class Index:
             LayerArrays(layer_path(StorePaths(folder).index, cells), layer_sizes(manifest, cells))
             for cells in self.cells.layers
         ]
+        self.names = Labels(folder, manifest)
+        """What cells are called, and by whom."""
         _check_counts(self)
 
     def __repr__(self) -> str:
         counts = self.manifest.counts
         return (
-            f"Index({str(self.folder)!r}: {self.manifest.identity.model.name}, {self.n_layers} layers, "
+            f"Index({str(self.folder)!r}: {self.manifest.identity.model.name}, {self.n_own_layers} layers, "
             f"{self.n_cells:,} cells, {counts.n_sentences:,} sentences, {counts.n_tokens:,} tokens)"
         )
 
@@ -89,6 +100,23 @@ class Index:
             "triggers": f"up to {self.top} a cell{' and sign' if self.n_signs == 2 else ''}",
         }
         return table(("index", ""), list(overview.items()))
+
+    def signs_of(self, layer: int) -> int:
+        """How many signs the coefficients of the layer at a place have: 2 if its cells are gated; a dictionary's are never."""
+        return 1 if self.cells.layers[layer].dictionary else self.n_signs
+
+    @property
+    def n_own_layers(self) -> int:
+        """Its layers, without the dictionaries beside them."""
+        return sum(not one.dictionary for one in self.cells.layers)
+
+    def without_dictionaries(self) -> "Index":
+        """The same index without the cells of its dictionaries; itself, if it has none."""
+        if not self.manifest.dictionaries:
+            return self
+        layers = [one for one in self.cells.layers if not one.dictionary]
+        projections = self.manifest.layer_projections[: len(layers)]  # dictionaries stand last
+        return Index(self.folder, replace(self.manifest, dictionaries=(), layer_projections=projections))
 
     def layer(self, layer: int) -> LayerArrays:
         """The stored arrays of the layer at a place, memory-mapped: see docs/design/store-format.md for names and shapes."""
@@ -114,7 +142,8 @@ class Index:
         Raises:
             StoreError: they differ.
         """
-        if self.cells.whole.layers != cells.layers:
+        own = tuple(one for one in self.cells.whole.layers if not one.dictionary)
+        if own != cells.layers:
             told = f"it says there are {self.cells.whole.describe()}, and the model has {cells.describe()}"
             raise damaged(StorePaths(self.folder).manifest, told)
 
@@ -122,8 +151,14 @@ class Index:
         """Refuse what makes no sense without all cells of the model.
 
         Raises:
-            InputError: not all of them are in this index.
+            InputError: not all of them are in this index, or dictionaries are.
         """
+        if self.manifest.dictionaries:
+            raise InputError(
+                f"{what} is of the model's own cells, and {self.folder} has dictionaries beside them",
+                "Expected an index without them",
+                "Leave them out: index.without_dictionaries()",
+            )
         if not self.cells.is_whole:
             raise InputError(
                 f"{what} needs all cells of the model, and {self.folder} has {self.n_cells:,} of "
@@ -161,6 +196,9 @@ class Index:
             promoted=self._tokens(arrays, "promoted", row),
             suppressed=self._tokens(arrays, "suppressed", row),
             quadrants=self.quadrants(cell_id, n_triggers) if self.manifest.options.quadrants else (),
+            strata=tuple(self._strata(cell_id)) if self.manifest.options.sample else (),
+            names=self.names.of_cell(cell_id),
+            labels=self._labels(arrays, row),
         )
 
     def statistics(self, cell_id: CellId) -> Statistics:
@@ -224,6 +262,43 @@ class Index:
             )
         return tuple(found)
 
+    def sample(self, cell: str | CellId, sign: int = 1) -> Sample:
+        """Positions of a cell drawn from each stratum of its coefficients, with how many there are.
+
+        Args:
+            cell: its id.
+            sign: of a gated cell, that of the coefficients which count as active; otherwise 1.
+
+        Raises:
+            InputError: the index was built without a sample; no such cell, or sign.
+        """
+        cell_id = self.cell_id(cell)
+        if not self.manifest.options.sample:
+            raise InputError(
+                f"{self.folder} was built without a sample of positions",
+                "Expected an index that was built with --sample",
+                "Build one: ffmem index MODEL CORPUS --sample 24 --out DIR",
+            )
+        layer, row = self.cells.place(cell_id)
+        return read_sample(self.layer(layer), row, cell_id, sign)
+
+    def _strata(self, cell_id: CellId) -> Iterator[Stratum]:
+        """What there is of a cell from its strongest positions down."""
+        layer, row = self.cells.place(cell_id)
+        arrays = self.layer(layer)
+        n_drawn = check_counts(arrays, row, cell_id).tolist()
+        extremes = (float(arrays.maximum[row]), -float(arrays.minimum[row]))
+        counts = arrays.sample_count[row].tolist()
+        for number, n in enumerate(counts):
+            silent, second = number == len(counts) - 1, number >= N_ACTIVE
+            sign = 0 if silent else -1 if second else 1
+            low, high = (0.0, 0.0) if silent else bounds(extremes[second], number - N_ACTIVE * second)
+            drawn = zip(arrays.sample_coefficient[row, number], arrays.sample_token[row, number], strict=True)
+            shown = [(float(c), int(token)) for c, token in islice(drawn, min(n_drawn[number], N_EXAMPLES))]
+            examples = tuple(self.trigger(sign or 1, rank, *one) for rank, one in enumerate(shown))
+            if n:
+                yield Stratum(sign, low, high, n, n / sum(counts), n_drawn[number], examples)
+
     def _triggers(self, cell_id: CellId, limit: int | None = None) -> Iterator[Trigger]:
         layer, row = self.cells.place(cell_id)
         arrays = self.layer(layer)
@@ -272,6 +347,14 @@ class Index:
             for token, token_id, score in zip(strings, ids.tolist(), scores.tolist(), strict=True)
         )
 
+    def _labels(self, arrays: LayerArrays, row: int) -> tuple[LabelScore, ...]:
+        """Highest score first; of equal ones, as the config has them."""
+        names = self.manifest.model.labels
+        scores = arrays.label_scores[row].tolist() if names else []
+        if not np.isfinite(scores).all():
+            raise damaged(arrays.path, "a label's score is not a finite number")
+        return tuple(sorted(map(LabelScore, names, scores), key=lambda one: -one.score))
+
     def cells_of_sentence(self, sentence_id: int) -> Table[SentenceCell]:
         """The cells that have a sentence among their triggers, strongest first within each layer.
 
@@ -279,9 +362,8 @@ class Index:
         """
         first, end = self.text.sentence_range(sentence_id)
         found = [hit for layer in range(self.n_layers) for hit in self._hits(layer, first, end)]
-        return Table(
-            sorted(found, key=lambda hit: (self.cells.place(hit.cell)[0], -abs(hit.coefficient), hit.cell.index))
-        )
+        found.sort(key=lambda hit: (self.cells.place(hit.cell)[0], -abs(hit.coefficient), hit.cell.index))
+        return Table(self.names.on(found))
 
     def _hits(self, layer: int, first: int, end: int) -> Iterator[SentenceCell]:
         arrays = self.layer(layer)

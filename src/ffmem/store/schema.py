@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Any, get_args
 
-from ffmem.ids import CellSpace, Runs, parse_runs
+from ffmem.dictionaries import StatesAt
+from ffmem.ids import CellSpace, Runs, is_dictionary_name, parse_runs
 from ffmem.json_values import JsonObject
-from ffmem.store.facts import NormPlacement, Projection
+from ffmem.store.facts import Activation, DictionaryFacts, NormPlacement, Projection
 
 _LARGEST = 2**48
 """No size or count of an index comes near it; products of a few of them are still printed and compared at once."""
@@ -61,8 +62,14 @@ def _each(schema: Any) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and all(_wrong(one, schema) is None for one in value.values())
 
 
-def _scalars(value: Any) -> bool:
-    return isinstance(value, dict) and all(one is None or isinstance(one, (str, int, float)) for one in value.values())
+def _options(value: Any) -> bool:
+    """Single values, but for dictionaries and patches, which are lists."""
+    return isinstance(value, dict) and all(
+        _list_of(_is_text)(one)
+        if name in ("dictionary", "patch")
+        else one is None or isinstance(one, (str, int, float))
+        for name, one in value.items()
+    )
 
 
 _EXCLUDED = ("shard_id", "first_sentence", "end_sentence", "n_tokens")
@@ -118,6 +125,22 @@ _SCHEMA: JsonObject = {
 }
 """Objects hold at least these names, lists at least one value; functions judge single values."""
 
+_DICTIONARY: JsonObject = {
+    "layer": _is_count,
+    "stack": _is_stack,
+    "name": lambda value: _is_text(value) and is_dictionary_name(value),
+    "d_ff": _is_size,
+    "architecture": _is_text,
+    "activation": _one_of(Activation),
+    "k": _or_null(_is_size),
+    "reads": _one_of(StatesAt),
+    "writes": _one_of(StatesAt),
+    "skip": _is_flag,
+    "layout": _is_text,
+    "sha256": _is_text,
+}
+"""Of a dictionary, where the index has some."""
+
 _PROOF: JsonObject = {
     "batching": {"causal": _is_flag, "rows": _is_text, "fresh": _is_flag},
     "lengths": [_is_count],
@@ -143,19 +166,29 @@ def problem_of(manifest: JsonObject) -> str | None:
             return f"it has {problem}"
     if not _corpora(manifest["identity"]["corpus"]):
         return "it has no sound identity.corpus"
-    if not _scalars(manifest["identity"]["options"]):
+    if not _options(manifest["identity"]["options"]):
         return "it has no sound identity.options"
     if not _excluded(manifest.get("excluded_shards", []), manifest["counts"]["n_sentences"]):
         return "it has no sound excluded_shards"
+    if not _list_of(_is_text)(manifest["model"].get("labels", [])):
+        return "it has no sound model.labels"
+    if not _list_of(_is_text)(manifest.get("statistics", [])):
+        return "it has no sound statistics"
     layers = [(layer["stack"], layer["layer"]) for layer in manifest["model"]["layers"]]
     if len(set(layers)) != len(layers):
         return "it has a layer twice"
+    dictionaries = manifest.get("dictionaries", [])
+    if not isinstance(dictionaries, list) or (dictionaries and _wrong(dictionaries, [_DICTIONARY]) is not None):
+        return "it has no sound dictionaries"
+    names = {f"{one['stack']}.L{one['layer']}.{one['name']}" for one in dictionaries}
+    if len(names) < len(dictionaries) or {(one["stack"], one["layer"]) for one in dictionaries} - set(layers):
+        return "it has a dictionary twice, or one of no layer"
     kept = manifest.get("cells_kept")
     if kept is not None:
-        problem = _wrong_cells(kept, manifest["model"]["layers"])
+        problem = _wrong_cells(kept, manifest["model"]["layers"], dictionaries)
         if problem is not None:
             return problem
-    if len(manifest["layer_projections"]) != len(layers if kept is None else kept):
+    if len(manifest["layer_projections"]) != len([*layers, *dictionaries] if kept is None else kept):
         return "it has not one of layer_projections for each layer"
     return None
 
@@ -166,11 +199,12 @@ def _corpora(corpus: JsonObject) -> bool:
     return corpus["kind"] != "several" or _wrong(corpus.get("corpora"), [one]) is None
 
 
-def _wrong_cells(kept: Any, layers: list[JsonObject]) -> str | None:
+def _wrong_cells(kept: Any, layers: list[JsonObject], dictionaries: list[JsonObject]) -> str | None:
     """What is wrong with the cells that a manifest says are there, where they are not all."""
     if not isinstance(kept, dict) or not kept:
         return "it has no sound cells_kept"
-    sizes = {layer.name: layer.d_ff for layer in CellSpace.from_json(layers).layers}
+    of_dictionaries = [DictionaryFacts.from_json(one).cells for one in dictionaries]
+    sizes = {layer.name: layer.d_ff for layer in (*CellSpace.from_json(layers).layers, *of_dictionaries)}
     for name, text in kept.items():
         runs = _runs(text)
         if runs is None or name not in sizes or runs[-1][1] > sizes[name]:

@@ -238,21 +238,21 @@ class TextReader:
         sql = "SELECT rowid FROM sentences_fts WHERE sentences_fts MATCH ? ORDER BY rowid LIMIT ?"
         return np.array(self._match(sql, query, limit), dtype=np.int64).reshape(-1)
 
-    def ranked(self, query: str, last: int, limit: int) -> list[tuple[int, float, str]]:
+    def ranked(self, query: str, last: int, limit: int, start: int = 0) -> list[tuple[int, float, str]]:
         """(sentence id, BM25 score, text with marks) of the best matches up to a sentence; best first, equals by id.
 
         The marks are `MARKS`, around each part that matches; a larger score is better.
         """
         best = (
             "SELECT rowid, -bm25(sentences_fts) AS score FROM sentences_fts "
-            "WHERE sentences_fts MATCH ? AND rowid <= ? ORDER BY score DESC, rowid LIMIT ?"
+            "WHERE sentences_fts MATCH ? AND rowid <= ? ORDER BY score DESC, rowid LIMIT ? OFFSET ?"
         )
         # apart, since SQLite would mark every match before it sorts them
         marked = (
             f"SELECT highlight(sentences_fts, 0, '{MARKS[0]}', '{MARKS[1]}') FROM sentences_fts "
             "WHERE sentences_fts MATCH ? AND rowid = ?"
         )
-        found = self._match(best, query, last, limit)
+        found = self._match(best, query, last, limit, start)
         return [(number, score, self._match(marked, query, number)[0][0]) for number, score in found]
 
     def texts(self, first: int, end: int, containing: str = "") -> list[tuple[int, str]]:

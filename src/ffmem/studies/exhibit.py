@@ -64,11 +64,13 @@ class Chart:
     name: str
     """Of its files and its address."""
     caption: str
-    form: Literal["lines", "boxes", "shares", "bars", "points", "scatter"]
+    form: Literal["lines", "boxes", "shares", "bars", "points", "scatter", "heat", "panels", "spread", "courses"]
     rows: Sequence[Row]
     """lines: layer, name, series, value, low, high[, n]. boxes: layer, name, q5, q25, q50, q75, q95. shares: as lines, stacked.
     bars: category, value, low, high, n. points: middle, from, to, series, value, low, high, n.
-    scatter: middle, name, series, value, low, high, n."""
+    scatter: middle, name, series, value, low, high, n. heat: panel, row, column, value, label, boxes as they lie from the top.
+    panels: panel, category, series, value, percent, bars as they lie from the top. spread: low, high, n, n_triggers, bins from
+    left to right. courses: panel, middle, series, value, low, high, n."""
     y_title: str
     x_title: str = "layer"
     percent: bool = True
@@ -79,7 +81,10 @@ class Chart:
     beside: str = ""
     """The name of the chart that this one stands beside: it shows the same of a control."""
     extent: tuple[float, float] | None = None
-    """Ends of the vertical axis, where it is to be that of another chart; by default as the numbers are."""
+    """Ends of the axis of values, where it is to be that of another chart; by default as the numbers are. Of heat: the numbers
+    of the palest and the darkest box."""
+    line: float | None = None
+    """Of a spread: where a line stands that parts its bins, counted in bins from the left."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ffmem.ids import CellId
 from ffmem.json_values import JsonObject
+from ffmem.store.label_reader import LabelReader
 from ffmem.studies.controls import Control
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.results import Findings, Results, plain
@@ -141,6 +143,16 @@ class Report:
             "tables": list(self.tables),
         }
 
+    def named(self, names: LabelReader) -> "Report":
+        """The same with a column `name` beside each column `cell` of its tables, if one of those cells has a name."""
+        if not names.path.exists():
+            return self
+        sections = tuple(
+            replace(section, tables=tuple(_named(table, names) for table in section.tables))
+            for section in self.sections
+        )
+        return replace(self, sections=sections)
+
     def without_text(self) -> "Report":
         """The same without the tables that quote the corpus."""
         shown = tuple(
@@ -148,6 +160,32 @@ class Report:
             for section in self.sections
         )
         return replace(self, sections=shown)
+
+
+def _named(table: Table, names: LabelReader) -> Table:
+    if "cell" not in table.columns:
+        return table
+    cells = [_cell(str(row["cell"])) for row in table.rows]
+    found = [None if cell is None else names.shown(cell) for cell in cells]
+    if not any(found):
+        return table
+    at = table.columns.index("cell") + 1
+    rows = [
+        {
+            **{key: row[key] for key in list(row)[: list(row).index("cell") + 1]},
+            "name": str(name) if name else "",
+            **row,
+        }
+        for row, name in zip(table.rows, found, strict=True)
+    ]
+    return replace(table, rows=rows, columns=(*table.columns[:at], "name", *table.columns[at:]))
+
+
+def _cell(text: str) -> CellId | None:
+    try:
+        return CellId.parse(text)
+    except ValueError:
+        return None
 
 
 def report_of(results: Results) -> Report:

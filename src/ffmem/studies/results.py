@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -120,7 +120,13 @@ class Findings:
         Raises:
             StoreError: there is none.
         """
-        return open_index(self.folder.resolve().parents[1])
+        return open_index(self.folder.resolve().parents[1]).without_dictionaries()
+
+    def left_out(self) -> Iterator[tuple[str, str]]:
+        """A fact about the dictionaries of the index, where it has some: no study of cells reads them."""
+        names = [one.cells for one in self.index.manifest.options.attachments]
+        if names:
+            yield "dictionaries", f"left out of the study, which is of the model's own cells: {', '.join(names)}"
 
     @property
     def model(self) -> str:
@@ -251,10 +257,14 @@ def _why(error: Exception) -> str:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """A table with the names of its columns above; nothing at all for no rows."""
+    """A table with the names of its columns above; an empty line for no rows."""
     names = list(dict.fromkeys(name for row in rows for name in row))
+    table = [names, *([row.get(name, "") for name in names] for row in rows)]
+    return "".join(map(_csv_line, table)).encode()
+
+
+def _csv_line(values: Sequence[Any]) -> str:
+    """Written as if lines ended in CR and LF: Python quotes what they end in, and a text with a CR alone needs it too."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    csv.writer(text).writerow(values)
+    return f"{text.getvalue()[:-2]}\n"

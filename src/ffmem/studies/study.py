@@ -142,6 +142,8 @@ class Study(Generic[Shared]):
     left_out: Callable[[Findings], Iterable[str]] = lambda _: ()
     """What this subject cannot be asked, in words."""
     title: Callable[[Findings], str] = lambda findings: findings.subject
+    begins_untrained: str = ""
+    """Why no control has nothing learned: what is studied begins with a model that has not, and its numbers stand first."""
 
     @property
     def chapters(self) -> tuple[Chapter[Shared], ...]:

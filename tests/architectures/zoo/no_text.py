@@ -1,4 +1,4 @@
-"""What reads no text: images, sounds. Refused, and here so that it stays so."""
+"""What reads no text: images, sounds. Refused, and here so that it stays so; but the decoder of sounds writes text."""
 
 from typing import Any
 
@@ -10,11 +10,13 @@ from transformers import (
     ViTConfig,
     ViTForImageClassification,
     WhisperConfig,
+    WhisperForCausalLM,
     WhisperForConditionalGeneration,
 )
 
 from tests.architectures import D_FF, D_MODEL, SIZES, Architecture
-from tests.architectures.truth import Place
+from tests.architectures.keys import gelu
+from tests.architectures.truth import Place, plain
 
 _IMAGE = {"hidden_size": D_MODEL, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": D_FF}
 _IMAGE |= {"image_size": 16, "patch_size": 8}
@@ -43,5 +45,11 @@ ENTRIES = (
         "whisper", 2022, "openai/whisper-tiny",
         lambda n: WhisperForConditionalGeneration(WhisperConfig(**_WHISPER, vocab_size=n)), _none, text=False,
         note="its encoder reads sound",
+    ),
+    Architecture(
+        "whisper_decoder", 2022, "openai/whisper-tiny, as WhisperForCausalLM",
+        lambda n: WhisperForCausalLM(WhisperConfig(**_WHISPER, vocab_size=n)),
+        lambda m: [plain(layer, layer.fc2, layer.fc1, layer.fc2, gelu) for layer in m.model.decoder.layers],
+        lambda m: m.model.decoder.layer_norm, note="the decoder alone, which is told nothing by an encoder",
     ),
 )  # fmt: skip

@@ -41,6 +41,12 @@ def test_what_a_changed_cell_does(tiny_folder: Callable[[str], Path]) -> None:
     assert other["divergence"] > 1e-3 and other["changes"] == ["L0.3=50", "L1.2*0"]
     shown, _ = ffmem("intervene", model, TEXT, "L0.3=50", "--new", 3)
     assert "L0.3=50" in shown and "as it is" in shown and "changed" in shown
+    assert "for scale" in shown and "nearest in strength: L0." in shown and "median of 8 random draws" in shown
+    assert len(other["controls"]["random"]) == 8 and other["controls"]["own"]["changes"] == ["L0.3=50", "L1.2*0"]
+    without, _ = ffmem("intervene", model, TEXT, "L0.3=50", "--new", 0, "--controls", 0)
+    assert "for scale" not in without and without.splitlines()[0] == shown.splitlines()[0]
+    few = json.loads(ffmem("intervene", model, TEXT, "L0.3=50", "--new", 0, "--controls", 3, "--seed", 5, "--json")[0])
+    assert len(few["controls"]["random"]) == 3 and few["controls"]["seed"] == 5
 
 
 @pytest.mark.parametrize(

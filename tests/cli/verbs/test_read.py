@@ -4,8 +4,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from ffmem import Index
+from ffmem.cli.verbs.read import info
+from ffmem.errors import StoreError
 from tests.cli.conftest import start_ffmem
 
 
@@ -26,3 +31,14 @@ def test_a_cell_is_shown_in_half_a_second_or_five_starts_of_python(index_of: Cal
         index.cell(f"L0.{i}")
         queries.append(time.monotonic() - begin)
     assert sorted(queries)[10] < 0.01, queries
+
+
+def test_info_of_a_model_says_how_a_model_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(StoreError) as refused:
+        info(str(tmp_path))
+    assert refused.value.mend.endswith(f"if {tmp_path} is a model: ffmem info {tmp_path} --structure")
+    (tmp_path / "work").mkdir()
+    with pytest.raises(StoreError, match="is not finished") as unfinished:
+        info(str(tmp_path))
+    assert "--structure" not in unfinished.value.mend

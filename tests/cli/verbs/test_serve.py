@@ -53,13 +53,27 @@ def test_it_answers_to_this_machine_and_says_where(
     assert TestClient(app, base_url="http://elsewhere.example").get("/").status_code == 421
 
 
-def test_other_machines_are_warned_of_and_let_in_by_name(
-    index: Index, served: Callable[..., tuple[Any, str, int]], capsys: pytest.CaptureFixture[str]
+def test_other_machines_are_let_in_by_name_and_token(
+    index: Index,
+    served: Callable[..., tuple[Any, str, int]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app, host, _ = served(index.folder, "--no-model", "--host", "0.0.0.0", "--allow-host", "ffmem.example")
-    assert host == "0.0.0.0" and "anyone who can reach this address can use the explorer" in capsys.readouterr().err
+    elsewhere = (index.folder, "--no-model", "--host", "0.0.0.0", "--allow-host", "ffmem.example")
+    with pytest.raises(InputError, match=r"open to everybody who reaches 0\.0\.0\.0"):
+        served(*elsewhere)
+    token = "a-token-of-ann-0123456789"
+    monkeypatch.setenv("FFMEM_TOKEN", f"write ann {token}")
+    app, host, _ = served(*elsewhere)
+    said = capsys.readouterr()
+    assert host == "0.0.0.0" and "ann may come in and read\n" in said.err and "not encrypted" in said.err
+    assert token not in said.out + said.err and app.state.explorer.read_only
     for name, status in (("ffmem.example", 200), ("0.0.0.0", 200), ("localhost", 200), ("evil.example", 421)):
-        assert TestClient(app, base_url=f"http://{name}").get("/cells.json").status_code == status, name
+        client = TestClient(app, base_url=f"http://{name}")
+        assert client.get("/cells.json", headers={"authorization": f"Bearer {token}"}).status_code == status, name
+        assert client.get("/cells.json").status_code == (401 if status == 200 else status)
+    app, _, _ = served(*elsewhere, "--writable")
+    assert not app.state.explorer.read_only and "write where their token says so" in capsys.readouterr().err
 
 
 def test_read_only_forbids_annotating(index: Index, served: Callable[..., tuple[Any, str, int]]) -> None:
@@ -93,9 +107,9 @@ def test_a_site_in_words_and_as_json(index: Index, tmp_path: Path, capsys: pytes
     typed("site", index.folder, "--out", out, "--workers", 1)
     shown, progress = capsys.readouterr()
     assert progress.splitlines() == ["writing the site layer 0 of 1", "writing the site layer 1 of 1"]
-    assert shown == f"{out}: 7 pages, 0 MB. Open {out / 'index.html'}\n" and (out / "index.html").is_file()
+    assert shown == f"{out}: 8 pages, 0 MB. Open {out / 'index.html'}\n" and (out / "index.html").is_file()
     typed("site", index.folder, "--out", out, "--workers", 1, "--no-text", "--triggers", 1, "--json")
     found, progress = capsys.readouterr()
-    assert json.loads(found)["n_pages"] == 7 and progress == ""
+    assert json.loads(found)["n_pages"] == 8 and progress == ""
     assert json.loads((out / "ffmem-site.json").read_text())["options"] == {"triggers": 1, "text": False}
     assert "the old" not in (out / "cells" / "L0" / "0.html").read_text()

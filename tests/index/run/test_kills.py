@@ -21,7 +21,20 @@ from tests.index.run import warm
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
 
-OPTIONS = ["--top", "9", "--batch-tokens", "300", "--shard-tokens", "600", "--workers", "2", "--checkpoint-s", "0"]
+OPTIONS = [
+    "--top",
+    "9",
+    "--sample",
+    "3",
+    "--batch-tokens",
+    "300",
+    "--shard-tokens",
+    "600",
+    "--workers",
+    "2",
+    "--checkpoint-s",
+    "0",
+]
 
 
 class Build(Protocol):
@@ -77,7 +90,10 @@ class WarmBuild:
     def end(self) -> tuple[int, str]:
         self._process.join(400)
         assert self._process.exitcode is not None
-        return self._process.exitcode, self._stderr.read_text()
+        return (
+            self._process.exitcode,
+            self._stderr.read_text() if self._stderr.exists() else "",
+        )  # killed before it began
 
 
 def arguments(model: Path, corpus: Path, out: Path) -> list[str]:

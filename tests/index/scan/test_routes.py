@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ffmem.index.scan.routes import Routes
-from ffmem.index.state.layers import Places
+from ffmem.index.state.places import Places
 
 
 @pytest.mark.parametrize("first_position", [0, 1, 2])

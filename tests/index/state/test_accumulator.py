@@ -6,7 +6,8 @@ import torch
 
 from ffmem.ids import LayerCells
 from ffmem.index.state.accumulator import LayerAccumulator
-from ffmem.index.state.layers import Places, Shape
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.places import Places
 from ffmem.store.fields import FIELDS
 from ffmem.store.keys import NO_TOKEN, unpack
 
@@ -28,6 +29,7 @@ def test_an_expert_counts_for_its_own_cells_alone() -> None:
     assert layer["maximum"].tolist() == [-np.inf] * 3 + [4, 2, 6]
     assert layer["minimum"].tolist() == [np.inf] * 3 + [1, -5, 3]
     assert layer["n_active"].tolist() == [0, 0, 0, 2, 1, 2]
+    assert layer["n_active_sentences"].tolist() == [0, 0, 0, 1, 1, 1]
     assert layer["sum"][0].tolist() == [0, 0, 0, 5, -3, 9]
     assert layer["square_sum"][0].tolist() == [0, 0, 0, 17, 29, 45]
     assert layer["histogram"].sum(axis=1).tolist() == [[0, 0, 0, 1, 1, 1]]

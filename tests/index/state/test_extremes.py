@@ -15,7 +15,8 @@ from ffmem import IndexOptions, RunOptions
 from ffmem.ids import LayerCells
 from ffmem.index.finish import layer_arrays
 from ffmem.index.state.accumulator import Accumulator, LayerAccumulator
-from ffmem.index.state.layers import Places, Shape, TorchLayer
+from ffmem.index.state.layers import Shape, TorchLayer
+from ffmem.index.state.places import Places
 from ffmem.index.state.states import load_state, merged_layers, save_state
 from ffmem.index.state.statistics import LIMIT, ExactSum, add_parts, no_room
 from ffmem.store.arrays import total_of

@@ -10,17 +10,23 @@ import torch
 
 import ffmem
 from ffmem import IndexOptions, RunOptions
+from ffmem.analyses.activation import activate
+from ffmem.analyses.explain import explain
+from ffmem.index.indexed_model import load_indexed_model
 from ffmem.index.progress import Progress
 from ffmem.index.scan.accumulators import accumulator_shape, make_accumulator
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, Tokens
-from ffmem.index.state.layers import Places
+from ffmem.index.state.places import Places
 from ffmem.index.verify import verify_index
 from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
 from ffmem.options import PerSentence
+from ffmem.queries import similar
 from ffmem.store.arrays import total_of
 from tests.conftest import write_corpus
+from tests.families import D_MODEL
+from tests.models.dictionaries.making import gemma_scope, mirror, saelens
 
 pytestmark = [
     pytest.mark.gpu,
@@ -38,7 +44,7 @@ def build(model: str | Path, corpus: str | Path, out: Path, told: list[Progress]
 def test_the_gpu_finds_what_the_cpu_finds(variant: str, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "words.txt", 300, seed=3)
     torch.backends.cuda.matmul.allow_tf32 = False
-    sizes = {"batch_tokens": 512, "shard_tokens": 2048}
+    sizes = {"batch_tokens": 512, "shard_tokens": 2048, "sample": 6}
     cpu = build(tiny_folder(variant), corpus, tmp_path / "cpu", **sizes)
     gpu = build(tiny_folder(variant), corpus, tmp_path / "gpu", device="cuda", **sizes)
     assert not gpu.manifest.same_bytes.holds and "cuda" in gpu.manifest.same_bytes.why
@@ -51,6 +57,8 @@ def test_the_gpu_finds_what_the_cpu_finds(variant: str, tiny_folder: Callable[[s
             a.trigger_token == b.trigger_token
         ).mean() > 0.5  # near ties, of which there are many, may change places
         np.testing.assert_allclose(total_of(a.sum), total_of(b.sum), rtol=1e-3, atol=0.05)
+        np.testing.assert_array_equal(a.sample_count.sum(1), b.sample_count.sum(1))
+        assert (a.sample_token == b.sample_token).mean() > 0.95  # few lie so near the edge of a stratum
         assert (a.promoted_ids[:, :5] == b.promoted_ids[:, :5]).mean() > 0.95
     assert verify_index(gpu).problems == ()
 
@@ -73,7 +81,16 @@ def test_a_stopped_build_goes_on(tiny_folder: Callable[[str], Path], tmp_path: P
         ffmem.build_index(tiny_folder("llama"), corpus, tmp_path / "i", options=options, run=run, progress=stop)
     again = ffmem.build_index(tiny_folder("llama"), corpus, tmp_path / "i", options=options, run=run)
     for layer in range(whole.n_layers):
-        for name in ("trigger_coefficient", "trigger_token", "sum", "square_sum", "histogram", "n_active"):
+        names = (
+            "trigger_coefficient",
+            "trigger_token",
+            "sum",
+            "square_sum",
+            "histogram",
+            "n_active",
+            "n_active_sentences",
+        )
+        for name in names:
             assert np.array_equal(getattr(whole.layer(layer), name), getattr(again.layer(layer), name)), name
 
 
@@ -140,3 +157,35 @@ def test_too_little_memory_halves_the_budget(tiny_folder: Callable[[str], Path],
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert any("too little memory for batches" in one.message for one in told)
     assert index.layer(0).counts[0, 0] == index.manifest.counts.n_tokens
+
+
+@pytest.mark.parametrize(
+    ("family", "place", "dtype"), [("opt", "update", "float32"), ("gemma2", "mlp-output", "bfloat16")]
+)
+def test_dictionaries_are_on_the_gpu_with_their_model(
+    family: str, place: str, dtype: str, tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "words.txt", 60, seed=3)
+    hooks = {"architecture": "topk", "k": 20, "hook_name": "blocks.1.hook_resid_post", "apply_b_dec_to_input": True}
+    told = (
+        f"L1=jump@{place}:{gemma_scope(tmp_path / 'jump', **mirror(D_MODEL), threshold=torch.full((2 * D_MODEL,), 0.3))}",
+        f"L1=top:{saelens(tmp_path / 'top', hooks, **mirror(D_MODEL, 0.1))}",
+    )
+    cpu, gpu = (
+        build(tiny_folder(family), corpus, tmp_path / device, device=device, dtype=dtype, dictionary=told)
+        for device in ("cpu", "cuda")
+    )
+    loose = 20 if dtype == "bfloat16" else 1
+    for name in ("L1.jump", "L1.top"):
+        a, b = (one.layer(one.cells.parse_layer(name)) for one in (cpu, gpu))
+        np.testing.assert_allclose(a.trigger_coefficient, b.trigger_coefficient, rtol=1e-3 * loose, atol=2e-3 * loose)
+        measured = [one.manifest.certificate.json["dictionaries"][name]["unexplained"] for one in (cpu, gpu)]
+        assert measured[0] == pytest.approx(measured[1], rel=0.01 * loose)
+    assert verify_index(gpu).problems == ()
+    model = load_indexed_model(gpu)
+    text = gpu.text.sentence(0).text
+    assert len(explain(model, text, index=gpu, limit=3).dictionaries) == (1 if place == "update" else 0)
+    shown = activate(model, text, index=gpu, layer="L1.top", limit=2, by="share").tokens
+    assert all(one.cell.dictionary == "top" for token in shown for one in token.cells)
+    near = similar(gpu, "L1.jump.3", by="key", model=model, limit=1) if family == "opt" else None
+    assert near is None or str(near.rows[0].cell) == "L1.top.3"

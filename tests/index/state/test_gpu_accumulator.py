@@ -8,7 +8,8 @@ import torch
 
 from ffmem.ids import LayerCells
 from ffmem.index.state.accumulator import LayerAccumulator
-from ffmem.index.state.layers import Places, Shape
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.places import Places
 from ffmem.index.state.states import load_state
 from ffmem.store.arrays import total_of
 from ffmem.store.fields import FIELDS
@@ -31,7 +32,9 @@ def batches(shape: Shape, seed: int, coarse: bool, n: int = 2, dtype: torch.dtyp
         lengths = np.sort(rng.integers(-1, longest, size=n_sentences))[::-1].astype(np.int64)
         longest = max(int(lengths.max()), 0)
         starts = token + np.concatenate(([0], np.maximum(lengths, 0).cumsum()[:-1]))
-        places = Places(2, lengths, starts[:, None] + np.arange(longest))
+        tokens = starts[:, None] + np.arange(longest)
+        keys = (rng.integers(0, 2**31, tokens.shape) << 32) | (2**32 - 1 - tokens)
+        places = Places(2, lengths, tokens, keys if shape.sample else None)
         token += int(np.maximum(lengths, 0).sum())
         for layer, cells in enumerate(shape.layers):
             for group in range(cells.n_groups):
@@ -47,7 +50,7 @@ def same(ours: bytes, theirs: bytes, n_layers: int) -> None:
     (account, left), (other, right) = load_state(ours), load_state(theirs)
     assert account == other
     for layer in range(n_layers):
-        for name in (field.name for field in FIELDS):
+        for name in {*(field.name for field in FIELDS), *(name[3:] for name in left if name.startswith("L0.sample"))}:
             a, b = left[f"L{layer}.{name}"], right[f"L{layer}.{name}"]
             assert a.dtype == b.dtype and a.shape == b.shape, name
             if name in ("sum", "square_sum"):
@@ -70,7 +73,7 @@ SHAPES = [
 def test_it_keeps_what_the_compiled_form_keeps(
     n_signs: int, top: int, per_sentence: str, layers: tuple[LayerCells, ...], coarse: bool
 ) -> None:
-    shape = Shape(layers, n_signs, top, per_sentence)  # type: ignore[arg-type]
+    shape = Shape(layers, n_signs, top, per_sentence, sample=3 if coarse else 0)  # type: ignore[arg-type]
     gpu, cpu = GpuAccumulator(shape, DEVICE), LayerAccumulator(shape)
     for number, (layer, group, values, places) in enumerate(batches(shape, 3, coarse)):
         gpu.observe(layer, values.to(DEVICE), places, group)
@@ -109,7 +112,7 @@ def test_a_part_of_a_wider_tensor_is_read_where_it_lies() -> None:
 
 
 def test_a_loaded_state_goes_on_and_a_shard_that_is_rolled_back_leaves_nothing() -> None:
-    shape = Shape((LayerCells(0, 40), LayerCells(1, 7, 3)), 2, 6, "1")
+    shape = Shape((LayerCells(0, 40), LayerCells(1, 7, 3)), 2, 6, "1", sample=4)
     made = list(batches(shape, 4, coarse=False, n=4))
     half = len(made) // 2
     whole, first, second = (GpuAccumulator(shape, DEVICE) for _ in range(3))

@@ -29,7 +29,7 @@ class Kept:
             "histogram": torch.zeros(n_signs, N_BINS, n, dtype=torch.int32),
             "minimum": torch.full((n,), torch.inf),
             "maximum": torch.full((n,), -torch.inf),
-            "sums": torch.zeros(3, n, dtype=torch.float64),
+            "sums": torch.zeros(4, n, dtype=torch.float64),
         }
         self.all = {name: tensor.to(DEVICE) for name, tensor in self.all.items()}
 
@@ -67,6 +67,7 @@ def test_it_keeps_what_a_loop_over_sentences_positions_and_cells_keeps(
     kept = Kept(n_cells, n_signs, top, n_before=3, n_after=5)
     triggers: dict[tuple[int, int], list[tuple[float, int]]] = {}
     everything: list[list[float]] = [[] for _ in range(n_cells)]
+    n_sentences = [0] * n_cells
     histogram = np.zeros((n_signs, N_BINS, n_cells), dtype=np.int32)
     for token, lengths in ((100, [10, 9, 3, 0]), (0, [2, 2, -1])):  # unrolled, whole and not; the smaller tokens last
         values = (rng.integers(-4, 5, (len(lengths), 10 + first, n_cells)) / 4).astype(np.float32)
@@ -76,6 +77,7 @@ def test_it_keeps_what_a_loop_over_sentences_positions_and_cells_keeps(
             for cell in range(n_cells if length > 0 else 0):
                 own = [float(value) for value in values[sentence, first : first + length, cell]]
                 everything[cell] += own
+                n_sentences[cell] += any(value > 0 for value in own)
                 for sign in range(n_signs):
                     signed = [-value if sign else value for value in own]
                     histogram[sign, np.searchsorted(histogram_edges(), max(signed), "right") - 1, cell] += 1
@@ -90,7 +92,8 @@ def test_it_keeps_what_a_loop_over_sentences_positions_and_cells_keeps(
     assert kept.of("minimum").tolist() == [min(own) for own in everything]
     assert kept.of("maximum").tolist() == [max(own) for own in everything]
     sums = [[sum(own), sum(one * one for one in own), sum(one > 0 for one in own)] for own in everything]
-    assert kept.of("sums").T.tolist() == sums
+    assert kept.of("sums")[:3].T.tolist() == sums
+    assert kept.of("sums")[3].tolist() == n_sentences
     for name, start in (("least", 0), ("histogram", 0), ("minimum", np.inf), ("maximum", -np.inf), ("sums", 0)):
         assert (kept.others(name) == start).all(), name
 

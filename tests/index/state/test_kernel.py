@@ -24,6 +24,7 @@ class Kept:
         self.minimum = np.full(n_cells, np.inf, dtype=np.float32)
         self.maximum = np.full(n_cells, -np.inf, dtype=np.float32)
         self.n_active = np.zeros(n_cells, dtype=np.int64)
+        self.n_active_sentences = np.zeros(n_cells, dtype=np.int64)
         self.sums = np.zeros((2, n_cells))
         self._scratch = np.empty((4, n_cells), dtype=np.float32), np.empty((3, n_cells), dtype=np.int32)
 
@@ -32,8 +33,8 @@ class Kept:
     ) -> None:
         observe(
             np.ascontiguousarray(values, dtype=np.float32), first, np.array(lengths, dtype=np.int64), tokens,
-            self.heaps, self.least_bits, self.histogram, self.minimum, self.maximum, self.n_active, self.sums,
-            self._scratch, every_position,
+            self.heaps, self.least_bits, self.histogram, self.minimum, self.maximum, self.n_active,
+            self.n_active_sentences, self.sums, self._scratch, every_position,
         )  # fmt: skip
 
     def triggers(self, sign: int, cell: int) -> list[tuple[float, int]]:
@@ -59,6 +60,7 @@ def test_it_keeps_what_a_loop_over_sentences_positions_and_cells_keeps(
     kept = Kept(n_cells, n_signs, top)
     triggers: dict[tuple[int, int], list[tuple[float, int]]] = {}
     everything: list[list[float]] = [[] for _ in range(n_cells)]
+    n_sentences = [0] * n_cells
     expected = np.zeros_like(kept.histogram)
     for _ in range(n_batches):
         lengths = rng.integers(-1, 5, rng.integers(1, 4)).tolist()
@@ -70,6 +72,7 @@ def test_it_keeps_what_a_loop_over_sentences_positions_and_cells_keeps(
             for cell in range(n_cells if length > 0 else 0):
                 own = [float(value) for value in values[sentence, first : first + length, cell]]
                 everything[cell] += own
+                n_sentences[cell] += any(value > 0 for value in own)
                 for sign in range(n_signs):
                     signed = [-value if sign else value for value in own]
                     expected[sign, :, cell] += np.histogram([max(signed)], histogram_edges())[0]
@@ -79,6 +82,7 @@ def test_it_keeps_what_a_loop_over_sentences_positions_and_cells_keeps(
     for (sign, cell), found in triggers.items():
         assert kept.triggers(sign, cell) == sorted(found, key=lambda one: (-one[0], one[1]))[:top]
     assert (kept.histogram == expected).all()
+    assert kept.n_active_sentences.tolist() == n_sentences
     for cell, all_values in enumerate(everything):
         assert kept.n_active[cell] == sum(value > 0 for value in all_values)
         assert kept.minimum[cell] == min(all_values, default=np.inf)

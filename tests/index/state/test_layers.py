@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ffmem.ids import LayerCells
-from ffmem.index.state.layers import CpuLayer, Places, Shape, TorchLayer, make_layer
+from ffmem.index.state.layers import CpuLayer, Shape, TorchLayer, make_layer
+from ffmem.index.state.places import Places
 from ffmem.store.arrays import total_of
 from ffmem.store.fields import FIELDS
 

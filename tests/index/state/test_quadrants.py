@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ffmem.ids import LayerCells
-from ffmem.index.state.layers import Places, Shape
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.places import Places
 from ffmem.index.state.quadrants import QuadrantAccumulator, keeps_sign, magnitudes
 from ffmem.index.state.states import merged_layers
 from ffmem.options import PerSentence

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 from ffmem import ModelError, StoreError
 from ffmem.ids import CellSpace, LayerCells
 from ffmem.index.state.accumulator import LayerAccumulator
-from ffmem.index.state.layers import Places, Shape
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.places import Places
 from ffmem.index.state.states import (
     Account,
     SavedState,

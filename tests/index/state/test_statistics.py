@@ -30,6 +30,7 @@ def test_equal_numpy_over_everything(shapes: list[tuple[int, int]], strided: boo
     np.testing.assert_allclose(total_of(statistics.sum.parts.numpy()), everything.sum(0), atol=1e-3)
     np.testing.assert_allclose(total_of(statistics.square_sum.parts.numpy()), (everything**2).sum(0), rtol=1e-5)
     assert (statistics.n_active.numpy() == (everything > 0).sum(0)).all()
+    assert (statistics.n_active_sentences.numpy() == (best > 0).sum(0)).all()
     assert (statistics.maximum.numpy() == everything.max(0).astype(np.float32)).all()
     assert (statistics.minimum.numpy() == everything.min(0).astype(np.float32)).all()
     edges = histogram_edges()

@@ -25,7 +25,8 @@ from ffmem.index.run.job import Job, Task
 from ffmem.index.scan.job import IndexJob
 from ffmem.index.state import tree
 from ffmem.index.state.accumulator import LayerAccumulator
-from ffmem.index.state.layers import Places, Shape
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.places import Places
 from ffmem.index.state.states import Account, merged_layers, read_account, save_state
 from ffmem.index.state.tree import merge_states
 from ffmem.store.fields import FIELDS

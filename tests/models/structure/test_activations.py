@@ -29,3 +29,8 @@ def test_the_numbers_of_a_config() -> None:
     assert 0.25 in found and 7.5 in found
     assert not {1.0, 1e9, 1e-6} & set(found)
     assert found == sorted(found)
+
+
+def test_what_has_parameters_is_no_function_of_a_name() -> None:
+    """Those of a name would be on another device than the model, and others than the model's own."""
+    assert not {"prelu", "xielu"} & named_activations(PretrainedConfig(hidden_act="prelu", activation="xielu")).keys()

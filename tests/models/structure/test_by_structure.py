@@ -24,7 +24,9 @@ from transformers import (
 import ffmem
 from ffmem.analyses.attention.one_map import one_map
 from ffmem.analyses.explain import explain
-from ffmem.errors import ModelError
+from ffmem.analyses.flow import flow
+from ffmem.analyses.intervene import intervene
+from ffmem.analyses.lens import lens
 from ffmem.models.description import describe
 from ffmem.models.structure.refusal import NotProvenError
 from ffmem.models.transformer import Transformer
@@ -125,16 +127,27 @@ def test_an_explanation_adds_up_through_multipliers(models: Callable[[str], Tran
     assert torch.allclose(model.value_rows(1), 0.3 * model.module.model.layers[1].mlp.down_proj.weight.T)
 
 
-def test_attention_is_refused_alone_where_it_alone_is_not_understood(models: Callable[[str], Transformer]) -> None:
-    """Granite multiplies what attention adds: no part of it is what the maps would say."""
-    model = models("granite")
-    with pytest.raises(ModelError, match=r"attention of .* cannot be read: the stream behind .*o_proj"):
-        one_map(model, TEXT)
-    assert "refused: attention of" in describe(model)["attention"]
+def test_a_prediction_without_a_token_is_told_by_its_id(folder: Callable[[str], Path]) -> None:
+    """Matrices are rounded up: a model has scores for ids that its tokenizer has no token for, and may prefer one."""
+    model = ffmem.load_model(folder("olmo2"))
+    last = model.facts.d_vocab - 1
+    assert last not in model.tokenizer.get_vocab().values()
+    module, told = model.module, f"<id {last}>"
+    with torch.no_grad():  # the row that the last state looks at most
+        state = module.model(torch.tensor([model.tokenizer(TEXT).input_ids])).last_hidden_state[0, -1]
+        module.lm_head.weight[last] = 1000 * state
+    explained = explain(model, TEXT)
+    assert (explained.target, explained.target_id, explained.likely[0].token) == (told, last, told)
+    assert flow(model, TEXT).target == told and lens(model, TEXT).boxes[-1][-1].token == told
+    assert one_map(model, TEXT, target=f"id:{last}").target == told
+    tried = intervene(model, TEXT, [], n_new=3)
+    assert tried.candidates[0].token == told and tried.continued.startswith(told)
 
 
-def test_layers_without_a_norm_before_have_one_map(models: Callable[[str], Transformer]) -> None:
-    found = one_map(models("olmo2"), TEXT)
+@pytest.mark.parametrize("name", ["olmo2", "granite"])
+def test_parts_of_one_map_add_up(name: str, models: Callable[[str], Transformer]) -> None:
+    """OLMo 2's layers have no norm before; Granite multiplies what attention and memories add."""
+    found = one_map(models(name), TEXT)
     assert found.stream_error < 1e-5 and found.score_error is not None and found.score_error < 1e-3
 
 

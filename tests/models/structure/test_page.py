@@ -1,19 +1,26 @@
-"""The page on families lists what the zoo of architectures shows, and no class that transformers does not have."""
+"""The page on families lists what the zoo of architectures shows, and no class that transformers does not have.
 
-import re
-from pathlib import Path
+That each row says what is found, and that none is missing, is tested with the models: see tests/architectures.
+"""
 
 import transformers
 
 from ffmem.models.registry import FAMILIES
-
-_PAGE = Path(__file__).parents[3] / "docs" / "reference" / "families.md"
+from tests.architectures.making import ARCHITECTURES
+from tests.architectures.page import PAGE, listed, refused_rows
 
 
 def test_the_page_lists_classes_that_no_file_names() -> None:
-    text = _PAGE.read_text()
-    table = text[text.index("## By structure") : text.index("## `gpt2`")]
-    listed = re.findall(r"^\| (\w+) \| .* \| (?:yes|no) \|$", table, re.MULTILINE)
-    assert len(listed) >= 95 and len(set(listed)) == len(listed)
-    assert not [name for name in listed if not hasattr(transformers, name)]
-    assert not {name for family in FAMILIES for name in family.architectures} & set(listed)
+    rows = listed()
+    assert len(rows) >= 95 and list(rows) == sorted(rows, key=str.lower)
+    assert not [name for name in rows if not hasattr(transformers, name)]
+    assert not {name for family in FAMILIES for name in family.architectures} & rows.keys()
+
+
+def test_every_example_is_of_the_zoo() -> None:
+    known = {(one.year, one.hub) for one in ARCHITECTURES.values()}
+    assert {(row.year, row.hub) for row in listed().values()} <= known
+
+
+def test_what_is_refused_is_told_with_its_reason() -> None:
+    assert refused_rows() in PAGE.read_text(), "stale: run python -m tests.architectures.report --page"

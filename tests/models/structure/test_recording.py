@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ffmem.models.structure.recording import mark, record
+from ffmem.models.structure.recording import mark, record, run_again
 
 
 class Twice(nn.Module):
@@ -47,3 +47,20 @@ def test_marks_are_of_numbers() -> None:
     x = torch.arange(6.0)
     assert mark(x.view(2, 3)) == mark(x.view(1, 2, 3)) != mark(x.view(3, 2))
     assert mark(torch.tensor([0.0])) == mark(torch.tensor([-0.0])) != mark(torch.tensor([1e-30]))
+
+
+def test_a_module_is_run_again_where_its_numbers_are() -> None:
+    """On a GPU what is recorded lies elsewhere than the module."""
+    seen = []
+
+    class Elsewhere(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("beta", torch.empty(1, device="meta"))
+
+        def forward(self, states: Tensor) -> tuple[Tensor, str]:
+            seen.append(states.device.type)
+            return torch.full(states.shape, 3.0), "more"
+
+    assert run_again(Elsewhere(), torch.zeros(1, 2)).tolist() == [[3.0, 3.0]] and seen == ["meta"]
+    assert run_again(nn.ReLU(), torch.tensor([-1.0, 2.0])).tolist() == [0.0, 2.0]

@@ -107,6 +107,6 @@ def test_without_a_model_the_pages_say_so(index_of: Callable[[str], Index]) -> N
     explorer = open_explorer(index_of("gpt2").folder, with_model=False)
     client = TestClient(make_app(explorer), base_url="http://localhost:8765")
     for page in ("map", "attention"):
-        assert "--no-model" in client.get(f"/{page}", params={"text": TEXT}, headers=HTML).text
+        assert "started without a model" in client.get(f"/{page}", params={"text": TEXT}, headers=HTML).text
         assert client.get(f"/{page}.json", params={"text": TEXT}).status_code == 400
         assert client.get(f"/{page}.json").status_code == 400

@@ -1,5 +1,7 @@
 """Cells over HTTP: a table of them, each by itself, those near it, and its shades."""
 
+import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from ffmem.json_values import to_json
 from ffmem.server.app import make_app
 from ffmem.server.opening import open_explorer
 from tests.conftest import IN_PROCESS
+from tests.fixtures.made_index import Document, Layer, make_index
 from tests.server.conftest import HTML
 from tests.server.page import assert_sound
 
@@ -130,3 +133,53 @@ def test_the_page_and_the_data_of_a_cell_have_the_same_numbers(
 def test_a_cells_name_is_read_as_people_write_it(client: TestClient) -> None:
     assert client.get("/cells/l1.5.json").json() == client.get("/cells/L1.5.json").json()
     assert client.get("/cells/%20L1.5%20.json").json()["cell"] == "L1.5"
+
+
+def test_every_cell_of_a_list_can_be_reached_and_taken_away(client: TestClient) -> None:
+    asked: dict[str, str] = {"layer": "L1", "sort": "active", "reverse": "true"}
+    pages, start = [], 0
+    while start is not None:
+        told = client.get("/cells.json", params={**asked, "limit": 20, "start": start}).json()
+        pages += [one["cell"] for one in told["rows"]]
+        start = told["next_start"]
+    assert len(pages) == len(set(pages)) == told["n"] == 48
+    answer = client.get("/cells.csv", params=asked)
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert [one["cell"] for one in rows] == pages and answer.headers["content-type"].startswith("text/csv")
+    active = [float(one["active_fraction"]) for one in rows]
+    assert active == sorted(active)
+    page = assert_sound(client.get("/cells", params={**asked, "limit": 20, "start": 20}, headers=HTML).text)
+    (more,) = {one.attributes["href"] for one in page.all("a", rel="next")}
+    shown = assert_sound(client.get(more, headers=HTML).text).one("table").rows()
+    assert [row[0] for row in shown] == pages[40:]
+    (head,) = (one for one in page.one("thead").all("a") if one.words == "active")
+    turned = assert_sound(client.get(head.attributes["href"], headers=HTML).text).one("table").rows()
+    assert {row[0] for row in turned} < set(pages) and turned[0][3] != shown[0][3]
+
+
+def test_a_count_leads_to_the_cells_that_it_counts(tmp_path: Path) -> None:
+    table = [[0, 1, 0, -1], [0, 2, 0, -2]]
+    folder = make_index(tmp_path / "i", [Document([["a", "b"]])], [Layer(table)], top=1).folder
+    client = TestClient(make_app(open_explorer(folder, with_model=False)), base_url="http://localhost")
+    page = assert_sound(client.get("/", headers=HTML).text)
+    links = {one.attributes["href"] for one in page.all("a") if one.words == "3"}
+    assert len(links) == 2  # of the layer, and of all layers
+    for link in links:
+        rows = assert_sound(client.get(link, headers=HTML).text).one("table").rows()
+        assert [row[0] for row in rows] == ["L0.0", "L0.2", "L0.3"]
+
+
+def test_a_permalink_tells_when_another_model_has_come(
+    client_of: Callable[[str], TestClient], index_of: Callable[[str], Index]
+) -> None:
+    page = assert_sound(client_of("gpt2").get("/cells/L1.3", headers=HTML).text)
+    (link,) = [one.attributes["href"] for one in page.all("a") if one.words == "permalink"]
+    own = index_of("gpt2").manifest.identity.model.weights_sha256
+    assert link == f"/cells/L1.3?weights={own[:12]}"
+    told = {
+        family: [
+            one.words for one in assert_sound(client_of(family).get(link, headers=HTML).text).all("p", class_="problem")
+        ]
+        for family in ("gpt2", "llama")
+    }
+    assert told["gpt2"] == [] and len(told["llama"]) == 1 and own[:12] in told["llama"][0]

@@ -1,4 +1,4 @@
-"""The overview over HTTP, and what is said of the model."""
+"""The overview over HTTP."""
 
 from collections.abc import Callable
 
@@ -63,9 +63,3 @@ def test_highlights_come_when_they_are_chosen(index_of: Callable[[str], Index]) 
     assert [one.one("h3").words for one in page.all("article")] == [
         one["cell"] for one in client.get("/index.json").json()["highlights"]
     ]
-
-
-def test_the_state_of_the_model_is_told(client: TestClient, explained: Explorer) -> None:
-    assert client.get("/model.json").json() == {"state": "ready", "name": "gpt2", "why": ""}
-    absent = TestClient(make_app(explained), base_url="http://localhost").get("/model.json").json()
-    assert absent["state"] == "absent" and "--no-model" in absent["why"]

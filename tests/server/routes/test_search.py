@@ -29,7 +29,7 @@ from tests.server.conftest import HTML
         ("fires:the next:sea active:..1%", Question(None, "", "", fires="the", next="sea", max_active=0.01)),
         ("active:0.1..50% x", Question(None, "x", "", min_active=0.1, max_active=0.5)),
         ("pattern:semantic said:sea", Question(None, "", "", pattern="semantic", said="sea")),
-        ("http://x promotes:", Question(None, "http://x", "")),
+        ('"http://x" promotes:', Question(None, '"http://x"', "")),
         ("", Question(None, "", "")),
     ],
 )
@@ -130,4 +130,40 @@ def test_look_ups_do_not_wait_for_a_search(index_of: Callable[[str], Index]) -> 
 
 def test_a_question_that_is_too_long_is_refused(client: TestClient) -> None:
     answer = client.get("/search.json", params={"q": "x" * 1001})
-    assert answer.status_code == 400 and "1000" in answer.json()["error"]["message"]
+    assert answer.status_code == 400 and "1,000" in answer.json()["error"]["message"]
+
+
+def test_every_cell_can_be_reached(client: TestClient, index_of: Callable[[str], Index]) -> None:
+    everything = [str(row.cell) for row in find(index_of("gpt2"), trigger="the", limit=1000).rows]
+    asked = [{"q": "the", "start": start, "limit": 7} for start in range(0, 77, 7)]
+    pages = [client.get("/search.json", params=one).json() for one in asked]
+    assert [one["cell"] for page in pages for one in page["cells"]] == everything and len(everything) > 20
+    whole = client.get("/search.json", params={"q": "the", "whole": True}).json()
+    assert [one["cell"] for one in whole["cells"]] == everything and whole["n_cells"] == len(everything)
+    lines = client.get("/search.csv", params={"q": "the", "sort": "lift"}).text.splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == everything
+    page = client.get("/search", params={"q": "the", "start": 7, "limit": 7}, headers=HTML).text
+    assert f"8 to 14 of {len(everything)}" in page and 'rel="prev"' in page and 'rel="next"' in page
+    sentences = search(index_of("gpt2"), "the", limit=100).hits
+    told = client.get("/search.json", params={"q": "the", "start": 10, "limit": 5, "show": "sentences"}).json()
+    assert [one["sentence_id"] for one in told["sentences"]["hits"]] == [one.sentence_id for one in sentences[10:15]]
+    assert told["cells"] == []
+
+
+@pytest.mark.parametrize("text", ["", "L1.7", "tpoic:x", "promotes:qqqzzz"])
+def test_a_table_of_no_question_is_refused(client: TestClient, text: str) -> None:
+    for form in ("csv", "parquet"):
+        assert client.get(f"/search.{form}", params={"q": text}).status_code == 400
+
+
+def test_what_was_searched_for_is_marked_apart_from_what_fires(client: TestClient) -> None:
+    page = client.get("/search", params={"q": "river"}, headers=HTML).text
+    assert page.count('<mark class="match">') > 5 and '<mark class="match">river</mark>' in page
+
+
+def test_a_layer_alone_lists_its_cells_and_a_cell_that_is_not_there_is_an_error(client: TestClient) -> None:
+    told = client.get("/search.json", params={"q": "layer:1", "limit": 200}).json()
+    assert [one["cell"] for one in told["cells"]] == [f"L1.{row}" for row in range(48)] and told["n_cells"] == 48
+    assert told["cells"][0]["example"] is not None
+    told = client.get("/search.json", params={"q": "L99.1"}).json()
+    assert told["problem"].startswith("cell L99.1 does not exist") and told["n_cells"] == 0

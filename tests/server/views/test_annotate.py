@@ -171,7 +171,7 @@ def test_a_read_only_explorer_shows_and_refuses(explorer: Explorer) -> None:
     say(explorer, "ann", 1, about("water"))
     reading = Explorer(explorer.index, read_only=True)
     check_writable(explorer)
-    with pytest.raises(InputError, match=r"read-only\. Expected one that may write\. Start it without --read-only"):
+    with pytest.raises(InputError, match=r"read-only\. Expected one that may write\. Ask whoever started it"):
         check_writable(reading)
     view = work_view(reading, "b", "ann", 1)
     assert view.saved.draft.patterns == (("water", "semantic"),) and not view.saved.can_undo

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 import ffmem
 from ffmem import Index, InputError, StoreError
@@ -13,8 +14,11 @@ from ffmem.annotations.batches import draw, save_batch
 from ffmem.annotations.drafts import Draft
 from ffmem.annotations.journal import Journal
 from ffmem.annotations.store import load
+from ffmem.server.app import make_app
 from ffmem.server.explorer import Explorer
-from ffmem.server.views.annotated import batch_of, stored_of
+from ffmem.server.views.annotated import batch_of, said_of, stored_of
+from tests.server.conftest import HTML
+from tests.server.page import assert_sound
 
 
 @pytest.fixture
@@ -87,3 +91,24 @@ def test_a_damaged_file_is_told_each_time_until_it_is_mended(index: Index) -> No
             stored_of(explorer)
     path.write_bytes(sound)
     assert [one.annotator for one in stored_of(explorer)] == ["ann"]
+
+
+def test_what_was_said_stands_on_the_page_of_the_cell_and_in_its_data(index: Index) -> None:
+    said(index, "ann", "<b>boats</b> at sea")
+    explorer = Explorer(index)
+    (one,) = stored_of(explorer)
+    (told,) = said_of(explorer, one.shown.cell)
+    n = len({trigger.sentence for trigger in one.shown.triggers})
+    assert (told.annotator, told.batch, told.n_triggers, told.n_covered) == ("ann", "b", 4, 4 if n >= 3 else 0)
+    assert [(p.text, p.pattern_class, p.n_triggers, p.counts) for p in told.patterns] == [
+        ("<b>boats</b> at sea", "semantic", len(set(one.shown.triggers)), n >= 3)
+    ]
+    client = TestClient(make_app(explorer), base_url="http://localhost")
+    address = f"/cells/{one.shown.cell}"
+    section = assert_sound(client.get(address, headers=HTML).text).one("section", aria_labelledby="annotated")
+    assert "<b>boats</b> at sea" in section.text and "4 triggers carry" in section.words
+    assert client.get(f"{address}.json").json()["annotated"][0]["patterns"][0]["text"] == "<b>boats</b> at sea"
+    other = next(cell for cell in ("L0.1", "L0.2") if cell != str(one.shown.cell))
+    assert said_of(explorer, index.cell_id(other)) == ()
+    next((index.folder / "annotations").glob("*.json")).write_text("{")
+    assert said_of(Explorer(index), one.shown.cell) == ()  # the page of annotations says what is wrong

@@ -64,7 +64,7 @@ def test_what_is_drawn_is_the_share_of_the_score_or_the_length() -> None:
     empty = MapView(MapState("a"), (("text", "too long"),))
     assert empty.by_token == () and empty.largest_token == 1
     assert empty.to_json() == {
-        "state": MapState("a"), "problems": {"text": "too long"}, "tokens": (), "map": None, "shown": None
+        "state": MapState("a"), "problems": {"text": "too long"}, "tokens": (), "map": None, "shown": None, "not_applied": (),
     }  # fmt: skip
 
 
@@ -85,11 +85,11 @@ def test_what_is_typed_stays_text(index_of: Callable[[str], Index]) -> None:
     explorer = Explorer(index_of("gpt2"))
 
     def with_text(text: str) -> tuple[AttentionView, MapView]:
-        asked = AttentionState(text or "x", text, text or "L0", "constant", (text, text), "norms")
-        on_map = MapState(text or "x", text, 1, "norm", text)
+        asked = AttentionState(text or "x", text, layer=text or "L0", bias="constant", heads=(text, text), by="norms")
+        on_map = MapState(text or "x", text, at=1, by="norm", layer=text or "x")
         return (
             AttentionView(asked, True, (("text", text), ("layer", text))),
-            MapView(on_map, (("target", text),), tokens=("a", "b")),
+            MapView(on_map, (("target", text),), tokens=("a", "b"), n_own=2),
         )
 
     expected = [shape(drawn(explorer, one)) for one in with_text("x")]

@@ -10,17 +10,18 @@ from hypothesis import given
 
 from ffmem import Index
 from ffmem.cell import Document
+from ffmem.queries.similar import likenesses
 from ffmem.server.explorer import Explorer
 from ffmem.server.links import Links
 from ffmem.server.pages import render
 from ffmem.server.views.cell import CellView, cell_view, citation
-from ffmem.server.views.similar import TITLES, choices_of
+from ffmem.server.views.similar import TITLES
 from tests.server.arrays import NO_TOKEN, layer_arrays, manifest, sentence_at, token_text, total
 from tests.server.page import FEW, HOSTILE, Element, assert_sound, shape, shown_token
 
 
 def drawn(explorer: Explorer, view: CellView, n_triggers: int = 25) -> Element:
-    near = {"choices": choices_of(explorer), "titles": TITLES}
+    near = {"choices": likenesses(explorer.index, view.cell.cell), "titles": TITLES}
     here = f"/cells/{view.cell.cell}"
     text = render(
         "cell.html", Links(), explorer=explorer, here=here, view=view, n_triggers=n_triggers, shades={}, **near
@@ -87,6 +88,26 @@ def test_the_quadrants_of_a_gated_cell_are_those_of_the_arrays(
             assert element.one("a").attributes["href"] == f"/sentences/{sentence}"
     without = drawn(Explorer(index_of("llama")), one_cell(index_of("llama"), "L1.17"))
     assert not without.all("section", aria_labelledby="quadrants")
+
+
+def test_the_strata_of_a_cell_are_those_of_the_arrays(
+    sampled_of: Callable[[str], Index], index_of: Callable[[str], Index]
+) -> None:
+    index = sampled_of("llama")
+    arrays = layer_arrays(index.folder, 1)
+    section = drawn(Explorer(index), one_cell(index, "L1.17", 2), 2).one("section", aria_labelledby="strength")
+    counts = [(number, n) for number, n in enumerate(arrays["sample_count"][17].tolist()) if n]
+    rows = section.one("tbody").all("tr")
+    for (number, n), row in zip(counts, rows, strict=True):
+        assert row.one("td", class_="n").words.startswith(f"{n:,}")
+        texts = [one.text for one in row.all("div", class_="text")]
+        for shown, token in zip(texts, arrays["sample_token"][17, number, :2].tolist(), strict=False):
+            _, _, text, _ = sentence_at(index.folder, token)
+            assert shown.strip("…") in text
+        assert len(texts) == min(n, 2)
+    assert rows[-1].one("th").words == "silent" or counts[-1][0] < 18
+    without = drawn(Explorer(index_of("llama")), one_cell(index_of("llama"), "L1.17"))
+    assert not without.all("section", aria_labelledby="strength")
 
 
 def test_the_histogram_counts_every_sentence_and_every_stored_trigger(index_of: Callable[[str], Index]) -> None:
@@ -188,3 +209,13 @@ def test_text_of_corpus_and_model_stays_text(explained: Explorer) -> None:
         assert shown.attributes["dir"] == "auto" and page.one("code", class_="citation").text == text
 
     check()
+
+
+def test_a_cell_of_a_dictionary_has_one_list_beside_gated_cells(gated_dictionary_index: Index) -> None:
+    explorer = Explorer(gated_dictionary_index)
+    for name, n_lists in (("L1.added.3", 1), ("L1.3", 2)):
+        view = one_cell(gated_dictionary_index, name)
+        assert len(view.histograms) == n_lists and len(view.signs) == n_lists
+        titles = [one.words for one in drawn(explorer, view).all("h2") if "triggers it" in one.words]
+        assert len(titles) == n_lists
+    assert one_cell(gated_dictionary_index, "L1.added.3").to_json()["dictionary"] == "added"

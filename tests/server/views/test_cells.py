@@ -35,6 +35,7 @@ def in_order(index: Index, sort: SortKey, places: range) -> list[tuple[int, int]
             "active": -arrays["n_active"].astype(float),
             "top": -arrays["trigger_coefficient"][:, 0, -1].astype(float),
             "index": np.zeros(len(arrays["maximum"])),
+            "name": np.zeros(len(arrays["maximum"])),  # none has one
         }[sort]
         found += [(number, place, row) for row, number in enumerate(numbers.tolist())]
     return [(place, row) for _, place, row in sorted(found)]

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 
-from ffmem import Index, InputError
+from ffmem import Index, InputError, queries
 from ffmem.server.explorer import Explorer
 from ffmem.server.links import Links
 from ffmem.server.pages import render
+from ffmem.server.views import diff as views_diff
 from ffmem.server.views.diff import CHANGES, DiffCellView, DiffView, diff_cell_view, diff_view
 from tests.server.arrays import NO_TOKEN, layer_arrays, token_text, total
 from tests.server.page import FEW, HOSTILE, Element, assert_sound, shape
@@ -74,16 +76,27 @@ def test_an_index_beside_itself_has_not_changed(two: Explorer, index_of: object)
     view = diff_view(same, "gpt2", "triggers", "L0", 10)
     assert view.diff is not None and view.diff.compared == "triggers" and view.diff.mean_overlap == pytest.approx(1)
     rows = drawn(same, view).one("table").rows()
-    assert [row[0] for row in rows] == [f"L0.{number}" for number in range(10)]
+    active = layer_arrays(two.index.folder, 0)["n_active"]
+    assert [row[0] for row in rows] == [f"L0.{number}" for number in np.argsort(-active, kind="stable")[:10]]
+    later = diff_view(same, "gpt2", "triggers", "L0", 10, 20)
+    assert [row[0] for row in drawn(same, later).one("table").rows()] == [
+        f"L0.{number}" for number in np.argsort(-active, kind="stable")[20:30]
+    ]
+    assert "21 to 30 of 48 cells" in drawn(same, later).words
     assert {(row[1], row[5], row[8]) for row in rows} == {("1.000", "0", "0")}
     assert diff_cell_view(same, two.index.cell_id("L0.1"), "", 3).n_common == 10
 
 
-def test_a_question_is_computed_once(two: Explorer) -> None:
-    first = diff_view(two, None, "triggers", None, 5)
-    assert diff_view(two, "other", "triggers", None, 5).diff is first.diff
-    assert diff_view(two, "other", "triggers", None, 6).diff is not first.diff
-    assert diff_view(two, "other", "promoted", None, 5).diff is not first.diff
+def test_a_question_is_computed_once(two: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(
+        views_diff, "diff", lambda *a, **b: asked.append((b["by"], b["limit"])) or queries.diff(*a, **b)
+    )
+    first = diff_view(two, None, "triggers", None, 7)
+    assert diff_view(two, "other", "triggers", None, 7).diff == first.diff
+    diff_view(two, "other", "triggers", None, 6)
+    diff_view(two, "other", "promoted", None, 7)
+    assert asked == [("triggers", 7), ("triggers", 6), ("promoted", 7)]
 
 
 def test_an_index_that_is_not_there_is_refused_with_those_that_are(two: Explorer) -> None:
@@ -98,7 +111,7 @@ def test_an_index_that_is_not_there_is_refused_with_those_that_are(two: Explorer
 def test_with_nothing_beside_it_the_page_says_how_to_get_it(two: Explorer) -> None:
     alone = Explorer(two.index)
     view = diff_view(alone, None, "triggers", None, 5)
-    assert view.diff is None and view.to_json() == {"with": "", "others": []}
+    assert view.diff is None and view.to_json() == {"with": "", "others": [], "start": 0}
     assert "ffmem serve gpt2 OTHER" in drawn(alone, view).words
     with pytest.raises(InputError, match="none was given"):
         diff_cell_view(alone, two.index.cell_id("L0.1"), None, 5)

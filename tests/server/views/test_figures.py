@@ -64,7 +64,9 @@ def test_the_page_and_the_json_have_the_same_numbers(explained: Explorer) -> Non
     }
     for chart in page.all("figure"):
         name = chart.one("img").attributes["src"][9:-4]
-        assert [one.attributes["href"] for one in chart.all("a")] == [f"/figures/{name}.csv", f"/figures/{name}.svg"]
+        assert [one.attributes["href"] for one in chart.all("a")] == [
+            f"/figures/{name}.{form}" for form in ("svg", "png", "csv", "json")
+        ]
 
 
 def test_a_layers_patterns_are_the_table_that_the_study_wrote(explained: Explorer) -> None:

@@ -122,3 +122,12 @@ def test_names_of_models_and_texts_stay_text(index_of: Callable[[str], Index]) -
         assert facts[0].text.startswith(f"{text}, weights ") and facts[1].text.startswith(f"{text}: ")
 
     check()
+
+
+def test_dictionaries_are_told_of_with_what_they_leave_unexplained(dictionary_index: Index) -> None:
+    explorer = Explorer(dictionary_index)
+    page = drawn(explorer, overview_view(explorer))
+    measured = dictionary_index.manifest.certificate.json["dictionaries"]["L1.top"]["unexplained"]
+    told = next(one.words for one in page.all("dd") if one.words.startswith("L1.top:"))
+    assert f"leaves {100 * measured:.3g} % of the variance unexplained, with 20 cells" in told
+    assert overview_view(explorer).info["n_layers"] == 2

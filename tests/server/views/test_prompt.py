@@ -9,12 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ffmem import Index
+from ffmem.index.indexed_model import load_indexed_model
 from ffmem.server.explorer import Explorer
 from ffmem.server.limits import MAX_CHANGES
 from ffmem.server.links import Links
+from ffmem.server.model_questions import ModelQuestions
 from ffmem.server.model_thread import ModelState
 from ffmem.server.pages import render
 from ffmem.server.views.prompt import PromptState, PromptView, empty_prompt
+from ffmem.server.views.text import one_for_each_cell
 from tests.server.page import FEW, HOSTILE, Element, assert_sound, shape
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -51,8 +54,10 @@ def test_an_address_gives_the_state_back(state: PromptState) -> None:
 @given(state=STATES, change=TEXT.filter(bool))
 def test_a_change_is_added_and_taken_away(state: PromptState, change: str) -> None:
     more = state.with_change(change)
-    assert more.change == (*state.change, change) and more.text == state.text
-    assert more.without(change).change == tuple(one for one in state.change if one != change)
+    assert (
+        more.change == one_for_each_cell((*state.change, change)) and change in more.change and more.text == state.text
+    )
+    assert more.without(change).change == tuple(one for one in more.change if one != change)
     full = replace(state, change=tuple(map(str, range(MAX_CHANGES))))
     assert full.with_change("one more") == full
 
@@ -91,7 +96,7 @@ def test_what_is_typed_stays_text(index_of: Callable[[str], Index]) -> None:
     explorer = Explorer(index_of("gpt2"))
 
     def with_text(text: str) -> PromptView:
-        state = PromptState(text or "x", text, text, text, None, (text, "L0.1*0"))
+        state = PromptState(text or "x", text, text, text or "x", None, (text, "L0.1*0"))
         return replace(empty_prompt(state, True), problems=(("target", text),))
 
     def shown(text: str) -> Element:
@@ -109,8 +114,22 @@ def test_what_is_typed_stays_text(index_of: Callable[[str], Index]) -> None:
         values = {one.attributes["name"]: one.attributes.get("value") for one in page.by_id("ask").all("input")}
         assert values["target"] == values["against"] == text
         assert page.one("p", class_="problem").text == text
-        undo = page.by_id("results").one("p", class_="choices").all("a")
+        undo = page.by_id("chips").all("a")
         fields = parse_qs(urlsplit(undo[1].attributes["href"]).query, keep_blank_values=True)
         assert fields["text"] == [text or "x"] and fields["change"] == [text]
 
     check()
+
+
+def test_an_update_is_shown_as_dictionaries_have_it(dictionary_index: Index) -> None:
+    explorer, model = Explorer(dictionary_index), load_indexed_model(dictionary_index)
+    view = ModelQuestions(model, dictionary_index).prompt(PromptState(text="the river was"))
+    assert view.explanation is not None
+    page = drawn(explorer, view, "ready").one("section", aria_labelledby="dictionaries")
+    assert [one.words for one in page.all("h3")] == ["L0.jump", "L1.own"]
+    for found, table in zip(view.explanation.dictionaries, page.all("table"), strict=True):
+        links = [one.attributes["href"] for one in table.all("a")]
+        assert links == [f"/cells/{one.cell.cell}" for one in found.largest] and links
+        assert found.cells + found.bias + found.left_over == pytest.approx(found.update, abs=1e-6)
+    refused = ModelQuestions(model, dictionary_index).prompt(PromptState(text="the", change=("L1.own.3*0",)))
+    assert "L1.own.3 is of a dictionary, and here cells are the model's own" in dict(refused.problems)["intervention"]

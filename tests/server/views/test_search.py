@@ -12,12 +12,14 @@ from ffmem.server.explorer import Explorer
 from ffmem.server.links import Links
 from ffmem.server.pages import render
 from ffmem.server.views.search import SearchView, search_view, warm_search
+from ffmem.server.views.search_form import search_context
 from tests.server.arrays import NO_TOKEN, asked, layer_arrays, sentence_at, token_text
 from tests.server.page import FEW, HOSTILE, Element, assert_sound, shape, shown_token
 
 
 def drawn(explorer: Explorer, view: SearchView) -> Element:
-    return assert_sound(render("search.html", Links(), explorer=explorer, here="/search", view=view, limit=20))
+    context = search_context(explorer, view)
+    return assert_sound(render("search.html", Links(), explorer=explorer, here="/search", **context))
 
 
 def cells(view: SearchView) -> list[str]:
@@ -27,7 +29,7 @@ def cells(view: SearchView) -> list[str]:
 def test_words_are_found_in_triggers_and_in_sentences(index_of: Callable[[str], Index]) -> None:
     explorer = Explorer(index_of("gpt2"))
     folder = explorer.index.folder
-    view = search_view(explorer, "harbour winter", 200)
+    view = search_view(explorer, "harbour winter within:sentence", 200)
     sentences = {
         number
         for number, text in asked(folder, "SELECT id, text FROM sentences")
@@ -81,7 +83,7 @@ def test_what_a_cell_promotes_with_a_negative_coefficient_is_what_its_value_supp
         ]
         assert list(hit.promoted) == [token_text(explorer.index.folder, one) for one in ids[:6]]
     assert signs == {1, -1}
-    shown = drawn(explorer, view).one("ol", class_="hits").all("h2")
+    shown = drawn(explorer, view).one("ol", class_="hits").all("h3")
     assert [one.words.removesuffix(" with negative coefficients") for one in shown] == cells(view)
     negative = [one.words.endswith("with negative coefficients") for one in shown]
     assert negative == [hit.found.sign < 0 for hit in view.cells]
@@ -107,7 +109,7 @@ def test_patterns_without_a_study_and_unknown_tokens_are_told_beside_the_box(ind
     explorer = Explorer(index_of("gpt2"))
     warm_search(explorer)  # there are no patterns to read
     without = search_view(explorer, "pattern:topic", 5)
-    assert f"ffmem reproduce {explorer.index.folder}" in without.problem and without.cells == ()
+    assert "Run ffmem reproduce on the index" in without.problem and without.cells == ()
     unknown = search_view(explorer, "fires:rivxyz next:qqq", 5)
     assert unknown.problem.startswith("'rivxyz', 'qqq': no token of this model's vocabulary")
     page = drawn(explorer, replace(unknown, tokens={"fires": replace(unknown.tokens["fires"], others=(" the", "a"))}))
@@ -155,7 +157,7 @@ def test_what_is_found_stays_text(searched: Explorer) -> None:
     def with_text(text: str) -> SearchView:
         whole = f"{text}river".encode("utf-8", "replace").decode()
         shown = replace(trigger, text=whole, span=(len(whole.encode()) - 5, len(whole.encode())))
-        found = replace(hit, found=replace(hit.found, triggers=(shown,)), promoted=(text,))
+        found = replace(hit, found=replace(hit.found, triggers=(shown,), matches=((),)), promoted=(text,))
         document = replace(sentence.document, name=text)
         one = replace(sentence, text=text, spans=((0, len(text)),), document=document)
         sentences = replace(view.sentences, hits=(one,), sought=text)  # type: ignore[type-var]
@@ -168,7 +170,7 @@ def test_what_is_found_stays_text(searched: Explorer) -> None:
     def check(text: str) -> None:
         page = drawn(searched, with_text(text))
         assert shape(page) == expected
-        assert page.one("ol", class_="hits").one("code").text == shown_token(text)
+        assert page.one("ol", class_="hits").all("code")[-1].text == shown_token(text)
         assert page.one("ol", class_="sentences").one("mark").text == text
         assert f"Searched for {text}." in page.text
 

@@ -96,7 +96,29 @@ def test_most_cells_are_told_of_and_not_shown(index_of: Callable[[str], Index]) 
     explorer = Explorer(index_of("gpt2"))
     view = sentence_view(explorer, 5)
     page = drawn(explorer, replace(view, n_cells=1234))
-    assert "triggers: 1,234" in page.words and f"The first {len(view.cells)} are shown." in page.words
+    assert "triggers: 1,234" in page.words and f"1 to {len(view.cells)} of 1,234" in page.words
+    (more,) = [one.attributes["href"] for one in page.all("a") if one.words == "next →"]
+    assert more == f"?start={len(view.cells)}#cells"
+
+
+def test_a_token_chooses_its_cells_and_pages_hold_them_all(
+    index_of: Callable[[str], Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorer = Explorer(index_of("gpt2"))
+    monkeypatch.setattr("ffmem.server.views.sentence._N_CELLS", 3)
+    sentence = max(range(60), key=lambda one: len(cells_with(explorer.index, one)))
+    expected = cells_with(explorer.index, sentence)
+    view, found = sentence_view(explorer, sentence), []
+    assert list(view.n_by_token) == [sum(at == one for _, at, _, _ in expected) for one in range(len(view.tokens))]
+    start: int | None = 0
+    while start is not None:
+        part = sentence_view(explorer, sentence, start=start)
+        found += [str(one.cell) for one in part.cells]
+        start = part.next_start
+    assert found == [cell for cell, *_ in expected] and len(found) > 3
+    busiest = max(range(len(view.tokens)), key=lambda one: view.n_by_token[one])
+    some = sentence_view(explorer, sentence, at=busiest)
+    assert some.n_cells == view.n_by_token[busiest] > 0 and {one.position for one in some.cells} == {busiest}
 
 
 def test_its_text_and_document_stay_text(index_of: Callable[[str], Index]) -> None:

@@ -16,6 +16,8 @@ MixingVariant = Literal["Attn-W", "Attn-N", "AttnRes-W", "AttnRes-N", "AttnResLn
 with the norm behind it."""
 VARIANTS: tuple[MixingVariant, ...] = ("Attn-W", "AttnRes-W", "Attn-N", "AttnRes-N", "AttnResLn-N")
 """In the order in which `ratios_of` gives them."""
+_WHOLE = 0.99
+"""Weights whose sum is smaller leave some to a sink; rounding, also in half precision, does not."""
 
 
 def mixing_ratios(
@@ -49,7 +51,10 @@ def parts_of(model: Transformer, layer: AttentionLayer, states: AttentionStates,
 def ratios_of(
     weights: Float[Tensor, "heads positions positions"], parts: Parts
 ) -> dict[MixingVariant, Float[np.ndarray, "positions"]]:
-    """Mixing ratios, 0 to 1, from weights and from `parts_of`."""
+    """Mixing ratios, 0 to 1, from weights and from `parts_of`; what goes to a sink is nobody's."""
+    sums = weights.sum(-1, keepdim=True)
+    if bool((sums < _WHOLE).any()):
+        weights = weights / sums.clamp(min=1e-30)
     by_weight = array(1 - weights.diagonal(dim1=1, dim2=2).mean(0))
     ratios: dict[MixingVariant, np.ndarray] = {"Attn-W": by_weight, "AttnRes-W": by_weight / 2}
     ratios |= {variant: _ratio(others, own) for variant, (others, own) in parts.items()}

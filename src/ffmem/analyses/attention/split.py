@@ -11,8 +11,9 @@ from ffmem.analyses.attention.norms import transformed
 from ffmem.models.attention import AttentionLayer
 
 Bias = Literal["inside", "constant"]
-"""Where the bias of W_V goes: "inside" f, as in the paper; or "constant", with b_O, since weights add up to 1. What a source
-adds differs, the output does not. b_O belongs to no source under either."""
+"""Where the bias of W_V goes: "inside" f, as in the paper; or "constant", with b_O, since weights add up to 1 (where they do
+not, because some go to a sink, it stays inside). What a source adds differs, the output does not. b_O belongs to no source
+under either."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def split_values(
     own_bias, value_bias = layer.output_bias(), layer.value_bias()
     constant = torch.zeros(matrix.shape[-1], device=matrix.device) if own_bias is None else own_bias.float()
     values = values.float()
-    if bias == "constant" and value_bias is not None:
+    if bias == "constant" and value_bias is not None and not layer.part.sink:
         values = values - value_bias.float()
         constant = constant + torch.einsum("he,hed->d", layer.expand(value_bias.float()), matrix)
     return SplitValues(transformed(layer.expand(values), matrix), constant)

@@ -13,7 +13,8 @@ from ffmem.annotations.protocol import ADJUDICATED
 from ffmem.annotations.rows import ADJUDICATION
 from ffmem.annotations.summary import summarize
 from ffmem.cli.app import Count, Json, app, show
-from ffmem.cli.options import IndexFolder, Layers
+from ffmem.cli.choosing import among
+from ffmem.cli.options import Cells, IndexFolder, Layers
 from ffmem.json_values import to_json
 from ffmem.queries.names import places
 
@@ -32,6 +33,7 @@ def draw(
     out: str,
     batch: str = "batch-1",
     layer: Layers = None,
+    cells: Cells = None,
     per_layer: int = batches.N_CELLS,
     triggers: int = batches.N_TRIGGERS,
     sign: int = 1,
@@ -64,6 +66,7 @@ def draw(
         index,
         batch,
         layers=places(index, layer),
+        among=among(index, cells, seed),
         per_layer=per_layer,
         n_triggers=triggers,
         sign=sign,

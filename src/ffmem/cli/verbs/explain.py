@@ -6,10 +6,15 @@ import ffmem
 from ffmem import render
 from ffmem.analyses import explain as explaining
 from ffmem.analyses import intervene as intervening
-from ffmem.analyses.intervene import Where, parse_change
+from ffmem.analyses.applied_changes import Where
+from ffmem.analyses.change_controls import N_RANDOM, change_controls
+from ffmem.analyses.intervene import parse_change
 from ffmem.cli.app import FLAT, Count, Json, show
-from ffmem.cli.options import KnownFrom, ModelName, ModelOptions, Text
+from ffmem.cli.choosing import check_save, expand_changes, keep_cells
+from ffmem.cli.options import KnownFrom, ModelName, ModelOptions, Out, Save, Text
+from ffmem.cli.writing import check_out, write_answer
 from ffmem.errors import InputError
+from ffmem.json_values import to_json
 
 
 def explain(
@@ -21,6 +26,8 @@ def explain(
     against: str | None = None,
     index: KnownFrom = None,
     limit: Count = 20,
+    out: Out = None,
+    save: Save = None,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
@@ -35,9 +42,15 @@ def explain(
     limit
         Cells to show.
     """
+    check_out(out)
+    check_save(save, index)
     opened = None if index is None else ffmem.open_index(index)
     loaded = options.load(model)
     found = explaining.explain(loaded, text, target=target, against=against, index=opened, limit=limit)
+    keep_cells(opened, save, ((one.cell.cell, one.cell.coefficient) for one in found.cells))
+    if out is not None:
+        show(write_answer(out, found, [{"adds_to_score": one.share, "at": one.cell} for one in found.cells]))
+        return
     show(found.to_json() if json else render.explanation(found))
 
 
@@ -48,8 +61,11 @@ def intervene(
     /,
     *more: str,
     where: Where = "all",
+    index: KnownFrom = None,
     new: int = 20,
     limit: int = 10,
+    controls: Count = N_RANDOM,
+    seed: int = 0,
     options: Annotated[ModelOptions, FLAT] = ModelOptions(),  # noqa: B008 (frozen)
     json: Json = False,
 ) -> None:
@@ -59,6 +75,7 @@ def intervene(
     ----------
     change
         L9.12*0 takes a cell out, L9.12*2 doubles its coefficient, L9.12=5 sets it, L9.12+1@-1 raises it at the last token.
+        @NAME*0 takes out every cell of a collection: beside --index, or @FILE.json*0.
     more
         Further changes.
     where
@@ -67,11 +84,21 @@ def intervene(
         Tokens to continue with.
     limit
         Tokens to show from before and from after.
+    controls
+        For scale, make the same change with an equally strong cell of the layer and with so many random ones; 0: with none.
+    seed
+        Of the draw of random cells.
     """
     for name, value, low in (("new", new, 0), ("limit", limit, 1)):
         if value < low:
             raise InputError(f"--{name} is {value}", f"Expected {low} or more", f"Write --{name} {low}")
     loaded = options.load(model)
-    changes = [parse_change(loaded, one) for one in (change, *more)]
+    opened = None if index is None else ffmem.open_index(index)
+    wanted = expand_changes((change, *more), loaded, opened)
+    changes = [parse_change(loaded, one) for one in wanted]
     found = intervening.intervene(loaded, text, changes, where=where, n_new=new, limit=limit)
-    show(found.to_json() if json else render.intervention(found))
+    beside = None
+    if controls:
+        beside = change_controls(loaded, text, changes, where=where, n_random=controls, seed=seed)
+    told = render.intervention(found) + (f"\n{render.change_controls(beside)}" if beside else "")
+    show(found.to_json() | {"controls": to_json(beside)} if json else told)

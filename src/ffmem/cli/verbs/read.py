@@ -1,5 +1,6 @@
 """Commands that read an index."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -7,7 +8,10 @@ from cyclopts import Parameter
 import ffmem
 from ffmem import queries, render
 from ffmem.cli.app import FLAT, Count, Json, show
-from ffmem.cli.options import IndexFolder, Layers, ModelOptions
+from ffmem.cli.choosing import among, keep
+from ffmem.cli.options import Cells, IndexFolder, Layers, ModelOptions, Save
+from ffmem.errors import StoreError
+from ffmem.store.paths import StorePaths
 
 
 def info(
@@ -29,8 +33,21 @@ def info(
     if structure:
         show(_structure(folder, options, json))
         return
-    opened = ffmem.open_index(folder)
+    opened = _opened(folder)
     show(queries.info(opened) if json else render.info(opened))
+
+
+def _opened(folder: str) -> ffmem.Index:
+    """An index; of what has none, the message says how a model is looked at."""
+    try:
+        return ffmem.open_index(folder)
+    except StoreError as error:
+        paths = StorePaths(Path(folder))
+        if paths.manifest.exists() or paths.work.exists():
+            raise
+        raise StoreError(
+            error.got, error.expected, f"{error.mend}; if {folder} is a model: ffmem info {folder} --structure"
+        ) from error
 
 
 def _structure(model: str, options: ModelOptions, json: bool) -> Any:
@@ -71,8 +88,10 @@ def cells(
     /,
     *,
     layer: Layers = None,
+    cells: Cells = None,
     sort: queries.SortKey = "index",
     limit: Count = 20,
+    save: Save = None,
     json: Json = False,
 ) -> None:
     """Show a table of cells by a statistic.
@@ -80,9 +99,12 @@ def cells(
     Parameters
     ----------
     sort
-        Largest first, except min and index: smallest first. top is the coefficient of the last trigger kept.
+        Largest first, except min and index: smallest first. top is the coefficient of the last trigger kept; name: the surest
+        name first, by where it comes from, grade and score.
     limit
         At most this many rows.
     """
-    rows = queries.cells(ffmem.open_index(folder), layer=layer, sort=sort, limit=limit)
+    index = ffmem.open_index(folder)
+    rows = queries.cells(index, layer=layer, among=among(index, cells), sort=sort, limit=limit)
+    keep(index, save, "cells", {"layer": layer, "cells": cells, "sort": sort, "limit": limit}, rows)
     show(rows.to_json() if json else render.cells(rows))

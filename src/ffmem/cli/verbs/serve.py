@@ -12,6 +12,7 @@ from ffmem.extras import extra_module
 from ffmem.server.listen import listen
 from ffmem.server.opening import open_explorer
 from ffmem.server.safety import LOOPBACK
+from ffmem.server.sharing.settings import Sharing, SharingOptions, decide, is_read_only
 
 
 def serve(
@@ -26,8 +27,11 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8765,
     allow_host: str | None = None,
+    sharing: Annotated[SharingOptions, FLAT] = SharingOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Open the explorer: a page on this machine to browse, search, annotate and question the memories of an index.
+
+    It can be shared with others, who come in by tokens or through a proxy: docs/how-to/share-an-explorer.md.
 
     Parameters
     ----------
@@ -38,13 +42,13 @@ def serve(
     results
         The folder of the study to show, if the index has several.
     read_only
-        Forbid annotating.
+        Forbid annotating, naming and collecting.
     host
-        Address to listen on. The explorer has no passwords: anyone who can reach it can use it.
+        Address to listen on. Other than that of this machine, it needs --token-file or --behind-proxy.
     port
         Port to listen on; 0 takes any free one.
     allow_host
-        A further host name to accept, such as that of a proxy in front of it.
+        A further host name to accept, such as that of a proxy in front of it; it needs one of these, too.
     """
     uvicorn = extra_module("uvicorn", "explorer", "ffmem serve")
     extra_module("fastapi", "explorer", "ffmem serve")
@@ -53,6 +57,7 @@ def serve(
 
     if not 0 <= port <= 65535:
         raise InputError(f"--port is {port}", "Expected 0 to 65535", "Write --port 8765")
+    shared = decide(sharing, host, allow_host)
     explorer = open_explorer(
         folder,
         others=compare,
@@ -61,17 +66,28 @@ def serve(
         threads=options.threads,
         trust_remote_code=options.trust_remote_code,
         results=results,
-        read_only=read_only,
+        read_only=is_read_only(sharing, shared, read_only),
     )
     hosts = (*LOOPBACK, host, *([allow_host] if allow_host else []))
 
     def say(address: str) -> None:
         print(f"{address}  (Ctrl-C stops it)", flush=True)
-        if host not in LOOPBACK:
-            print("ffmem: anyone who can reach this address can use the explorer, and the model in it", file=sys.stderr)
+        if shared.needs_login:
+            print(f"ffmem: {_who(shared, explorer.read_only)}", file=sys.stderr)
+        if host not in LOOPBACK and shared.proxy is None:
+            print("ffmem: what is sent is not encrypted; put a proxy with TLS in front of it", file=sys.stderr)
 
     with suppress(KeyboardInterrupt):  # how it is meant to end
-        listen(uvicorn, make_app(explorer, hosts), host, port, say)
+        listen(uvicorn, make_app(explorer, hosts, shared), host, port, say)
+
+
+def _who(shared: Sharing, read_only: bool) -> str:
+    """Who is let in, in a line."""
+    may = "read" if read_only else "read, and write where their token says so"
+    if shared.tokens is None:
+        return f"visitors whom the proxy names may {'read' if read_only else 'read and write'}"
+    names = sorted({one.name for one in shared.tokens.visitors})
+    return f"{', '.join(names[:10])}{' and others' if len(names) > 10 else ''} may come in and {may}"
 
 
 def site(

@@ -6,7 +6,8 @@ from typing import Literal
 import ffmem
 from ffmem import queries, render
 from ffmem.cli.app import Json, show
-from ffmem.cli.options import IndexFolder
+from ffmem.cli.choosing import among
+from ffmem.cli.options import Cells, IndexFolder
 from ffmem.errors import InputError
 
 
@@ -56,7 +57,7 @@ def query(
 _EXAMPLE = 'Write: ffmem query DIR "select layer, avg(active_fraction) from cells group by layer"'
 
 
-def export(folder: IndexFolder, /, *, parquet: str, json: Json = False) -> None:
+def export(folder: IndexFolder, /, *, parquet: str, cells: Cells = None, json: Json = False) -> None:
     """Write an index as Parquet files, for pandas, polars, DuckDB, Spark. Needs the extra parquet.
 
     Parameters
@@ -64,5 +65,7 @@ def export(folder: IndexFolder, /, *, parquet: str, json: Json = False) -> None:
     parquet
         The folder to make.
     """
-    found = queries.export(ffmem.open_index(folder), parquet, progress=None if json else render.say("writing"))
+    index = ffmem.open_index(folder)
+    say = None if json else render.say("writing")
+    found = queries.export(index, parquet, among=among(index, cells), progress=say)
     show(found if json else render.exported(found))

@@ -12,10 +12,24 @@ from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 
 
-def accumulator_shape(model: Transformer, options: IndexOptions) -> Shape:
-    """Sizes of the accumulator of a model; gated cells keep lists of both signs."""
+def accumulator_shape(model: Transformer, options: IndexOptions, active_sentences: bool = True) -> Shape:
+    """Sizes of the accumulator of a model; gated cells keep lists of both signs.
+
+    Args:
+        model: the model.
+        options: the options.
+        active_sentences: see `Shape`.
+    """
     layers = indexed_cells(model, options).layers
-    return Shape(layers, model.facts.n_signs, options.top, options.per_sentence, options.quadrants)
+    return Shape(
+        layers,
+        model.facts.n_signs,
+        options.top,
+        options.per_sentence,
+        quadrants=options.quadrants,
+        sample=options.sample,
+        active_sentences=active_sentences,
+    )
 
 
 def make_accumulator(shape: Shape, device: str) -> Accumulator:

@@ -12,6 +12,7 @@ from ffmem.index.run.job import Files
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard
 from ffmem.index.scan.worker import IndexWorker, ScanOptions
 from ffmem.index.state.states import read_account, state_path
+from ffmem.models.attached import attach
 from ffmem.models.registry import load_model
 from ffmem.models.threads import set_threads
 from ffmem.options import IndexOptions, format_shards, parse_shards
@@ -35,7 +36,9 @@ class IndexJob(ScanOptions):
                 proved=self.batching is None,
                 trust_remote_code=self.trust_remote_code,
                 architecture=options.architecture,
+                patches=options.patch,
             )
+            attach(model, options.attachments)
             if self.batching is not None:
                 model.adopt(self.batching)
             return IndexWorker(self, slot, model, files)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
-from ffmem.index.state.layers import Places
+from ffmem.index.state.places import Places
 
 
 class Routes:
@@ -17,9 +17,12 @@ class Routes:
     def __init__(self, places: Places, width: int) -> None:
         n_rows = len(places.lengths)
         self._token = np.full((n_rows, width), -1, dtype=np.int64)
+        self._key = None if places.sample_keys is None else self._token.copy()
         for row, length in enumerate(places.lengths.tolist()):
             end = places.first_position + max(length, 0)
             self._token[row, places.first_position : end] = places.tokens[row, : max(length, 0)]
+            if self._key is not None and places.sample_keys is not None:
+                self._key[row, places.first_position : end] = places.sample_keys[row, : max(length, 0)]
         self._width = width
 
     def of(self, positions: Int[np.ndarray, "routed"]) -> tuple[Int[np.ndarray, "sentences longest"], Places]:
@@ -41,4 +44,5 @@ class Routes:
             if len(kept)
             else np.empty((0, 0), int)
         )
-        return rows, Places(0, lengths, tokens[rows])
+        keys = None if self._key is None else self._key[sentences, columns][rows]
+        return rows, Places(0, lengths, tokens[rows], keys)

@@ -10,11 +10,12 @@ from jaxtyping import Int, Integer, UInt16, UInt32, UInt64
 from torch import Tensor
 
 from ffmem.index.scan.batches import Batch, Shard, plan_batches
-from ffmem.index.state.layers import Places, to_device
+from ffmem.index.state.places import Places, to_device
 from ffmem.models.inputs import padded_rows
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 from ffmem.store.files import map_arrays
+from ffmem.store.strata import sample_keys, sentence_digests
 
 
 @dataclass(frozen=True)
@@ -108,21 +109,37 @@ class ShardText:
         lengths = np.repeat([run.length for run in batch.runs], [run.stop - run.start for run in batch.runs])
         starts = np.array([self._tokens.start(sentence_id) for sentence_id in batch.sentence_ids], dtype=np.int64)
         tokens = (starts + skip)[:, None] + np.arange(max(batch.max_length - skip, 0))
-        return Places(len(self._prefix) + skip, lengths - skip, tokens)
+        keys = self._sample_keys(batch, skip, tokens) if self._options.sample else None
+        return Places(len(self._prefix) + skip, lengths - skip, tokens, keys)
+
+    def _sample_keys(
+        self, batch: Batch, skip: int, tokens: Int[np.ndarray, "sentences competing"]
+    ) -> Int[np.ndarray, "sentences competing"]:
+        """With what the positions of a batch compete for the sample of a cell."""
+        sentences = [self._tokens.ids(sentence_id) for sentence_id in batch.sentence_ids]
+        ends = np.cumsum([len(ids) for ids in sentences])
+        digests = sentence_digests(np.concatenate(sentences), ends, self._options.sample_seed)
+        positions = np.broadcast_to(np.arange(skip, skip + tokens.shape[1]), tokens.shape)
+        return sample_keys(np.broadcast_to(digests[:, None], tokens.shape), positions, tokens)
 
     def first_competing(self, sentence_id: int) -> int:
         """The first position of a sentence that competes."""
         return max(self._options.skip_first, self._tokens.n_context(sentence_id))
 
     def coefficients(self, batch: Batch) -> list[list[np.ndarray]]:
-        """Coefficients of every layer at the sentences' own positions: [row][layer] -> (own tokens, d_ff), float32."""
-        layers: list[np.ndarray] = []
-        with (
-            torch.inference_mode(),
-            self._model.watch_coefficients(lambda _layer, m: layers.append(m.float().cpu().numpy().copy())),
-        ):
+        """Coefficients of every layer at the sentences' own positions: [row][layer] -> (own tokens, d_ff), float32.
+
+        Those of dictionaries stand behind those of the model.
+        """
+        n_layers = len(self._model.all_cells.layers)
+        layers: dict[int, np.ndarray] = {}
+
+        def keep(layer: int, m: Tensor) -> None:
+            layers[layer] = m.float().cpu().numpy().copy()
+
+        with torch.inference_mode(), self._model.watch_coefficients(keep, layers=range(n_layers)):
             self._model.forward(*self.inputs(batch))
-        return self._rows(batch, layers)
+        return self._rows(batch, [layers[place] for place in range(n_layers)])
 
     def open_gates(self, batch: Batch) -> list[list[np.ndarray]]:
         """Where the gates of gated cells are above 0: [row][layer] -> (own tokens, d_ff), bool."""

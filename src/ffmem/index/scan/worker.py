@@ -21,7 +21,7 @@ from ffmem.index.scan.promoted import promoted_tokens
 from ffmem.index.scan.routes import Routes
 from ffmem.index.scan.shard_text import ShardText, Tokens, read_tokens
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
-from ffmem.index.state.layers import Places
+from ffmem.index.state.places import Places
 from ffmem.index.state.states import state_path
 from ffmem.index.state.statistics import sums_too_large
 from ffmem.models.base import Batching
@@ -49,6 +49,8 @@ class ScanOptions:
     job_hash: str
     """Hash of everything that decides the result; stands in each state file."""
     checkpoint_s: float
+    active_sentences: bool = True
+    """Whether states have them: see `Shape`."""
     weights: dict[str, str] = field(default_factory=dict)
     """Hashes of the model that is meant, as in an index's identity: see `IndexJob.check`."""
     batching: Batching | None = None
@@ -73,7 +75,9 @@ class IndexWorker:
         model.forget_token_check()  # the text was looked through when it was written
         self._files = files or FolderFiles(job.folder)
         self._state_name = state_path(job.folder, job.run_id, slot).name
-        self._accumulator = make_accumulator(accumulator_shape(model, job.options), job.options.device)
+        self._accumulator = make_accumulator(
+            accumulator_shape(model, job.options, job.active_sentences), job.options.device
+        )
         self._batch_tokens = job.options.batch_tokens
         self._cells = indexed_cells(model, job.options)
         self._place = {self._cells.whole_place(place): place for place in range(len(self._cells.layers))}
@@ -180,8 +184,9 @@ class IndexWorker:
     def _project(self, layer: int, report: Report) -> None:
         projection, place, cells = self._job.projection, self._cells.whole_place(layer), self._cells.layers[layer]
         rows = self.model.value_rows(place)
+        rows = rows if cells.kept is None else rows[cells.whole_rows]
         found = promoted_tokens(
-            rows if cells.kept is None else rows[cells.whole_rows],
+            rows,
             self.model.scores(self.model.projection_of(place, projection)),
             self.model.facts.d_vocab,
             self._job.options.promoted,
@@ -193,13 +198,15 @@ class IndexWorker:
             "suppressed_ids": found.suppressed_ids.cpu().numpy().astype(np.uint32),
             "suppressed_scores": found.suppressed_scores.cpu().numpy(),
         }
+        if self.model.facts.labels:
+            arrays["label_scores"] = (rows @ self.model.unembedding.label_matrix.T).cpu().numpy()
         name = promoted_path(self._job.folder, layer).name
         self._files.write(name, save(arrays, metadata={"job": self._job.job_hash}))
 
     def _no_room(self, shard: Shard, text: ShardText, layer: int, row: int) -> ModelError:
         """Go through the shard again to say where the first NaN or infinity of this cell is, or its largest coefficient."""
         cell = self._cells.cell_id(layer, row)
-        place, index = self.model.cells.place(cell)
+        place, index = self.model.all_cells.place(cell)
         largest, where = 0.0, ""
         for batch in text.batches(shard):
             for sentence_id, layers in zip(batch.sentence_ids, text.coefficients(batch), strict=True):

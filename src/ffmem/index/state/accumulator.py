@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ffmem.index.state.layers import Places, Shape, make_layer
+from ffmem.index.state.layers import Shape, make_layer
+from ffmem.index.state.places import Places
 from ffmem.index.state.states import dump_state, load_state
-from ffmem.store import fields
 
 
 class Accumulator(ABC):
@@ -92,7 +92,7 @@ class Accumulator(ABC):
         """Go on from a state that `dump` gave."""
         account, arrays = load_state(state)
         self.covered, self.machines = set(account.covered), set(account.machines)
-        kept = fields.state_fields(self.shape.quadrants)
+        kept = self.shape.fields()
         for layer in range(len(self.shape.layers)):
             self._load_layer(layer, {field.name: arrays[f"L{layer}.{field.name}"] for field in kept})
 
@@ -100,7 +100,7 @@ class Accumulator(ABC):
 class LayerAccumulator(Accumulator):
     """Keeps each layer, or expert, by itself: compiled for a CPU, as tensors elsewhere.
 
-    Cost: about n_cells x n_signs x (8 x top + 260) bytes.
+    Cost: about n_cells x n_signs x (8 x top + 268) bytes.
     """
 
     def __init__(self, shape: Shape, device: torch.device | str = "cpu") -> None:
@@ -137,7 +137,7 @@ class LayerAccumulator(Accumulator):
         states = [group.state() for group in self._groups[layer]]
         return {
             field.name: np.concatenate([state[field.name] for state in states], field.group_axis)
-            for field in fields.FIELDS
+            for field in self.shape.fields()
         }
 
     def _close_shard(self) -> None:
@@ -147,6 +147,8 @@ class LayerAccumulator(Accumulator):
 
     def _load_layer(self, layer: int, state: dict[str, np.ndarray]) -> None:
         groups = self._groups[layer]
-        parts = {field.name: np.split(state[field.name], len(groups), field.group_axis) for field in fields.FIELDS}
+        parts = {
+            field.name: np.split(state[field.name], len(groups), field.group_axis) for field in self.shape.fields()
+        }
         for number, group in enumerate(groups):
             group.load({name: split[number] for name, split in parts.items()})

@@ -6,6 +6,7 @@ keeps what there was when a shard began, and what is done once a shard is done f
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,13 @@ from torch import Tensor
 from ffmem.ids import LayerCells
 from ffmem.index.state.accumulator import Accumulator
 from ffmem.index.state.gpu_kernel import MAX_TOP, observe
-from ffmem.index.state.layers import Places, Shape
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.places import Places
 from ffmem.index.state.statistics import add_exactly, no_room
 from ffmem.index.state.topk import unpack
+from ffmem.index.state.torch_sample import TorchSample
 from ffmem.store import fields
+from ffmem.store.fields import SAMPLE_FIELDS
 
 __all__ = ["MAX_TOP", "GpuAccumulator"]
 
@@ -32,8 +36,8 @@ class Arrays:
     """Keys: see store/keys.py; in any order."""
     totals: Int64[Tensor, "2 2 cells"]
     """Sum and square sum of the shards that are closed: see statistics.ExactSum."""
-    open_sums: Float64[Tensor, "3 cells"]
-    """Of the open shard: sum, square sum, how many are active."""
+    open_sums: Float64[Tensor, "4 cells"]
+    """Of the open shard: sum, square sum, how many are active, in how many sentences."""
     least: Float32[Tensor, "signs cells"]
     """The smallest coefficient of each full list, else 0."""
     fields: dict[str, Tensor]
@@ -49,7 +53,7 @@ def _parts(n_cells: int, n_signs: int, top: int) -> dict[str, tuple[np.dtype[Any
     parts = {
         "lists": ("<i8", (n_cells, n_signs, top)),
         "totals": ("<i8", (2, 2, n_cells)),
-        "open_sums": ("<f8", (3, n_cells)),
+        "open_sums": ("<f8", (4, n_cells)),
         "least": ("<f4", (n_signs, n_cells)),
     } | {field.name: (field.dtype, field.shape(sizes)) for field in _FIELDS}
     typed = [(name, (np.dtype(dtype), shape)) for name, (dtype, shape) in parts.items()]
@@ -66,7 +70,7 @@ class GpuAccumulator(Accumulator):
 
     Its numbers are those of the other form where its coefficients are the same; sums agree to rounding.
 
-    Cost: twice n_cells x n_signs x (8 x top + 260) bytes of the device.
+    Cost: twice n_cells x n_signs x (8 x top + 268) bytes of the device.
     """
 
     def __init__(self, shape: Shape, device: torch.device | str) -> None:
@@ -79,6 +83,7 @@ class GpuAccumulator(Accumulator):
         self._arrays = self._arrays_of(self._block)
         for field in _FIELDS:
             self._arrays.fields[field.name].fill_(field.start)
+        self._samples = [_samples(cells, shape, device) for cells in shape.layers]
         self._counts = [np.zeros((cells.n_groups, 2), dtype=np.int64) for cells in shape.layers]
         self._kept_counts = [counts.copy() for counts in self._counts]
         self._host: Arrays | None = None
@@ -99,11 +104,15 @@ class GpuAccumulator(Accumulator):
         """See Accumulator.begin_shard; keeps what there is."""
         self._kept.copy_(self._block)
         self._kept_counts = [counts.copy() for counts in self._counts]
+        for sample in chain.from_iterable(self._samples):
+            sample.keep()
 
     def roll_back(self) -> None:
         """See Accumulator.roll_back."""
         self._block.copy_(self._kept)
         self._counts = [counts.copy() for counts in self._kept_counts]
+        for sample in chain.from_iterable(self._samples):
+            sample.roll_back()
 
     def observe(
         self,
@@ -133,6 +142,8 @@ class GpuAccumulator(Accumulator):
             arrays.open_sums[:, cells],
             every_position,
         )
+        for sample in self._samples[layer][group : group + 1]:
+            sample.observe(coefficients, places)
         self._counts[layer][group] += np.maximum(places.lengths, 0).sum(), (places.lengths > 0).sum()
 
     def first_not_finite(self) -> tuple[int, int] | None:
@@ -148,7 +159,8 @@ class GpuAccumulator(Accumulator):
         arrays = self._arrays
         for total, shard in zip(arrays.totals, arrays.open_sums[:2], strict=True):
             add_exactly(total, shard)
-        arrays.fields["n_active"].add_(arrays.open_sums[2].long())
+        for name, counted in zip(("n_active", "n_active_sentences"), arrays.open_sums[2:], strict=True):
+            arrays.fields[name].add_(counted.long())
         arrays.open_sums.zero_()
 
     def dump(self, job: str) -> bytes:
@@ -170,6 +182,7 @@ class GpuAccumulator(Accumulator):
             "square_sum": np.ascontiguousarray(host.totals[1, :, cells].numpy()),
             "counts": self._counts[layer],
             **{one.name: np.ascontiguousarray(_of_cells(one, host.fields[one.name], cells).numpy()) for one in _FIELDS},
+            **_joined(self._samples[layer]),
         }
 
     def _load_layer(self, layer: int, state: dict[str, np.ndarray]) -> None:
@@ -180,5 +193,23 @@ class GpuAccumulator(Accumulator):
         arrays.totals[0, :, cells].copy_(torch.from_numpy(state["sum"]))
         arrays.totals[1, :, cells].copy_(torch.from_numpy(state["square_sum"]))
         for field in _FIELDS:
-            _of_cells(field, arrays.fields[field.name], cells).copy_(torch.from_numpy(state[field.name]))
+            if field.name in state:
+                _of_cells(field, arrays.fields[field.name], cells).copy_(torch.from_numpy(state[field.name]))
         self._counts[layer][:] = state["counts"]
+        samples = self._samples[layer]
+        names = [field.name for field in SAMPLE_FIELDS] + ["minimum", "maximum"] if samples else []
+        parts = {name: np.split(state[name], len(samples)) for name in names}
+        for number, sample in enumerate(samples):
+            sample.load({name: split[number] for name, split in parts.items()})
+
+
+def _samples(cells: LayerCells, shape: Shape, device: torch.device | str) -> list[TorchSample]:
+    """The sample of each group of cells of a layer; none if there is to be none."""
+    sizes = shape.sizes(LayerCells(0, cells.group_size))
+    return [TorchSample(shape.n_signs, sizes, device) for _ in range(cells.n_groups if shape.sample else 0)]
+
+
+def _joined(samples: list[TorchSample]) -> dict[str, np.ndarray]:
+    """The samples of the groups of a layer, one after the other."""
+    states = [sample.state() for sample in samples]
+    return {field.name: np.concatenate([state[field.name] for state in states]) for field in SAMPLE_FIELDS if states}

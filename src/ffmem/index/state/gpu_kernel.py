@@ -87,7 +87,7 @@ def _scan_sentences(
     """Go through some sentences of some cells; leave their sums, extremes, bins, and the keys that may enter a list.
 
     keys: (signs, n_sentences, n_cells), only where flags, (signs, blocks, n_sentences), say that these cells have one.
-    sums: (chunks, 2, n_cells) float64; counts: (chunks, n_cells) int32; extremes: (chunks, 2, n_cells), minimum and maximum.
+    sums: (chunks, 2, n_cells) float64; counts: (chunks, 2, n_cells) int32; extremes: (chunks, 2, n_cells), minimum and maximum.
     """
     chunk = tl.program_id(1).to(tl.int64)
     cells = tl.program_id(0) * block + tl.arange(0, block)
@@ -95,6 +95,7 @@ def _scan_sentences(
     chunk_sum = tl.zeros((block,), tl.float64)
     chunk_squares = tl.zeros((block,), tl.float64)
     chunk_active = tl.zeros((block,), tl.int32)
+    chunk_sentences = tl.zeros((block,), tl.int32)
     chunk_low = tl.full((block,), float("inf"), tl.float32)
     chunk_high = tl.full((block,), float("-inf"), tl.float32)
     least_high = tl.load(least + cells, mask=inside, other=float("inf"))
@@ -141,6 +142,7 @@ def _scan_sentences(
                 chunk_active += (value > 0).to(tl.int32)
             chunk_sum += total.to(tl.float64)
             chunk_squares += squares.to(tl.float64)
+            chunk_sentences += (high > 0).to(tl.int32)
             chunk_low = tl.minimum(chunk_low, low)
             chunk_high = tl.maximum(chunk_high, high)
             _count(histogram, high, cells, inside, n_all_cells, first_bin, n_bins)
@@ -162,7 +164,8 @@ def _scan_sentences(
                 tl.store(flag + tl.num_programs(0).to(tl.int64) * n_sentences, 0, mask=sentence < n_sentences)
     tl.store(sums + (2 * chunk) * n_cells + cells, chunk_sum, mask=inside)
     tl.store(sums + (2 * chunk + 1) * n_cells + cells, chunk_squares, mask=inside)
-    tl.store(counts + chunk * n_cells + cells, chunk_active, mask=inside)
+    tl.store(counts + (2 * chunk) * n_cells + cells, chunk_active, mask=inside)
+    tl.store(counts + (2 * chunk + 1) * n_cells + cells, chunk_sentences, mask=inside)
     tl.store(extremes + (2 * chunk) * n_cells + cells, chunk_low, mask=inside)
     tl.store(extremes + (2 * chunk + 1) * n_cells + cells, chunk_high, mask=inside)
 
@@ -245,16 +248,17 @@ def _let_compete(
         total = tl.load(sums + cells, mask=inside, other=0.0)
         squares = tl.load(sums + n_all_cells + cells, mask=inside, other=0.0)
         active = tl.load(sums + 2 * n_all_cells + cells, mask=inside, other=0.0)
+        sentences = tl.load(sums + 3 * n_all_cells + cells, mask=inside, other=0.0)
         low = tl.load(minimum + cells, mask=inside, other=0.0)
         high = tl.load(maximum + cells, mask=inside, other=0.0)
         for start in range(0, n_chunks, tile):
             chunks = (start + tl.arange(0, tile)).to(tl.int64)
             there = (chunks < n_chunks)[:, None] & inside[None, :]
-            once = chunks[:, None] * n_cells + cells[None, :]
             twice = 2 * chunks[:, None] * n_cells + cells[None, :]
             total += tl.sum(tl.load(chunk_sums + twice, mask=there, other=0.0), axis=0)
             squares += tl.sum(tl.load(chunk_sums + twice + n_cells, mask=there, other=0.0), axis=0)
-            active += tl.sum(tl.load(chunk_counts + once, mask=there, other=0), axis=0)
+            active += tl.sum(tl.load(chunk_counts + twice, mask=there, other=0), axis=0)
+            sentences += tl.sum(tl.load(chunk_counts + twice + n_cells, mask=there, other=0), axis=0)
             lows = tl.load(chunk_extremes + twice, mask=there, other=float("inf"))
             low = tl.minimum(low, tl.min(lows, axis=0))
             highs = tl.load(chunk_extremes + twice + n_cells, mask=there, other=float("-inf"))
@@ -262,6 +266,7 @@ def _let_compete(
         tl.store(sums + cells, total, mask=inside)
         tl.store(sums + n_all_cells + cells, squares, mask=inside)
         tl.store(sums + 2 * n_all_cells + cells, active, mask=inside)
+        tl.store(sums + 3 * n_all_cells + cells, sentences, mask=inside)
         tl.store(minimum + cells, low, mask=inside)
         tl.store(maximum + cells, high, mask=inside)
 
@@ -293,7 +298,7 @@ def observe(
         histogram: (signs, bins, cells) int32, a part of one of more cells, as those that follow.
         minimum: (cells,) float32.
         maximum: (cells,) float32.
-        sums: (3, cells) float64: of the coefficients, of their squares, how many are positive.
+        sums: (4, cells) float64: of the coefficients, of their squares, how many are positive, in how many sentences.
         every_position: whether each position competes, or only a sentence's best.
     """
     n_sentences, n_cells, (_, n_signs, top) = len(lengths), values.shape[2], lists.shape
@@ -307,7 +312,7 @@ def observe(
     flags = torch.empty((n_signs, n_blocks, n_sentences), dtype=torch.int8, **new)
     keys = torch.empty((n_signs, n_sentences, n_cells) if not every_position else (1,), dtype=torch.int64, **new)
     chunk_sums = torch.empty((n_chunks, 2, n_cells), dtype=torch.float64, **new)
-    chunk_counts = torch.empty((n_chunks, n_cells), dtype=torch.int32, **new)
+    chunk_counts = torch.empty((n_chunks, 2, n_cells), dtype=torch.int32, **new)
     extremes = torch.empty((n_chunks, 2, n_cells), dtype=torch.float32, **new)
     _scan_sentences[(n_blocks, n_chunks)](
         values,

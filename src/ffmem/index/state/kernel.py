@@ -102,6 +102,7 @@ def observe(
     minimum,
     maximum,
     n_active,
+    n_active_sentences,
     sums,
     scratch,
     every_position,
@@ -119,6 +120,7 @@ def observe(
         minimum: (cells,) float32.
         maximum: (cells,) float32.
         n_active: (cells,) int64.
+        n_active_sentences: (cells,) int64.
         sums: (2, cells) float64: of the coefficients, of their squares.
         scratch: (4, cells) float32 and (3, cells) int32: room for one sentence.
         every_position: whether each position competes, or only a sentence's best.
@@ -148,6 +150,7 @@ def observe(
             sums[0, cell] += total[cell]
             sums[1, cell] += squares[cell]
             n_active[cell] += active[cell]
+            n_active_sentences[cell] += active[cell] > 0
             maximum[cell] = max(maximum[cell], high[cell])
             minimum[cell] = min(minimum[cell], low[cell])
         if histogram.shape[1] > 0:

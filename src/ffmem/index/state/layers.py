@@ -4,18 +4,21 @@ Once compiled for a CPU, once as tensors: both give the same lists and counts fr
 agree to rounding. Know no model.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int32, Int64
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ffmem.ids import LayerCells
 from ffmem.index.state.kernel import observe
+from ffmem.index.state.places import Places
+from ffmem.index.state.sample import CpuSample
 from ffmem.index.state.statistics import LayerStatistics, add_exactly, no_room
 from ffmem.index.state.topk import TopT
+from ffmem.index.state.torch_sample import TorchSample
 from ffmem.options import PerSentence
 from ffmem.store import fields
 from ffmem.store.keys import upper
@@ -34,66 +37,30 @@ class Shape:
     """"1": only a sentence's best position competes; "all": every position."""
     quadrants: bool = False
     """Whether gated cells are kept by quadrant, too: see quadrants.py."""
+    sample: int = 0
+    """Positions kept of each stratum of a cell's coefficients: see store/strata.py; 0: there is no sample."""
+    active_sentences: bool = True
+    """Whether states have `fields.ACTIVE_SENTENCES`: not those that an index becomes part of which has not."""
     histograms: bool = True
     """Whether sentences are counted by their largest coefficient; can be left out on a CPU only, of what is not saved."""
 
     def sizes(self, cells: LayerCells, n_promoted: int = 0) -> dict[str, int]:
         """Length of each axis of the arrays of a layer: see store/fields.py."""
-        sizes = fields.axis_sizes(cells, self.n_signs, self.top, n_promoted, self.quadrants)
+        kept = self.quadrants, self.sample
+        sizes = fields.axis_sizes(
+            cells, self.n_signs, self.top, n_promoted, *kept, active_sentences=self.active_sentences
+        )
         return sizes if self.histograms else sizes | {"bins": 0}
 
-
-@dataclass(frozen=True)
-class DevicePlaces:
-    """The same as Places, where the model is."""
-
-    lengths: Int32[Tensor, "sentences"]
-    """How many positions compete, 0 or more."""
-    tokens: Int64[Tensor, "sentences competing"]
-    """Token index of each."""
-    rows: Int64[Tensor, "2 all"]
-    """Sentence and position, from the first that competes, of every competing position; empty unless asked for."""
-
-
-@dataclass(frozen=True)
-class Places:
-    """Which positions of a batch compete, and which tokens they are."""
-
-    first_position: int
-    """The first competing position of every row."""
-    lengths: Int[np.ndarray, "sentences"]
-    """How many positions compete from there on, int64; longest first."""
-    tokens: Int[np.ndarray, "sentences competing"]
-    """Token index of each competing position, int64; rows are as long as the longest."""
-    _moved: dict[torch.device, DevicePlaces] = field(default_factory=dict, init=False, compare=False, repr=False)
-
-    def on(self, device: torch.device, every_position: bool) -> DevicePlaces:
-        """These on a device; they are brought there once, and the host does not wait for it.
-
-        Args:
-            device: where.
-            every_position: whether ``rows`` are asked for.
-        """
-        if device not in self._moved:
-            lengths = np.maximum(self.lengths, 0).astype(np.int32)
-            inside = np.arange(self.tokens.shape[1]) < lengths[:, None]
-            rows = np.stack(inside.nonzero()) if every_position else np.empty((2, 0), dtype=np.int64)
-            self._moved[device] = DevicePlaces(*(to_device(array, device) for array in (lengths, self.tokens, rows)))
-        return self._moved[device]
-
-
-def to_device(array: np.ndarray, device: torch.device | str) -> Tensor:
-    """An array as a tensor on a device; the host does not wait until it is there."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    if torch.device(device).type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    def fields(self) -> tuple[fields.Field, ...]:
+        """What a state of this shape keeps of each layer."""
+        return fields.state_fields(self.quadrants, bool(self.sample), self.active_sentences)
 
 
 class CpuLayer:
     """The state of some cells, kept by compiled loops in one thread.
 
-    Cost: n_cells x n_signs x (8 x top + 260) bytes.
+    Cost: n_cells x n_signs x (8 x top + 268) bytes; a sample besides n_cells x strata x (12 x sample + 12).
     """
 
     def __init__(self, n_cells: int, shape: Shape) -> None:
@@ -103,12 +70,14 @@ class CpuLayer:
         """The fields; keys in heaps: see kernel.py."""
         self._least_bits = np.ones((shape.n_signs, n_cells), dtype=np.int32)
         self._shard_sums = np.zeros((2, n_cells), dtype=np.float64)
+        self._sample = CpuSample(shape.n_signs, sizes) if shape.sample else None
         self._scratch = (np.empty((4, n_cells), dtype=np.float32), np.empty((3, n_cells), dtype=np.int32))
 
     def observe(self, coefficients: Float[Tensor, "sentences positions d_ff"], places: Places) -> None:
         """Count the coefficients of one batch, and let them compete."""
+        values = coefficients.contiguous().numpy()
         observe(
-            coefficients.contiguous().numpy(),
+            values,
             places.first_position,
             places.lengths,
             places.tokens,
@@ -118,10 +87,13 @@ class CpuLayer:
             self._state["minimum"],
             self._state["maximum"],
             self._state["n_active"],
+            self._state["n_active_sentences"],
             self._shard_sums,
             self._scratch,
             self._every_position,
         )
+        if self._sample is not None and places.sample_keys is not None:
+            self._sample.observe(values, places.first_position, places.lengths, places.sample_keys)
         self._state["counts"] += np.maximum(places.lengths, 0).sum(), (places.lengths > 0).sum()
 
     def first_not_finite(self) -> int | None:
@@ -141,13 +113,17 @@ class CpuLayer:
 
     def state(self) -> dict[str, np.ndarray]:
         """The fields of store/fields.py, by name."""
-        return self._state | {"keys": np.sort(self._state["keys"], axis=2)[:, :, ::-1].copy()}
+        sample = {} if self._sample is None else self._sample.state()
+        return self._state | sample | {"keys": np.sort(self._state["keys"], axis=2)[:, :, ::-1].copy()}
 
     def load(self, state: dict[str, np.ndarray]) -> None:
         """Go on from a state."""
-        for name, array in self._state.items():
-            array[:] = state[name][:, :, ::-1] if name == "keys" else state[name]  # ascending order is a heap
+        for name in self._state.keys() & state.keys():
+            # ascending order is a heap
+            self._state[name][:] = state[name][:, :, ::-1] if name == "keys" else state[name]
         self._least_bits[:] = np.maximum(upper(self._state["keys"][:, :, 0]), 1)
+        if self._sample is not None:
+            self._sample.load(state)
 
 
 class TorchLayer:
@@ -157,6 +133,8 @@ class TorchLayer:
         self._shape = shape
         self._device = device
         self._statistics = LayerStatistics(n_cells, shape.n_signs, device)
+        sizes = shape.sizes(LayerCells(0, n_cells))
+        self._sample = TorchSample(shape.n_signs, sizes, device) if shape.sample else None
         self._lists = [TopT(n_cells, shape.top, device) for _ in range(shape.n_signs)]
 
     def observe(self, coefficients: Float[Tensor, "sentences positions d_ff"], places: Places) -> None:
@@ -169,6 +147,8 @@ class TorchLayer:
                 tokens = torch.from_numpy(places.tokens[row : row + n, :length]).to(self._device)
                 self._observe_span(coefficients[row : row + n, first : first + length], tokens)
             row += n
+        if self._sample is not None:
+            self._sample.observe(coefficients, places)
 
     def _observe_span(
         self, values: Float[Tensor, "sentences positions d_ff"], tokens: Int[Tensor, "sentences positions"]
@@ -199,6 +179,7 @@ class TorchLayer:
             "keys": torch.stack([lists.keys() for lists in self._lists]).cpu().numpy(),
             "counts": np.array([[statistics.n_tokens, statistics.n_sentences]]),
             **{name: tensor.cpu().numpy() for name, tensor in statistics.fields().items()},
+            **({} if self._sample is None else self._sample.state()),
         }
 
     def load(self, state: dict[str, np.ndarray]) -> None:
@@ -206,8 +187,11 @@ class TorchLayer:
         for lists, keys in zip(self._lists, state["keys"], strict=True):
             lists.load(torch.from_numpy(keys).to(self._device))
         for name, tensor in self._statistics.fields().items():
-            tensor.copy_(torch.from_numpy(state[name]))
+            if name in state:
+                tensor.copy_(torch.from_numpy(state[name]))
         self._statistics.n_tokens, self._statistics.n_sentences = state["counts"][0].tolist()
+        if self._sample is not None:
+            self._sample.load(state)
 
 
 def make_layer(n_cells: int, shape: Shape, device: torch.device | str) -> CpuLayer | TorchLayer:

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ffmem.index.state.accumulator import Accumulator, LayerAccumulator
-from ffmem.index.state.layers import Places, Shape
+from ffmem.index.state.layers import Shape
+from ffmem.index.state.places import Places
 from ffmem.store import fields
 from ffmem.store.fields import QUADRANT_FIELDS, QUADRANTS, Field
 

@@ -23,8 +23,8 @@ from ffmem.ids import CellSpace, LayerCells
 from ffmem.index.machine import n_processors
 from ffmem.index.state.kernel import merge_lists
 from ffmem.index.state.layers import Shape
+from ffmem.index.state.sample import merge_samples
 from ffmem.index.state.statistics import add_parts, sums_too_large
-from ffmem.store import fields
 from ffmem.store.fields import Join
 from ffmem.store.files import atomic_file
 
@@ -102,7 +102,7 @@ def _write(
 def _arrays(cells: LayerCells, shape: Shape) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Type and sizes of the arrays of a layer."""
     sizes = shape.sizes(cells)
-    return {field.name: (field.dtype, field.shape(sizes)) for field in fields.state_fields(shape.quadrants)}
+    return {field.name: (field.dtype, field.shape(sizes)) for field in shape.fields()}
 
 
 def _layout(shape: Shape) -> dict[str, dict[str, Any]]:
@@ -177,8 +177,11 @@ def _merged(states: Sequence["SavedState"], place: int, make: Make | None) -> di
     for state in states[1:]:
         room = state.room(place) if room is None else room
         layer = state.layer(place, room)
+        if state.shape.sample:
+            merge_samples(merged, layer)  # first: the strata of both are told from their own extremes
         # sums last: what is said of one that is too large needs the extremes of both
-        for field in sorted(fields.state_fields(state.shape.quadrants), key=lambda field: field.join == "exact"):
+        by_itself = [field for field in state.shape.fields() if field.join != "sample"]
+        for field in sorted(by_itself, key=lambda field: field.join == "exact"):
             row = _JOIN[field.join](merged[field.name], layer[field.name])
             if row is not None:
                 raise sums_too_large(

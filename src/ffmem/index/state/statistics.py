@@ -93,12 +93,14 @@ class LayerStatistics:
         self.sum = ExactSum(n_cells)
         self.square_sum = ExactSum(n_cells)
         self.n_active = torch.zeros(n_cells, dtype=torch.int64)
+        self.n_active_sentences = torch.zeros(n_cells, dtype=torch.int64)
         self.minimum = torch.full((n_cells,), torch.inf, dtype=torch.float32, device=device)
         self.maximum = torch.full((n_cells,), -torch.inf, dtype=torch.float32, device=device)
         # Bins by cells, not cells by bins: most of a sentence's maxima fall into few bins, which then stay in the cache.
         self.histogram = torch.zeros(n_signs, N_BINS, n_cells, dtype=torch.int32, device=device)
         self._cells = torch.arange(n_cells, dtype=torch.int32, device=device)
-        self._shard = torch.zeros(3, n_cells, dtype=torch.float64, device=device)  # sum, square sum, number active
+        # sum, square sum, number of active positions, of sentences with one
+        self._shard = torch.zeros(4, n_cells, dtype=torch.float64, device=device)
 
     def update(
         self, coefficients: Float[Tensor, "sentences positions cells"]
@@ -113,6 +115,7 @@ class LayerStatistics:
         self._shard[0] += flat.sum(0)
         self._shard[1] += (flat * flat).sum(0)
         self._shard[2] += (flat > 0).sum(0)
+        self._shard[3] += (maxima > 0).sum(0)
         torch.maximum(self.maximum, maxima.amax(0), out=self.maximum)
         torch.minimum(self.minimum, minima.amin(0), out=self.minimum)
         self._count(0, maxima)
@@ -145,4 +148,5 @@ class LayerStatistics:
         self.sum.add(shard[0])
         self.square_sum.add(shard[1])
         self.n_active += shard[2].long()
+        self.n_active_sentences += shard[3].long()
         self._shard.zero_()

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 Activation = Callable[[Tensor], Tensor]
 
 _NAMES = (
     "silu", "gelu", "gelu_pytorch_tanh", "gelu_new", "relu", "relu2", "quick_gelu", "gelu_fast", "gelu_python_tanh",
-    "sigmoid", "tanh", "mish", "leaky_relu", "relu6", "laplace", "prelu",
+    "sigmoid", "tanh", "mish", "leaky_relu", "relu6", "laplace",
 )  # fmt: skip
 _FIELDS = (
     "hidden_act",
@@ -25,9 +25,14 @@ _FIELDS = (
 
 
 def named_activations(config: Any) -> dict[str, Activation]:
-    """Activations by name, first those that a config names: names of one function have the config's."""
+    """Activations by name, first those that a config names: names of one function have the config's.
+
+    Those with parameters of their own, such as PReLU, are no functions that a name stands for: the model's own modules are
+    tried for them.
+    """
     names = [name for part in _configs(config) for name in _named(part)]
-    return {name: ACT2FN[name] for name in (*names, *_NAMES) if name in ACT2FN and name not in ("linear", "xielu")}
+    known = {name: ACT2FN[name] for name in (*names, *_NAMES) if name in ACT2FN and name != "linear"}
+    return {name: function for name, function in known.items() if not _has_parameters(function)}
 
 
 def constants(config: Any) -> list[float]:
@@ -40,6 +45,10 @@ def constants(config: Any) -> list[float]:
         if isinstance(value, float | int) and not isinstance(value, bool) and 1e-4 < abs(value) < 1e4
     }
     return sorted(found - {1.0})
+
+
+def _has_parameters(function: Any) -> bool:
+    return isinstance(function, nn.Module) and any(True for _ in (*function.parameters(), *function.buffers()))
 
 
 def _named(config: Any) -> Iterator[str]:

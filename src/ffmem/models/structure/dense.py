@@ -9,7 +9,7 @@ from torch import Tensor
 from ffmem.models.base import Outputs
 from ffmem.models.structure.activations import Activation
 from ffmem.models.structure.numbers import error
-from ffmem.models.structure.recording import Call, mark
+from ffmem.models.structure.recording import Call, mark, run_again
 
 HALVES: tuple[tuple[Outputs, Outputs], ...] = (
     ((None, -2, None), (-2, None, None)),  # first and second half
@@ -173,8 +173,7 @@ class _Module:
     module: Any
 
     def __call__(self, products: Tensor) -> Tensor:
-        found: Tensor = self.module(products)
-        return found.detach()
+        return run_again(self.module, products)
 
 
 def _outputs(half: Outputs, d_ff: int) -> Outputs:

@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ffmem.models.base import CallArguments, Family, Layout, SharedCells
+from ffmem.models.base import CallArguments, Family, Layout
 from ffmem.models.structure.activations import constants, named_activations
 from ffmem.models.structure.dense import Hypotheses, Tried
 from ffmem.models.structure.head import Head, find_head
+from ffmem.models.structure.labels import Labels, find_labels
 from ffmem.models.structure.layer import Memories, NotExplainedError, explain_layer
-from ffmem.models.structure.matrices import embedding_of, is_matrix, relative
+from ffmem.models.structure.layouts import FoundLayer, stack_layout
+from ffmem.models.structure.matrices import embedding_of
 from ffmem.models.structure.norms import NormKind, norm_kind
 from ffmem.models.structure.numbers import TOLERANCE, error
 from ffmem.models.structure.recording import Call, Recording, record
@@ -20,14 +22,6 @@ from ffmem.models.structure.stacks import LayerRun, Stack, find_stacks
 
 NAME = "structure"
 """What the family of a model is called whose places were found in its modules."""
-
-
-@dataclass(frozen=True)
-class FoundLayer:
-    """One layer of a stack, and its memories if it has any."""
-
-    run: LayerRun
-    memories: Memories | None
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,7 @@ class Structure:
     """By identity, the largest error in the pass that was searched."""
     ran: tuple[str, ...] = ()
     """The modules that ran in it, and have no parts."""
+    labels: Labels = field(default_factory=Labels)
 
 
 class NotFoundError(Exception):
@@ -74,19 +69,10 @@ def find_structure(module: Any, token_ids: Sequence[int], limit: float = TOLERAN
     head = find_head(module, recording, last.call, last.after, n, tried, missed)
     if head.headless and head.error:
         raise NotFoundError(head.told)
-    norm = _one_kind(found, head, limit)
-    layouts = tuple(
-        _stack_layout(
-            module,
-            recording,
-            stack,
-            layers,
-            head if number == len(found) - 1 else Head(headless=head.headless),
-            norm,
-            name,
-        )
-        for number, ((stack, layers), name) in enumerate(zip(found, _names(len(found)), strict=True))
-    )
+    labels = Labels()
+    if head.headless and len(found) == 1:
+        labels = find_labels(module, recording, last.call, last.after, tried)
+    layouts = _layouts(module, recording, found, head, labels, limit)
     memories = [one.memories for _, layers in found for one in layers if one.memories is not None]
     family = Family(
         name=NAME,
@@ -100,11 +86,30 @@ def find_structure(module: Any, token_ids: Sequence[int], limit: float = TOLERAN
     errors = {
         "coefficients": max(one.errors[0] for one in memories),
         "stream": max(one.errors[1] for one in memories),
+        **({} if head.headless else {"logits": head.error}),
     }
-    if not head.headless:
-        errors["logits"] = head.error
     ran = tuple(call.path for call in recording.calls if not any(True for _ in call.module.children()))
-    return Structure(family, layouts, tuple(tuple(layers) for _, layers in found), head, errors, ran)
+    return Structure(family, layouts, tuple(tuple(layers) for _, layers in found), head, errors, ran, labels)
+
+
+def _layouts(
+    module: Any,
+    recording: Recording,
+    found: Sequence[tuple[Stack, list[FoundLayer]]],
+    head: Head,
+    labels: Labels,
+    limit: float,
+) -> tuple[Layout, ...]:
+    """Of each stack; the head is behind the last."""
+    norm = _one_kind(found, [one for one in (head.final_norm, labels.norm) if one is not None], limit)
+    none = Head(headless=head.headless)
+    return tuple(
+        replace(
+            stack_layout(module, recording, stack, layers, head if number == len(found) - 1 else none, norm, name),
+            labels=labels.head,
+        )
+        for number, ((stack, layers), name) in enumerate(zip(found, _names(len(found)), strict=True))
+    )
 
 
 @dataclass(frozen=True)
@@ -178,11 +183,10 @@ def _is_gated(one: Memories) -> bool:
     return one.experts.stacked.gated if one.experts is not None else one.dense is not None and one.dense.up is not None
 
 
-def _one_kind(found: Sequence[tuple[Stack, list[FoundLayer]]], head: Head, limit: float) -> NormKind:
+def _one_kind(found: Sequence[tuple[Stack, list[FoundLayer]]], behind: Sequence[Call], limit: float) -> NormKind:
     """The kind of all norms that memories are read through."""
     kinds = {kind for _, layers in found for one in layers if one.memories is not None for kind in one.memories.norms}
-    if head.final_norm is not None and (kind := norm_kind(head.final_norm, limit)) is not None:
-        kinds.add(kind)
+    kinds |= {kind for call in behind if (kind := norm_kind(call, limit)) is not None}
     centres, offsets = {kind.centres for kind in kinds}, {kind.offset for kind in kinds} - {None}
     if len(centres) > 1 or len(offsets) > 1:
         raise NotFoundError(f"its norms are of {len(kinds)} kinds, and one is expected")
@@ -195,119 +199,6 @@ def _activation_name(memories: Sequence[Memories]) -> str:
         return one.experts.activation
     assert one.dense is not None
     return one.dense.activated.name
-
-
-def _stack_layout(
-    module: Any,
-    recording: Recording,
-    stack: Stack,
-    layers: Sequence[FoundLayer],
-    head: Head,
-    norm: NormKind,
-    name: str,
-) -> Layout:
-    d_model = layers[0].run.after.shape[1]
-    embedding = embedding_of(module)
-    weight = getattr(embedding, "weight", None)
-    widening = "" if weight is None else _widening(recording, layers[0].run, weight.shape[1])
-    base = Layout(
-        backbone=stack.backbone,
-        layers=stack.inner_path,
-        value="",
-        final_norm="" if head.final_norm is None else relative(head.final_norm.path, stack.backbone),
-        project_out="" if head.project_out is None else relative(head.project_out.path, stack.backbone),
-        norm="layernorm" if norm.centres else "rmsnorm",
-        norm_offset=norm.offset or 0.0,
-        softcap=head.softcap,
-        head_transform=head.transform,
-        stack=name,
-        output_bias=head.output_bias,
-        output_scale=head.output_scale,
-        final_state="" if head.headless or stack.backbone else _final_state(head, layers[-1].run.call),
-        headless=head.headless,
-        has_vocabulary=weight is not None and (weight.shape[1] == d_model or bool(widening)),
-        embedding_map=widening if head.project_out is None else "",
-        unembedding=head.unembedding,
-    )
-    own: list[Layout | None] = []
-    passed_over = ""
-    for one in layers:
-        if one.memories is None:
-            passed_over = passed_over or relative(one.run.call.path, stack.backbone)
-            own.append(None)
-            continue
-        own.append(replace(_layer_layout(base, one.run, one.memories), before=passed_over))
-        passed_over = ""
-    first = next(one for one in own if one is not None)
-    return replace(base, by_layer=tuple(own), placement=first.placement, parallel=first.parallel)
-
-
-def _widening(recording: Recording, first: LayerRun, n: int) -> str:
-    """The matrix that takes tokens of so many numbers into the stream; "" if none is there or needed."""
-    d_model = first.before.shape[1]
-    if n == d_model:
-        return ""
-    return next(
-        (
-            call.path
-            for call in recording.calls
-            if call.end < first.call.begin
-            and call.inputs
-            and call.outputs
-            and (call.input.shape[1], call.output.shape[1]) == (n, d_model)
-            and is_matrix(call)
-        ),
-        "",
-    )
-
-
-def _final_state(head: Head, last: Call) -> str:
-    return last.path if head.final_norm is None else head.final_norm.path
-
-
-def _layer_layout(base: Layout, run: LayerRun, memories: Memories) -> Layout:
-    def at(call: Call | None) -> str:
-        return "" if call is None else relative(call.path, run.call.path)
-
-    update = memories.update
-    layout = replace(
-        base,
-        ff_norm=at(update.ff_norm),
-        post_ff_norm=at(update.post_norm),
-        placement=update.placement,
-        parallel=update.parallel,
-        beside=at(update.beside),
-        beside_scale=update.beside_scale,
-        update_scale=update.update_scale,
-        residual_scale=update.residual_scale,
-        runs=(run.run, run.runs),
-    )
-    if memories.dense is not None:
-        dense = memories.dense
-        gated = dense.up is not None
-        return replace(
-            layout,
-            key="" if gated else at(dense.key),
-            gate_key=at(dense.key) if gated else "",
-            up_key=at(dense.up),
-            halves=dense.halves,
-            value=at(dense.value),
-            activation=None if dense.activated.plain else dense.activated.function,
-        )
-    assert memories.experts is not None
-    return replace(
-        layout,
-        experts=at(memories.experts.call),
-        stacked=replace(memories.experts.stacked, scale=memories.expert_scale),
-        activation=None,
-        shared=tuple(
-            SharedCells(
-                at(one.dense.key), at(one.dense.up), at(one.dense.value), one.dense.halves, at(one.gate), one.scale
-            )
-            for one in memories.shared
-        ),
-        sums=tuple(relative(path, run.call.path) for path in memories.sums),
-    )
 
 
 def _is_causal(module: Any, token_ids: Sequence[int], last: LayerRun, limit: float) -> bool:

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ffmem.models.structure.dense import Dense, Hypotheses, Tried, find_dense
 from ffmem.models.structure.experts import Experts, find_experts
 from ffmem.models.structure.matrices import matrices
 from ffmem.models.structure.norms import NormKind, norm_kind
-from ffmem.models.structure.numbers import LEAST, error, fit
-from ffmem.models.structure.recording import Call, Recording, mark
+from ffmem.models.structure.numbers import LEAST, TOLERANCE, error, fit
+from ffmem.models.structure.recording import Call, Recording, mark, run_again
 from ffmem.models.structure.stacks import LayerRun
 from ffmem.models.structure.stream import LayerStream, Update
 
@@ -165,16 +165,31 @@ def _gated(inner: Sequence[Call], found: Sequence[Dense]) -> list[_Weighted]:
 def _check_none(recording: Recording, layer: LayerRun, inner: Sequence[Call]) -> None:
     """Refuse to pass over a layer in which something treats each position by itself, as a feed-forward layer does."""
     n = len(layer.after)
-    order = torch.arange(n).flip(0)
     for call in inner:
         matrices_in = sum(one.ndim >= 2 and one.shape[-1] > 1 for one in call.module.parameters())
         if matrices_in < 2 or call.output.shape != layer.after.shape or call.input.shape != layer.after.shape:
             continue
         try:
-            with torch.no_grad():
-                plain, turned = (call.module(states[None]) for states in (call.input, call.input[order]))
+            one, other = (run_again(call.module, states[None]) for states in (call.input, _first_replaced(call.input)))
         except Exception:  # noqa: BLE001 (it needs more than states: attention, which is what a layer may consist of)
             continue
-        one, other = (given if isinstance(given, Tensor) else given[0] for given in (plain, turned))
-        if one.shape == other.shape and error(other.reshape(n, -1), one.reshape(n, -1)[order]) < 1e-4:
-            raise NotExplainedError(f"{call.path} treats each position by itself, and is not explained")
+        if one.shape == other.shape and error(other.reshape(n, -1)[1:], one.reshape(n, -1)[1:]) < 1e-4:
+            raise NotExplainedError(
+                f"{call.path} treats each position by itself, and is not explained{_hint(call, inner)}"
+            )
+
+
+def _hint(block: Call, inner: Sequence[Call]) -> str:
+    """What is in a module that no hypothesis knows."""
+    if any(isinstance(part, nn.ModuleDict | nn.ModuleList) for part in block.module.modules()):
+        return ": its experts are modules of their own, not rows of one tensor"
+    below = [one for one in inner if one.path.startswith(f"{block.path}.")]
+    for one in below:
+        if norm_kind(one, TOLERANCE) is not None and any(mark(other.input) == mark(one.output) for other in below):
+            return f": the norm {one.path} stands between keys and values"
+    return ""
+
+
+def _first_replaced(states: Tensor) -> Tensor:
+    """With another state at the first position, which every later one sees in attention of any kind."""
+    return torch.cat((-3 * states[:1], states[1:]))

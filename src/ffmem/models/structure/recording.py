@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -42,6 +43,20 @@ class Call:
     def input(self) -> Tensor:
         """The first of its inputs."""
         return self.inputs[0]
+
+
+def run_again(module: Any, states: Tensor) -> Tensor:
+    """What a module gives for other states, the first of its outputs if there are several; run where its own numbers are.
+
+    Args:
+        module: any that takes one tensor.
+        states: wherever they are, all that is recorded on the CPU; what comes back is there, too.
+    """
+    own = next(chain(module.parameters(), module.buffers()), states)
+    with torch.no_grad():
+        found = module(states.to(own.device))
+    output: Tensor = found if isinstance(found, Tensor) else found[0]
+    return output.detach().to(states.device)
 
 
 @dataclass
@@ -121,7 +136,7 @@ def record(module: nn.Module, arguments: CallArguments) -> Recording:
             call.end = next(clock)
             call.outputs = tuple(_rows(one) for one in _tensors([output]) if one.is_floating_point())
             call.axes = next((one.ndim for one in _tensors([output])), 0)
-            last = output[-1] if isinstance(output, tuple) and len(output) > 1 else None
+            last = output[-1] if isinstance(output, tuple | list) and len(output) > 1 else None
             if isinstance(last, Tensor) and last.ndim == 4:
                 call.weights = last.detach().cpu().clone()
 

@@ -73,7 +73,8 @@ class LayerStream:
         for one in self._candidates():
             if one.error <= self._limit and abs(one.update_scale) >= LEAST:
                 return one
-            missed.note(one.error, f"the stream behind {self._layer.call.path} as {_told(one)}")
+            if abs(one.update_scale) >= LEAST:  # else it is explained without the memories, which is no near miss
+                missed.note(one.error, f"the stream behind {self._layer.call.path} as {_told(one)}")
         return None
 
     def _residuals(self) -> Iterator[tuple[NormPlacement, Tensor]]:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Body, Path, Query
 from starlette.concurrency import run_in_threadpool
@@ -12,15 +11,16 @@ from starlette.responses import RedirectResponse, Response
 from ffmem.annotations import batches
 from ffmem.annotations.drafts import MAX_PATTERNS, Draft, draft_of
 from ffmem.annotations.journal import Conflict, Saved
-from ffmem.annotations.protocol import check_name
+from ffmem.annotations.protocol import ADJUDICATED, check_name
 from ffmem.annotations.rows import EXPORT, rows_to_json, to_csv
 from ffmem.annotations.sheets import export_rows
 from ffmem.annotations.store import load
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
 from ffmem.queries.names import places
-from ffmem.server.answers import Missing, as_json, explorer_of, page
-from ffmem.server.limits import MAX_BATCH, MAX_FIELDS
+from ffmem.server.answers import Missing, as_json, explorer_of, form, page
+from ffmem.server.limits import MAX_BATCH
+from ffmem.server.sharing.visitors import check_annotator
 from ffmem.server.views.annotate import (
     annotations_view,
     check_writable,
@@ -72,7 +72,7 @@ async def draw_batch(request: Request) -> Response:
     """Draw a batch, as the form asks."""
     explorer = explorer_of(request)
     check_writable(explorer)
-    asked = await _form(request)
+    asked = await form(request)
     try:
         numbers = {name: int(asked.get(name) or default) for name, default in _NUMBERS.items()}
     except ValueError as error:
@@ -171,7 +171,7 @@ def redo_json(
 @router.post("/annotate/{batch}/{annotator}/{number}", include_in_schema=False)
 async def save_form(request: Request, batch: Batch, annotator: Annotator, number: Number) -> Response:
     """The same from a form, without scripts."""
-    asked = await _form(request)
+    asked = await form(request)
     texts = {i: asked[f"text-{i}"] for i in range(1, MAX_PATTERNS + 2) if asked.get(f"text-{i}", "").strip()}
     new_number = {old: new for new, old in enumerate(texts, 1)}
     found = await run_in_threadpool(_batch, request, batch, annotator, number)
@@ -218,6 +218,7 @@ def _batch(request: Request, batch: str, annotator: str, number: int) -> batches
 def _save(request: Request, batch: str, annotator: str, number: int, body: JsonObject) -> JsonObject:
     explorer = explorer_of(request)
     check_writable(explorer)
+    check_annotator(annotator, ADJUDICATED)
     found = _batch(request, batch, annotator, number)
     draft: Draft = draft_of(body, len(found.cells[number - 1].triggers))
     saved = journal_of(explorer).save(found, annotator, number, _revision(body), draft)
@@ -229,6 +230,7 @@ def _step(
 ) -> Response:
     explorer = explorer_of(request)
     check_writable(explorer)
+    check_annotator(annotator, ADJUDICATED)
     found, journal = _batch(request, batch, annotator, number), journal_of(explorer)
     step = journal.undo if how == "undo" else journal.redo
     try:
@@ -254,15 +256,3 @@ def _conflict(error: Conflict, batch: batches.Batch, number: int) -> Response:
         | {"current": saved_json(current, invalid_of(batch, number, current.draft))},
         409,
     )
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """Fields of a form; of a name that stands there twice, the last."""
-    text = (await request.body()).decode("utf-8", "replace")
-    try:
-        fields = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
-    except ValueError as error:
-        raise InputError(
-            "the form has too many fields", f"Expected at most {MAX_FIELDS:,}", "Send only the fields of the page"
-        ) from error
-    return {name: values[-1] for name, values in fields.items()}

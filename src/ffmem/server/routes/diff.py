@@ -8,32 +8,45 @@ from starlette.responses import Response
 
 from ffmem.queries.diff import Change
 from ffmem.server.answers import as_json, explorer_of, page
+from ffmem.server.limits import MAX_START
 from ffmem.server.routes.cells import CellName, Layer, Limit, Triggers, known_cell
 from ffmem.server.views.diff import CHANGES, DiffCellView, DiffView, diff_cell_view, diff_view
 
 router = APIRouter()
 
+Start = Annotated[int, Query(ge=0, le=MAX_START, description="So many are passed over first")]
 Other = Annotated[str | None, Query(alias="with", max_length=300, description="Name of the other index's folder")]
 
 
-def _diff(request: Request, other: str | None, by: Change, layer: str | None, limit: int) -> DiffView:
-    return diff_view(explorer_of(request), other or None, by, layer or None, limit)
+def view_of(request: Request, other: str | None, by: Change, layer: str | None, limit: int, start: int) -> DiffView:
+    """The cells that differ most."""
+    return diff_view(explorer_of(request), other or None, by, layer or None, limit, start)
 
 
 @router.get("/diff.json")
 def diff_json(
-    request: Request, other: Other = None, by: Change = "triggers", layer: Layer = None, limit: Limit = 50
+    request: Request,
+    other: Other = None,
+    by: Change = "triggers",
+    layer: Layer = None,
+    limit: Limit = 50,
+    start: Start = 0,
 ) -> Response:
     """The cells that differ most between two indexes."""
-    return as_json(_diff(request, other, by, layer, limit))
+    return as_json(view_of(request, other, by, layer, limit, start))
 
 
 @router.get("/diff", include_in_schema=False)
 def diff_page(
-    request: Request, other: Other = None, by: Change = "triggers", layer: Layer = None, limit: Limit = 50
+    request: Request,
+    other: Other = None,
+    by: Change = "triggers",
+    layer: Layer = None,
+    limit: Limit = 50,
+    start: Start = 0,
 ) -> Response:
     """The same as a page."""
-    return page(request, "diff.html", view=_diff(request, other, by, layer, limit), changes=CHANGES)
+    return page(request, "diff.html", view=view_of(request, other, by, layer, limit, start), changes=CHANGES)
 
 
 def _cell(request: Request, cell_id: str, other: str | None, triggers: int) -> DiffCellView:

@@ -10,9 +10,12 @@ from starlette.responses import Response
 from ffmem.errors import InputError
 from ffmem.server.answers import Missing, as_json, explorer_of, page
 from ffmem.server.explorer import Explorer
+from ffmem.server.taken.of_lists import FIGURES_PARTS, check_found
+from ffmem.server.taken.taking import MEDIA
 from ffmem.server.views.figures import (
     FiguresView,
     figure_image,
+    figure_pixels,
     figure_spec,
     figure_table,
     figures_view,
@@ -31,13 +34,13 @@ StudyKey = Annotated[
 @router.get("/figures.json")
 def figures_json(request: Request, study: StudyKey = "") -> Response:
     """The numbers of the study beside the paper's, and the names of its charts."""
-    return as_json(_view(request, study).to_json())
+    return as_json(view_of(request, study).to_json())
 
 
 @router.get("/figures", include_in_schema=False)
 def figures_page(request: Request, study: StudyKey = "") -> Response:
     """The same as a page."""
-    return page(request, "figures.html", view=_view(request, study))
+    return page(request, "figures.html", view=view_of(request, study))
 
 
 @router.get("/figures/{name}.json")
@@ -60,8 +63,20 @@ def figure_svg(request: Request, name: Name, study: StudyKey = "") -> Response:
 
 @router.get("/figures/{name}.csv", response_class=Response)
 def figure_csv(request: Request, name: Name, study: StudyKey = "") -> Response:
-    """The numbers of a chart or a table."""
+    """The numbers of a chart or a table; claims and numbers are the tables that begin the page."""
+    if name in FIGURES_PARTS:
+        found = FIGURES_PARTS[name](view_of(request, study))
+        return Response(check_found(found).file("csv"), media_type=MEDIA["csv"])
     return _csv(lambda explorer: figure_table(explorer, name, study), request)
+
+
+@router.get("/figures/{name}.png", response_class=Response)
+def figure_png(request: Request, name: Name, study: StudyKey = "") -> Response:
+    """A chart as a picture of pixels."""
+    try:
+        return Response(figure_pixels(explorer_of(request), name, study), media_type=MEDIA["png"])
+    except InputError as error:
+        raise Missing from error
 
 
 @router.get("/patterns/{name}.csv", response_class=Response)
@@ -70,7 +85,8 @@ def patterns_csv(request: Request, name: Name) -> Response:
     return _csv(lambda explorer: patterns_table(explorer, name), request)
 
 
-def _view(request: Request, study: str) -> FiguresView:
+def view_of(request: Request, study: str) -> FiguresView:
+    """A study, and which others there are."""
     try:
         return figures_view(explorer_of(request), study)
     except InputError as error:

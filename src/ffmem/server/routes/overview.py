@@ -1,4 +1,4 @@
-"""The overview, and the state of the model."""
+"""The overview."""
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -19,10 +19,5 @@ def overview_json(request: Request) -> Response:
 @router.get("/", include_in_schema=False)
 def overview_page(request: Request) -> Response:
     """The same as a page."""
-    return page(request, "overview.html", view=overview_view(explorer_of(request)))
-
-
-@router.get("/model.json")
-def model_json(request: Request) -> Response:
-    """Whether the model can be asked."""
-    return as_json(explorer_of(request).model.state)
+    explorer = explorer_of(request)
+    return page(request, "overview.html", view=overview_view(explorer, wait=not explorer.warming))

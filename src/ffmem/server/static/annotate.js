@@ -15,7 +15,7 @@
   let saving = null;
   let unsaved = false;
   let current = 0;
-  const say = (text) => { state.textContent = text; };
+  const say = (text, failed = false) => { state.textContent = text; state.classList.toggle("not-saved", failed); };
   const store = (value) => { try { value ? localStorage.setItem(kept, value) : localStorage.removeItem(kept); } catch { /* then the server alone has it */ } };
   const rows = () => [...list.children];
   const read = () => {
@@ -75,10 +75,16 @@
     const marks = theirs.marks.map((numbers, t) => [...new Set([...numbers, ...mine.marks[t].map((number) => place[number - 1])])]);
     return { patterns, marks, done: false };
   };
+  const told = (said) => {
+    const carriers = (number) => said.marks.flatMap((numbers, t) => (numbers.includes(number) ? [t + 1] : [])).join(", ");
+    const lines = said.patterns.map((one, i) => `${i + 1}. ${one.text || "(no text)"} (${one.class || "no class"}): ${carriers(i + 1) ? `triggers ${carriers(i + 1)}` : "no triggers"}`);
+    return [...(lines.length ? lines : ["no patterns"]), said.done ? "done" : "not done"].join("\n");
+  };
   const conflict = (answer) => {
-    say("Not saved: changed elsewhere.");
+    say("Not saved: changed elsewhere.", true);
     const theirs = answer.current;
-    document.getElementById("theirs").textContent = theirs.patterns.map((one, i) => `${i + 1}. ${one.text} (${one.class || "no class"})`).join("\n") || "no patterns";
+    document.getElementById("theirs").textContent = told(theirs);
+    document.getElementById("mine").textContent = told(read());
     const dialog = document.getElementById("conflict");
     document.getElementById("take-theirs").onclick = () => { dialog.close(); write(theirs); settle(theirs); unsaved = false; store(null); say("Saved."); };
     document.getElementById("keep-mine").onclick = () => { dialog.close(); settle(theirs); save(); };
@@ -96,14 +102,14 @@
         const answer = await send(address, "PUT", { revision, ...read() });
         const told = await answer.json();
         if (answer.status === 409) { conflict(told); return false; }
-        if (!answer.ok) { say(told.error?.message ?? "Not saved."); return false; }
+        if (!answer.ok) { say(`Not saved: ${told.error?.message ?? "try again."}`, true); return false; }
         settle(told);
         if (!unsaved) store(null);
         say("Saved.");
         return true;
       } catch {
         unsaved = true;
-        say("Not saved: the explorer cannot be reached. What you did is kept in this browser, and saved when it is back.");
+        say("Not saved: the explorer cannot be reached. What you did is kept in this browser, and saved when it is back.", true);
         timer = setTimeout(save, 2000);
         return false;
       }
@@ -123,7 +129,7 @@
     const said = read();
     const half = said.patterns.findIndex((one, i) => (!one.text || !one.class) && (one.text || one.class || said.marks.some((numbers) => numbers.includes(i + 1))));
     if (half >= 0) {
-      say(`Not done yet: pattern ${half + 1} has no ${said.patterns[half].text ? "class" : "description"}.`);
+      say(`Not done yet: pattern ${half + 1} has no ${said.patterns[half].text ? "class" : "description"}.`, true);
       rows()[half].querySelector(said.patterns[half].text ? "select" : "input").focus();
       return;
     }
@@ -145,13 +151,13 @@
       const answer = await send(address.replace(/\.json$/, `/${how}.json`), "POST", { revision });
       const found = await answer.json();
       if (answer.status === 409) { conflict(found); return; }
-      if (!answer.ok) { say(found.error.message); return; }
+      if (!answer.ok) { say(found.error.message, true); return; }
       write(found);
       settle(found);
       store(null);
       say(told);
     } catch {
-      say("The explorer cannot be reached; try again when it is back.");
+      say("The explorer cannot be reached; try again when it is back.", true);
     }
   };
   const takeBack = () => step("undo", "Undone.");

@@ -1,4 +1,4 @@
-// On the page of a cell: shades of every token once the model is there, and near cells, both as the server renders them.
+// On the page of a cell: shades of every token and how flat its value is once the model is there, near cells, and copying.
 "use strict";
 (() => {
   const fetched = async (address) => {
@@ -19,6 +19,9 @@
         lists[number]?.querySelectorAll(".text")[row]?.replaceChildren(...text.childNodes);
       });
     });
+    const flat = document.getElementById("flatness-here");
+    const how = flat && (await fetched(flat.querySelector("a").href))?.getElementById("flatness");
+    if (how) flat.replaceChildren(...how.childNodes);
     if (page) line.textContent = "Shade, of the first triggers: the coefficient at each token as a share of the cell's largest; point at a token to read it.";
   };
   const near = document.getElementById("similar-cells");
@@ -32,6 +35,15 @@
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     show(link.href);
+  });
+  document.querySelectorAll("button.copy").forEach((button) => {
+    button.hidden = !navigator.clipboard;
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent);
+        button.textContent = "Copied";
+      } catch { button.textContent = "Not copied: select it instead"; }
+    });
   });
   shade();
   const first = near?.querySelector(".choices a");

@@ -20,6 +20,7 @@
     "/": () => document.getElementById("find")?.focus(),
     "?": () => document.getElementById("keys")?.showModal(),
     "o": () => follow("a.home"),
+    "*": () => document.getElementById("collect-name")?.focus(),
     "ArrowLeft": () => follow('a[rel="prev"]'),
     "ArrowRight": () => follow('a[rel="next"]'),
   };

@@ -14,6 +14,7 @@ from ffmem.cell import mark
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject, Record, fields_to_json
 from ffmem.server.explorer import Explorer
+from ffmem.server.sharing.visitors import is_own
 from ffmem.server.views.annotated import batch_of, stored_of
 from ffmem.server.views.overview import labels_by_layer
 from ffmem.store.reader import Index
@@ -94,6 +95,11 @@ class WorkView:
     """Under which a browser keeps what is not saved yet; another index may be shown at the same address."""
 
     @property
+    def is_own(self) -> bool:
+        """Whether the one who looks may say something here: it is their own page, or the one on which all settle."""
+        return is_own(self.annotator, ADJUDICATED)
+
+    @property
     def settles(self) -> bool:
         """Whether this is the adjudication."""
         return self.annotator == ADJUDICATED
@@ -140,12 +146,12 @@ def annotations_view(explorer: Explorer) -> AnnotationsView:
     agreement, summary, whys = None, None, ["", ""]
     try:
         agreement = measure_agreement(stored)
-    except InputError as error:
-        whys[0] = str(error)
+    except InputError:
+        whys[0] = "No cell has been annotated by two people yet: let a second one open the same batch."
     try:
         summary = summarize(index, stored)
-    except InputError as error:
-        whys[1] = str(error)
+    except InputError:
+        whys[1] = "Nothing has been annotated yet: draw a batch, and annotate its cells here."
     return AnnotationsView(batches, agreement, whys[0], summary, whys[1], labels_by_layer(explorer))
 
 
@@ -256,10 +262,5 @@ def journal_of(explorer: Explorer) -> Journal:
 
 
 def check_writable(explorer: Explorer) -> None:
-    """Refuse to write where the explorer was told not to.
-
-    Raises:
-        InputError: it was.
-    """
-    if explorer.read_only:
-        raise InputError("this explorer is read-only", "Expected one that may write", "Start it without --read-only")
+    """See `Explorer.check_writable`."""
+    explorer.check_writable()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -10,10 +11,58 @@ from ffmem.annotations.batches import Batch, annotations_folder, load_batch
 from ffmem.annotations.journal import batch_names
 from ffmem.annotations.protocol import CellAnnotation
 from ffmem.annotations.store import load_path
-from ffmem.errors import InputError
+from ffmem.errors import FfmemError, InputError
+from ffmem.ids import CellId
+from ffmem.json_values import Record
 from ffmem.server.explorer import Explorer
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class SaidPattern(Record):
+    """A pattern that an annotator saw."""
+
+    text: str
+    pattern_class: str
+    n_triggers: int
+    """Different triggers that carry it."""
+    counts: bool
+    """Whether they are enough for a pattern."""
+
+
+@dataclass(frozen=True)
+class CellSaid(Record):
+    """What one annotator said of the triggers of a cell, of one sign."""
+
+    annotator: str
+    batch: str
+    sign: int
+    n_triggers: int
+    """That were shown."""
+    n_covered: int
+    """Of these, with a pattern that counts."""
+    patterns: tuple[SaidPattern, ...]
+
+
+def said_of(explorer: Explorer, cell: CellId) -> tuple[CellSaid, ...]:
+    """What annotators said of a cell, in the order in which it is stored."""
+    found = []
+    try:
+        stored = stored_of(explorer)
+    except FfmemError:  # a file of theirs is damaged, which the page of annotations says; the cell is not
+        return ()
+    for one in stored:
+        if one.shown.cell == cell:
+            patterns = tuple(
+                SaidPattern(
+                    pattern.text, pattern.pattern_class, len(one.carriers(pattern.number)), pattern in one.valid
+                )
+                for pattern in one.patterns
+            )
+            n, covered = len(one.labels), sum(label != "not-covered" for label in one.labels)
+            found.append(CellSaid(one.annotator, one.batch, one.shown.sign, n, covered, patterns))
+    return tuple(found)
 
 
 def batch_of(explorer: Explorer, name: str, number: int = 1) -> Batch:

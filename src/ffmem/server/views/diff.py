@@ -1,6 +1,6 @@
 """Two indexes side by side: which cells differ most, and one cell in both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ffmem.cell import Cell
 from ffmem.errors import InputError
@@ -27,10 +27,13 @@ class DiffView:
     layer: str | None
     limit: int
     diff: Diff | None
+    start: int = 0
+    """Cells that were passed over."""
 
     def to_json(self) -> JsonObject:
         """As plain JSON values."""
-        return {"with": self.other, "others": list(self.others)} | (to_json(self.diff) if self.diff else {})
+        asked = {"with": self.other, "others": list(self.others), "start": self.start}
+        return asked | (to_json(self.diff) if self.diff else {})
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ class DiffCellView:
         }
 
 
-def diff_view(explorer: Explorer, other: str | None, by: Change, layer: str | None, limit: int) -> DiffView:
+def diff_view(
+    explorer: Explorer, other: str | None, by: Change, layer: str | None, limit: int, start: int = 0
+) -> DiffView:
     """See `DiffView`; two indexes never change, so each question is computed once.
 
     Raises:
@@ -64,9 +69,14 @@ def diff_view(explorer: Explorer, other: str | None, by: Change, layer: str | No
         return DiffView("", (), by, layer, limit, None)
     name = other or names[0]
     right = _other(explorer, name)
-    question = f"diff {name} {by} {layer} {limit}"
-    found = explorer.kept(question, lambda: diff(explorer.index, right, by=by, layer=layer, limit=limit))
-    return DiffView(name, names, by, layer, limit, found)
+
+    def measured() -> Diff:
+        return diff(explorer.index, right, by=by, layer=layer, limit=limit, start=start)
+
+    # of the pages after the first there are too many to keep
+    found = measured() if start else explorer.kept(f"diff {name} {by} {layer} {limit}", measured)
+    named = replace(found, rows=explorer.index.names.on(found.rows))  # names do change
+    return DiffView(name, names, by, layer, limit, named, start)
 
 
 def diff_cell_view(explorer: Explorer, cell: CellId, other: str | None, n_triggers: int) -> DiffCellView:

@@ -47,7 +47,7 @@ def figures_view(explorer: Explorer, key: str = "") -> FiguresView:
         raise
     except FfmemError as error:
         return FiguresView(str(error), None, studies.results)
-    return FiguresView(studies.why, report, studies.results)
+    return FiguresView(studies.why, report and report.named(explorer.index.names), studies.results)
 
 
 def figure_spec(explorer: Explorer, name: str, key: str = "") -> JsonObject:
@@ -62,6 +62,11 @@ def figure_spec(explorer: Explorer, name: str, key: str = "") -> JsonObject:
 def figure_image(explorer: Explorer, name: str, key: str = "") -> bytes:
     """A chart as SVG; see `figure_spec`."""
     return _made(explorer, "svg", name, key, lambda chart: charts.svg(charts.spec(chart)).encode())
+
+
+def figure_pixels(explorer: Explorer, name: str, key: str = "") -> bytes:
+    """A chart as PNG; see `figure_spec`."""
+    return _made(explorer, "png", name, key, lambda chart: charts.png(charts.svg(charts.spec(chart))))
 
 
 def figure_table(explorer: Explorer, name: str, key: str = "") -> bytes:

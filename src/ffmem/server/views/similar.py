@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from ffmem.ids import CellId
 from ffmem.json_values import JsonObject, fields_to_json
 from ffmem.queries.similar import Likeness, Similar
-from ffmem.server.explorer import Explorer
 
 TITLES: dict[Likeness, str] = {
     "triggers": "shared triggers", "promoted": "promoted tokens", "key": "key", "gate-key": "gate key",
@@ -26,9 +25,3 @@ class SimilarView:
     def to_json(self) -> JsonObject:
         """As plain JSON values."""
         return fields_to_json(self.similar) | {"choices": self.choices}
-
-
-def choices_of(explorer: Explorer) -> tuple[Likeness, ...]:
-    """What cells of this model can be compared by."""
-    keys: tuple[Likeness, ...] = ("gate-key", "up-key") if explorer.index.n_signs == 2 else ("key",)
-    return ("triggers", "promoted", *keys, "value")

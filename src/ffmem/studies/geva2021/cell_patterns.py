@@ -57,7 +57,7 @@ def patterns_of(results: Path, layer: str, cell: CellId) -> tuple[CellPattern, .
     if not path.is_file():
         return None
     try:
-        found = [_pattern(row) for row in _rows(path, str(cell)) if row["accepted"] == "True"]
+        found = [_pattern(row) for row in _rows(path, str(cell)) if _is_accepted(row)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{path} is damaged: {error}",
@@ -142,6 +142,12 @@ def _places(path: Path, _: int) -> tuple[list[str], dict[str, list[tuple[int, in
             if name:
                 places[name][-1] = (places[name][-1][0], at)
     return head, places
+
+
+def _is_accepted(row: dict[str, str]) -> bool:
+    if row["accepted"] not in ("True", "False"):
+        raise ValueError(f"a row of it says {row['accepted']!r} where True or False is expected")
+    return row["accepted"] == "True"
 
 
 def _pattern(row: dict[str, str]) -> CellPattern:

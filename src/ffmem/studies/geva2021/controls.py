@@ -59,7 +59,7 @@ def _index(shared: Geva2021, kind: ControlKind, listen: StageListener) -> Index:
         model=f"{kind}:{moved_to or model.source}",
         revision=None if moved_to else model.revision,
         corpora=(TextOfIndex(shared.index),),
-        options=replace(shared.index_options, max_tokens=n_tokens, exclude_shards=None),
+        options=replace(shared.index_options, max_tokens=n_tokens, exclude_shards=None, dictionary=()),
     )
 
     def hear(progress: Progress) -> None:

@@ -1,13 +1,13 @@
 """What a user may choose about a study; equal options on equal indexes give equal results."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
-from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
+from ffmem.studies.whole_numbers import check_whole_numbers
 
 FULL: JsonObject = {"edited_cells": 100, "edited_triggers": 50, "scored_cells": 0}
 """The paper's 100 cells x 50 triggers a layer for Figure 3; and every cell's patterns are scored."""
-_MAY_BE_ZERO = ("seed", "scored_cells", "transplanted")
+_LEAST = {"scored_cells": 0, "transplanted": 0}
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,7 @@ class StudyOptions:
     """Seed of everything drawn."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, low = getattr(self, field.name), 0 if field.name in _MAY_BE_ZERO else 1
-            if field.name != "held_out" and (isinstance(value, bool) or not isinstance(value, int) or value < low):
-                flag = "--" + field.name.replace("_", "-")
-                raise InputError(
-                    f"{flag} is {value!r}",
-                    f"Expected a whole number of at least {low}",
-                    f"Write {flag} {field.default}",
-                )
+        check_whole_numbers(self, _LEAST)
 
     def to_json(self) -> JsonObject:
         """The options as plain JSON values, in the order of definition."""

@@ -32,9 +32,10 @@ def _begin(subject: Subject, options: StudyOptions, _: StageListener) -> Geva202
             "Expected an index of the model's cells, for their triggers",
             "Make one: ffmem index MODEL CORPUS --out FOLDER",
         )
-    subject.index.check_whole("a study of the paper's experiments")
+    index = subject.index.without_dictionaries()
+    index.check_whole("a study of the paper's experiments")
     held_out = held_out_corpus(NAME, subject, options.held_out)
-    shared = Geva2021(subject.index, options, subject, held_out)
+    shared = Geva2021(index, options, subject, held_out)
     if shared.predicts:
         shared.prefixes  # noqa: B018 (that there is no held-out text is found out before the first experiments)
     return shared
@@ -46,6 +47,7 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
     yield "model", f"{findings.model}, weights {identity['model']['weights_sha256'][:12]}"
     gated = ", gated" if facts.gated else ""
     yield "cells", f"{index.n_cells:,}: {index.cells.describe()}; {facts.activation}{gated}"
+    yield from findings.left_out()
     read_by = ", ".join(projections(findings)) or index.manifest.projection
     yield "vocabulary", f"{facts.d_vocab:,} tokens; values read by the projection {read_by}"
     yield "indexed", f"{counts.n_sentences:,} sentences, {counts.n_tokens:,} tokens of {findings.corpus}"

@@ -1,9 +1,9 @@
 """What a user may choose about the study; equal options on equal indexes give equal results."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
-from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
+from ffmem.studies.whole_numbers import check_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,7 @@ class UpdateOptions:
     """Seed of everything drawn."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, low = getattr(self, field.name), 0 if field.name == "seed" else 1
-            if field.name in ("held_out", "other"):
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                flag = "--" + field.name.replace("_", "-")
-                raise InputError(
-                    f"{flag} is {value!r}",
-                    f"Expected a whole number of at least {low}",
-                    f"Write {flag} {field.default}",
-                )
+        check_whole_numbers(self)
 
     def to_json(self) -> JsonObject:
         """The options as plain JSON values, in the order of definition."""

@@ -15,6 +15,7 @@ def _facts(findings: Findings) -> Iterator[tuple[str, str]]:
     yield "model", f"{findings.model}, weights {identity['model']['weights_sha256'][:12]}"
     gated = ", gated: the sign of a coefficient is a convention, and is shown" if facts.gated else ""
     yield "cells", f"{index.n_cells:,}: {index.cells.describe()}; {facts.activation}{gated}"
+    yield from findings.left_out()
     if "adaptive" in facts.projections:
         yield "vocabulary", "an adaptive softmax: values are read by how log-probabilities change at a state of zeros"
     yield "indexed", f"{counts.n_sentences:,} sentences, {counts.n_tokens:,} tokens of {findings.corpus}"

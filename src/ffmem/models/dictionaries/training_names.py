@@ -1,0 +1,27 @@
+"""The names in a cfg.json of SAELens that tell how a dictionary was trained or where it came from.
+
+They change nothing of what it computes. Collected from the configuration classes of all its versions (``sae_lens/config.py``,
+``saes/*.py``, and where they stood before): a name that is in neither this list nor fields.py may be of a kind of dictionary
+that came later, and is refused.
+"""
+
+_NAMES = """
+act_store_device adam_beta1 adam_beta2 autocast autocast_lm aux_loss_coefficient b_dec_init_method batch_topk
+cached_activations_path checkpoint_path compile_llm compile_sae context_size dataset_path dataset_trust_remote_code
+dead_feature_threshold dead_feature_window decoder_heuristic_init decoder_heuristic_init_norm decoder_init_norm
+decoder_orthogonal_init device dtype eval_batch_size_prompts eval_every_n_wandb_logs exclude_special_tokens expansion_factor
+feature_sampling_window finetuning_method finetuning_tokens from_pretrained_path hook_eval hook_layer hook_layer_out
+hook_point_eval hook_point_layer init_encoder_as_decoder_transpose is_dataset_tokenized jumprelu_bandwidth
+jumprelu_init_threshold jumprelu_sparsity_loss_mode jumprelu_tanh_scale l0_coefficient l0_warm_up_steps l1_coefficient
+l1_warm_up_steps llm_compilation_mode log_activations_store_to_wandb log_optimizer_state_to_wandb log_to_wandb logger
+lp_norm lr lr_decay_steps lr_end lr_scheduler_name lr_warm_up_steps matryoshka_widths model_class_name
+model_from_pretrained_kwargs model_kwargs model_name mse_loss_normalization n_batches_in_buffer n_checkpoints n_eval_batches
+n_eval_seqs n_restart_cycles neuronpedia_id noise_scale normalize_sae_decoder output_path pre_act_loss_coefficient
+prepend_bos resume resume_from_checkpoint run_name sae_compilation_mode sae_lens_training_version sae_lens_version
+save_final_checkpoint scale_sparsity_penalty_by_decoder_norm seed seqpos_slice sparsity store_batch_size
+store_batch_size_prompts streaming tokens_per_buffer topk_threshold_lr total_training_samples total_training_steps
+total_training_tokens train_batch_size train_batch_size_samples train_batch_size_tokens training_tokens
+use_cached_activations use_ghost_grads use_sparse_activations verbose wandb_entity wandb_id wandb_log_frequency
+wandb_project
+"""
+TRAINING_NAMES = frozenset(_NAMES.split())

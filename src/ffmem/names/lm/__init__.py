@@ -1,0 +1,1 @@
+"""Labels by a language model, on any server that speaks OpenAI's chat completions."""

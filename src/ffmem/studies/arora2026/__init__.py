@@ -1,0 +1,1 @@
+"""Circuits of cells: Arora et al. 2026."""

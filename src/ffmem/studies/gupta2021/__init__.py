@@ -1,0 +1,1 @@
+"""How many memories a layer needs: Gupta et al. 2021."""

@@ -1,0 +1,1 @@
+"""Memories through training: one study, of the checkpoints of one training."""
