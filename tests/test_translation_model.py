@@ -93,6 +93,23 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
     assert losses[0] == losses[1] and [point["step"] for point in whole.curve] == [3, 6, 9, 12]
 
 
+def test_a_run_keeps_its_vocabulary(recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made again, its pieces have other numbers: a resumed model would read another language."""
+    texts = [line for side in text(60) for line in side]
+    first = recipe.kept_tokenizer(tmp_path, texts)
+    monkeypatch.setattr(recipe, "byte_pairs", lambda texts: pytest.fail("made again"))
+    again = recipe.kept_tokenizer(tmp_path, texts)
+    assert first.get_vocab() == again.get_vocab() and len(first) > 10
+    assert first(texts).input_ids == again(texts).input_ids
+    assert again.decode(again("Zwei Männer.").input_ids, skip_special_tokens=True) == "zwei männer."
+
+
+def test_a_checkpoint_without_its_vocabulary_is_refused(recipe: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"")
+    with pytest.raises(SystemExit, match="a checkpoint without its tokenizer"):
+        recipe.kept_tokenizer(tmp_path, ["eins zwei"])
+
+
 def test_sides_of_different_length_are_refused(recipe: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "val.de").write_text("eins\nzwei\n")
     (tmp_path / "val.en").write_text("one\n")

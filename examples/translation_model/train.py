@@ -3,8 +3,9 @@
     python examples/translation_model/train.py DATA
 
 DATA holds train.de.gz, train.en.gz, val.de.gz and val.en.gz, line by line; files without .gz do as well. About an hour on one
-core. The same command again goes on from the last checkpoint in --work. Everything is drawn from fixed seeds, so that
-the same processor type and thread count give the same model.
+core. The same command again goes on from the last checkpoint in --work. Everything is drawn from fixed seeds, but for the
+vocabulary: the library that makes it breaks ties otherwise in each process, so it is made once and kept in --work. The same
+vocabulary, processor type and thread count give the same model.
 
 The text is lower-cased, and its words and marks are cut apart, by the tokenizer itself: raw text and text with spaces between
 all words give the same tokens. One byte-pair vocabulary serves both languages. A source ends in </s>; the decoder begins
@@ -67,6 +68,17 @@ def byte_pairs(texts: list[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>", pad_token="<pad>", model_max_length=256
     )
+
+
+def kept_tokenizer(work: Path, texts: list[str]) -> PreTrainedTokenizerFast:
+    """The tokenizer of a run: made at its beginning, and read ever after, since another one numbers its pieces otherwise."""
+    folder = work / "tokenizer"
+    if not folder.exists():
+        if (work / "state.pt").exists():
+            raise SystemExit(f"{work} has a checkpoint without its tokenizer: delete the folder, and train anew")
+        byte_pairs(texts).save_pretrained(f"{folder}.tmp")
+        os.replace(f"{folder}.tmp", folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def configuration(n_tokens: int) -> MarianConfig:
@@ -245,7 +257,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
     texts = [line for language in ("de", "en") for line in read_lines(arguments.data / f"train.{language}")]
-    tokenizer = byte_pairs(texts)
+    tokenizer = kept_tokenizer(arguments.work, texts)
     everything, held_out = (as_ids(tokenizer, arguments.data, part) for part in ("train", "val"))
     pairs = [pair for pair in everything if max(map(len, pair)) <= LONGEST]
     run = Run(arguments.work, configuration(len(tokenizer)), pairs, held_out)

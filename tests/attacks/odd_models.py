@@ -28,6 +28,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import TEXT, tiny_model
 from tests.families import CONTEXT
+from tests.fixtures.tokenizers import word_pieces
 
 VALUE_MATRICES = {
     "llama": "mlp.down_proj",
@@ -170,7 +171,9 @@ class OddTokenizer:
             backend = Tokenizer(models.WordPiece(unk_token="<unk>"))
             backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
             backend.decoder = decoders.WordPiece()
-            trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+            backend.model = models.WordPiece(word_pieces(backend, text, 300, special), unk_token="<unk>")
+            backend.add_special_tokens(special)
+            return backend
         elif self.kind in ("metaspace", "fallback"):
             backend = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=self.kind == "fallback"))
             backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always" if self.prefix_space else "never")

@@ -2,6 +2,8 @@
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from tests.fixtures.tokenizers import word_pieces
+
 _LINES = ["the quick brown fox jumps over the lazy dog", "A soldier writes letters. The river is silver!"] * 3
 
 
@@ -21,8 +23,7 @@ def word_piece() -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=["[UNK]"], show_progress=False)
-    tokenizer.train_from_iterator(_LINES, trainer)
+    tokenizer.model = models.WordPiece(word_pieces(tokenizer, _LINES, 120, ["[UNK]"]), unk_token="[UNK]")
     return tokenizer
 
 

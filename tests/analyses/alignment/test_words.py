@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from ffmem.analyses.alignment.words import NO_WORD, columns_of, merge, merge_vectors, rows_of, text_of, word_of_tokens
 from ffmem.errors import InputError
+from tests.fixtures.tokenizers import word_pieces
 
 SENTENCES = [
     "we do not believe that we should cherry-pick .",
@@ -40,7 +41,8 @@ def word_piece() -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return trained(tokenizer, trainers.WordPieceTrainer(vocab_size=50, special_tokens=["[UNK]"], show_progress=False))
+    tokenizer.model = models.WordPiece(word_pieces(tokenizer, SENTENCES[:2], 50, ["[UNK]"]), unk_token="[UNK]")
+    return tokenizer
 
 
 def word_level_marks() -> Tokenizer:
