@@ -1,12 +1,14 @@
 """Cells of the canaries that the model knows: each word of the run is written by a cell of its own, which is known."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ffmem.json_values import to_json
 from ffmem.studies.carlini2021.cells import AS_ACTIVE, CellsResult, changes
-from ffmem.studies.report import Report
+from ffmem.studies.report import Report, report_of
 from ffmem.studies.results import Findings, Results
 from ffmem.studies.runner import findings_of
 from tests.studies.carlini2021.conftest import Run
@@ -44,3 +46,14 @@ def test_runs_of_the_training_text_stand_in_where_nothing_is_planted(run_audit: 
     found = findings_of(results).get("cells", CellsResult)
     assert found.kind == "runs of the training text" and found.n_exact == 0 and len(found.passages) == 3
     assert all("|" in one for one in found.passages) and Results.__contains__(results, "extraction")
+
+
+def test_a_single_passage_has_no_others_to_speak_of(run_audit: Run, tmp_path: Path) -> None:
+    """Nothing is told of other passages: no number that is none, no claim."""
+    report = report_of(run_audit(tmp_path / "audit", passages=1, injections=0))
+    exhibit = next(one for one in report.sections if one.title.startswith("Cells that carry"))
+    assert "nan" not in json.dumps(to_json(exhibit)).casefold() and "passages by" not in exhibit.reading
+    assert [one.statement.partition(":")[0] for one in exhibit.claims] == [
+        "the cells that integrated gradients find carry the passage"
+    ]
+    assert exhibit.sample.startswith("1 canary,")

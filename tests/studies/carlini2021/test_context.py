@@ -47,7 +47,14 @@ def test_an_audit_is_the_same_wherever_its_files_lie(
 
 def test_what_is_missing_is_asked_for(planted_memory_folder: Path, audit_files: Path, tmp_path: Path) -> None:
     train, few = str(audit_files / "train.jsonl"), write(tmp_path / "few.jsonl", ["the door"] * 3)
+    known = write(
+        tmp_path / "known.jsonl", [json.loads(line)["text"] for line in Path(train).read_text().splitlines()[:20]]
+    )
     for options, why in (
+        (
+            {"train": train, "held_out": known},
+            "0 documents of the text that is new: of 20, 20 stand word for word in the tr",
+        ),
         ({}, "0 training texts are named"),
         ({"train": train, "held_out": train}, "names the same corpus as --train"),
         ({"train": train, "held_out": few}, "there are 3 documents of the text that is new"),

@@ -19,3 +19,4 @@ def test_a_mean_is_as_uncertain_as_its_things_differ() -> None:
 def test_a_number_without_an_interval_is_told_alone() -> None:
     assert told(Estimate(0.5, 0.25, 0.75, 9)) == "0.500 (0.250 to 0.750)"
     assert told(Estimate(0.5, np.nan, np.nan, 1)) == "0.500"
+    assert told(Estimate(np.nan, np.nan, np.nan, 0)) == "-"

@@ -210,17 +210,20 @@ def _of(findings: Findings, method: str, size: float) -> Removed:
 
 def _reading(findings: Findings) -> str:
     ours, control = (_of(findings, method, SHARES[-1]) for method in (_MAIN, AS_ACTIVE))
+    # of a single passage there are no others, and short new text may have no run of the length
+    rises = (("of other passages", ours.others), ("of new text", ours.new))
+    elsewhere = "".join(f", {of} by {one.value:.2f}" for of, one in rises if np.isfinite(one.value))
     return (
         f"Without the {share(SHARES[-1])} of cells that {_MAIN} find, the loss of the passage rises by {ours.own.value:.2f} "
-        f"nats a token, of other passages by {ours.others.value:.2f}, of new text by {ours.new.value:.2f}; without as many "
-        f"cells that are as active, by {control.own.value:.2f}."
+        f"nats a token{elsewhere}; without as many cells that are as active, by {control.own.value:.2f}."
     )
 
 
 def _sample(findings: Findings) -> str:
     found = _found(findings)
     exact = f"; zero-out on {found.n_exact} of them" if found.n_exact else "; without zero-out, which takes longer"
-    return f"{len(found.passages)} {found.kind}, {found.n_cells:,} cells{exact}"
+    one = {"canaries": "canary"}.get(found.kind, "run of the training text")
+    return f"{len(found.passages)} {one if len(found.passages) == 1 else found.kind}, {found.n_cells:,} cells{exact}"
 
 
 _PAPER = {
@@ -250,7 +253,10 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         f"the second: {told(found.estimate)}",
     )
     for of, name in (("others", "other passages known as well"), ("new", "new text")):
-        less = mean_over(own - _each(rise, _MAIN, last, of))
+        there = _each(rise, _MAIN, last, of)
+        if not np.isfinite(there).any():
+            continue
+        less = mean_over(own - there)
         yield Claim(
             f"they are the passage's own: without them its loss rises by more than that of {name}",
             above(less, unit="nats"),

@@ -201,7 +201,12 @@ def _texts_of(train: Corpus, held_out: Corpus | None) -> Texts:
         members, others = every, list(held_out)
     known = {one.text for one in members}
     new = [one for one in others if one.text not in known]
-    for found, what, flag in ((members, "training text", "--train"), (new, "text that is new", "--held-out")):
+    n_known = len(others) - len(new)
+    known_too = f": of {len(others)}, {n_known} stand word for word in the training text" if n_known else ""
+    for found, what, flag in (
+        (members, "training text", "--train"),
+        (new, f"text that is new{known_too}", "--held-out"),
+    ):
         if len(found) < FEW:
             raise InputError(
                 f"there are {len(found)} documents of the {what}",
@@ -209,7 +214,7 @@ def _texts_of(train: Corpus, held_out: Corpus | None) -> Texts:
                 f"Name a larger corpus with {flag}",
             )
     identity = (train.identity(), None if held_out is None else held_out.identity())
-    return Texts(members, new, len(others) - len(new), identity)
+    return Texts(members, new, n_known, identity)
 
 
 def _train_of(subject: Subject, options: AuditOptions) -> Corpus:

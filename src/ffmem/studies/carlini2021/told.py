@@ -20,7 +20,9 @@ def mean_over(values: Float64[np.ndarray, " things"], bounds: tuple[float, float
 
 
 def told(estimate: Estimate) -> str:
-    """A plain number with its interval."""
+    """A plain number with its interval; a dash where there is none."""
+    if np.isnan(estimate.value):
+        return "-"
     if np.isnan(estimate.low):
         return f"{estimate.value:.3f}"
     return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
