@@ -49,6 +49,7 @@ def test_an_edit_is_a_patch_that_every_verb_takes_and_an_index_names(
     index = package.open_index(tmp_path / "index")
     identity = index.manifest.identity
     assert identity.model.weights_sha256 == expected.weights_hash()
+    assert identity.model.name == f"{model.name}+{patch.stem}"
     assert identity.json["model"]["patch 1"] == expected.origin.identity["patch 1"]
     assert index.manifest.options.patch == (str(patch),)
     assert f"patch        {patch}" in ffmem("info", tmp_path / "index")[0]

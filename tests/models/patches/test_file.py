@@ -48,6 +48,7 @@ def test_a_model_with_a_patch_is_another_model_that_is_proved_and_names_it(
     own, model = load_model(tiny_folder("llama")), load_model(tiny_folder("llama"), patches=[path])
     assert own.weights_hash() == patch.base_sha256 != model.weights_hash() == patch.patched_sha256
     assert model.origin.identity["patch 1"] == sha256_of(path)
+    assert model.facts.name == f"{own.facts.name}+{path.stem}"
     assert model.identity_errors.keys() == own.identity_errors.keys() != set()
     assert torch.equal(model.values(1)[2], patch.changes["L1"].values[0])  # type: ignore[union-attr]
 
@@ -70,6 +71,7 @@ def test_a_second_patch_is_of_the_model_with_the_first(
     both = load_model(tiny_folder("llama"), patches=[patched[0], tmp_path / "two.patch"])
     assert both.weights_hash() == second.patched_sha256
     assert set(both.origin.identity) >= {"patch 1", "patch 2"}
+    assert both.facts.name == f"llama+{patched[0].stem}+two"
     for order in ([tmp_path / "two.patch"], [tmp_path / "two.patch", patched[0]]):
         with pytest.raises(InputError, match="with the same patches before it"):
             load_model(tiny_folder("llama"), patches=order)

@@ -165,13 +165,15 @@ def _with_got(error: FfmemError, got: str) -> FfmemError:
 
 
 def apply_files(model: Transformer, paths: Sequence[str | Path]) -> None:
-    """Give a model patches, one after the other; its identity names each by the hash of its file.
+    """Give a model patches, one after the other; its name has theirs, and its identity names each by the hash of its file.
 
     Raises:
         InputError: one cannot be read, or was made of other weights.
     """
-    identity = dict(model.origin.identity)
+    identity, name = dict(model.origin.identity), model.facts.name
     for number, path in enumerate(paths, 1):
         apply_patch(model, read_patch(path), str(path))
         identity[f"patch {number}"] = sha256_of(Path(path))
+        name += f"+{Path(path).stem}"
+    model.facts = replace(model.facts, name=name)
     model.origin = replace(model.origin, identity=identity)
