@@ -12,8 +12,10 @@ from transformers import AutoModelForCausalLM
 import ffmem
 from ffmem import Index, InputError
 from ffmem.index.indexed_model import adopt_proof, load_indexed_model
+from ffmem.index.verify import verify_index
 from ffmem.models.base import Batching
 from ffmem.store.manifest import Certificate
+from tests.fixtures.programs import ffmem as ffmem_runs
 
 
 def test_it_is_the_model_that_was_indexed(index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]) -> None:
@@ -23,6 +25,31 @@ def test_it_is_the_model_that_was_indexed(index_of: Callable[[str], Index], tiny
     with torch.inference_mode():
         torch.testing.assert_close(found.logits(ids), plain(ids).logits)
     assert found.module.dtype == torch.float32 and not found.module.training
+
+
+def built_elsewhere(index: Index, to: Path) -> Index:
+    """A copy of an index that says that it was built on a GPU which is not here."""
+    shutil.copytree(index.folder, to)
+    text = (to / "manifest.json").read_text()
+    assert '"device": "cpu"' in text
+    (to / "manifest.json").write_text(text.replace('"device": "cpu"', '"device": "cuda:99"'))
+    return ffmem.open_index(to)
+
+
+def test_an_index_of_a_gpu_is_asked_and_verified_without_one(index_of: Callable[[str], Index], tmp_path: Path) -> None:
+    index = built_elsewhere(index_of("gpt2"), tmp_path / "index")
+    assert load_indexed_model(index).device.type == "cpu"
+    found = verify_index(index, n_batches=2)
+    assert found.problems == () and found.n_triggers > 0
+    shown, _ = ffmem_runs("verify", tmp_path / "index", "--device", "cpu")
+    assert "everything is in order" in shown
+
+
+def test_a_device_that_is_asked_for_must_be_there(index_of: Callable[[str], Index]) -> None:
+    with pytest.raises(InputError, match=r"--device is 'cuda:99'"):
+        load_indexed_model(index_of("gpt2"), device="cuda:99")
+    with pytest.raises(InputError, match=r"--device is 'cuda:99'"):
+        verify_index(index_of("gpt2"), device="cuda:99")
 
 
 def test_a_model_that_was_moved_is_found_where_it_is_said_to_be(

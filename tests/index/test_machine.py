@@ -4,13 +4,17 @@ import pytest
 import torch
 
 from ffmem.errors import InputError, ModelError
-from ffmem.index.machine import check_device, device_memory, machine, n_processors, processor, processor_of
+from ffmem.index.machine import check_device, device_here, device_memory, machine, n_processors, processor, processor_of
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
     check_device("cpu")
     with pytest.raises(InputError, match=r"--device is 'cuda:99'.*Write --device cpu"):
         check_device("cuda:99")
+
+
+def test_what_was_made_on_a_device_that_is_not_here_is_read_on_the_cpu() -> None:
+    assert device_here("cpu") == device_here("cuda:99") == "cpu"
 
 
 def test_a_machine_is_told_with_its_processor() -> None:

@@ -115,7 +115,9 @@ def nudge(arrays: Arrays) -> None:
 
 def verify_model(index: Index) -> tuple[str, ...]:
     """What the model says, whatever the arrays do."""
-    return check_against_model(index, Verification(0, 0), None, 100, 0, None, False).problems
+    return check_against_model(
+        index, Verification(0, 0), None, 100, 0, threads=None, device=None, trust_remote_code=False
+    ).problems
 
 
 @pytest.mark.parametrize("family", ["llama", "mixtral"])

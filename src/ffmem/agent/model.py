@@ -29,14 +29,21 @@ class LazyModel:
         index: whose model it is.
         source: where it is now, if not where it was when the index was built.
         threads: processors that it takes.
+        device: where it runs; None: where the index was built, or on the CPU of a machine that lacks it.
         trust_remote_code: run Python code that comes with it.
     """
 
     def __init__(
-        self, index: Index, source: str | None = None, threads: int = 1, trust_remote_code: bool = False
+        self,
+        index: Index,
+        source: str | None = None,
+        threads: int = 1,
+        *,
+        device: str | None = None,
+        trust_remote_code: bool = False,
     ) -> None:
         self._index = index
-        self._load = partial(_load, index, source, threads, trust_remote_code)
+        self._load = partial(_load, index, source, threads, device, trust_remote_code)
         self._model: Transformer | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
@@ -54,12 +61,12 @@ class LazyModel:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _load(index: Index, source: str | None, threads: int, trust_remote_code: bool) -> "Transformer":
+def _load(index: Index, source: str | None, threads: int, device: str | None, trust_remote_code: bool) -> "Transformer":
     from ffmem.index.indexed_model import load_indexed_model  # it loads torch, which reading does not need
     from ffmem.models.threads import set_threads
 
     set_threads(threads)
-    return load_indexed_model(index, source, trust_remote_code=trust_remote_code)
+    return load_indexed_model(index, source, device, trust_remote_code=trust_remote_code)
 
 
 def explained(

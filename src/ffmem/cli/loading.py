@@ -31,4 +31,4 @@ def load(model: str, options: "ModelOptions") -> Transformer:
 def load_indexed(index: Index, model: str | None, options: "IndexModelOptions") -> Transformer:
     """The model of an index, from where it is now; None: where it was."""
     set_threads(options.threads)
-    return load_indexed_model(index, model, trust_remote_code=options.trust_remote_code)
+    return load_indexed_model(index, model, options.device, trust_remote_code=options.trust_remote_code)

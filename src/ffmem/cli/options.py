@@ -64,6 +64,13 @@ Threads = Annotated[
     ),
 ]
 """What every verb says of `--threads`."""
+IndexDevice = Annotated[
+    str | None,
+    Parameter(
+        help="Where the model runs; by default where the index was built, or on the CPU of a machine that lacks it."
+    ),
+]
+"""What every verb says of `--device` where the index names the model."""
 BuildThreads = Annotated[
     int | None,
     Parameter(
@@ -84,6 +91,7 @@ class IndexModelOptions:
     """Options of every verb that loads the model of an index; all others stand in the index."""
 
     threads: Threads = 1
+    device: IndexDevice = None
     trust_remote_code: TrustCode = False
 
     def load(self, index: "Index", model: str | None) -> "Transformer":

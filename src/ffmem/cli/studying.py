@@ -82,12 +82,7 @@ class Named:
         if self.index is None:
             return load(self.source, self.run.loading)
         trusted = self.run.loading.trust_remote_code
-        return load_indexed_model(
-            self.index,
-            self.run.model,
-            self.index.manifest.options.device,
-            trust_remote_code=trusted,
-        )
+        return load_indexed_model(self.index, self.run.model, trust_remote_code=trusted)
 
     @property
     def folder(self) -> Path:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ffmem.errors import InputError
+from ffmem.index.machine import check_device, device_here
 from ffmem.models.attached import attach_indexed
 from ffmem.models.base import Batching
 from ffmem.models.registry import load_model
@@ -12,28 +13,31 @@ from ffmem.store.reader import Index
 
 
 def load_indexed_model(
-    index: Index, source: str | None = None, device: str = "cpu", *, trust_remote_code: bool = False
+    index: Index, source: str | None = None, device: str | None = None, *, trust_remote_code: bool = False
 ) -> Transformer:
     """The model that an index was built from.
 
     Args:
         index: an opened index.
         source: where the model is now, if not where it was.
-        device: where to put it.
+        device: where to put it; by default where the index was built, or on the CPU of a machine that lacks it.
         trust_remote_code: run Python code that comes with the model, where its config asks for that.
 
     Raises:
-        InputError: the model cannot be found, or has other weights; or so a dictionary or a patch of the index.
+        InputError: the model cannot be found, or has other weights; or so a dictionary or a patch of the index; or there is no
+            such device.
     """
     identity = index.manifest.identity
     revision = None if source else identity.model.revision
     source = source or identity.model.source
     options = identity.options
     _check_patches(index)
+    if device is not None:
+        check_device(device)
     loaded = load_model(
         source,
         dtype=options.dtype,
-        device=device,
+        device=device_here(options.device) if device is None else device,
         revision=revision,
         quantize=options.quantize,
         trust_remote_code=trust_remote_code,

@@ -36,6 +36,15 @@ def processor_of(machine: str) -> str:
     return machine.rpartition(_TORCH)[0]
 
 
+def device_here(device: str) -> str:
+    """A device if it can be used here, else the CPU: what was computed on a GPU is read on machines without one."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):
+        return "cpu"
+    return device
+
+
 def check_device(device: str) -> None:
     """Refuse a device that is not there."""
     try:

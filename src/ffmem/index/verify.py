@@ -18,6 +18,7 @@ def verify_index(
     n_batches: int = 3,
     seed: int = 0,
     threads: int | None = None,
+    device: str | None = None,
     trust_remote_code: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Verification:
@@ -33,6 +34,8 @@ def verify_index(
         seed: which batches.
         threads: processors for the model, by default as many as each worker of the build had: with others, coefficients agree
             to rounding only.
+        device: where the model runs, by default where the index was built, or on the CPU of a machine that lacks it: elsewhere
+            coefficients agree to the rounding of the model's number type.
         trust_remote_code: run Python code that comes with the model, where its config asks for that.
         progress: called with what is checked next.
 
@@ -63,4 +66,6 @@ def verify_index(
     from ffmem.index.verify_model import check_against_model  # torch takes seconds to import, and files do not need it
 
     say("triggers, with the model")
-    return check_against_model(index, verification, model, n_batches, seed, threads, trust_remote_code)
+    return check_against_model(
+        index, verification, model, n_batches, seed, threads=threads, device=device, trust_remote_code=trust_remote_code
+    )

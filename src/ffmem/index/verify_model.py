@@ -24,6 +24,8 @@ from ffmem.store.reader import Index
 
 ROUNDING = 1e-4
 """Largest difference between stored and recomputed coefficients, as a share of the cell's largest."""
+_ROUNDING_ELSEWHERE = TOLERANCE | {"float32": ROUNDING}
+"""The same where products are rounded otherwise, as a share of the layer's largest."""
 _MOST_FELL = 0.01
 """Share of triggers that rounding may take below a threshold of a dictionary, or out of its k largest."""
 _N_ALONE = 6
@@ -38,27 +40,32 @@ def check_against_model(
     model: str | None,
     n_batches: int,
     seed: int,
+    *,
     threads: int | None,
+    device: str | None,
     trust_remote_code: bool,
 ) -> Verification:
     """Recompute whole batches: each stored trigger in them, and that no better one was left out; see `verify_index`."""
     options = index.manifest.options
     threads = options.threads if threads is None else threads
     with torch_threads(threads):
-        loaded = load_indexed_model(index, model, options.device, trust_remote_code=trust_remote_code)
+        loaded = load_indexed_model(index, model, device, trust_remote_code=trust_remote_code)
+        same_device = loaded.device.type == torch.device(options.device).type
+        rounding = ROUNDING if same_device else _ROUNDING_ELSEWHERE[options.dtype]
         folder = StorePaths(index.folder).index
         # first, so that the model runs below as it must be run
         cut = index.manifest.counts.n_windows > 0
         certificate = certify(loaded, folder, options, cut)
-        text = ShardText(read_tokens(folder), loaded, options)
+        text = ShardText(read_tokens(folder), loaded, options, str(loaded.device))
         all_shards = plan_shards(
             index.text.sentence_start, index.manifest.counts.n_sentences_by_corpus, options.shard_tokens
         )
         shards, _ = split_off(all_shards, options.exclude_shards)
         batches = [batch for shard in shards for batch in text.batches(shard)]
         drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
-        tally = _Tally(index)
-        of_sample = SampleTally(index, ROUNDING) if options.sample else None
+        floor = 0.0 if same_device else 0.5
+        tally = _Tally(index, rounding, floor)
+        of_sample = SampleTally(index, rounding, floor) if options.sample else None
         for number in sorted(drawn.tolist()):
             batch = batches[number]
             gates: Iterable[list[np.ndarray]] = text.open_gates(batch) if options.quadrants else repeat([])
@@ -70,7 +77,7 @@ def check_against_model(
                 if of_sample is not None:
                     of_sample.check(sentence_id, stored, skip)
         # products of another shape are rounded otherwise, by a share of the layer's largest
-        alone = _Tally(index, ROUNDING if options.dtype == "float32" else TOLERANCE[options.dtype], floor=0.5)
+        alone = _Tally(index, _ROUNDING_ELSEWHERE[options.dtype], floor=0.5)
         drawn_alone = _sentences_to_run_alone(index, shards, seed)
         for sentence_id, one in zip(drawn_alone, sentences_of(loaded, folder, drawn_alone, options, cut), strict=True):
             given = plain_input(loaded, one.text, options.bos, one.token_ids, one.is_piece)
@@ -78,7 +85,7 @@ def check_against_model(
                 layers = [m[given.own_slice].cpu().numpy() for m in plain_coefficients(loaded, given)]
                 alone.check(sentence_id, _stored(index, layers), text.first_competing(sentence_id))
     promise = index.manifest.same_bytes
-    like_the_build = promise.processor == processor() and threads == options.threads
+    like_the_build = same_device and promise.processor == processor() and threads == options.threads
     if promise.holds and like_the_build and not tally.same_bytes:
         tally.problems.append(
             "recomputed coefficients differ in their last bits, although this processor and one thread built the index: "

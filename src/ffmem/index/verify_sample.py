@@ -61,10 +61,11 @@ class SampleTally:
     Args:
         index: built with a sample.
         limit: largest error that counts as rounding, as a share of the cell's largest coefficient.
+        floor: as a share of the largest of the layer, below which no cell's largest is taken to be.
     """
 
-    def __init__(self, index: Index, limit: float) -> None:
-        self._index, self._limit = index, limit
+    def __init__(self, index: Index, limit: float, floor: float = 0.0) -> None:
+        self._index, self._limit, self._floor = index, limit, floor
         self._last: dict[int, np.ndarray] = {}
         self._counted = [np.zeros_like(index.layer(layer).sample_count) for layer in range(index.n_layers)]
         self.n_positions = 0
@@ -92,6 +93,7 @@ class SampleTally:
         stored = arrays.sample_coefficient[rows, strata, slots]
         at = tokens[rows, strata, slots].astype(np.int64) - int(positions[0])
         scale = np.maximum(np.abs(arrays.minimum), np.abs(arrays.maximum))
+        scale = np.maximum(scale, self._floor * scale.max(initial=0.0))
         error = np.abs(found[rows, at] - stored)
         self.n_positions += len(rows)
         for worst in np.flatnonzero(~(error <= self._limit * scale[rows]))[:1].tolist():

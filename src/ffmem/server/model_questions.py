@@ -52,14 +52,16 @@ _N_KEPT = 64
 Result = TypeVar("Result")
 
 
-def load_questions(index: Index, source: str | None, threads: int, trust_remote_code: bool) -> "ModelQuestions":
+def load_questions(
+    index: Index, source: str | None, threads: int, trust_remote_code: bool, device: str | None = None
+) -> "ModelQuestions":
     """Load the model of an index, in the thread that will ask it.
 
     Raises:
         InputError: the model cannot be found, or has other weights.
     """
     set_threads(threads)  # torch keeps a number for each thread, and takes all processors in one that has none
-    return ModelQuestions(load_indexed_model(index, source, trust_remote_code=trust_remote_code), index)
+    return ModelQuestions(load_indexed_model(index, source, device, trust_remote_code=trust_remote_code), index)
 
 
 class ModelQuestions:

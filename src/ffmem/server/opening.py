@@ -20,6 +20,7 @@ def open_explorer(
     model: str | None = None,
     with_model: bool = True,
     threads: int = 1,
+    device: str | None = None,
     trust_remote_code: bool = False,
     results: str | Path | None = None,
     read_only: bool = False,
@@ -32,6 +33,7 @@ def open_explorer(
         model: where the model is, if not where it was when the index was built.
         with_model: False: never load one.
         threads: processors for the model.
+        device: where the model runs; None: where the index was built, or on the CPU of a machine that lacks it.
         trust_remote_code: run Python code that comes with the model, where its config asks for that.
         results: the folder of a study, if the index has several.
         read_only: refuse annotations.
@@ -46,7 +48,7 @@ def open_explorer(
     def load() -> "ModelQuestions":
         from ffmem.server.model_questions import load_questions  # it loads torch, which pages must not wait for
 
-        return load_questions(index, model, threads, trust_remote_code)
+        return load_questions(index, model, threads, trust_remote_code, device)
 
     thread = ModelThread(index.manifest.identity.model.name, load if with_model else None)
     return Explorer(

@@ -166,4 +166,4 @@ def _load(model: str, index: str | None, options: ModelOptions) -> "tuple[Index 
             "Leave it out, or give the model first and the index by --index",
         )
     whole = ffmem.open_index(model)
-    return whole, IndexModelOptions(options.threads, options.trust_remote_code).load(whole, None)
+    return whole, IndexModelOptions(options.threads, trust_remote_code=options.trust_remote_code).load(whole, None)

@@ -41,7 +41,13 @@ def mcp(
     from ffmem.server.opening import open_explorer
 
     explorer = open_explorer(folder, with_model=False, read_only=not writable)
-    lazy = None if no_model else LazyModel(explorer.index, model, options.threads, options.trust_remote_code)
+    lazy = (
+        None
+        if no_model
+        else LazyModel(
+            explorer.index, model, options.threads, device=options.device, trust_remote_code=options.trust_remote_code
+        )
+    )
     with suppress(KeyboardInterrupt):  # how it may end, too
         make_server(Tools(explorer, lazy, answer_bytes), writable).run("stdio")
     if lazy is not None:

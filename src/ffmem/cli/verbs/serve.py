@@ -64,6 +64,7 @@ def serve(
         model=model,
         with_model=not no_model,
         threads=options.threads,
+        device=options.device,
         trust_remote_code=options.trust_remote_code,
         results=results,
         read_only=is_read_only(sharing, shared, read_only),

@@ -5,7 +5,7 @@ import sys
 import ffmem
 from ffmem import render
 from ffmem.cli.app import Count, Json, Some, show
-from ffmem.cli.options import BuildThreads, IndexFolder, MovedModel, TrustCode
+from ffmem.cli.options import BuildThreads, IndexDevice, IndexFolder, MovedModel, TrustCode
 from ffmem.index.verify import verify_index
 
 
@@ -16,6 +16,7 @@ def verify(
     files_only: bool = False,
     model: MovedModel = None,
     threads: BuildThreads = None,
+    device: IndexDevice = None,
     trust_remote_code: TrustCode = False,
     batches: Some = 3,
     seed: Count = 0,
@@ -41,6 +42,7 @@ def verify(
         n_batches=batches,
         seed=seed,
         threads=threads,
+        device=device,
         trust_remote_code=trust_remote_code,
         progress=say,
     )
