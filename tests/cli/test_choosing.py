@@ -68,6 +68,6 @@ def test_cells_of_an_answer_join_a_collection(index: Index, capsys: pytest.Captu
     keep_cells(index, "mine", [(CellId(0, 3), 2.0)])
     kept = Collections(index).load("mine").collection.items
     assert [(str(one.cell), one.sign) for one in kept] == [("L0.1", 1), ("L0.3", 1), ("L1.2", -1)]
-    check_save("mine", "DIR")
+    check_save("mine", str(index.folder))
     with pytest.raises(InputError, match=r"--save mine is given without an index.*Add --index DIR"):
-        check_save("mine", None)
+        check_save("mine", "smollm2")

@@ -9,7 +9,7 @@ import torch
 
 import ffmem
 from ffmem import Index, InputError
-from ffmem.cli.loading import load, load_indexed
+from ffmem.cli.loading import load, load_indexed, load_known
 from ffmem.cli.options import IndexModelOptions, ModelOptions
 from ffmem.models.threads import torch_threads
 
@@ -55,3 +55,28 @@ def test_the_model_of_an_index_is_the_one_it_was_built_from(
     with pytest.raises(InputError, match=r"has other weights than the one that .* was built from.*--model FOLDER"):
         load_indexed(index, str(tiny_folder("opt")), IndexModelOptions())
     assert ffmem.open_index(index.folder).cells.layers == model.cells.layers
+
+
+def test_an_index_stands_for_its_model(index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]) -> None:
+    folder = str(index_of("gpt2").folder)
+    own, model = load_known(folder, None, ModelOptions(threads=2, device="cpu"))
+    assert own is not None and str(own.folder) == folder and torch.get_num_threads() == 2
+    none, same = load_known(str(tiny_folder("gpt2")), None, ModelOptions())
+    beside, _ = load_known(str(tiny_folder("gpt2")), folder, ModelOptions())
+    assert none is None and beside is not None and str(beside.folder) == folder
+    assert model.weights_hash() == same.weights_hash() == own.manifest.identity.model.weights_sha256
+
+
+@pytest.mark.parametrize(
+    ("index", "options", "flag"),
+    [
+        ("runs/other", ModelOptions(), "--index"),
+        (None, ModelOptions(dtype="bfloat16"), "--dtype"),
+        (None, ModelOptions(revision="main", patch=("a.patch",)), "--revision, --patch"),
+    ],
+)
+def test_an_index_says_itself_how_its_model_is_read(
+    index: str | None, options: ModelOptions, flag: str, index_of: Callable[[str], Index]
+) -> None:
+    with pytest.raises(InputError, match=f"is an index, and says itself .*Expected no {flag} beside it"):
+        load_known(str(index_of("gpt2").folder), index, options)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffmem.errors import InputError
@@ -13,6 +14,7 @@ from ffmem.selection import split_selection
 from ffmem.store.collection_cells import changes_of, selected
 from ffmem.store.collection_files import Collections, other_text
 from ffmem.store.collections import Item
+from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
@@ -43,13 +45,17 @@ def keep(
         print(f"ffmem: saved as the collection {save}: {len(kept.collection.items):,} cells", file=sys.stderr)
 
 
-def check_save(save: str | None, index: str | None) -> None:
+def check_save(save: str | None, index: str) -> None:
     """Refuse `--save` without an index, before a model is loaded.
+
+    Args:
+        save: a collection's name; None: nothing is kept.
+        index: what would be the index: `--index`, or what is given in place of a model.
 
     Raises:
         InputError: there is no index beside which cells could be kept.
     """
-    if save is not None and index is None:
+    if save is not None and not StorePaths(Path(index)).manifest.is_file():
         raise InputError(
             f"--save {save} is given without an index", "Expected one beside which cells are kept", "Add --index DIR"
         )

@@ -53,6 +53,14 @@ ModelName = Annotated[
     ),
 ]
 """What every verb says of the model that it is given."""
+KnownModel = Annotated[
+    str,
+    Parameter(
+        help="A Hugging Face id (or id@revision) or folder, a .gguf file, fairseq:FOLDER, reference, smollm2 or minilm; or an "
+        "index, whose model is asked."
+    ),
+]
+"""The same where an index does as well."""
 Revision = Annotated[str | None, Parameter(help="Revision of a hub model.")]
 """What every verb says of `--revision`."""
 Threads = Annotated[
@@ -123,3 +131,9 @@ class ModelOptions:
         from ffmem.cli.loading import load  # as above
 
         return load(model, self)
+
+    def load_known(self, model: str, index: str | None = None) -> "tuple[Index | None, Transformer]":
+        """The model that is given with the index beside it, if one is; or, of an index, this one and its model."""
+        from ffmem.cli.loading import load_known  # as above
+
+        return load_known(model, index, self)

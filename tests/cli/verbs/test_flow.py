@@ -42,7 +42,7 @@ def test_what_does_not_fit_is_told(index_of: Callable[[str], Index], tmp_path: P
         (("--out", tmp_path / "flow.png"), "ends with .svg or .json"),
         (("--out", tmp_path / "nowhere" / "flow.svg"), "cannot be written"),
         (("--index", folder), "Expected no --index"),
-        (("--dtype", "bfloat16"), "Expected no --index, --revision, --dtype"),
+        (("--dtype", "bfloat16"), "Expected no --dtype beside it"),
         (("--pin", "L77.1"), "L77"),
     ):
         _, wrong = ffmem("flow", folder, TEXT, *arguments, expect=2)

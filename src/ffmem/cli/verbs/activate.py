@@ -2,18 +2,17 @@
 
 from typing import Annotated
 
-import ffmem
 from ffmem import render
 from ffmem.analyses import activation
 from ffmem.analyses.activation import Strength
 from ffmem.cli.app import FLAT, Count, Json, show
 from ffmem.cli.choosing import check_save, keep_cells
-from ffmem.cli.options import KnownFrom, ModelName, ModelOptions, Out, Save, Text
+from ffmem.cli.options import KnownFrom, KnownModel, ModelOptions, Out, Save, Text
 from ffmem.cli.writing import check_out, write_answer
 
 
 def activate(
-    model: ModelName,
+    model: KnownModel,
     text: Text,
     /,
     *,
@@ -39,9 +38,9 @@ def activate(
         Cells shown for each token.
     """
     check_out(out)
-    check_save(save, index)
-    opened = None if index is None else ffmem.open_index(index)
-    found = activation.activate(options.load(model), text, index=opened, by=by, layer=layer, limit=limit)
+    check_save(save, index or model)
+    opened, loaded = options.load_known(model, index)
+    found = activation.activate(loaded, text, index=opened, by=by, layer=layer, limit=limit)
     keep_cells(opened, save, ((cell.cell, cell.coefficient) for token in found.tokens for cell in token.cells))
     if out is not None:
         rows = [

@@ -12,12 +12,12 @@ from ffmem.analyses.attention.one_map import Unit, one_map
 from ffmem.analyses.attention.patches import Patch, patch_attention, patch_sweep
 from ffmem.analyses.attention.split import Bias
 from ffmem.cli.app import FLAT, Count, Json, show
-from ffmem.cli.options import KnownFrom, ModelName, ModelOptions, Quiet, Text
+from ffmem.cli.options import KnownFrom, KnownModel, ModelOptions, Quiet, Text
 from ffmem.errors import InputError
 
 
 def attention(
-    model: ModelName,
+    model: KnownModel,
     text: Text,
     /,
     *,
@@ -51,7 +51,7 @@ def attention(
         raise InputError(
             f"--head is {head}, but no layer is named", "Expected a head of one layer", "Add for example --layer L0"
         )
-    loaded = options.load(model)
+    _, loaded = options.load_known(model)
     found = attention_maps(
         loaded,
         text,
@@ -65,7 +65,7 @@ def attention(
 
 
 def patch(
-    model: ModelName,
+    model: KnownModel,
     text: Text,
     /,
     *heads: str,
@@ -92,7 +92,7 @@ def patch(
     limit
         Heads to show.
     """
-    loaded = options.load(model)
+    _, loaded = options.load_known(model)
     named: dict[str, Any] = {"patch": by, "target": target, "at": at}
     if heads:
         effect = patch_attention(loaded, text, heads, **named)
@@ -104,7 +104,7 @@ def patch(
 
 
 def map_(
-    model: ModelName,
+    model: KnownModel,
     text: Text,
     /,
     *,
@@ -135,7 +135,7 @@ def map_(
         Where the bias of W_V goes: inside f, or constant, with b_O.
     """
     opened = None if index is None else ffmem.open_index(index)
-    loaded = options.load(model)
+    _, loaded = options.load_known(model)
     found = one_map(
         loaded,
         text,

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-import ffmem
 from ffmem import render
 from ffmem.analyses.circuit.graph import MOST_EDGES, MOST_NODES, THRESHOLD
 from ffmem.analyses.circuit.graph import circuit as graph_of
@@ -13,7 +12,7 @@ from ffmem.analyses.circuit.graph_parts import Heads, Rule
 from ffmem.analyses.circuit.pairs import Aligned, align, read_pairs
 from ffmem.analyses.circuit.tasks import TaskName, make_pairs, task_names
 from ffmem.cli.app import FLAT, Json, Some, as_json, show
-from ffmem.cli.options import IndexModelOptions, KnownFrom, ModelOptions
+from ffmem.cli.options import KnownFrom, KnownModel, ModelOptions
 from ffmem.errors import InputError
 from ffmem.json_values import json_text
 from ffmem.render.circuit_json import viewer_graph
@@ -21,8 +20,6 @@ from ffmem.render.circuit_page import circuit_page
 from ffmem.render.circuit_svg import circuit_svg
 from ffmem.render.flow_svg import as_file
 from ffmem.store.files import atomic_write
-from ffmem.store.paths import StorePaths
-from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
     from ffmem.analyses.circuit.graph_parts import Circuit
@@ -32,9 +29,7 @@ _FORMS = (".json", ".html", ".svg")
 
 
 def circuit(
-    model: Annotated[
-        str, Parameter(help="An index, whose model is asked; or a model, as `ffmem explain` is given one.")
-    ],
+    model: KnownModel,
     text: Annotated[str | None, Parameter(help="Words in quotes; none with --task.")] = None,
     /,
     *,
@@ -83,7 +78,7 @@ def circuit(
     out
         Write the graph as a viewer's JSON (.json), a page (.html) or a picture (.svg); of a task its pairs (.jsonl).
     """
-    opened, loaded = _load(model, index, options)
+    opened, loaded = options.load_known(model, index)
     if task is not None:
         _show_task(loaded, _task_of(task, text), pairs, seed, out, json)
         return
@@ -152,18 +147,3 @@ def _plain(found: Aligned) -> dict[str, object]:
     ]
     counts = {"n": found.n, "n_unequal": found.n_unequal, "n_wrong": found.n_wrong, "share_right": found.share_right}
     return counts | {"groups": groups}
-
-
-def _load(model: str, index: str | None, options: ModelOptions) -> "tuple[Index | None, Transformer]":
-    """An index and its model, or a model and the index that is given beside it."""
-    if not StorePaths(Path(model)).manifest.is_file():
-        opened = None if index is None else ffmem.open_index(index)
-        return opened, options.load(model)
-    if index is not None:
-        raise InputError(
-            f"{model} is an index, and says itself which model it is of",
-            "Expected no --index beside it",
-            "Leave it out, or give the model first and the index by --index",
-        )
-    whole = ffmem.open_index(model)
-    return whole, IndexModelOptions(options.threads, trust_remote_code=options.trust_remote_code).load(whole, None)

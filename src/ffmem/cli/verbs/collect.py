@@ -238,7 +238,7 @@ def refresh(
     query = kept.collection.query
     loaded = None
     if query is not None and collection_queries.needs_model(query):
-        loaded = options.load(index, model or index.manifest.identity.model.source)
+        loaded = options.load(index, model)
     found = collection_queries.refresh(index, kept.collection, loaded)
     if write:
         collections.change(name, lambda _: found.refreshed, kept.revision)

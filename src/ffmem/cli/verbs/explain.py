@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import ffmem
 from ffmem import render
 from ffmem.analyses import explain as explaining
 from ffmem.analyses import intervene as intervening
@@ -11,14 +10,14 @@ from ffmem.analyses.change_controls import N_RANDOM, change_controls
 from ffmem.analyses.intervene import parse_change
 from ffmem.cli.app import FLAT, Count, Json, show
 from ffmem.cli.choosing import check_save, expand_changes, keep_cells
-from ffmem.cli.options import KnownFrom, ModelName, ModelOptions, Out, Save, Text
+from ffmem.cli.options import KnownFrom, KnownModel, ModelOptions, Out, Save, Text
 from ffmem.cli.writing import check_out, write_answer
 from ffmem.errors import InputError
 from ffmem.json_values import to_json
 
 
 def explain(
-    model: ModelName,
+    model: KnownModel,
     text: Text,
     /,
     *,
@@ -43,9 +42,8 @@ def explain(
         Cells to show.
     """
     check_out(out)
-    check_save(save, index)
-    opened = None if index is None else ffmem.open_index(index)
-    loaded = options.load(model)
+    check_save(save, index or model)
+    opened, loaded = options.load_known(model, index)
     found = explaining.explain(loaded, text, target=target, against=against, index=opened, limit=limit)
     keep_cells(opened, save, ((one.cell.cell, one.cell.coefficient) for one in found.cells))
     if out is not None:
@@ -55,7 +53,7 @@ def explain(
 
 
 def intervene(
-    model: ModelName,
+    model: KnownModel,
     text: Text,
     change: str,
     /,
@@ -92,8 +90,7 @@ def intervene(
     for name, value, low in (("new", new, 0), ("limit", limit, 1)):
         if value < low:
             raise InputError(f"--{name} is {value}", f"Expected {low} or more", f"Write --{name} {low}")
-    loaded = options.load(model)
-    opened = None if index is None else ffmem.open_index(index)
+    opened, loaded = options.load_known(model, index)
     wanted = expand_changes((change, *more), loaded, opened)
     changes = [parse_change(loaded, one) for one in wanted]
     found = intervening.intervene(loaded, text, changes, where=where, n_new=new, limit=limit)

@@ -1,32 +1,24 @@
 """Commands that draw where a prediction comes from."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
-
-import ffmem
 from ffmem import render
 from ffmem.analyses import flow as flowing
 from ffmem.analyses.flow_parts import cut
 from ffmem.cli.app import FLAT, Json, Share, as_json, show
-from ffmem.cli.options import IndexModelOptions, KnownFrom, ModelOptions, Text
+from ffmem.cli.options import KnownFrom, KnownModel, ModelOptions, Text
 from ffmem.errors import InputError
 from ffmem.render.flow_svg import as_file, flow_svg
-from ffmem.store.paths import StorePaths
-from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
-    from ffmem.models.transformer import Transformer
+    pass
 
 _FORMS = (".svg", ".json")
 
 
 def flow(
-    model: Annotated[
-        str, Parameter(help="An index, whose model is asked; or a model, as `ffmem explain` is given one.")
-    ],
+    model: KnownModel,
     text: Text,
     /,
     *,
@@ -61,7 +53,7 @@ def flow(
         raise InputError(
             f"--out is {out}", f"Expected a name that ends with {' or '.join(_FORMS)}", "Write --out flow.svg"
         )
-    opened, loaded = _load(model, index, options)
+    opened, loaded = options.load_known(model, index)
     cells = [loaded.cells.parse(one) for one in pin]
     found = flowing.flow(loaded, text, target=target, against=against, at=at, index=opened, cells=cells)
     drawn = cut(found.sum, share, tuple(map(str, cells)), n_before=found.n_before)
@@ -70,23 +62,6 @@ def flow(
         _write(out, picture if out.suffix == ".svg" else f"{as_json({'flow': found, 'drawn': drawn})}\n".encode())
     told = render.flow(found, drawn) + (f"\nwritten: {out}" if out else "")
     show({"flow": found, "drawn": drawn} if json else told)
-
-
-def _load(model: str, index: str | None, options: ModelOptions) -> "tuple[Index | None, Transformer]":
-    """An index and its model, or a model and the index that is given beside it."""
-    if not StorePaths(Path(model)).manifest.is_file():
-        opened = None if index is None else ffmem.open_index(index)
-        return opened, options.load(model)
-    if index is not None or options != replace(
-        ModelOptions(), threads=options.threads, trust_remote_code=options.trust_remote_code
-    ):
-        raise InputError(
-            f"{model} is an index, and says itself which model it is of and how that is read",
-            "Expected no --index, --revision, --dtype, --device, --architecture or --patch beside it",
-            "Leave them out, or give the model first and the index by --index",
-        )
-    whole = ffmem.open_index(model)
-    return whole, IndexModelOptions(options.threads, trust_remote_code=options.trust_remote_code).load(whole, None)
 
 
 def _write(path: Path, content: bytes) -> None:
