@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 # before the fixtures below, which import the libraries that look for these once
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -44,6 +45,12 @@ pytest_plugins = [
     "tests.server.browser",
     "tests.server.visits",
 ]
+
+# No example has a deadline, which a busy machine would miss. The same ones are drawn each time, so that what passes here passes
+# elsewhere; `pytest --hypothesis-profile new` looks for others.
+for name, same in (("same", True), ("new", False)):
+    settings.register_profile(name, deadline=None, derandomize=same, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
 
 torch.set_num_threads(1)  # it was imported before OMP_NUM_THREADS was set; tests run beside each other
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
