@@ -16,7 +16,7 @@ from ffmem.analyses.lenses.jacobian import AverageJacobian, average_jacobian
 from ffmem.models.transformer import Transformer
 
 ARCHITECTURES = ("gpt2", "gpt_neox", "gptj", "falcon", "gemma2", "opt_post_ln", "wikilm", "mixtral", "llama")
-"""Pre-norm, two kinds of parallel layers and a third, sandwich, post-norm, post-norm with adaptive softmax, a mixture, gated."""
+"""Pre-norm, parallel in three ways, sandwich, post-norm (one with an adaptive softmax), a mixture, gated."""
 IDS = np.array([5, 9, 14, 7])
 
 
@@ -45,7 +45,7 @@ def states(model: Transformer, ids: Tensor, place: int, added: Tensor) -> Tensor
 
 
 def derivatives(model: Transformer, place: int) -> Tensor:
-    """(last position, number, position, number) of the last states by those after a layer, in one input without special tokens."""
+    """(last position, number, position, number) of the last states by those after a layer, without special tokens."""
     ids = torch.from_numpy(IDS)[None]
     nothing = torch.zeros(1, len(IDS), model.facts.d_model)
     found = torch.autograd.functional.jacobian(lambda added: states(model, ids, place, added), nothing)
@@ -55,7 +55,7 @@ def derivatives(model: Transformer, place: int) -> Tensor:
 @pytest.mark.parametrize("family", ARCHITECTURES)
 def test_later_tokens_are_the_sum_over_all_last_states(tiny_folder: Callable[[str], Path], family: str) -> None:
     model = ffmem.load_model(str(tiny_folder(family)))
-    found = average_jacobian(model, [IDS], bos="no", reach="later tokens")
+    found = average_jacobian(model, [IDS], bos="no", reach="later")
     assert found.n_positions == len(IDS) - 1
     for place in range(model.facts.n_layers):
         expected = derivatives(model, place)[:, :, 1:].sum(0).mean(1)  # the first position of the input is left out
@@ -130,7 +130,7 @@ def test_of_a_linear_model_the_lens_is_the_models_own_output(tiny_folder: Callab
         for place, own in enumerate(made)
     ]
     try:
-        found = average_jacobian(model, [IDS], bos="no", reach="later tokens")
+        found = average_jacobian(model, [IDS], bos="no", reach="later")
     finally:
         for handle in handles:
             handle.remove()
@@ -153,7 +153,7 @@ def test_padding_special_tokens_and_batches_change_nothing(tiny_folder: Callable
     sentences = [IDS, IDS[:2], IDS[::-1].copy()]
 
     def of(some: list[np.ndarray]) -> AverageJacobian:
-        return average_jacobian(model, some, bos="auto", reach="later tokens")
+        return average_jacobian(model, some, bos="auto", reach="later")
 
     together, alone = of(sentences), [of([one]) for one in sentences]
     weights = [one.n_positions for one in alone]

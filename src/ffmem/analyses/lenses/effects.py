@@ -88,7 +88,7 @@ def _of_prefix(
     scores = model.project(states, model.unembedding.own_projection).float()
     effect = _centred(scores[:1] - scores[1:])
     shape = (len(places), len(KINDS))
-    by_layer = torch.stack(written).unflatten(0, shape)
+    by_layer = torch.stack(written).view(*shape, -1)
     correlation, same = [], []
     for lens in reader.of_vectors:
         read = torch.cat([reader.vectors(lens, number, by_layer[number], generator) for number in range(len(places))])

@@ -18,9 +18,9 @@ from ffmem.models.feed_forward import Run
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
 
-Reach = Literal["same token", "later tokens"]
-"""same token: the last state of the token whose state is changed. later tokens: the sum of the last states of that token and of
-all that follow it in its input, as the paper has it."""
+Reach = Literal["same", "later"]
+"""same: the last state of the token whose state is changed. later: the sum of the last states of that token and of all
+that follow it in its input, as the paper has it."""
 REACHES: tuple[Reach, ...] = get_args(Reach)
 _BATCH_TOKENS = 256
 
@@ -47,6 +47,18 @@ class AverageJacobian:
         """E[h_last] + J (h - E[h]): the last state that is expected of a state, to first order about the means."""
         return self.mean_last + self.moved(number, states.float() - self.means[number])
 
+    def joined(self, other: "AverageJacobian") -> "AverageJacobian":
+        """The averages over the positions of both, of the same model and layers."""
+        total = self.n_positions + other.n_positions
+        share = other.n_positions / total
+        return AverageJacobian(
+            self.places,
+            self.matrices.lerp(other.matrices, share),
+            self.means.lerp(other.means, share),
+            self.mean_last.lerp(other.mean_last, share),
+            total,
+        )
+
 
 def average_jacobian(
     model: Transformer,
@@ -54,7 +66,7 @@ def average_jacobian(
     *,
     bos: Bos,
     places: Sequence[int] | None = None,
-    reach: Reach = "same token",
+    reach: Reach = "same",
     seed: int = 0,
     on_pass: Callable[[int, int], None] = lambda _, __: None,
 ) -> AverageJacobian:
@@ -62,7 +74,7 @@ def average_jacobian(
 
     Each product of a row of d h_last / d h with all layers' states is a pass back, so d_model of them give every layer's J at
     all positions of a batch. A vector e_i at all positions at once gives the sum over a token and all later ones, exactly.
-    For "same token" e_i stands with a random sign s_t at each position, and what comes back is multiplied with the same sign:
+    For "same" e_i stands with a random sign s_t at each position, and what comes back is multiplied with the same sign:
     what a token does to later ones has s_t s_u on it, whose mean is 0, so the average is unbiased, and as cheap as the other.
 
     The first position of an input is left out: it sees nothing but itself, and many models park their attention there, with a
@@ -115,7 +127,7 @@ class _Fit:
             return
         states = _states_to_follow(self._model, one)
         signs = asked.float()
-        if self._reach == "same token":
+        if self._reach == "same":
             signs = signs * torch.from_numpy(_signs(self._rng, tuple(asked.shape))).to(signs)
         self._add_rows(states, signs)
         for number, place in enumerate(self._places):
