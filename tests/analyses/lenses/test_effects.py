@@ -10,19 +10,25 @@ import torch
 
 import ffmem
 from ffmem import Index
-from ffmem.analyses.lenses.effects import KINDS, measure_effects
+from ffmem.analyses.lenses.effects import KINDS, _scale, measure_effects
 from ffmem.analyses.lenses.jacobian import average_jacobian
 from ffmem.analyses.lenses.reading import Reader
 from ffmem.analyses.prefixes import Continued
+from ffmem.analyses.updates.readout import stream_values
 from ffmem.models.inputs import as_row
+from ffmem.models.last_position import LastPosition
 from ffmem.models.tracing import trace
 from ffmem.models.transformer import Transformer
 from tests.analyses.lenses.test_states import some_positions
 
-DOWN = {"llama": "model.layers.{}.mlp.down_proj", "gpt2": "transformer.h.{}.mlp.c_proj"}
+DOWN = {
+    "llama": "model.layers.{}.mlp.down_proj",
+    "gpt2": "transformer.h.{}.mlp.c_proj",
+    "wikilm": "model.layers.{}.fc2",
+}
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("family", ["llama", "wikilm"])
 def test_effects_are_what_the_models_own_call_does_without_the_cell(
     tiny_folder: Callable[[str], Path], index_of: Callable[[str], Index], family: str
 ) -> None:
@@ -39,11 +45,16 @@ def test_effects_are_what_the_models_own_call_does_without_the_cell(
             m, v = states[place].coefficients[0, -1], model.values(place)
             cell = int((m.abs() * v.norm(dim=1)).argmax())
             effect = _logits(model, ids) - _logits(model, ids, DOWN[family].format(place), m[cell] * v[cell])
-            for lens in ("raw", "folded", "jacobian"):
-                written = m[cell] * v[cell]
-                if lens == "jacobian":
-                    written = reader.jacobian.matrices[place] @ written
-                read = model.project(written[None], "raw" if lens == "raw" else "folded")[0].detach()
+            for lens in ("raw", "folded", "own", "jacobian") if family != "wikilm" else ("own", "jacobian"):
+                written, last = m[cell] * v[cell], states[-1].layer_output[0, -1]
+                with torch.no_grad():
+                    if lens in ("raw", "folded"):
+                        read = model.project(written[None], lens)[0]
+                    else:
+                        written = reader.jacobian.matrices[place] @ written if lens == "jacobian" else written
+                        both = torch.stack([last, last - written])
+                        with_it, without = model.project(both, model.unembedding.own_projection)
+                        read = with_it - without
                 expected = float(np.corrcoef(read.numpy(), effect.numpy())[0, 1])
                 column = reader.of_vectors.index(lens)
                 assert found.correlation[number, place, 0, column] == pytest.approx(expected, abs=2e-3)
@@ -88,4 +99,30 @@ def test_where_layers_above_turn_the_stream_only_the_jacobian_tells_the_effect(
         handle.remove()
     torch.testing.assert_close(reader.jacobian.matrices[end - 1], turn, rtol=1e-3, atol=1e-4)
     means = dict(zip(reader.of_vectors, found.correlation[:, end - 1, 0].mean(0).tolist(), strict=True))
-    assert means["jacobian"] > 0.8 and max(abs(means[lens]) for lens in ("raw", "folded", "random")) < 0.5
+    assert means["jacobian"] > 0.99 and max(abs(means[lens]) for lens in ("raw", "folded", "random")) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("family", "least", "most"), [("gpt2", 0.99, 0.01), ("gemma2", 0.8, 0.5), ("opt_post_ln", 0.99, 0.1)]
+)
+def test_in_the_last_layer_little_is_left_to_chance(
+    tiny_folder: Callable[[str], Path], index_of: Callable[[str], Index], family: str, least: float, most: float
+) -> None:
+    """Exact without a norm behind the layer, and with one to first order; a norm of the layer's output makes small values large."""
+    index, model = index_of("gpt2"), ffmem.load_model(str(tiny_folder(family)))
+    asked = some_positions(index, 4)
+    with torch.no_grad():
+        for values in model.layer(model.facts.n_layers - 1).values_in_place():
+            values.mul_(0.05)
+    reader = Reader(model, average_jacobian(model, asked.prefixes.sentences[:1], bos="no"))
+    found = measure_effects(reader, Continued(asked.prefixes, asked.following), bos="no")
+    column = reader.of_vectors.index("jacobian")
+    assert found.correlation[:, -1, 0, column].min() > least
+    last = LastPosition(model, as_row(model, asked.prefixes.tokens(0).tolist()))
+    place = model.facts.n_layers - 1
+    m, rows = last.states[place].coefficients.float(), stream_values(model, place)
+    cell = int((m.abs() * rows.norm(dim=1)).argmax())
+    removed = torch.stack([torch.zeros(model.facts.d_model), m[cell] * model.values(place)[cell]])
+    states = last.final_states(torch.tensor([place, place]), removed)
+    written = m[cell] * rows[cell] * _scale(model, place, last.states[place])
+    assert float((states[0] - states[1] - written).norm() / written.norm()) < most  # the size of it, too

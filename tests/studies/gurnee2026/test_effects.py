@@ -18,6 +18,7 @@ def test_the_numbers_of_the_page_are_those_of_the_arrays(read: Results) -> None:
 
 
 def test_in_the_last_layer_the_jacobian_says_the_effect(read: Results) -> None:
-    """But for the norm's scale, which a cell changes a little."""
+    """Exactly; folded but for the norm's scale, which a cell changes a little."""
     last = effects(findings_of(read)).layers[-1].by[STRONGEST]
-    assert last["jacobian"].value == last["folded"].value > 0.8 > abs(last["random"].value) + 0.3
+    assert last["jacobian"].value == last["own"].value == pytest.approx(1, abs=1e-4)
+    assert 1 > last["folded"].value > 0.8 > abs(last["random"].value) + 0.3

@@ -13,6 +13,8 @@ from ffmem.analyses.prefixes import Continued
 from ffmem.analyses.updates.readout import stream_values
 from ffmem.models.inputs import as_row
 from ffmem.models.last_position import LastPosition
+from ffmem.models.tracing import LayerTrace
+from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
 
 KINDS = ("strongest", "random active")
@@ -28,9 +30,9 @@ class Effects:
     """
 
     correlation: Float[np.ndarray, "n layers kinds lenses"]
-    """Of the lens's scores of m v with the effect, over the vocabulary; NaN where nothing changes."""
+    """Of what the lens says that m v adds to the scores with the effect, over the vocabulary; NaN where nothing changes."""
     same: Bool[np.ndarray, "n layers kinds lenses"]
-    """Whether the top token of m v is the one that gains the most."""
+    """Whether the token that gains the most is the one that the lens says."""
     size: Float[np.ndarray, "n layers kinds"]
     """Standard deviation of the effect over the vocabulary."""
     document: Int64[np.ndarray, " n"]
@@ -77,10 +79,10 @@ def _of_prefix(
     model, places = reader.model, reader.jacobian.places
     removed, written = [], []
     for place, rows in zip(places, values, strict=True):
-        m = last.states[place].coefficients.float()
+        m, scale = last.states[place].coefficients.float(), _scale(model, place, last.states[place])
         for cell in _cells(m, rows, generator):
             removed.append(m[cell] * model.values(place)[cell].float())
-            written.append(m[cell] * rows[cell])
+            written.append(m[cell] * rows[cell] * scale)
     stacked = torch.stack(removed)
     rows_of = torch.tensor([place for place in places for _ in KINDS])
     nothing = stacked.new_zeros(1, stacked.shape[1])
@@ -91,7 +93,9 @@ def _of_prefix(
     by_layer = torch.stack(written).view(*shape, -1)
     correlation, same = [], []
     for lens in reader.of_vectors:
-        read = torch.cat([reader.vectors(lens, number, by_layer[number], generator) for number in range(len(places))])
+        read = torch.cat(
+            [reader.added(lens, number, by_layer[number], states[0], generator) for number in range(len(places))]
+        )
         correlation.append(_correlation(_centred(read.float()), effect).reshape(shape))
         same.append((read.argmax(-1) == effect.argmax(-1)).reshape(shape))
     return {
@@ -99,6 +103,16 @@ def _of_prefix(
         "same": torch.stack(same, -1).cpu().numpy(),
         "size": effect.std(-1, correction=0).reshape(shape).cpu().numpy(),
     }
+
+
+def _scale(model: Transformer, place: int, state: LayerTrace) -> float:
+    """What a norm between a layer's output and the next state multiplies it with at one position; 1 where there is none."""
+    layout, layer = model.layout(place), model.layer(place)
+    if layout.post_ff_norm:
+        return float(model.unembedding.freeze(layer.at(layout.post_ff_norm), state.ff_output).scale)
+    if layout.placement == "post" and layout.ff_norm:
+        return float(model.unembedding.freeze(layer.at(layout.ff_norm), state.residual + state.ff_update).scale)
+    return 1.0
 
 
 def _cells(m: Float[Tensor, "cells"], rows: Float[Tensor, "cells d_model"], generator: torch.Generator) -> list[int]:

@@ -86,6 +86,24 @@ class Reader:
         moved = self._transported(lens, number, vectors, generator)
         return self._read(moved, self._own if lens == "own" else self.linear)
 
+    def added(
+        self,
+        lens: Lens,
+        number: int,
+        vectors: Float[Tensor, "n d_model"],
+        last: Float[Tensor, "d_model"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, "n d_vocab"]:
+        """What a lens says that vectors which are added after a layer add to the scores of a last state which has them in it.
+
+        Raw and folded as such. Others take what they make of a vector off the last state, and read both as the model does: so
+        norms and normalisers have their part, and no constant has.
+        """
+        if lens == "raw" or lens == "folded":
+            return self.model.project(vectors.float(), lens)
+        moved = self._transported(lens, number, vectors, generator)
+        return self._read(last[None], self._own) - self._read(last.float() - moved, self._own)
+
     def _transported(
         self, lens: Lens, number: int, states: Float[Tensor, "n d_model"], generator: torch.Generator
     ) -> Float[Tensor, "n d_model"]:

@@ -40,7 +40,7 @@ def _row(name: str, measure: Measure, found: Readings, layer: LayerReadings) -> 
             for lens, title in NAMES.items()
         }
         | {
-            "Jacobian less final-norm": plain(gain.value),
+            "Jacobian less as the last state": plain(gain.value),
             "low": plain(gain.low),
             "high": plain(gain.high),
             "Jacobian is": verdict_of(gain, measure),
@@ -99,9 +99,9 @@ CHAPTER = Chapter(
             title="Every lens in every layer",
             question="In which layers does the Jacobian lens agree better with what follows, and where is it worse?",
             definition="""
-Each measure of the exhibits below, in each layer: the Jacobian lens less the model's own reading (final-norm), on the same
-positions, cells or prefixes. Better or worse: the 95 % interval of the difference, by drawing documents, leaves 0 out. In the
-last layer the Jacobian is the identity.""",
+Each measure of the exhibits below, in each layer: the Jacobian lens less what is read as the last state is (the projection
+final-norm), on the same positions, cells or prefixes. Better or worse: the 95 % interval of the difference, by drawing
+documents, leaves 0 out. In the last layer the Jacobian is the identity.""",
             conclude="""
 A count of such words is no test: with many layers one in twenty comes by chance. The claims of the exhibits below are tested
 together, by thirds of the layers.""",

@@ -21,7 +21,7 @@ STRONGEST, DRAWN = (f"correlation, {kind}" for kind in KINDS)
 MEASURES: Mapping[str, Measure] = {
     STRONGEST: Measure("effect of the strongest cell: correlation with the lens", ""),
     DRAWN: Measure("effect of a random active cell: correlation with the lens", ""),
-    "same": Measure("effect of the strongest cell: top token gains the most", drawn=False),
+    "same": Measure("effect of the strongest cell: the token that gains the most", drawn=False),
 }
 
 
@@ -116,9 +116,11 @@ CHAPTER = Chapter(
             question="Do the scores that a cell's contribution is read as say what the model's scores do without it?",
             definition="""
 At the last token of a prefix, m v of one cell is taken off the layer's output, and the layers above go on from there: what the
-scores lose is the cell's effect. Its correlation over the vocabulary with the scores that m v is read as, tokens having their
-mean taken off; and whether the token that gains the most is the top token of m v. The cell is the one of largest |m| x length
-of v, or a random one with m other than 0.""",
+scores lose is the cell's effect. A lens says it, too: raw and folded, U m v; as the last state, what the scores lose without m
+v in the last state; through the Jacobian, the same without J m v. Their correlation over the vocabulary, the mean of all tokens
+taken off; and whether the same token gains the most. The cell is the one of largest |m| x length of v, or a random one with m
+other than 0. In the last layer all but raw and folded are exact,
+if no norm stands behind it.""",
             conclude="""
 This is what a lens of values is to say: what a cell does, all layers above included. Effects are taken at the same token alone;
 what a cell does to later tokens through attention is not in them. A cell's effect is not small: it may be far from linear.""",

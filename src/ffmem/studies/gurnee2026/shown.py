@@ -14,7 +14,7 @@ from ffmem.studies.verdicts import above, below
 
 NAMES: Mapping[Lens, str] = {
     "raw": "raw",
-    "own": "as the last state (final-norm)",
+    "own": "as the last state",
     "folded": "folded",
     "jacobian": "Jacobian",
     "about means": "Jacobian about the means",
@@ -126,7 +126,7 @@ def claims_by_third(
         yield Claim(
             f"in the {third} layers {statement}",
             test(gain, unit=measure.unit),
-            f"{where}: Jacobian less final-norm: {told(gain, measure.unit)}",
+            f"{where}: Jacobian less as the last state: {told(gain, measure.unit)}",
         )
 
 

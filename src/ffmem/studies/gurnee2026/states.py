@@ -137,10 +137,11 @@ CHAPTER = Chapter(
             question="Read after each layer, does a state say what the model will predict, and through which lens best?",
             definition="""
 h, the stream after a layer, is read over the vocabulary: raw (U h), folded (the final norm's gain and centring in U), as the
-last state is read (its norm, then U), through the Jacobian (J h, read as the last state), and through it about the means
-(E[h_last] + J (h - E[h]), which the paper does not do). KL(p || q) is from the model's own p; the model's own prediction is
-what "read as the last state" gives in the last layer. Raw and folded have no scale, so that their KL says little. What must not
-read well: J of a layer half of the stack away, and a random direction of the length of J h.""",
+last state is (its norm, then U: the projection final-norm; of a model without one, its own head), through the Jacobian (J h,
+read as the last state), and through it about the means (E[h_last] + J (h - E[h]), which the paper does not do). KL(p || q) is
+from the model's own p; the model's own prediction is what "read as the last state" gives in the last layer. Raw and folded have
+no scale, so that their KL says little. What must not read well: J of a layer half of the stack away, and a random direction of
+the length of J h.""",
             conclude="""
 Which linear reading comes nearest to what the layers above make of a state. That the top token agrees early does not say that
 the model has decided; a lens may also read what attention to other tokens will change. J is an average: it reads what is common

@@ -117,9 +117,10 @@ CHAPTER = Chapter(
             question="Does the token that a value is read as follow the triggers of its key, and through which lens most?",
             definition="""
 The value of a cell, as it reaches the stream, is read as a vector over the vocabulary: raw, folded, as if it were a last state
-(final-norm), and through the Jacobian (J v, folded, since v is added to a state). Held against it are the tokens that follow
-the triggers of the cell's key in the index, as the agreement rate of Geva et al. (2021) has it. Cells are drawn at random. Of a
-control of the model the values are its own, and the triggers are those of the model: what is seen there is chance.""",
+(the projection final-norm), and through the Jacobian (J v, folded, since v is added to a state). Held against it are the tokens
+that follow the triggers of the cell's key in the index, as the agreement rate of Geva et al. (2021) has it. Cells are drawn at
+random. Of a control of the model the values are its own, and the triggers are those of the model: what is seen there is
+chance.""",
             conclude="""
 Whether the layers above turn values towards what follows. Agreement is rare below the upper layers by any lens; where it stays
 near chance a lens is not shown to be better by it. The index holds the text that triggers are of; the Jacobian is made of
