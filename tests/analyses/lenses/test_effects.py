@@ -14,7 +14,7 @@ from ffmem.analyses.lenses.effects import KINDS, _scale, measure_effects
 from ffmem.analyses.lenses.jacobian import average_jacobian
 from ffmem.analyses.lenses.reading import Reader
 from ffmem.analyses.prefixes import Continued
-from ffmem.analyses.updates.readout import stream_values
+from ffmem.analyses.updates.readout import stream_bias, stream_values
 from ffmem.models.inputs import as_row
 from ffmem.models.last_position import LastPosition
 from ffmem.models.tracing import trace
@@ -102,13 +102,11 @@ def test_where_layers_above_turn_the_stream_only_the_jacobian_tells_the_effect(
     assert means["jacobian"] > 0.99 and max(abs(means[lens]) for lens in ("raw", "folded", "random")) < 0.5
 
 
-@pytest.mark.parametrize(
-    ("family", "least", "most"), [("gpt2", 0.99, 0.01), ("gemma2", 0.8, 0.5), ("opt_post_ln", 0.99, 0.1)]
-)
+@pytest.mark.parametrize("family", ["gpt2", "opt_post_ln"])
 def test_in_the_last_layer_little_is_left_to_chance(
-    tiny_folder: Callable[[str], Path], index_of: Callable[[str], Index], family: str, least: float, most: float
+    tiny_folder: Callable[[str], Path], index_of: Callable[[str], Index], family: str
 ) -> None:
-    """Exact without a norm behind the layer, and with one to first order; a norm of the layer's output makes small values large."""
+    """Exact without a norm behind the layer, and with one to first order: so of a cell that is small enough."""
     index, model = index_of("gpt2"), ffmem.load_model(str(tiny_folder(family)))
     asked = some_positions(index, 4)
     with torch.no_grad():
@@ -117,7 +115,7 @@ def test_in_the_last_layer_little_is_left_to_chance(
     reader = Reader(model, average_jacobian(model, asked.prefixes.sentences[:1], bos="no"))
     found = measure_effects(reader, Continued(asked.prefixes, asked.following), bos="no")
     column = reader.of_vectors.index("jacobian")
-    assert found.correlation[:, -1, 0, column].min() > least
+    assert found.correlation[:, -1, 0, column].min() > 0.99
     last = LastPosition(model, as_row(model, asked.prefixes.tokens(0).tolist()))
     place = model.facts.n_layers - 1
     m, rows = last.states[place].coefficients.float(), stream_values(model, place)
@@ -125,4 +123,15 @@ def test_in_the_last_layer_little_is_left_to_chance(
     removed = torch.stack([torch.zeros(model.facts.d_model), m[cell] * model.values(place)[cell]])
     states = last.final_states(torch.tensor([place, place]), removed)
     written = m[cell] * rows[cell] * _scale(model, place, last.states[place])
-    assert float((states[0] - states[1] - written).norm() / written.norm()) < most  # the size of it, too
+    assert float((states[0] - states[1] - written).norm() / written.norm()) < 0.1  # the size of it, too
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gpt2"])
+def test_what_is_written_adds_up_to_the_update(tiny_folder: Callable[[str], Path], family: str) -> None:
+    """Also where a norm stands behind a layer's output."""
+    model = ffmem.load_model(str(tiny_folder(family)))
+    last = LastPosition(model, torch.tensor([[5, 9, 14, 7]]))
+    for place, state in enumerate(last.states):
+        scale = _scale(model, place, state)
+        written = (state.coefficients @ stream_values(model, place) + stream_bias(model, place)) * scale
+        torch.testing.assert_close(written, state.ff_update, rtol=1e-3, atol=1e-4)
