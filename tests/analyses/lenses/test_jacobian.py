@@ -48,8 +48,10 @@ def derivatives(model: Transformer, place: int) -> Tensor:
     """(last position, number, position, number) of the last states by those after a layer, without special tokens."""
     ids = torch.from_numpy(IDS)[None]
     nothing = torch.zeros(1, len(IDS), model.facts.d_model)
-    found = torch.autograd.functional.jacobian(lambda added: states(model, ids, place, added), nothing)
-    return found[0, :, :, 0]
+    every: Tensor = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
+        lambda added: states(model, ids, place, added), nothing
+    )
+    return every[0, :, :, 0]
 
 
 @pytest.mark.parametrize("family", ARCHITECTURES)

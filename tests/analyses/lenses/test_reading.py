@@ -32,7 +32,7 @@ def test_each_lens_is_what_it_says(tiny_folder: Callable[[str], Path], family: s
     n = model.facts.n_layers
     with torch.no_grad():
         for number in range(n):
-            other = (number + n // 2) % n
+            other = reader.other(number)
             moved = torch.stack([j.matrices[number] @ one for one in h])
             expected: dict[Lens, torch.Tensor] = {
                 "raw": model.project(h, "raw"),
@@ -44,12 +44,21 @@ def test_each_lens_is_what_it_says(tiny_folder: Callable[[str], Path], family: s
             }
             for lens, scores in expected.items():
                 torch.testing.assert_close(reader.states(lens, number, h, chance()), scores, rtol=1e-3, atol=1e-3)
-            assert other != number or n == 1
             vectors = reader.vectors("jacobian", number, h, chance())
             torch.testing.assert_close(vectors, model.project(moved, "folded"), rtol=1e-3, atol=1e-3)
             torch.testing.assert_close(
                 reader.vectors("own", number, h, chance()), expected["own"], rtol=1e-3, atol=1e-3
             )
+
+
+def test_another_layer_is_another_and_not_the_last() -> None:
+    for n in range(3, 20):
+        jacobian = AverageJacobian(tuple(range(n)), torch.zeros(n, 1, 1), torch.zeros(n, 1), torch.zeros(1), 1)
+        others = [Reader(None, jacobian).other(number) for number in range(n)]  # type: ignore[arg-type]
+        assert all(one not in (number, n - 1) for number, one in enumerate(others))
+        assert len(set(others)) == n - 1  # no layer stands for all
+    two = AverageJacobian((0, 1), torch.zeros(2, 1, 1), torch.zeros(2, 1), torch.zeros(1), 1)
+    assert [Reader(None, two).other(number) for number in (0, 1)] == [1, 0]  # type: ignore[arg-type]
 
 
 def test_a_random_direction_is_as_long_as_what_it_stands_for(tiny_folder: Callable[[str], Path]) -> None:

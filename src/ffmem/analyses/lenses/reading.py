@@ -56,9 +56,11 @@ class Reader:
         return "folded" if "folded" in self.model.unembedding.projections else self._own
 
     def other(self, number: int) -> int:
-        """The number of a layer half of the stack away."""
+        """The number of a layer half of the stack away; never the last, whose J is the identity, if there are three."""
         n = len(self.jacobian.places)
-        return (number + max(n // 2, 1)) % n
+        if n < 3:
+            return (number + 1) % n
+        return (number + n // 2) % (n - 1)
 
     def states(
         self, lens: Lens, number: int, states: Float[Tensor, "n d_model"], generator: torch.Generator

@@ -96,6 +96,14 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         "what the strongest cell does to the scores is nearer to what it writes, read through the Jacobian than as the "
         "last state",
     )
+    yield from claims_by_third(
+        summed,
+        names,
+        measured[DRAWN],
+        MEASURES[DRAWN],
+        "what a random active cell does to the scores is nearer to what it writes, read through the Jacobian than as the last "
+        "state",
+    )
     gain = mean_ratio(summed.sums(summed.gain(measured[STRONGEST], less="another layer")[:, :-1]))
     yield Claim(
         "the Jacobian of a layer tells the effect of its strongest cell better than that of another layer",

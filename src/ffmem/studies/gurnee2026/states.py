@@ -61,8 +61,10 @@ def _reading(findings: Findings) -> str:
     mean = states(findings).readings.below_last
     return (
         f"Below the last layer the top token is the model's own at {written(mean['same']['own'], '%')} of the positions, read "
-        f"as the last state is, and at {written(mean['same']['jacobian'], '%')} through the Jacobian; KL is "
-        f"{written(mean['divergence']['own'], 'nats')} and {written(mean['divergence']['jacobian'], 'nats')}."
+        f"as the last state is, and at {written(mean['same']['jacobian'], '%')} through the Jacobian "
+        f"({written(mean['same']['about means'], '%')} about the means); KL is "
+        f"{written(mean['divergence']['own'], 'nats')} and {written(mean['divergence']['jacobian'], 'nats')} "
+        f"({written(mean['divergence']['about means'], 'nats')})."
     )
 
 
@@ -116,7 +118,7 @@ def charts_of(found: Readings, measures: Mapping[str, Measure], prefix: str) -> 
     for name, measure in measures.items():
         if measure.drawn:
             yield Chart(
-                f"{prefix}-{name}",
+                f"{prefix}-{name}".replace(", ", "-").replace(" ", "-"),
                 f"{measure.title[0].upper()}{measure.title[1:]}, by layer.",
                 "lines",
                 lines(found, name),

@@ -123,8 +123,8 @@ random. Of a control of the model the values are its own, and the triggers are t
 chance.""",
             conclude="""
 Whether the layers above turn values towards what follows. Agreement is rare below the upper layers by any lens; where it stays
-near chance a lens is not shown to be better by it. The index holds the text that triggers are of; the Jacobian is made of
-held-out text.""",
+near chance a lens is not shown to be better by it; what a random direction comes to is what frequent words get by any lens. The
+index holds the text that triggers are of; the Jacobian is made of held-out text.""",
             applies=lambda findings: EXPERIMENT in findings.values,
             reading=_reading,
             sample=_sample,
