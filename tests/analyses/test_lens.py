@@ -1,9 +1,11 @@
 """What each layer would predict."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +13,8 @@ import ffmem
 from ffmem import Index, InputError
 from ffmem.analyses.activation import activate
 from ffmem.analyses.lens import lens, writers
+from ffmem.analyses.lenses.jacobian import average_jacobian
+from ffmem.models.tracing import trace
 from ffmem.models.vocabulary import display, token_bytes
 
 TEXT = "the old river of the village"
@@ -34,6 +38,24 @@ def test_the_last_layer_is_the_models_own_prediction(tiny_folder: Callable[[str]
         assert box.target_rank == int((p > p[wanted]).sum())
     assert len(found.boxes) == model.facts.n_layers and all(len(row) == len(ids) for row in found.boxes)
     assert len(found.tokens) == len(ids)
+
+
+def test_states_are_read_through_a_jacobian(tiny_folder: Callable[[str], Path]) -> None:
+    model = ffmem.load_model(str(tiny_folder("gpt2")))
+    ids = model.tokenizer(TEXT, add_special_tokens=False).input_ids
+    plain, jacobian = lens(model, TEXT), average_jacobian(model, [np.array(ids)], bos="no", reach="later")
+    found = lens(model, TEXT, jacobian=jacobian)
+    assert found.boxes[-1] == plain.boxes[-1] and found.boxes[0] != plain.boxes[0]
+    assert found.projection == f"Jacobian, {plain.projection}"
+    eye = torch.eye(model.facts.d_model).expand(model.facts.n_layers, -1, -1)
+    assert lens(model, TEXT, jacobian=replace(jacobian, matrices=eye)).boxes == plain.boxes
+    with torch.no_grad():
+        states = trace(model, torch.tensor([ids]))
+        moved = states[0].layer_output[0] @ jacobian.matrices[0].T
+        expected = model.project(moved, "final-norm").softmax(-1)
+    assert [box.probability for box in found.boxes[0]] == pytest.approx(expected.amax(-1).tolist(), rel=1e-4)
+    with pytest.raises(InputError, match="Jacobian is of 1 of the"):
+        lens(model, TEXT, jacobian=average_jacobian(model, [np.array(ids)], bos="no", places=[0]))
 
 
 def test_positions_are_read_in_pieces(tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:

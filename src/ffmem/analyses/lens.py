@@ -9,6 +9,7 @@ from torch import Tensor
 from ffmem.analyses.activation import ActiveCell, describe
 from ffmem.analyses.decomposition import check_causal
 from ffmem.analyses.indexed import read_as_indexed
+from ffmem.analyses.lenses.jacobian import AverageJacobian
 from ffmem.analyses.one_token import one_token
 from ffmem.analyses.values import first_of_largest, rank_of
 from ffmem.errors import InputError
@@ -57,6 +58,7 @@ def lens(
     target: str | None = None,
     index: Index | None = None,
     bos: Bos | None = None,
+    jacobian: AverageJacobian | None = None,
 ) -> Lens:
     """The top token of the stream after each layer, at each token of a text.
 
@@ -66,9 +68,10 @@ def lens(
         target: exactly one token, whose rank and probability are given too.
         index: an index of the model: special tokens are put as there.
         bos: special tokens: as in the index, or "auto" without one.
+        jacobian: of all layers of the model: states h are read as J h.
 
     Raises:
-        InputError: not such a model, not one token, or a text that is empty or too long.
+        InputError: not such a model, not one token, a text that is empty or too long, or a Jacobian of other layers.
 
     Cost: one forward pass; a product of each state with the vocabulary, `_POSITIONS` at a time.
 
@@ -78,17 +81,24 @@ def lens(
     check_causal(model)
     ids, first = _inputs(model, text, index, bos)
     wanted = None if target is None else one_token(model, target)
+    if jacobian is not None and jacobian.places != tuple(range(model.facts.n_layers)):
+        raise InputError(
+            f"the Jacobian is of {len(jacobian.places)} of the {model.facts.n_layers} layers",
+            "Expected one of every layer",
+            "Make it with average_jacobian(model, sentences, bos=...), without places",
+        )
     vocabulary = model.vocabulary
     projection = model.unembedding.own_projection
     with torch.inference_mode():
         states = trace(model, ids)
-        boxes = tuple(
-            tuple(_boxes(model, state.layer_output[0, first:], projection, wanted, vocabulary)) for state in states
-        )
+        read = [state.layer_output[0, first:] for state in states]
+        if jacobian is not None:
+            read = [jacobian.moved(place, state).to(state) for place, state in enumerate(read)]
+        boxes = tuple(tuple(_boxes(model, state, projection, wanted, vocabulary)) for state in read)
     tokens = tuple(display(vocabulary[i]) for i in ids[0, first:].tolist())
     names = tuple(layer.name for layer in model.cells.layers)
     shown = None if wanted is None else display(vocabulary[wanted])
-    return Lens(text, tokens, names, boxes, shown, projection)
+    return Lens(text, tokens, names, boxes, shown, projection if jacobian is None else f"Jacobian, {projection}")
 
 
 def writers(

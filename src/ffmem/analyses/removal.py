@@ -59,9 +59,9 @@ class Removals:
     """Of the last state computed again without a change: see `LastPosition.error`."""
 
 
-def removal_layers(n_layers: int) -> list[int]:
+def removal_layers(n_layers: int, most: int = MOST_LAYERS) -> list[int]:
     """Places of the layers that are looked at."""
-    return [round(place) for place in np.linspace(0, n_layers - 1, min(n_layers, MOST_LAYERS)).tolist()]
+    return [round(place) for place in np.linspace(0, n_layers - 1, min(n_layers, most)).tolist()]
 
 
 def measure_removals(

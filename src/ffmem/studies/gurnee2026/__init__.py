@@ -1,0 +1,1 @@
+"""The Jacobian lens beside others: Gurnee et al. 2026."""
