@@ -65,9 +65,9 @@ def adversary_of(
 ) -> Adversary:
     """Weights in all heads that differ as much as can be while predictions stay.
 
-    Maximises the logarithm of the mean JSD(alpha, alpha') over heads and queries by Adam on the scores of all heads at once, with a price on
-    TVD(p, p') that rises while the limit is broken. What counts is the last step, pulled back along a line to the limit, and
-    the best one within it on the way.
+    Maximises the logarithm of the mean JSD(alpha, alpha') over heads and queries by Adam on the scores of all heads at once,
+    with a price on TVD(p, p') that rises while the limit is broken. What counts is the last step, pulled back along a line to
+    the limit, or the best one within it on the way, if that is better.
 
     Args:
         model: one with a head over the vocabulary.

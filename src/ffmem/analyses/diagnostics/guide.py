@@ -21,7 +21,7 @@ Guide = Literal["uniform", "learned", "weights", "weights but for the first", "n
 """What says where to look: all tokens alike; what the classifier learns for itself from each token; the model's weights of a
 text's last query, mean over heads and sub-layers; the same with the first token left out; shares of ‖alpha f(x)‖ in the same
 place; the weights in random order; the weights of a model whose queries and keys were tuned to look elsewhere."""
-_WIDTH, _EPOCHS, _BATCH, _RATE, _DECAY = 64, 12, 32, 3e-3, 1e-4
+_WIDTH, _EPOCHS, _BATCH, _RATE, _DECAY = 64, 20, 64, 1e-2, 1e-4
 _TOKENS = 1024
 
 
@@ -150,7 +150,7 @@ def right_of(
         maps = None if guide is None else torch.from_numpy(guide.astype(np.float32))
         labels, train = torch.from_numpy(data.labels), torch.from_numpy(np.flatnonzero(~data.test))
         for _ in range(_EPOCHS):
-            for some in train[torch.randperm(len(train), generator=generator)].split(_BATCH):
+            for some in train[torch.randperm(len(train), generator=generator)].split(_BATCH):  # type: ignore[no-untyped-call] # torch's own
                 optimiser.zero_grad()
                 scores = net(tokens[some], None if maps is None else maps[some])
                 torch.autograd.backward(nn.functional.cross_entropy(scores, labels[some]))

@@ -25,7 +25,8 @@ class LayerMaps:
     @property
     def allowed(self) -> Bool[Tensor, "queries keys"]:
         """Which sources a query may look at: the mask is the same for all heads, and behind it none gives anything."""
-        return (self.weights > 0).any(0)
+        found: Tensor = (self.weights > 0).any(0)
+        return found
 
     @property
     def norm_rows(self) -> Float[Tensor, "heads queries keys"]:

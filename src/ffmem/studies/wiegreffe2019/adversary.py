@@ -179,14 +179,16 @@ CHAPTER = Chapter(
             title="Do other weights predict the same?",
             question="On one text, how far can weights go from the model's own while its predictions stay?",
             definition="""
-Something is added to the logarithms of all weights, in all heads or in those of the sub-layer in the middle, and chosen by slopes
-so that JSD(alpha, alpha') grows, mean over heads and queries of two sources or more, while TVD(p, p') stays within 0.01, mean
-over the positions of the text. Beside it: random numbers in the place of what is added, stretched as far as the same limit lets
-them be. Rows of ‖alpha f(x)‖ (shares of what each source adds) are compared in the same way, f being that of each pass.""",
+Something is added to the logarithms of all weights, in all heads or in those of the sub-layer in the middle, and chosen
+by slopes so that JSD(alpha, alpha') grows, mean over heads and queries of two sources or more, while TVD(p, p') stays
+within 0.01, mean over the positions of the text. Beside it: random numbers in the place of what is added, stretched as
+far as the same limit lets them be. Rows of ‖alpha f(x)‖ (shares of what each source adds) are compared in the same way, f
+being that of each pass.""",
             conclude="""
-That such weights exist for one text proves little: they are of no one model, and each text has its own. JSD is in nats, ln 2 at
-most. A search finds some weights, not those that are farthest away: more steps may find others. The paper's classifiers have one
-attention layer, and a prediction for each text; here many heads have to stay right at all positions together.""",
+That such weights exist for one text proves little: they are of no one model, and each text has its own. JSD is in nats,
+ln 2 at most. A search finds some weights, not those that are farthest away: more steps may find others. The paper's
+classifiers have one attention layer, and a prediction for each text; here many heads have to stay right at all positions
+together.""",
             applies=lambda findings: EXPERIMENT in findings.values,
             reading=_reading,
             sample=_sample,

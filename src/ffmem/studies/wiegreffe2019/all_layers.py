@@ -219,8 +219,8 @@ def _notes(findings: Findings) -> Iterator[str]:
     found = _result(findings)
     if found.covered.value < 1:
         yield (
-            f"{100 * (1 - found.covered.value):.1f} % of the positions lie behind the end of every sentence that the frozen map "
-            "was made of: their rows in it are uniform."
+            f"{100 * (1 - found.covered.value):.1f} % of the positions lie behind the end of every sentence that the frozen "
+            "map was made of: their rows in it are uniform."
         )
 
 
@@ -235,17 +235,18 @@ CHAPTER = Chapter(
             title="Are the weights needed?",
             question="If all heads are given other weights, how much worse are predictions?",
             definition="""
-In every sub-layer and head the row alpha_i of weights over the sources that a query may look at is replaced, and the model goes
-on from there. By what: 1 / their number (uniform, the paper's, who train with them); the mean map of other texts at the same
-positions (frozen); the weights that the model gives to the same tokens in random order; its own weights of the row in random
-order; shares of ‖f(x_j)‖, f(x) = (x W_V + b_V) W_O, so that queries and keys have no part in it. Each also where the first
-source, a BOS or the token that stands there, keeps its weight: much of it is a place to look at when there is nothing to
-look for. Measured: by how much -ln p of the token that follows grows, KL(p || p'), and TVD(p, p').""",
+In every sub-layer and head the row alpha_i of weights over the sources that a query may look at is replaced, and the
+model goes on from there. By what: 1 / their number (uniform, the paper's, who train with them); the mean map of other
+texts at the same positions (frozen); the weights that the model gives to the same tokens in random order; its own weights
+of the row in random order; shares of ‖f(x_j)‖, f(x) = (x W_V + b_V) W_O, so that queries and keys have no part in it.
+Each also where the first source, a BOS or the token that stands there, keeps its weight: much of it is a place to look at
+when there is nothing to look for. Measured: by how much -ln p of the token that follows grows, KL(p || p'), and TVD(p,
+p').""",
             conclude="""
-Where uniform weights are harmless, weights are not needed for this text; nothing may be said about explanations by them. Where
-they are not, weights do something; whether a reader learns from them what the model did (faithful), or what seems right to
-people (plausible), is not measured. The model is not trained anew with such weights, as the paper's are: one that is may do
-better.""",
+Where uniform weights are harmless, weights are not needed for this text; nothing may be said about explanations by them.
+Where they are not, weights do something; whether a reader learns from them what the model did (faithful), or what seems
+right to people (plausible), is not measured. The model is not trained anew with such weights, as the paper's are: one
+that is may do better.""",
             applies=lambda findings: EXPERIMENT in findings.values,
             reading=_reading,
             sample=_sample,

@@ -16,6 +16,7 @@ from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.studies.on_held_out import OnHeldOut
 from ffmem.studies.study import StageListener, Subject
+from ffmem.studies.wiegreffe2019.documents import Documents, documents_of
 from ffmem.studies.wiegreffe2019.options import DiagnosticOptions
 
 NAME = "wiegreffe2019"
@@ -29,9 +30,9 @@ class Wiegreffe2019(OnHeldOut):
     measured: ClassVar[int] = 1
     of_control: ClassVar[Mapping[str, int]] = {
         "positions": 500, "layer_positions": 60, "heads": 48, "map_texts": 60, "adversary_texts": 4, "guide_documents": 1200,
-        "tuning_steps": 0,
+        "tuning_steps": 30,
     }  # fmt: skip
-    of_model: ClassVar[tuple[str, ...]] = ("model", "frozen", "texts")
+    of_model: ClassVar[tuple[str, ...]] = ("model", "frozen", "texts", "donors", "documents")
     options: DiagnosticOptions
 
     @cached_property
@@ -55,11 +56,21 @@ class Wiegreffe2019(OnHeldOut):
 
     @cached_property
     def frozen(self) -> MeanMaps:
-        """The mean map of indexed sentences, which are none of those that are asked about."""
+        """The mean map of `donors`."""
+        return mean_maps(self.model, [one.ids for one in self.donors], self.options.length)
+
+    @cached_property
+    def donors(self) -> tuple[Text, ...]:
+        """Indexed sentences, which are none of those that are asked about."""
         text, options = self.index.text, self.options
         other = positions_of_text(text, 0, text.n_sentences, options.map_texts * options.length, seed=options.seed)
-        read = texts_of(self.model, other, self.bos, options.length)[: options.map_texts]
-        return mean_maps(self.model, [one.ids for one in read], options.length)
+        return tuple(texts_of(self.model, other, self.bos, options.length)[: options.map_texts])
+
+    @cached_property
+    def documents(self) -> Documents:
+        """What the small classifier reads."""
+        options = self.options
+        return documents_of(self.index.text, options.guide_tokens, options.guide_documents, options.seed)
 
     def replacements(self, text: Text, number: int) -> Replacements:
         """What may stand in the place of a text's weights."""

@@ -191,10 +191,12 @@ CHAPTER = Chapter(
             title="Which heads need their weights?",
             question="If one sub-layer, or one head, is given other weights, how much worse are predictions?",
             definition="""
-As above, with weights replaced in all heads of one sub-layer, or in one head alone (uniform), and all others computing their
-own from what arrives. With grouped queries each query head is patched by itself, with the values that its group shares.""",
+As above, with weights replaced in all heads of one sub-layer, or in one head alone (uniform), and all others computing
+their own from what arrives. With grouped queries each query head is patched by itself, with the values that its group
+shares.""",
             conclude="""
-Others make up for what one head lacks, so costs do not add up. A head that costs nothing here may be needed on other text.""",
+Others make up for what one head lacks, so costs do not add up. A head that costs nothing here may be needed on other
+text.""",
             applies=lambda findings: EXPERIMENT in findings.values,
             reading=_reading,
             sample=_sample,

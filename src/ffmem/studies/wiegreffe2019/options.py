@@ -26,7 +26,7 @@ class DiagnosticOptions:
     """Sentences of indexed text whose mean map is the frozen one."""
     length: int = 64
     """Most tokens of an input; what follows is not read."""
-    adversary_texts: int = 12
+    adversary_texts: int = 8
     """Held-out sentences for which other weights with the same predictions are looked for."""
     adversary_steps: int = 80
     """Steps of each search."""
@@ -34,7 +34,7 @@ class DiagnosticOptions:
     """Most documents that the small classifier learns from; it is tested on up to half as many held-out ones."""
     guide_tokens: int = 32
     """First tokens of a document that it reads."""
-    tuning_steps: int = 0
+    tuning_steps: int = 60
     """Steps in which queries and keys are tuned to look elsewhere while predictions stay, for each price; 0: not done."""
     seed: int = 0
     """Seed of everything drawn."""

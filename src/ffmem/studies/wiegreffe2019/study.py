@@ -28,8 +28,8 @@ def _left_out(findings: Findings) -> Iterator[str]:
         yield "No model was tuned to look elsewhere (--tuning-steps 100): adversaries are those of single texts."
     if "guide" not in findings.values:
         yield (
-            "No classifier was guided by these maps: that needs an index whose documents say what they are about (topic, label, "
-            "category or genre), and some of them held out."
+            "No classifier was guided by these maps: that needs an index whose documents say what they are about (topic, "
+            "label, category or genre), and some of them held out."
         )
 
 
@@ -38,15 +38,16 @@ STUDY: Study[Wiegreffe2019] = Study(
     kicker="Is attention an explanation?",
     paper="Wiegreffe and Pinter, EMNLP 2019",
     intro=(
-        "Jain and Wallace (2019) found weights unlike a classifier's own that leave its predictions as they are, and concluded "
-        "that attention explains nothing. Wiegreffe and Pinter asked first whether the weights are needed at all, how much "
-        "they vary with the seed, and whether others can be had of one model for all texts. Theirs are recurrent classifiers of "
-        "one attention layer; here a language model's own weights are replaced in all its heads, or one by one, and norms of "
-        "what is added (Kobayashi et al. 2020) stand beside weights. Equal numbers are not to be expected: shapes can be compared."
+        "Jain and Wallace (2019) found weights unlike a classifier's own that leave its predictions as they are, and "
+        "concluded that attention explains nothing. Wiegreffe and Pinter asked first whether the weights are needed at "
+        "all, how much they vary with the seed, and whether others can be had of one model for all texts. Theirs are "
+        "recurrent classifiers of one attention layer; here a language model's own weights are replaced in all its heads, "
+        "or one by one, and norms of what is added (Kobayashi et al. 2020) stand beside weights. Equal numbers are not to "
+        "be expected: shapes can be compared."
     ),
     note=(
-        "In brackets: 95 % intervals, by drawing documents anew. ~ marks numbers of the paper that were not checked against its "
-        "published text. What is said to be shown or contradicted is so at 5 % for all claims of this page together."
+        "In brackets: 95 % intervals, by drawing documents anew. ~ marks numbers of the paper that were not checked against "
+        "its published text. What is said to be shown or contradicted is so at 5 % for all claims of this page together."
     ),
     options=DiagnosticOptions,
     begin=begin,

@@ -50,7 +50,8 @@ def _run(study: Wiegreffe2019, listen: StageListener) -> VarianceResult:
     half = len(texts) // 2
     own = [maps_of(study.model, text.ids) for text in texts]
     documents = [text.document for text in texts]
-    others, arrays = [], {}
+    others: list[OtherModel] = []
+    arrays: dict[str, np.ndarray] = {}
     for number, name in enumerate(study.options.other):
         other = study.another(name)
         check_alike(study.model, other)
@@ -180,12 +181,13 @@ CHAPTER = Chapter(
             title="Do weights vary with the seed?",
             question="How far are the maps of another seed, or another moment of training, from the model's own?",
             definition="""
-JSD between the rows of each head and those of the nearest head of the other model in the same sub-layer, by the largest own
-weight of a row, as in the paper's figure; the same for rows of ‖alpha f(x)‖. Which head is nearest is decided by the mean JSD on
-one half of the sentences, and measured on the other. Beside it: another head of the same sub-layer of the same model.""",
+JSD between the rows of each head and those of the nearest head of the other model in the same sub-layer, by the largest
+own weight of a row, as in the paper's figure; the same for rows of ‖alpha f(x)‖. Which head is nearest is decided by the
+mean JSD on one half of the sentences, and measured on the other. Beside it: another head of the same sub-layer of the
+same model.""",
             conclude="""
-Weights that vary much where predictions do not are no property of what was learned. Adversaries that vary less than seeds do are
-within what training leaves open. Two models are two: of the spread among seeds one other says little.""",
+Weights that vary much where predictions do not are no property of what was learned. Adversaries that vary less than seeds
+do are within what training leaves open. Two models are two: of the spread among seeds one other says little.""",
             applies=lambda findings: EXPERIMENT in findings.values,
             reading=_reading,
             sample=_sample,
