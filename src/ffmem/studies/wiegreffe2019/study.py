@@ -35,7 +35,7 @@ def _left_out(findings: Findings) -> Iterator[str]:
 
 STUDY: Study[Wiegreffe2019] = Study(
     name=NAME,
-    kicker="Is attention an explanation?",
+    kicker="Whether attention is an explanation",
     paper="Wiegreffe and Pinter, EMNLP 2019",
     intro=(
         "Jain and Wallace (2019) found weights unlike a classifier's own that leave its predictions as they are, and "
