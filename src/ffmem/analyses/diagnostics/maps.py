@@ -45,7 +45,8 @@ def shares_of(values: Float[Tensor, "*batch keys"]) -> Float[Tensor, "*batch key
 
 def value_norms(layer: AttentionLayer, values: Float[Tensor, "keys heads d_head"]) -> Float[Tensor, "heads keys"]:
     """‖f(x_j)‖ of each head, from its values."""
-    return transformed(values.float(), layer.output_matrix().float()).norm(dim=-1).T
+    found: Tensor = transformed(values.float(), layer.output_matrix().float()).norm(dim=-1).T
+    return found
 
 
 def maps_of(

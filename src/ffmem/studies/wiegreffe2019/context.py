@@ -63,7 +63,8 @@ class Wiegreffe2019(OnHeldOut):
     def donors(self) -> tuple[Text, ...]:
         """Indexed sentences, which are none of those that are asked about."""
         text, options = self.index.text, self.options
-        other = positions_of_text(text, 0, text.n_sentences, options.map_texts * options.length, seed=options.seed)
+        mean = -(-len(text.token_id) // text.n_all_sentences)
+        other = positions_of_text(text, 0, text.n_sentences, 2 * options.map_texts * mean, seed=options.seed)
         return tuple(texts_of(self.model, other, self.bos, options.length)[: options.map_texts])
 
     @cached_property
