@@ -1,0 +1,1 @@
+"""Whether attention is an explanation: Wiegreffe and Pinter 2019."""
