@@ -84,7 +84,8 @@ def measure_cloud(
         for place, order in enumerate(scales.orders):
             of_halves[number, place] = gride(within.log_ratio(order, 2 * order), order)
         if label is not None and document is not None:
-            label_halves[number] = _mean(label_share(near.among(half), label, document, half_k(scales.k)))
+            every = within if near.distinct.all() else near.among(half)
+            label_halves[number] = _mean(label_share(every, label, document, half_k(scales.k)))
     everything = near.among(np.ones(n, dtype=bool))
     kept = min(near.index.shape[1], max(4 * scales.k, 64))
     return CloudMeasure(
@@ -140,10 +141,9 @@ def plateau(profiles: Float64[np.ndarray, "layers orders"]) -> tuple[int, float]
     Returns:
         the place of the finer of the two scales between which the median of layers of |ln(d' / d)| is least, and that.
     """
-    if profiles.shape[1] < 2:
+    there = profiles[np.isfinite(profiles).all(1)]
+    if profiles.shape[1] < 2 or not len(there):
         return 0, float("nan")
-    changes = np.nanmedian(np.abs(np.diff(np.log(profiles), axis=1)), axis=0)
-    if not np.isfinite(changes).any():
-        return 0, float("nan")
-    place = int(np.nanargmin(changes))
+    changes = np.median(np.abs(np.diff(np.log(there), axis=1)), axis=0)
+    place = int(changes.argmin())
     return place, float(changes[place])

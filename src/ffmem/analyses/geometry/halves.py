@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from ffmem.analyses.intervals import Uncertain
 from ffmem.analyses.resampling import of_draws
 
-N_HALVES = 100
+N_HALVES = 60
 
 
 def halves_of(groups: Int64[np.ndarray, " n"], n_groups: int, *, seed: int = 0) -> Bool[np.ndarray, "halves n"]:

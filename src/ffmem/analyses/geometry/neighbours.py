@@ -116,7 +116,7 @@ def label_share(
     """
     near = within.all.index[within.rows]
     others = within.inside & (document[near] != document[within.rows][:, None])
-    some = others & (others.cumsum(1) <= k)
+    some = others & (others.cumsum(1, dtype=np.int32) <= k)
     same = some & (label[near] == label[within.rows][:, None])
     count = some.sum(1)
     return np.where(count > 0, same.sum(1) / np.maximum(count, 1), np.nan)
