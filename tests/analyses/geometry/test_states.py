@@ -21,9 +21,12 @@ def test_points_are_means_of_what_the_plain_call_gives(family: str, tiny_folder:
     assert done[-1] == 4 and set(found) == set(KINDS)
     for number, tokens in enumerate(sentences):
         ids = torch.from_numpy(tokens)[None]
-        start = {"decoder_input_ids": torch.cat([torch.tensor([[model.module.config.decoder_start_token_id]]), ids], 1)}
+        decoder = {}
+        if family == "t5":
+            begin = torch.tensor([[model.module.config.decoder_start_token_id]])
+            decoder["decoder_input_ids"] = torch.cat([begin, ids], 1)
         with torch.no_grad():
-            given = model.module(input_ids=ids, output_hidden_states=True, **(start if family == "t5" else {}))
+            given = model.module(input_ids=ids, output_hidden_states=True, **decoder)
         # the last hidden state has passed the final norm, so the one before is the output of the last layer but one
         states = given.decoder_hidden_states[-2][:, 1:] if family == "t5" else given.hidden_states[-2]
         expected = states[0].numpy()
