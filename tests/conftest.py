@@ -38,6 +38,7 @@ pytest_plugins = [
     "tests.fixtures.corpora",
     "tests.fixtures.dictionaries",
     "tests.fixtures.indexes",
+    "tests.fixtures.labelled",
     "tests.fixtures.models",
     "tests.fixtures.planted_memory",
     "tests.fixtures.shared",

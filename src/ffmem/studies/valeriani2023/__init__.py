@@ -1,0 +1,1 @@
+"""The geometry of hidden states: Valeriani et al. 2023."""
