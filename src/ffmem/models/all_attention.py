@@ -39,7 +39,7 @@ class PersistentVectors(nn.Module):
 
     def __init__(self, n_heads: int, n_memories: int, d_head: int) -> None:
         super().__init__()
-        self.n_heads, self.n_memories = n_heads, n_memories
+        self.n_heads, self.n_memories, self.d_head = n_heads, n_memories, d_head
         self.keys = nn.Parameter(torch.empty(n_heads * n_memories, d_head))
         """kappa: the score of a memory is q . kappa, q the query before it is divided by d_head^(1/2)."""
         self.values = nn.Parameter(torch.empty(n_heads * n_memories, d_head))
@@ -58,13 +58,13 @@ class PersistentVectors(nn.Module):
 
     def scores(self, query: Float[Tensor, "batch heads positions d_head"]) -> Float[Tensor, "batch heads positions n"]:
         """Of each head's memories, before the softmax."""
-        found: Tensor = query @ self.keys.unflatten(0, (self.n_heads, self.n_memories)).mT
+        found: Tensor = query @ self.keys.view(self.n_heads, self.n_memories, self.d_head).mT
         return found
 
     def forward(self, coefficients: Float[Tensor, "batch positions cells"]) -> Float[Tensor, "batch positions mixed"]:
         """What each head makes of its memories' values, one head after the other."""
-        by_head = coefficients.unflatten(-1, (self.n_heads, self.n_memories)).transpose(1, 2)
-        mixed: Tensor = by_head @ self.values.unflatten(0, (self.n_heads, self.n_memories)) * self.scale
+        by_head = coefficients.view(*coefficients.shape[:2], self.n_heads, self.n_memories).transpose(1, 2)
+        mixed: Tensor = by_head @ self.values.view(self.n_heads, self.n_memories, self.d_head) * self.scale
         return mixed.transpose(1, 2).flatten(2)
 
 

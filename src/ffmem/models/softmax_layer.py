@@ -88,12 +88,12 @@ class SoftmaxLayer(DenseLayer):
         """From what keys are compared with to each memory's share of what its head gives memories: whatever the context is."""
         keys, bias = self.keys().to(x.dtype), self.key_bias()
         scores = x @ keys.T if bias is None else x @ keys.T + bias.to(x.dtype)
-        found: Tensor = scores.unflatten(-1, (self.n_heads, -1)).softmax(-1).flatten(-2)
+        found: Tensor = scores.reshape(*x.shape[:-1], self.n_heads, -1).softmax(-1).flatten(-2)
         return found
 
     def shares_of(self, coefficients: Float[Tensor, "*positions cells"]) -> Float[Tensor, "*positions cells"]:
         """The same of coefficients; NaN where the context has so much that rounding leaves a head's memories nothing."""
-        by_head = coefficients.unflatten(-1, (self.n_heads, -1))
+        by_head = coefficients.reshape(*coefficients.shape[:-1], self.n_heads, -1)
         found: Tensor = (by_head / by_head.sum(-1, keepdim=True)).flatten(-2)
         return found
 
