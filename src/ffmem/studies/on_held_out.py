@@ -173,5 +173,5 @@ class OnHeldOut:
         )
 
     def also_decides(self) -> JsonObject:
-        """What else results are of, where an option names files: what they hold, wherever they lie."""
+        """What else results are of, where an option names files: what they hold, wherever they lie. May replace "options"."""
         return {}

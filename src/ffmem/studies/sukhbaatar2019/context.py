@@ -30,24 +30,27 @@ class Sukhbaatar2019(OnHeldOut):
     options: SoftmaxOptions
 
     def __init__(self, subject: Subject, options: SoftmaxOptions) -> None:
-        self.beside: Index | None = (
-            None if options.beside is None else open_index(options.beside).without_dictionaries()
-        )
-        super().__init__(subject, options)
-        if self.index.manifest.model.activation != "softmax":
-            facts = self.index.manifest.model
+        if subject.index is not None and subject.index.manifest.model.activation != "softmax":
+            facts = subject.index.manifest.model
             raise InputError(
                 f"the cells of {facts.name} are {facts.activation}, no memories of a softmax",
                 f"Expected an index of a model with memories in its attention, which the study {NAME} is about",
                 "Train one: examples/reference_model/family.py --runs softmax0; give the index of this one with --beside",
             )
+        self.beside: Index | None = (
+            None if options.beside is None else open_index(options.beside).without_dictionaries()
+        )
+        super().__init__(subject, options)
         if self.beside is not None:
             self.beside.check_whole(self.about)
             _check_same_text(self.index, self.beside)
 
     def also_decides(self) -> JsonObject:
         """See `OnHeldOut`: the index beside. Further models go by their names."""
-        return {} if self.beside is None else {"beside": self.beside.manifest.json["files"]}
+        if self.beside is None:
+            return {}
+        chosen = self.options.to_json() | {"held_out": None, "beside": None}
+        return {"options": chosen, "beside": self.beside.manifest.json["files"]}
 
     def model_beside(self) -> Transformer:
         """The model of the index beside, loaded anew.
