@@ -158,10 +158,14 @@ def test_moments_are_log_spaced() -> None:
     assert train.Recipe(moments=2).steps_kept == [0, 3600]
 
 
-def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("memories", ["relu", "softmax"])
+def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(
+    memories: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train = piece("train")
     monkeypatch.setattr(train, "EVERY", 4)
-    recipe = train.Recipe(layers=1, d_model=12, d_ff=8, heads=6, steps=11, batch=2, length=16, moments=3)
+    sizes = {"layers": 1, "d_model": 12, "d_ff": 8, "heads": 6, "steps": 11, "batch": 2, "length": 16, "moments": 3}
+    recipe = train.Recipe(**sizes, memories=memories)
     rng = random.Random(0)
     stream = train.Stream(
         [[[[rng.randrange(4, 40) for _ in range(9)] for _ in range(3)] for _ in range(2)] for _ in range(4)], 16
@@ -171,9 +175,10 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, mon
 
     def run(work: Path, stop_at: int | None = None, **changed: Any) -> Any:
         work.mkdir(exist_ok=True)
-        config = train.configuration(40, recipe)
+        chosen = replace(recipe, **changed)
+        config = train.configuration(40, chosen)
         config.update({"cutoffs": [10, 20]})
-        one = train.Run(work, config, replace(recipe, **changed), stream, stream.epoch(7), tokenizer)
+        one = train.Run(work, config, chosen, stream, stream.epoch(7), tokenizer)
         one.resume()
         if stop_at is not None:
             step = one.optimizer.step
@@ -203,6 +208,32 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, mon
     assert AutoTokenizer.from_pretrained(tmp_path / "whole" / "moments" / "step-00000")("a few").input_ids == [2, 4, 5]
     with pytest.raises(SystemExit, match="is of another recipe"):
         run(tmp_path / "whole", seed=1)
+    other = {"relu": "softmax", "softmax": "relu"}[memories]
+    with pytest.raises(SystemExit, match="is of another recipe"):
+        run(tmp_path / "whole", memories=other)
+
+
+def test_a_checkpoint_from_before_there_were_kinds_of_memories_goes_on(tmp_path: Path) -> None:
+    """It says nothing of them; they were ReLU cells."""
+    train = piece("train")
+    recipe = train.Recipe(layers=1, d_model=12, d_ff=8, heads=6, steps=3, batch=2, length=8, moments=2)
+    stream = train.Stream([[[[5, 6, 7, 8, 9] * 8]]] * 9, 8)
+    tokenizer = train.word_tokenizer(["a few words, a few more words"] * 2)
+
+    def run() -> Any:
+        config = train.configuration(40, recipe)
+        config.update({"cutoffs": [10, 20]})
+        return train.Run(tmp_path, config, recipe, stream, stream.epoch(7), tokenizer)
+
+    run().run()
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["recipe"].pop("memories") == "relu"
+    torch.save(state, tmp_path / "state.pt")
+    again = run()
+    again.resume()
+    assert again.step == 3
+    with pytest.raises(SystemExit, match="memories are relu or softmax, not gelu"):
+        train.Recipe(memories="gelu")
 
 
 def test_another_seed_is_another_training() -> None:
@@ -232,6 +263,7 @@ def test_a_family_has_a_folder_for_each_run(tmp_path: Path, monkeypatch: pytest.
         "--runs",
         "seed0",
         "seed1",
+        "softmax1",
         *sizes.split(" "),
     ]
     monkeypatch.setattr(sys, "argv", command)
@@ -242,6 +274,16 @@ def test_a_family_has_a_folder_for_each_run(tmp_path: Path, monkeypatch: pytest.
         assert moments == ["step-00000", "step-00001", "step-00004"]
         weights.append((tmp_path / "out" / name / "moments" / "step-00000" / "model.safetensors").read_bytes())
     assert weights[0] != weights[1]
+    told = [
+        json.loads((tmp_path / "out" / name / "moments" / "step-00004" / "training.json").read_text())
+        for name in ("seed1", "softmax1")
+    ]
+    assert [(one["memories"], one["seed"], one["d_ff"]) for one in told] == [("relu", 1, 8), ("softmax", 1, 8)]
+    kinds = [
+        type(AutoModelForCausalLM.from_pretrained(tmp_path / "out" / name / "moments" / "step-00004")).__name__
+        for name in ("seed1", "softmax1")
+    ]
+    assert kinds == ["WikiLMForCausalLM", "AllAttentionForCausalLM"]
 
 
 def test_its_size() -> None:

@@ -32,6 +32,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from ffmem.index.text.writer import is_held_out
+from ffmem.models.all_attention import AllAttentionConfig, AllAttentionForCausalLM
 from ffmem.models.wikilm import WikiLMConfig, WikiLMForCausalLM
 from ffmem.options import IndexOptions
 
@@ -45,6 +46,9 @@ EVERY = 100
 """Steps from checkpoint to checkpoint, and from point to point of the curve."""
 FALL = 30
 """How many times lower the rate is at the end than at its highest."""
+
+CLASSES = {"relu": (WikiLMConfig, WikiLMForCausalLM), "softmax": (AllAttentionConfig, AllAttentionForCausalLM)}
+"""By the kind of memories, config and model."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,13 @@ class Recipe:
     """Of the first weights, of dropout, and of the order of documents."""
     moments: int = 20
     """Steps whose weights are kept as float16: the first, and others in equal ratios up to the last."""
+    memories: str = "relu"
+    """"relu": feed-forward layers of d_ff cells; "softmax": d_ff memories in the attention of each head, which are as many
+    parameters, and no feed-forward layers."""
+
+    def __post_init__(self) -> None:
+        if self.memories not in CLASSES:
+            raise SystemExit(f"memories are {' or '.join(CLASSES)}, not {self.memories}")
 
     @property
     def warm_up(self) -> int:
@@ -147,7 +158,8 @@ class Stream:
 
 def configuration(n_words: int, recipe: Recipe) -> WikiLMConfig:
     """By default 16 layers of 576 cells: 4.0 million parameters in attention and feed-forward layers."""
-    return WikiLMConfig(
+    config_class, model_class = CLASSES[recipe.memories]
+    return config_class(
         vocab_size=n_words,
         cutoffs=[cutoff for cutoff in (2000, 6000) if cutoff < n_words],
         adaptive_factor=2,
@@ -158,7 +170,7 @@ def configuration(n_words: int, recipe: Recipe) -> WikiLMConfig:
         max_position_embeddings=512,
         dropout=0.2,
         tail_dropout=0.2,
-        architectures=["WikiLMForCausalLM"],
+        architectures=[model_class.__name__],
     )
 
 
@@ -213,7 +225,7 @@ class Run:
         self.work, self.recipe, self.stream, self.held_out = work, recipe, stream, held_out
         self.tokenizer, self.device = tokenizer, device
         torch.manual_seed(recipe.seed)
-        self.model = WikiLMForCausalLM(config).to(device)
+        self.model = CLASSES[recipe.memories][1](config).to(device)
         self.model.train()
         decayed = [p for p in self.model.parameters() if p.ndim == 2]
         others = [p for p in self.model.parameters() if p.ndim != 2]
@@ -233,7 +245,7 @@ class Run:
         if not self._file.exists():
             return
         state = torch.load(self._file, weights_only=True, map_location=self.device)
-        if state["recipe"] != asdict(self.recipe):
+        if Recipe(**state["recipe"]) != self.recipe:
             raise SystemExit(f"{self._file} is of another recipe: {state['recipe']}. Choose another folder.")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

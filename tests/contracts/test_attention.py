@@ -138,7 +138,8 @@ def test_4_the_bias_of_values_inside_or_constant(model: Transformer) -> None:
         assert max(one.output_error, other.output_error) < TOLERANCE  # the sum is the same
         assert np.array_equal(one.weights, other.weights)
         same = np.allclose(one.summed_norms, other.summed_norms, rtol=1e-4)
-        assert same == (layer.value_bias() is None), layer.name
+        # where some of the weight goes to a sink, sources do not get the bias whole, and it stays in each value
+        assert same == (layer.value_bias() is None or layer.part.sink), layer.name
 
 
 def test_5_the_norm_behind_the_sum(model: Transformer) -> None:
@@ -209,6 +210,10 @@ def test_7_and_8_one_map_adds_up(model: Transformer) -> None:
         with pytest.raises(InputError, match=r"two kinds of sources.*Expected a model with a single stack of layers"):
             one_map(model, TEXT)
         return
+    if model.facts.activation == "softmax":
+        with pytest.raises(ModelError, match=r"memories of a softmax.*Expected cells whose coefficients are made by"):
+            one_map(model, TEXT)
+        return
     found = one_map(model, TEXT, limit=20)
     assert found.stream_error < TOLERANCE
     has_score = model.facts.causal and model.facts.norm_placement in ("pre", "sandwich")
@@ -243,7 +248,10 @@ def test_7_the_share_of_a_token_is_the_integral_over_the_activation() -> None:
 def test_10_no_source_from_the_right_and_none_from_padding(model: Transformer) -> None:
     maps = attention_maps(model, TEXT)
     for one in maps.layers:
-        assert np.allclose(one.weights.sum(-1), 1, atol=TOLERANCE)
+        if model.facts.activation == "softmax":  # memories have the rest
+            assert (one.weights.sum(-1) < 1).all() and (one.weights.sum(-1) > 0).all()
+        else:
+            assert np.allclose(one.weights.sum(-1), 1, atol=TOLERANCE)
         sees_right = not model.facts.causal and not (one.layer.startswith("dec") and not one.cross)
         upper = np.triu(one.summed_norms, 1) if not one.cross else None
         if upper is not None:
@@ -269,7 +277,8 @@ def test_11_a_single_token(model: Transformer) -> None:
     for layer, (_, states) in zip(maps.layers, in_order_of(model, "the"), strict=True):
         if layer.cross or layer.layer.startswith("dec"):
             continue  # the decoder has its start token as well
-        assert layer.weights.shape == (4, 1, 1) and (layer.weights == 1).all()
+        assert layer.weights.shape == (4, 1, 1)
+        assert ((layer.weights < 1) if model.facts.activation == "softmax" else (layer.weights == 1)).all()
         by_name = {one.name: one for one in model.attention_layers}
         bias = by_name[layer.layer].output_bias()
         output = states.output[0, 0] if bias is None else states.output[0, 0] - bias

@@ -99,6 +99,7 @@ def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None
         "gelu": torch.nn.functional.gelu,
         "gelu_new": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
         "gelu_pytorch_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
+        "softmax": torch.exp,
     }[model.facts.activation]
     for layer, state in enumerate(trace(model, token_ids, mask_for(model, token_ids))):
         if model.facts.gated:
@@ -107,6 +108,10 @@ def test_coefficients_are_the_activation_of_the_keys(model: Transformer) -> None
             expected = expected * routing_weights(model, layer, state.ff_input)
         else:
             expected = activation(against(state.ff_input, model.keys(layer), model.key_bias(layer)))
+        if model.facts.activation == "softmax":  # of each head, but for what it gives to all its memories
+            by_head = (one.unflatten(-1, (4, -1)) for one in (state.coefficients, expected))
+            assert relative_error(*((one / one.sum(-1, keepdim=True)) for one in by_head)) < TOLERANCE
+            continue
         assert relative_error(state.coefficients, expected) < TOLERANCE
 
 

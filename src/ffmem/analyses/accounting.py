@@ -49,6 +49,7 @@ def count_parameters(model: Transformer) -> Parameters:
         layer, layout = model.layer(place), model.layout(place)
         paths = [layout.experts.rpartition(".")[0] or layout.experts] if model.cells.layers[place].n_experts else []
         paths += [path for one in layout.shared if paths for path in (one.gate_key, one.up_key, one.value) if path]
+        paths = paths or ([layout.value] if layout.in_attention else [])
         paths = paths or [path for path in (layout.key, layout.gate_key, layout.up_key, layout.value) if path]
         for path in paths:
             count("feed_forward", layer.at(path).parameters())

@@ -123,6 +123,9 @@ class Layout:
     """First feed-forward matrix of gated cells whose output goes through the activation."""
     up_key: str = ""
     """The other one."""
+    in_attention: str = ""
+    """Where memories stand in the softmax of the layer's attention: the module whose output is y, what they add. ``value`` is
+    then that of their keys and values, whose input is the coefficients, and ``key`` W_Q; layers are "parallel"."""
     halves: tuple[Outputs, Outputs] | None = None
     """Of a matrix that holds gate keys and up keys: which of its outputs are which."""
     experts: str = ""

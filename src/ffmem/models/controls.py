@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ffmem.errors import InputError
 from ffmem.models.feed_forward import DenseLayer
 from ffmem.models.layers import FeedForward
+from ffmem.models.softmax_layer import SoftmaxLayer
 from ffmem.models.transformer import Transformer
 
 ControlKind = Literal["untrained", "shuffled"]
@@ -35,7 +36,7 @@ def as_control(model: Transformer, kind: ControlKind) -> Transformer:
     Args:
         model: of plain weights.
         kind: "untrained": the entries of each parameter are permuted within it, so that its moments stay and nothing learned
-            does; "shuffled": within each layer, and each expert, values are permuted against keys.
+            does; "shuffled": within each layer, and each expert or head, values are permuted against keys.
 
     Raises:
         InputError: its weights are packed.
@@ -67,6 +68,9 @@ def _permuted(weight: Tensor, name: str) -> Tensor:
 
 def _shuffle_values(layer: FeedForward, place: int) -> None:
     """Permute the values of a layer, in place."""
+    if isinstance(layer, SoftmaxLayer):
+        layer.permute_values(lambda head, vectors: _order(f"values {place} {head}", vectors))
+        return
     if isinstance(layer, DenseLayer):
         weight: Tensor = layer.output_module.get_parameter("weight")
         weight.data = weight.data.clone()  # it may be a file's

@@ -60,6 +60,10 @@ def _layer(layout: Layout, model: Transformer) -> JsonObject:
 
 def _memories(layout: Layout) -> str:
     if not layout.experts:
+        if layout.in_attention:
+            return (
+                f"softmax({layout.key} . keys of {layout.value}, beside those of the context) -> {layout.in_attention}"
+            )
         if layout.key:
             return f"a({layout.key}) -> {layout.value}"
         halves = (

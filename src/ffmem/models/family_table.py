@@ -48,7 +48,7 @@ def _class_of(family: Family, architecture: str) -> Any:
 def _shown(layouts: tuple[Layout, ...]) -> tuple[str, ...]:
     layout = layouts[-1]
     norm = {"layernorm": "LayerNorm", "rmsnorm": "RMSNorm"}[layout.norm]
-    cells = "gated" if layout.gate_key else "ungated"
+    cells = "gated" if layout.gate_key else "ungated, in attention" if layout.in_attention else "ungated"
     stacks = "" if len(layouts) == 1 else ", two stacks"
     return (
         f"{norm}, {layout.placement}",

@@ -86,6 +86,11 @@ class DenseLayer:
         return module
 
     @property
+    def coefficient_module(self) -> nn.Module:
+        """Its first argument is the coefficients."""
+        return self.output_modules[0]
+
+    @property
     def output_module(self) -> nn.Module:
         """Whose output is y, the sum of the memories."""
         return self.output_modules[-1]
@@ -101,7 +106,7 @@ class DenseLayer:
         The tensor is the model's own: valid during the call, not to be written to.
         """
         mine = Run(*self._layout.runs)
-        handle = self.output_modules[0].register_forward_pre_hook(
+        handle = self.coefficient_module.register_forward_pre_hook(
             lambda _, inputs: on_coefficients(inputs[0]) if mine.next() else None
         )
         return handle.remove
@@ -135,7 +140,7 @@ class DenseLayer:
     def change(self, change: Change) -> Stop:
         """Let ``change`` decide the coefficients from now on, until what is returned is called."""
         mine = Run(*self._layout.runs)
-        handle = self.output_modules[0].register_forward_pre_hook(
+        handle = self.coefficient_module.register_forward_pre_hook(
             lambda _, inputs: change(inputs[0]) if mine.next() else None
         )
         return handle.remove

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ffmem.models.model_facts import is_gated
+from ffmem.models.softmax_layer import SoftmaxLayer
 from ffmem.models.tracing import LayerTrace, trace
 from ffmem.models.transformer import Transformer
 
@@ -19,8 +20,9 @@ class Identities:
     ff_sum_errors: tuple[float, ...]
     """A layer each: sum of m_i v_i + b against the feed-forward output."""
     key_errors: tuple[float | None, ...]
-    """A layer each: the activation of products with keys (of experts: times a weight for each position) against the
-    coefficients; None where the activation has no name that is known."""
+    """A layer each: the activation of products with keys (of experts: times a weight for each position; in a softmax with a
+    context: as shares of what each head gives memories) against the coefficients; None where the activation has no name that
+    is known."""
     norm_errors: tuple[float | None, ...]
     """A layer each: the norms that it names, as the linear maps that they are at their states, against theirs; None where
     there is none, or it is not told what it reads."""
@@ -75,6 +77,11 @@ def _ff_sum_error(model: Transformer, layer: int, state: LayerTrace) -> float:
 
 def _key_error(model: Transformer, layer: int, state: LayerTrace) -> float | None:
     activation, found = model.activation_of(layer), model.layer(layer)
+    if isinstance(
+        found, SoftmaxLayer
+    ):  # a softmax leaves what it shares out among memories as it would be without a context
+        shares, expected = found.shares_of(state.coefficients.double()), found.shares(state.ff_input.double())
+        return relative_error(torch.where(shares.isnan(), expected, shares), expected)
     if activation is None or model.layout(layer).stacked.weighted_inputs:
         return None
     x = state.ff_input.float()

@@ -163,7 +163,7 @@ def _hooks(model: Transformer, place: int, caught: list[Tensor]) -> list[Any]:
     layer, layout = model.layer(place), model.layout(place)
     if not isinstance(layer, MixtureLayer):
         return [
-            layer.output_module.register_forward_pre_hook(
+            layer.coefficient_module.register_forward_pre_hook(
                 lambda _, inputs: caught.append(inputs[0].detach().float().flatten(0, -2).clone())
             )
         ]

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Any, no_type_check
+from typing import Any, ClassVar, no_type_check
 
 import torch
 from jaxtyping import Float, Int
@@ -286,10 +286,13 @@ def _positions(
 class WikiLMModel(WikiLMPreTrainedModel):
     """The model without its softmax: token ids to final states."""
 
+    layer_class: ClassVar[type[nn.Module]] = WikiLMLayer
+    """What its layers are."""
+
     def __init__(self, config: WikiLMConfig) -> None:
         super().__init__(config)
         self.words = AdaptiveInput(config)
-        self.layers = nn.ModuleList(WikiLMLayer(config) for _ in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(self.layer_class(config) for _ in range(config.num_hidden_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.final_norm else None
         self.dropout = nn.Dropout(config.dropout)
         self.post_init()  # type: ignore[no-untyped-call]
@@ -334,9 +337,11 @@ class WikiLMModel(WikiLMPreTrainedModel):
 class WikiLMForCausalLM(WikiLMPreTrainedModel):
     """The language model. Its "logits" are log-probabilities over all words."""
 
+    backbone_class: ClassVar[type[WikiLMModel]] = WikiLMModel
+
     def __init__(self, config: WikiLMConfig) -> None:
         super().__init__(config)
-        self.model = WikiLMModel(config)
+        self.model = self.backbone_class(config)
         self.softmax = AdaptiveSoftmax(config)
         self.post_init()  # type: ignore[no-untyped-call]
 

@@ -168,5 +168,10 @@ class OnHeldOut:
                 "held_out": held_out,
                 "control": kind,
                 "measured": self.measured,
+                **self.also_decides(),
             },
         )
+
+    def also_decides(self) -> JsonObject:
+        """What else results are of, where an option names files: what they hold, wherever they lie. May replace "options"."""
+        return {}

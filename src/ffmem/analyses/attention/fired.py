@@ -20,6 +20,7 @@ from ffmem.analyses.decomposition import SUM_TOLERANCE
 from ffmem.errors import ModelError
 from ffmem.models.frozen_norm import FrozenNorm
 from ffmem.models.mixture import MixtureLayer
+from ffmem.models.softmax_layer import SoftmaxLayer
 from ffmem.models.tracing import LayerTrace
 from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import LinearScore
@@ -93,11 +94,18 @@ class CellSplit:
         tokens: x as a sum.
 
     Raises:
-        ModelError: gated cells whose activation is not known, or not what the model computes.
+        ModelError: memories of a softmax; gated cells whose activation is not known, or not what the model computes.
     """
 
     def __init__(self, model: Transformer, place: int, state: LayerTrace, tokens: IntoKeys) -> None:
         self._tokens, self._facts, self._m = tokens, model.facts, state.coefficients
+        if isinstance(model.layer(place), SoftmaxLayer):
+            raise ModelError(
+                f"the cells of {model.facts.name} are memories of a softmax: what else stands in it, the context and other "
+                "cells, decides their coefficients as well as their own keys do",
+                "Expected cells whose coefficients are made by their own keys, so that tokens can share them out",
+                "Ask for weights and norms of attention instead (ffmem attention), or for an explanation (ffmem explain)",
+            )
         self._held: Tensor | None = None
         if model.facts.gated:
             self._activation = _known_activation(model)

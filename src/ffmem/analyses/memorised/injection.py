@@ -14,6 +14,7 @@ from jaxtyping import Int64
 from ffmem.analyses.memorised.cells import CellScores, Passage, bounds_of, loss_of, top_cells
 from ffmem.errors import InputError
 from ffmem.models.feed_forward import DenseLayer
+from ffmem.models.softmax_layer import SoftmaxLayer
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
 
@@ -40,9 +41,11 @@ def check_dense(model: Transformer) -> None:
     """Refuse a model whose values are no rows of one matrix a layer.
 
     Raises:
-        InputError: it has experts, or packed weights.
+        InputError: it has experts, memories of attention, or packed weights.
     """
     layers = [model.layer(place) for place in range(model.facts.n_layers)]
+    if any(isinstance(one, SoftmaxLayer) for one in layers):
+        layers[0].value_weights()  # which says why not
     if all(isinstance(one, DenseLayer) and one.values().is_floating_point() for one in layers):
         return
     raise InputError(

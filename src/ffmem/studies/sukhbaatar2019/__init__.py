@@ -1,0 +1,1 @@
+"""Memories in the softmax of attention: Sukhbaatar et al. 2019."""
