@@ -113,6 +113,39 @@ def watch_inputs(model: Transformer, n_rows: int, on_layer: Callable[[int, Tenso
             handle.remove()
 
 
+@contextmanager
+def watch_stream(model: Transformer, n_rows: int, on_state: Callable[[int, Tensor], None]) -> Iterator[None]:
+    """Call ``on_state(stack, states)`` in each forward pass of so many rows, in the order in which the model goes.
+
+    Of each stack (of an encoder-decoder: 0 the encoder, 1 the decoder) the stream before its first layer, then the output of
+    each layer: (batch, positions, d_model), at all positions, that of a decoder's start token too. They are the model's own:
+    not to be written to.
+    """
+
+    def told(stack: int) -> Callable[[Tensor], Tensor]:
+        def report(states: Tensor) -> Tensor:
+            on_state(stack, states.view(n_rows, -1, states.shape[-1]))
+            return states
+
+        return report
+
+    handles: list[Any] = []
+    begun: set[int] = set()
+    try:
+        for place in range(model.facts.n_layers):
+            stack, layout = model.stack_of(place), model.layout(place)
+            if stack not in begun:
+                begun.add(stack)
+                keep = partial(_keep_input, {}, "", told(stack), Run(*layout.runs))
+                handles.append(model.module_before(place).register_forward_pre_hook(keep, with_kwargs=True))
+            keep = partial(_keep_output, {}, "", told(stack), Run(*layout.runs))
+            handles.append(model.layer(place).module.register_forward_hook(keep))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 def _hook_layer(
     model: Transformer, place: int, states: dict[str, Tensor], keep_own: Callable[[int, Tensor], Tensor]
 ) -> list[Any]:

@@ -1,0 +1,1 @@
+"""Where a source word becomes a target word: states of every layer, read by the model's own frozen head."""

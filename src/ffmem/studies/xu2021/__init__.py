@@ -1,0 +1,1 @@
+"""Word translation by layer: Xu et al. 2021."""
