@@ -28,6 +28,17 @@ NAMES: dict[Guide, str] = {
 }
 
 
+_SHORT: dict[Guide, str] = {
+    "uniform": "uniform",
+    "learned": "learned",
+    "weights": "weights",
+    "weights but for the first": "not the first",
+    "norms": "‖αf‖",
+    "permuted": "mixed up",
+}
+"""As they stand below bars."""
+
+
 @dataclass(frozen=True)
 class Guided:
     """Test accuracy with one guide."""
@@ -160,8 +171,8 @@ def _claims(findings: Findings) -> Iterator[Claim]:
 def _charts(findings: Findings) -> Iterator[Chart]:
     for one in _result(findings).fields:
         rows: list[Row] = [
-            {"category": "always the commonest", **plain(one.commonest)},
-            *({"category": NAMES[each.guide]} | plain(each.accuracy) for each in one.guided),
+            {"category": "commonest", **plain(one.commonest)},
+            *({"category": _SHORT[each.guide]} | plain(each.accuracy) for each in one.guided),
         ]
         caption = f"Test documents whose {one.name} a small classifier gets right, by what tells it where to look."
         yield Chart(f"guide-{one.name}", caption, "bars", rows, "right")

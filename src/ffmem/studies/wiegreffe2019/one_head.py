@@ -167,7 +167,7 @@ def _charts(findings: Findings) -> Iterator[Chart]:
         {"panel": "loss, nats more", "row": f"H{one.head}", "column": one.layer, "value": one.change.value, "label": ""}
         for one in sorted(found.heads, key=lambda one: one.head)
     ]
-    caption = "What the next token's loss gains with uniform weights in one head; a box that is missing was not tried."
+    caption = "Loss of the next token with uniform weights in one head: green more, orange less, no box not tried."
     yield Chart("patched-heads", caption, "heat", boxes, "head", x_title="sub-layer", percent=False)
 
 
