@@ -144,9 +144,8 @@ def _numbers(findings: Findings) -> Iterator[Number]:
     for one in _result(findings).fields:
         yield Number.of(f"{one.name}: always the commonest of {one.n_labels}", "-", one.commonest)
         for each in one.guided:
-            seeds = ", ".join(f"{100 * value:.1f}" for value in each.by_seed)
             paper = "better than uniform" if each.guide == "weights" else "-"
-            yield Number.of(f"{one.name}: {NAMES[each.guide]} (seeds {seeds})", paper, each.accuracy)
+            yield Number.of(f"{one.name}: {NAMES[each.guide]}", paper, each.accuracy)
 
 
 def _claims(findings: Findings) -> Iterator[Claim]:

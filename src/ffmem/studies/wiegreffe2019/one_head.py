@@ -148,9 +148,9 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     few, rest = change[~first][:, order[:n_few]].sum(1), change[~first][:, order[n_few:]].sum(1)
     more = at.mean(few - rest)
     yield Claim(
-        f"a few heads need their weights: {n_few} of {change.shape[1]} cost more, added up one by one, than all the others",
+        "a few heads need their weights: a tenth of them cost more, added up one by one, than all the others",
         above(more, unit="nats"),
-        f"heads chosen on half of the documents, and measured on the others: what they cost more: {told(more)}",
+        f"{n_few} of {change.shape[1]} heads, chosen on half of the documents, measured on the others, cost {told(more)} more",
     )
 
 
