@@ -148,9 +148,9 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     few, rest = change[~first][:, order[:n_few]].sum(1), change[~first][:, order[n_few:]].sum(1)
     more = at.mean(few - rest)
     yield Claim(
-        f"a few heads need their weights: {n_few} of {change.shape[1]} cost more, added up one by one, than all the others",
+        "a few heads need their weights: a tenth of them cost more, added up one by one, than all the others",
         above(more, unit="nats"),
-        f"heads chosen on half of the documents, and measured on the others: what they cost more: {told(more)}",
+        f"{n_few} of {change.shape[1]} heads, chosen on half of the documents, measured on the others, cost {told(more)} more",
     )
 
 
@@ -167,7 +167,7 @@ def _charts(findings: Findings) -> Iterator[Chart]:
         {"panel": "loss, nats more", "row": f"H{one.head}", "column": one.layer, "value": one.change.value, "label": ""}
         for one in sorted(found.heads, key=lambda one: one.head)
     ]
-    caption = "What the next token's loss gains with uniform weights in one head; a box that is missing was not tried."
+    caption = "Loss of the next token with uniform weights in one head: green more, orange less, no box not tried."
     yield Chart("patched-heads", caption, "heat", boxes, "head", x_title="sub-layer", percent=False)
 
 

@@ -20,7 +20,7 @@ from ffmem.studies.wiegreffe2019.shown import ByDocument, told
 EXPERIMENT = "variance"
 _POSITIONS = 600
 """Most positions of whose sentences maps are compared; half of them only say which heads belong together."""
-_SERIES = {"jsd": "weights", "norm_jsd": "‖αf‖", "chance": "weights, a random head of its own layer"}
+_SERIES = {"jsd": "weights", "norm_jsd": "‖αf‖", "own": "weights, the nearest other head of its own sub-layer"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def _run(study: Wiegreffe2019, listen: StageListener) -> VarianceResult:
     half = len(texts) // 2
     own = [maps_of(study.model, text.ids) for text in texts]
     documents = [text.document for text in texts]
+    nearest = _counterparts(own[:half], own[:half], but_itself=True)
     others: list[OtherModel] = []
     arrays: dict[str, np.ndarray] = {}
     for number, name in enumerate(study.options.other):
@@ -57,7 +58,7 @@ def _run(study: Wiegreffe2019, listen: StageListener) -> VarianceResult:
         check_alike(study.model, other)
         theirs = [maps_of(other, text.ids) for text in texts]
         heads = _counterparts(own[:half], theirs[:half])
-        rows = _rows(study, own[half:], theirs[half:], heads, documents[half:])
+        rows = _rows(own[half:], theirs[half:], heads, nearest, documents[half:])
         arrays |= {f"{number}.{key}": values for key, values in rows.items()}
         others.append(_compared(other, heads, rows))
         listen(Stage(EXPERIMENT, number + 1, len(study.options.other)))
@@ -65,36 +66,35 @@ def _run(study: Wiegreffe2019, listen: StageListener) -> VarianceResult:
     return VarianceResult(len(texts) - half, len(set(documents[half:])), tuple(others))
 
 
-def _counterparts(own: list[Maps], theirs: list[Maps]) -> dict[str, torch.Tensor]:
-    """For each head that of the other model which is nearest over some texts."""
+def _counterparts(own: list[Maps], theirs: list[Maps], *, but_itself: bool = False) -> dict[str, torch.Tensor]:
+    """For each head that of the other model which is nearest over some texts; ``but_itself``: not that of its number."""
     summed: dict[str, torch.Tensor] = {}
     for mine, other in zip(own, theirs, strict=True):
         for name, distances in head_distances(mine, other).items():
             summed[name] = summed.get(name, torch.zeros_like(distances)) + distances
+    if but_itself:
+        for distances in summed.values():
+            distances.fill_diagonal_(torch.inf)
     return {name: distances.argmin(1) for name, distances in summed.items()}
 
 
 def _rows(
-    study: Wiegreffe2019, own: list[Maps], theirs: list[Maps], heads: dict[str, torch.Tensor], documents: list[int]
+    own: list[Maps],
+    theirs: list[Maps],
+    heads: dict[str, torch.Tensor],
+    nearest: dict[str, torch.Tensor],
+    documents: list[int],
 ) -> dict[str, np.ndarray]:
-    """Every row of every text, beside its counterpart's, and beside that of another head of its own layer."""
-    generator = torch.Generator().manual_seed(study.options.seed)
-    some = {name: _another(len(chosen), generator).to(chosen.device) for name, chosen in heads.items()}
+    """Every row of every text, beside its counterpart's, and beside that of the nearest other head of its own sub-layer."""
     found: list[Unlike] = [unlike(mine, other, heads) for mine, other in zip(own, theirs, strict=True)]
-    chance = [unlike(mine, mine, some) for mine in own]
+    beside = [unlike(mine, mine, nearest) for mine in own]
     return {
         "largest": np.concatenate([one.largest for one in found]),
         "jsd": np.concatenate([one.jsd for one in found]),
         "norm_jsd": np.concatenate([one.norm_jsd for one in found]),
-        "chance": np.concatenate([one.jsd for one in chance]),
+        "own": np.concatenate([one.jsd for one in beside]),
         "document": np.concatenate([np.full(len(one.jsd), n) for one, n in zip(found, documents, strict=True)]),
     }
-
-
-def _another(n_heads: int, generator: torch.Generator) -> torch.Tensor:
-    """For each head another one, if there is any."""
-    step = torch.randint(1, max(n_heads, 2), (n_heads,), generator=generator)
-    return (torch.arange(n_heads) + step) % n_heads
 
 
 def _compared(other: Transformer, heads: dict[str, torch.Tensor], rows: dict[str, np.ndarray]) -> OtherModel:
@@ -119,7 +119,7 @@ def _result(findings: Findings) -> VarianceResult:
 def _reading(findings: Findings) -> str:
     return "; ".join(
         f"{one.name}: weights differ by {one.means['jsd'].value:.3g} nats of JSD from the nearest head's, rows of ‖αf‖ by "
-        f"{one.means['norm_jsd'].value:.3g}, heads of one layer from each other by {one.means['chance'].value:.3g}"
+        f"{one.means['norm_jsd'].value:.3g}, from the nearest other head of the model itself by {one.means['own'].value:.3g}"
         for one in _result(findings).others
     )
 
@@ -145,7 +145,10 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         rows = {name: arrays[f"{number}.{name}"] for name in (*_SERIES, "document")}
         at = ByDocument(rows["document"])
         for statement, more in (
-            ("maps vary less than heads of one layer differ", at.mean(rows["chance"] - rows["jsd"])),
+            (
+                "a head is nearer to its counterpart than to any other head of its own",
+                at.mean(rows["own"] - rows["jsd"]),
+            ),
             ("norms of what is added vary less than weights", at.mean(rows["jsd"] - rows["norm_jsd"])),
         ):
             yield Claim(f"{one.name}: {statement}", above(more, unit="nats"), f"JSD, less by: {told(-more)}")
@@ -183,11 +186,12 @@ CHAPTER = Chapter(
             definition="""
 JSD between the rows of each head and those of the nearest head of the other model in the same sub-layer, by the largest
 own weight of a row, as in the paper's figure; the same for rows of ‖alpha f(x)‖. Which head is nearest is decided by the
-mean JSD on one half of the sentences, and measured on the other. Beside it: another head of the same sub-layer of the
-same model.""",
+mean JSD on one half of the sentences, and measured on the other. Beside it: the nearest other head of the same sub-layer
+of the same model, found in the same way.""",
             conclude="""
 Weights that vary much where predictions do not are no property of what was learned. Adversaries that vary less than seeds
-do are within what training leaves open. Two models are two: of the spread among seeds one other says little.""",
+do are within what training leaves open. A map that is nearly uniform is near to all others: one that has learned nothing
+may be nearer than a head's neighbour. Two models are two: of the spread among seeds one other says little.""",
             applies=lambda findings: EXPERIMENT in findings.values,
             reading=_reading,
             sample=_sample,
