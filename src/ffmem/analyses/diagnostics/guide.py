@@ -134,7 +134,7 @@ def right_of(
 ) -> Bool[np.ndarray, "test"]:
     """Which test documents a classifier gets right that learned from the others.
 
-    The number of epochs is fixed, so that no test score chooses it.
+    The number of epochs is the same for every map and seed: none has its best one chosen.
 
     Args:
         data: see there.
