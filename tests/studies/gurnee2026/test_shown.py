@@ -45,7 +45,8 @@ def test_a_planted_difference_is_seen_and_its_direction_is_told(larger_is_better
 
 
 def test_words_for_numbers() -> None:
-    assert verdict_of(Estimate(0.0, 0.0, 0.0, 9), Measure("x")) == "same"
+    assert verdict_of(Estimate(0.0, 0.0, 0.03, 9), Measure("x")) == "same"  # nowhere any difference
+    assert verdict_of(Estimate(0.0, -0.1, 0.1, 9), Measure("x")) == "cannot be told"
     assert verdict_of(Estimate(0.1, -0.1, 0.3, 9), Measure("x")) == "cannot be told"
     assert verdict_of(Estimate(0.1, np.nan, np.nan, 9), Measure("x")) == "cannot be told"
     assert written(Estimate(0.25, 0, 1, 9), "%") == "25.0 %" and written(Estimate(0.25, 0, 1, 9), "") == "0.25"

@@ -155,5 +155,5 @@ def lines(found: Readings, measure: str) -> list[dict[str, object]]:
 def verdict_of(gain: Estimate, measure: Measure) -> str:
     """Better, worse, or neither could be told; of one number by itself."""
     if not (gain.low > 0 or gain.high < 0):
-        return "same" if gain.value == gain.low == gain.high == 0 else "cannot be told"
+        return "same" if gain.value == gain.low == 0 else "cannot be told"
     return "better" if (gain.value > 0) == measure.larger_is_better else "worse"
