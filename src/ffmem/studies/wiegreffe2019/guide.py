@@ -209,9 +209,9 @@ CHAPTER = Chapter(
 A classifier learns a vector for each token, an affine map and tanh, adds these up with the weights a_j that it is given,
 and an affine map gives scores of labels. Its a_j: all alike; learned from each token by itself; the model's weights of
 the last query of the text, mean over heads and sub-layers, special tokens left out; the same without the first token;
-shares of ‖alpha f(x)‖ in their place; the weights in random order. 64 numbers wide, 20 epochs, AdamW, the
-same for every map. That number was settled once on `reference`, by accuracies on the held-out documents of `topics`: of these, all
-maps' figures may be a little high. Accuracy is that on held-out documents, mean over three seeds.""",
+shares of ‖alpha f(x)‖ in their place; the weights in random order. 64 numbers wide, 20 epochs, AdamW, the same for every
+map. That number was settled once on `reference`, by accuracies on the held-out documents of `topics`: of these, figures may
+be a little high. Accuracy is that on held-out documents, mean over three seeds.""",
             conclude="""
 A map that guides better holds more of where the label can be read off, whatever else it holds. One that guides worse may
 still be what the model needs for its own predictions, which are of next tokens and not of labels.""",
