@@ -110,7 +110,7 @@ def _sample(findings: Findings) -> str:
 def _numbers(findings: Findings) -> Iterator[Number]:
     for one in _result(findings).heads:
         memories = float(np.mean([sum(row) + rest for row, rest in zip(one.memories, one.others, strict=True)]))
-        yield Number(f"{one.layer}, head {one.head}: weight of memories in this sentence", "-", memories)
+        yield Number(f"{one.layer}, the head that is shown: weight of memories in this sentence", "-", memories)
 
 
 def map_rows(one: HeadMap) -> Iterator[dict[str, object]]:
