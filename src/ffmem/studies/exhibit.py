@@ -85,6 +85,8 @@ class Chart:
     of the palest and the darkest box."""
     line: float | None = None
     """Of a spread: where a line stands that parts its bins, counted in bins from the left."""
+    holds_text: bool = False
+    """Whether it quotes the corpus: see `Table`."""
 
 
 @dataclass(frozen=True)

@@ -154,9 +154,13 @@ class Report:
         return replace(self, sections=sections)
 
     def without_text(self) -> "Report":
-        """The same without the tables that quote the corpus."""
+        """The same without the tables and charts that quote the corpus."""
         shown = tuple(
-            replace(section, tables=tuple(table for table in section.tables if not table.holds_text))
+            replace(
+                section,
+                charts=tuple(chart for chart in section.charts if not chart.holds_text),
+                tables=tuple(table for table in section.tables if not table.holds_text),
+            )
             for section in self.sections
         )
         return replace(self, sections=shown)

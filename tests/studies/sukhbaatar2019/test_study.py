@@ -21,6 +21,13 @@ def test_controls_stand_beside_and_claims_are_judged(softmax_study: Results) -> 
     assert all(spec(chart) for section in report.sections for chart in section.charts)
 
 
+def test_a_page_to_give_away_has_no_map_of_a_sentence(softmax_study: Results) -> None:
+    report = report_of(softmax_study)
+    given = report.without_text()
+    gone = set(report.charts) - set(given.charts)
+    assert gone == {name for name in report.charts if name.startswith("softmax-map-")} and len(gone) >= 3
+
+
 def test_no_verdict_on_architectures_is_said(softmax_study: Results) -> None:
     section = report_of(softmax_study).sections[-1]
     assert any("No verdict on architectures" in note for note in section.notes)

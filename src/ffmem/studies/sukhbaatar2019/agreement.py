@@ -167,7 +167,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     if OF_BESIDE in findings.values:
         difference = -less(own, _arrays(findings, OF_BESIDE))
         yield Claim(
-            "less often than those of ReLU cells do, in these two models",
+            "values of softmax memories agree less often than those of ReLU cells, in these two models",
             above(difference),
             f"{points(difference)}, both less chance",
         )

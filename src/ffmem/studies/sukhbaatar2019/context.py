@@ -35,7 +35,7 @@ class Sukhbaatar2019(OnHeldOut):
             raise InputError(
                 f"the cells of {facts.name} are {facts.activation}, no memories of a softmax",
                 f"Expected an index of a model with memories in its attention, which the study {NAME} is about",
-                "Train one: examples/reference_model/family.py --runs softmax0; give the index of this one with --beside",
+                "Train one as docs/how-to/softmax-memories.md says, and give the index of this one with --beside",
             )
         self.beside: Index | None = (
             None if options.beside is None else open_index(options.beside).without_dictionaries()

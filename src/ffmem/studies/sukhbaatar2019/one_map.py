@@ -97,7 +97,7 @@ def _largest(one: HeadMap) -> tuple[float, CellId, int]:
 def _reading(findings: Findings) -> str:
     best = max(_result(findings).heads, key=lambda one: _largest(one)[0])
     weight, cell, at = _largest(best)
-    return f"The largest weight of a memory shown is {percent(weight)} %, of {cell}, at “{best.tokens[best.n_before + at]}”."
+    return f"The largest weight of a memory shown is {percent(weight)} %, of {cell}, at the sentence's token {at + 1}."
 
 
 def _sample(findings: Findings) -> str:
@@ -110,7 +110,7 @@ def _sample(findings: Findings) -> str:
 def _numbers(findings: Findings) -> Iterator[Number]:
     for one in _result(findings).heads:
         memories = float(np.mean([sum(row) + rest for row, rest in zip(one.memories, one.others, strict=True)]))
-        yield Number(f"{one.layer}, head {one.head}: weight of memories in this sentence", "-", memories)
+        yield Number(f"{one.layer}, the head that is shown: weight of memories in this sentence", "-", memories)
 
 
 def map_rows(one: HeadMap) -> Iterator[dict[str, object]]:
@@ -130,7 +130,7 @@ def _charts(findings: Findings) -> Iterator[Chart]:
     for one in _result(findings).heads:
         yield Chart(
             f"softmax-map-{one.layer}", f"What one head of {one.layer} gives its weight to: each row adds up to 1.", "heat",
-            list(map_rows(one)), "", "", extent=(0.0, 1.0),
+            list(map_rows(one)), "", "", extent=(0.0, 1.0), holds_text=True,
         )  # fmt: skip
 
 

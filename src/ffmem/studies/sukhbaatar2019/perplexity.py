@@ -25,6 +25,7 @@ class ModelLoss:
     """One model."""
 
     model: str
+    """Where it is from."""
     kind: str
     """Of its cells: `OWN` or `BESIDE`."""
     parameters: int
@@ -45,12 +46,13 @@ class PerplexityResult:
     has_beside: bool
 
 
-def _models(study: Sukhbaatar2019) -> Iterator[Transformer]:
-    yield study.model
+def _models(study: Sukhbaatar2019) -> Iterator[tuple[str, Transformer]]:
+    """Each with where it is from."""
+    yield study.model.facts.name if study.is_control else study.index.manifest.identity.model.source, study.model
     if study.beside is not None and not study.is_control:
-        yield study.model_beside()
+        yield study.beside.manifest.identity.model.source, study.model_beside()
     if not study.is_control:
-        yield from (study.another_model(one) for one in study.options.another)
+        yield from ((one, study.another_model(one)) for one in study.options.another)
 
 
 def _run(study: Sukhbaatar2019, listen: StageListener) -> PerplexityResult:
@@ -58,13 +60,13 @@ def _run(study: Sukhbaatar2019, listen: StageListener) -> PerplexityResult:
     arrays, found = {"document": document}, []
     has_beside = study.beside is not None and not study.is_control
     n_models = 1 + has_beside + (0 if study.is_control else len(study.options.another))
-    for number, model in enumerate(_models(study)):
+    for number, (source, model) in enumerate(_models(study)):
         use = measure_use(model, study.positions, bos=study.bos)
         counted = count_parameters(model)
         arrays[str(number)] = use.loss.astype(np.float64)
         kind = OWN if model.facts.activation == "softmax" else BESIDE
         loss = mean_of(arrays[str(number)], document).estimate
-        found.append(ModelLoss(model.facts.name, kind, counted.total, counted.total - counted.other, loss))
+        found.append(ModelLoss(source, kind, counted.total, counted.total - counted.other, loss))
         listen(Stage(EXPERIMENT, number + 1, n_models))
     study.results.save_arrays(EXPERIMENT, arrays)
     return PerplexityResult(len(document), len(np.unique(document)), tuple(found), has_beside)
@@ -101,7 +103,8 @@ def _perplexity(loss: Estimate) -> Estimate:
 def _reading(findings: Findings) -> str:
     found = _result(findings)
     told_of = [
-        f"{one.model} ({one.kind}, {one.parameters:,} parameters) {exp(one.loss.value):.1f}" for one in found.models
+        f"{_called(found, number)} ({one.parameters:,} parameters) {exp(one.loss.value):.1f}"
+        for number, one in enumerate(found.models)
     ]
     return f"Perplexity of the next token within a sentence: {'; '.join(told_of)}."
 
@@ -116,9 +119,9 @@ def _sample(findings: Findings) -> str:
 
 def _numbers(findings: Findings) -> Iterator[Number]:
     found = _result(findings)
-    for one in found.models:
-        yield Number.of(f"perplexity, {one.kind}, {one.model}", "-", _perplexity(one.loss), "")
-        yield Number(f"parameters in layers, {one.kind}, {one.model}", "-", one.in_layers, unit="")
+    for number, one in enumerate(found.models):
+        yield Number.of(f"perplexity, {_called(found, number)}", "-", _perplexity(one.loss), "")
+        yield Number(f"parameters in layers, {_called(found, number)}", "-", one.in_layers, unit="")
     kinds = [of_kind(found, kind) for kind in (OWN, BESIDE)]
     if all(kinds):
         paper = "20.6 (WikiText-103, 133 million parameters)"
@@ -149,10 +152,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
 def _charts(findings: Findings) -> Iterator[Chart]:
     found = _result(findings)
     if len(found.models) > 1:
-        rows = [
-            {"category": f"{_short(one.kind)} {of_kind(found, one.kind).index(number) + 1}"} | plain(one.loss)
-            for number, one in enumerate(found.models)
-        ]
+        rows = [{"category": _called(found, number)} | plain(one.loss) for number, one in enumerate(found.models)]
         yield Chart(
             "softmax-loss",
             "Loss of the next token, model by model.",
@@ -164,15 +164,18 @@ def _charts(findings: Findings) -> Iterator[Chart]:
         )
 
 
-def _short(kind: str) -> str:
-    return kind.split()[0]
+def _called(found: PerplexityResult, number: int) -> str:
+    """A model by its kind, and which of this it is."""
+    kind = found.models[number].kind
+    return f"{kind}, model {of_kind(found, kind).index(number) + 1}"
 
 
 def _tables(findings: Findings) -> Iterator[Table]:
+    found = _result(findings)
     rows = [
         {
+            "cells": _called(found, number),
             "model": one.model,
-            "cells": one.kind,
             "parameters": one.parameters,
             "in layers": one.in_layers,
             "loss, nats": plain(one.loss.value),
@@ -180,7 +183,7 @@ def _tables(findings: Findings) -> Iterator[Table]:
             "high": plain(one.loss.high),
             "perplexity": exp(one.loss.value),
         }
-        for one in _result(findings).models
+        for number, one in enumerate(found.models)
     ]
     yield Table("softmax-perplexity", "Models, on the same positions", tuple(rows[0]), rows)
 
