@@ -219,9 +219,10 @@ CHAPTER = Chapter(
             question="Does the cloud of all sentences widen and then narrow on its way through the layers?",
             definition="""
 Each sentence is a point in each layer: the mean of the state over its own tokens, or the state at its last token. GRIDE takes
-the ratio mu of the distances to the 2n-th and the n-th neighbour and finds the d that makes all ratios most likely, of density d (mu^d - 1)^(n - 1) /
-(mu^((2n - 1) d + 1) B(n, n)). n is that of the plateau: see the exhibit on scales. The peak is the layer of largest d, and the
-minimum that of least d after it. The lowest point is the output of layer 0, not the embedding.""",
+the ratio mu of the distances to the 2n-th and the n-th neighbour and finds the d that makes all ratios most likely, of density
+d (mu^d - 1)^(n - 1) / (mu^((2n - 1) d + 1) B(n, n)). n is that of the plateau: see the exhibit on scales. The peak is the
+layer of largest d, and the minimum that of least d after it. The lowest point is the output of layer 0, not the
+embedding.""",
             conclude="""
 The shape of a profile, under this text and so many points. Not how many dimensions there are: in many dimensions so few
 points tell too few. Nothing of causes.""",
