@@ -51,7 +51,7 @@ def _kept(
 
     topics, steps = labelled or nothing, [*(near or [0.5] * (n - 1)), float("nan")]
     arrays = {"blind halves": blind * (1 + noise * rng.normal(size=N_HALVES))}
-    for kind in ("o", REDUCED):
+    for kind in ("o", "o, last token", REDUCED):
         arrays |= {
             f"{kind} dimension": np.array(dimension)[:, None],
             f"{kind} dimension halves": halves(dimension)[:, :, None],
@@ -72,5 +72,5 @@ def _kept(
     n_labels = 0 if labelled is None else 5
     return Geometry(
         400, 200, 0, "topic" if n_labels else "", n_labels, 30, (1,), (1,), 0, float("nan"), 0.1, estimate(blind),
-        {"o": clouds, REDUCED: clouds},
+        {"o": clouds, "o, last token": clouds, REDUCED: clouds},
     )  # fmt: skip

@@ -14,7 +14,10 @@ PEAK = [5.0, 9, 12, 9, 6, 7]
 
 def verdicts(folder: Path, labelled: list[float], blind: float = 0.2) -> list[str]:
     (claims,) = judged([list(EXHIBIT.claims(planted(folder, PEAK, labelled=labelled, blind=blind)))])
-    return [one.verdict for one in claims]
+    assert [one.verdict for one in claims[3:]] == [
+        one.verdict for one in claims[:3]
+    ]  # at the last token, planted alike
+    return [one.verdict for one in claims[:3]]
 
 
 def test_topics_at_the_minimum_bear_out_one_reading(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The geometry of hidden states: Valeriani et al. 2023."""
+"""The geometry of states: Valeriani et al. 2023."""

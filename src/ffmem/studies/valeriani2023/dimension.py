@@ -10,6 +10,7 @@ from ffmem.studies.results import Findings, plain
 from ffmem.studies.study import Chapter, Experiment
 from ffmem.studies.valeriani2023.context import Valeriani2023
 from ffmem.studies.valeriani2023.findings import (
+    READ,
     REDUCED,
     TEXT,
     WORDS,
@@ -52,12 +53,13 @@ def sample(findings: Findings) -> str:
 def _reading(findings: Findings) -> str:
     found, parts = geometry(findings), []
     for stack in found.stacks():
-        one = profile(findings, TEXT, "o", "dimension", stack)
-        where = "at its very beginning" if one.peak == 0 else "at its end" if one.minimum is None else "within"
-        parts.append(
-            f"The dimension of o is largest in {one.names[one.peak]} ({one.values[one.peak]:.1f}), {where}; it is "
-            f"{one.values[0]:.1f} in {one.names[0]} and {one.values[-1]:.1f} in {one.names[-1]}."
-        )
+        for kind in READ:
+            one = profile(findings, TEXT, kind, "dimension", stack)
+            where = "at its very beginning" if one.peak == 0 else "at its end" if one.minimum is None else "within"
+            parts.append(
+                f"The dimension of {kind} is largest in {one.names[one.peak]} ({one.values[one.peak]:.1f}), {where}; it is "
+                f"{one.values[0]:.1f} in {one.names[0]} and {one.values[-1]:.1f} in {one.names[-1]}."
+            )
     return " ".join(parts)
 
 
@@ -65,24 +67,29 @@ def _numbers(findings: Findings) -> Iterator[Number]:
     found = geometry(findings)
     several = len(found.stacks()) > 1
     for stack, places in found.stacks().items():
-        one, clouds = profile(findings, TEXT, "o", "dimension", stack), found.clouds["o"]
-        depth = (one.peak + 1) / len(places)
-        estimates = [clouds[place].dimension for place in places]
-        yield Number.of(titled(stack, "dimension of o at its peak", several), "~ 20 to 30", estimates[one.peak], "")
-        yield Number(titled(stack, "depth of the peak", several), "~ 10 to 40 %", depth)
-        if one.minimum is not None:
-            low = (one.minimum + 1) / len(places)
-            yield Number.of(titled(stack, "least dimension of o after it", several), "-", estimates[one.minimum], "")
-            yield Number(titled(stack, "depth of that minimum", several), "-", low)
-        if WORDS in findings.values:
-            mixed = geometry(findings, WORDS).clouds["o"]
-            largest = max((mixed[place].dimension for place in places), key=lambda two: two.value)
-            yield Number.of(titled(stack, "dimension of o at the peak of shuffled words", several), "-", largest, "")
+        for kind in READ:
+            yield from _numbers_of(findings, kind, stack, places, several)
 
 
-def _prominence(findings: Findings, stack: str) -> Uncertain:
-    """Ln of the peak over the higher end of a profile: 0 where it has no peak within."""
-    one = profile(findings, TEXT, "o", "dimension", stack)
+def _numbers_of(findings: Findings, kind: str, stack: str, places: list[int], several: bool) -> Iterator[Number]:
+    one, clouds = profile(findings, TEXT, kind, "dimension", stack), geometry(findings).clouds[kind]
+    estimates = [clouds[place].dimension for place in places]
+    paper = ("~ 20 to 30", "~ 10 to 40 %") if kind == "o" else ("-", "-")
+    yield Number.of(titled(stack, f"dimension of {kind} at its peak", several), paper[0], estimates[one.peak], "")
+    yield Number(titled(stack, f"depth of the peak of {kind}", several), paper[1], (one.peak + 1) / len(places))
+    if one.minimum is not None:
+        low = (one.minimum + 1) / len(places)
+        yield Number.of(titled(stack, f"least dimension of {kind} after it", several), "-", estimates[one.minimum], "")
+        yield Number(titled(stack, f"depth of that minimum of {kind}", several), "-", low)
+    if WORDS in findings.values:
+        mixed = geometry(findings, WORDS).clouds[kind]
+        largest = max((mixed[place].dimension for place in places), key=lambda two: two.value)
+        yield Number.of(titled(stack, f"dimension of {kind} at the peak of shuffled words", several), "-", largest, "")
+
+
+def _prominence(findings: Findings, kind: str, stack: str) -> Uncertain:
+    """By how much the peak is above the higher end of a profile, as ln of their ratio: 0 where it has no peak within."""
+    one = profile(findings, TEXT, kind, "dimension", stack)
 
     def ratio(values: np.ndarray) -> np.ndarray:
         logs = np.log(np.maximum(values, 1e-9))
@@ -96,51 +103,55 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     found = geometry(findings)
     several = len(found.stacks()) > 1
     for stack in stacks_with_peak(found):
-        one = profile(findings, TEXT, "o", "dimension", stack)
-        first, last = one.over(0), one.over(len(one.names) - 1)
-        yield Claim(
-            titled(stack, "the dimension rises to a peak within the layers and falls after it", several),
-            every(above(first, unit="dimensions"), above(last, unit="dimensions")),
-            f"{one.names[one.peak]} less the lowest layer {told(first)}, less the highest {told(last)}, for having been chosen "
-            "corrected",
-        )
-        if WORDS in findings.values:
-            other = profile(findings, WORDS, "o", "dimension", stack)
-            less = one.uncertain(one.values.max() - other.values.max(), one.draws.max(1) - other.draws.max(1))
-            yield Claim(
-                titled(stack, "the peak is lower where words are shuffled (arXiv 2405.15471)", several),
-                above(less, unit="dimensions"),
-                f"the largest dimension of sentences less that of the same with shuffled words {told(less)}",
-            )
-        yield from _untrained_claim(findings, stack, several)
+        for kind, where in READ.items():
+            yield from _claims_of(findings, kind, where, stack, several)
 
 
-def _untrained_claim(findings: Findings, stack: str, several: bool) -> Iterator[Claim]:
-    """Only of the model itself: a control has no controls."""
-    control = findings.controls.get(_UNTRAINED)
-    if control is None or TEXT not in control.values:
-        return
-    own, other = _prominence(findings, stack), _prominence(control, stack)
-    groups = min(own.n_groups, other.n_groups)
-    less = Uncertain(own.value - other.value, float(np.hypot(own.error, other.error)), groups, own.n)
+def _claims_of(findings: Findings, kind: str, where: str, stack: str, several: bool) -> Iterator[Claim]:
+    one = profile(findings, TEXT, kind, "dimension", stack)
+    first, last = one.over(0), one.over(len(one.names) - 1)
     yield Claim(
-        titled(stack, "the peak is not there before training (arXiv 2405.15471)", several),
+        titled(stack, f"the dimension rises to a peak within the layers and falls after it{where}", several),
+        every(above(first, unit="dimensions"), above(last, unit="dimensions")),
+        f"{one.names[one.peak]} less the lowest layer {told(first)}, less the highest {told(last)}, for having been chosen "
+        "corrected",
+    )
+    if WORDS in findings.values:
+        other = profile(findings, WORDS, kind, "dimension", stack)
+        less = one.uncertain(one.values.max() - other.values.max(), one.draws.max(1) - other.draws.max(1))
+        yield Claim(
+            titled(stack, f"the peak is lower where words are shuffled{where} (arXiv 2405.15471)", several),
+            above(less, unit="dimensions"),
+            f"the largest dimension of sentences less that of the same with shuffled words {told(less)}",
+        )
+    control = findings.controls.get(_UNTRAINED)
+    if control is None or TEXT not in control.values:  # a control itself has none
+        return
+    own, theirs = _prominence(findings, kind, stack), _prominence(control, kind, stack)
+    groups = min(own.n_groups, theirs.n_groups)
+    less = Uncertain(own.value - theirs.value, float(np.hypot(own.error, theirs.error)), groups, own.n)
+    yield Claim(
+        titled(stack, f"the peak is not there before training{where} (arXiv 2405.15471)", several),
         above(less, unit="of ln"),
-        f"ln of the peak over the higher end {told(own, 'of ln')}, untrained {told(other, 'of ln')}: the first is more by "
+        f"ln of the peak over the higher end {told(own, 'of ln')}, untrained {told(theirs, 'of ln')}: the first is more by "
         f"{told(less, 'of ln')}",
     )
 
 
+def _over_layers(findings: Findings, kind: str) -> list[Row]:
+    """Sentences, shuffled words and controls."""
+    rows = line_rows_of(geometry(findings), kind, "dimension", "sentences")
+    if WORDS in findings.values:
+        rows += line_rows_of(geometry(findings, WORDS), kind, "dimension", "shuffled words")
+    return rows + with_controls(findings, TEXT, kind, "dimension")
+
+
 def _charts(findings: Findings) -> Iterator[Chart]:
     found = geometry(findings)
-    rows = line_rows_of(found, "o", "dimension", "sentences")
-    if WORDS in findings.values:
-        rows += line_rows_of(geometry(findings, WORDS), "o", "dimension", "shuffled words")
-    rows += with_controls(findings, TEXT, "o", "dimension")
-    caption = (
-        f"Dimension of the layers' output (GRIDE, n = {found.order}): sentences, shuffled words, and control models."
-    )
-    yield Chart("dimension", caption, "lines", rows, "dimensions", percent=False)
+    for name, kind in (("dimension", "o"), ("dimension-last-token", "o, last token")):
+        what = "means over tokens" if kind == "o" else "the last token alone"
+        caption = f"Dimension of o, {what} (GRIDE, n = {found.order}): sentences, shuffled words, control models."
+        yield Chart(name, caption, "lines", _over_layers(findings, kind), "dimensions", percent=False)
     kinds: list[Row] = [row for kind in found.clouds for row in line_rows_of(found, kind, "dimension", kind)]
     caption = (
         "Dimension of all kinds of points: means of o, r, y and of the coefficients m; o at the last token; o without its 3 "
@@ -165,7 +176,8 @@ def _row(kind: str, one: Cloud) -> Row:
 def _tables(findings: Findings) -> Iterator[Table]:
     rows = [_row(kind, one) for kind, some in geometry(findings).clouds.items() for one in some]
     if WORDS in findings.values:
-        rows += [_row("o, shuffled words", one) for one in geometry(findings, WORDS).clouds["o"]]
+        mixed = geometry(findings, WORDS).clouds
+        rows += [_row(f"{kind}, shuffled words", one) for kind, some in mixed.items() for one in some]
     yield Table("dimensions", "Dimension by kind of points and layer", tuple(rows[0]), rows, folded=True)
 
 
@@ -206,10 +218,11 @@ CHAPTER = Chapter(
             title="How many dimensions do states use, layer by layer?",
             question="Does the cloud of all sentences widen and then narrow on its way through the layers?",
             definition="""
-Each sentence is a point in each layer: the mean of the state over its own tokens. GRIDE takes the ratio mu of the distances to
-the 2n-th and the n-th neighbour and finds the d that makes all ratios most likely, of density d (mu^d - 1)^(n - 1) /
-(mu^((2n - 1) d + 1) B(n, n)). n is that of the plateau: see the exhibit on scales. The peak is the layer of largest d, and the
-minimum that of least d after it. The lowest point is the output of layer 0, not the embedding.""",
+Each sentence is a point in each layer: the mean of the state over its own tokens, or the state at its last token. GRIDE takes
+the ratio mu of the distances to the 2n-th and the n-th neighbour and finds the d that makes all ratios most likely, of density
+d (mu^d - 1)^(n - 1) / (mu^((2n - 1) d + 1) B(n, n)). n is that of the plateau: see the exhibit on scales. The peak is the
+layer of largest d, and the minimum that of least d after it. The lowest point is the output of layer 0, not the
+embedding.""",
             conclude="""
 The shape of a profile, under this text and so many points. Not how many dimensions there are: in many dimensions so few
 points tell too few. Nothing of causes.""",

@@ -14,6 +14,8 @@ from ffmem.studies.results import Findings, Results, plain
 
 TEXT, WORDS, CELLS = "sentences", "shuffled-words", "cells"
 REDUCED = "o without 3 dimensions"
+READ = {"o": "", "o, last token": ", at the last token"}
+"""Kinds of points whose profiles are held against the papers: Valeriani et al. take means, the other paper the last token."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ def measure_text(study: Valeriani2023, listen: StageListener) -> Geometry:
         listen(Stage(TEXT, done, n))
 
     found = points_of(study.model, sentences.tokens, study.bos, on_pass=on_pass)
-    points: Points = {**found, REDUCED: [without_largest(one) for one in found["o"]]}
+    points: dict[str, list[np.ndarray]] = {kind: some for kind, some in found.items()}  # noqa: C416 (of any name)
+    points[REDUCED] = [without_largest(one) for one in found["o"]]
     asked = _Asked(Scales.of(n), study.halves, study.groups[1], sentences.label, sentences.document)
     layers, within = study.model.facts.layers, _next_layer(study.model.facts.layers)
     measured = _measured(points, asked, lambda done: listen(Stage(f"{TEXT}, distances", done, len(layers))))
@@ -61,17 +62,18 @@ def measure_text(study: Valeriani2023, listen: StageListener) -> Geometry:
 
 
 def measure_words(study: Valeriani2023, listen: StageListener) -> Geometry:
-    """The layers' output, of the same sentences with their words in random order, at the scale of the others."""
+    """The layers' output of the same sentences with their words in random order, at the scale of the others."""
     mixed = shuffled_words(study.index.text, study.sentences.ids, seed=study.options.seed)
 
     def on_pass(done: int) -> None:
         listen(Stage(WORDS, done, len(mixed)))
 
-    points = points_of(study.model, mixed, study.bos, kinds=("o",), on_pass=on_pass)
+    found = points_of(study.model, mixed, study.bos, kinds=("o", "o, last token"), on_pass=on_pass)
+    points: Points = {str(kind): some for kind, some in found.items()}
     sentences = study.sentences
     asked = _Asked(Scales.of(len(mixed)), study.halves, study.groups[1], sentences.label, sentences.document)
     layers, text = study.model.facts.layers, study.results.load(TEXT, Geometry)
-    measured = _measured({**points}, asked, lambda done: listen(Stage(f"{WORDS}, distances", done, len(layers))))
+    measured = _measured(points, asked, lambda done: listen(Stage(f"{WORDS}, distances", done, len(layers))))
     return _kept(study, WORDS, measured, asked, _next_layer(layers), (text.at, text.change), layers)
 
 

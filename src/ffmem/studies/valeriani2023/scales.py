@@ -67,7 +67,7 @@ def _tables(findings: Findings) -> Iterator[Table]:
         for kind, some in found.clouds.items()
         for one in some
     ]
-    yield Table("scales", "Dimension at every scale", tuple(rows[0]), rows, folded=True)
+    yield Table("dimension-by-scale", "Dimension at every scale", tuple(rows[0]), rows, folded=True)
 
 
 CHAPTER = Chapter(

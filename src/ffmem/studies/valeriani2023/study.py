@@ -1,4 +1,4 @@
-"""The experiments on the geometry of hidden states: Valeriani et al. 2023, held against arXiv 2405.15471."""
+"""The experiments on the geometry of states: Valeriani et al. 2023, held against arXiv 2405.15471."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ def _left_out(findings: Findings) -> Iterator[str]:
 
 STUDY: Study[Valeriani2023] = Study(
     name=NAME,
-    kicker="The geometry of hidden states",
+    kicker="The geometry of states",
     paper="Valeriani, Doimo, Cuturello, Laio, Ansuini and Cazzaniga, NeurIPS 2023",
     intro=(
         "Every sentence is a point in every layer. How many dimensions does the cloud of all points have, who is whose "

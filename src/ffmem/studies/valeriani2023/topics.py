@@ -10,6 +10,7 @@ from ffmem.studies.results import Findings
 from ffmem.studies.study import Chapter, no_experiments
 from ffmem.studies.valeriani2023.dimension import has_text, sample, stacks_with_peak
 from ffmem.studies.valeriani2023.findings import (
+    READ,
     REDUCED,
     TEXT,
     WORDS,
@@ -79,31 +80,39 @@ def _numbers(findings: Findings) -> Iterator[Number]:
 def _claims(findings: Findings) -> Iterator[Claim]:
     if not _has_labels(findings):
         return
-    found, blind = geometry(findings), blind_draws(findings)
+    found = geometry(findings)
     several = len(found.stacks()) > 1
     for stack in stacks_with_peak(found):
-        shares, dimension = (profile(findings, TEXT, "o", which, stack) for which in ("labelled", "dimension"))
-        peak, least = dimension.peak, dimension.minimum
-        if least is not None:
-            more = shares.less(least, peak)
-            yield Claim(
-                titled(stack, "neighbours share a topic more at the minimum after the peak than at the peak", several),
-                above(more),
-                f"{shares.names[least]} less {shares.names[peak]}: {points(more)}",
-            )
-        others = [place for place in range(len(shares.names)) if place != peak]
-        more = shares.means_less([peak], others)
+        for kind, where in READ.items():
+            yield from _claims_of(findings, kind, where, stack, several)
+
+
+def _claims_of(findings: Findings, kind: str, where: str, stack: str, several: bool) -> Iterator[Claim]:
+    shares, dimension = (profile(findings, TEXT, kind, which, stack) for which in ("labelled", "dimension"))
+    peak, least = dimension.peak, dimension.minimum
+    if least is not None:
+        more = shares.less(least, peak)
         yield Claim(
-            titled(stack, "neighbours share a topic more at the peak than elsewhere (arXiv 2405.15471)", several),
+            titled(
+                stack, f"neighbours share a topic more at the minimum after the peak than at the peak{where}", several
+            ),
             above(more),
-            f"{shares.names[peak]} less the mean of the other layers: {points(more)}",
+            f"{shares.names[least]} less {shares.names[peak]}: {points(more)}",
         )
-        over = shares.most_over(found.blind.value, blind)
-        yield Claim(
-            titled(stack, "neighbours in the best layer share a topic more than neighbours by words alone", several),
-            above(over),
-            f"{shares.names[shares.peak]} less words alone: {points(over)}",
-        )
+    more = shares.means_less([peak], [place for place in range(len(shares.names)) if place != peak])
+    yield Claim(
+        titled(stack, f"neighbours share a topic more at the peak than elsewhere{where} (arXiv 2405.15471)", several),
+        above(more),
+        f"{shares.names[peak]} less the mean of the other layers: {points(more)}",
+    )
+    over = shares.most_over(geometry(findings).blind.value, blind_draws(findings))
+    yield Claim(
+        titled(
+            stack, f"neighbours in the best layer share a topic more than neighbours by words alone{where}", several
+        ),
+        above(over),
+        f"{shares.names[shares.peak]} less words alone: {points(over)}",
+    )
 
 
 def _of_largest(found: Geometry, which: str, series: str) -> list[Row]:
