@@ -59,8 +59,7 @@ class Sukhbaatar2019(OnHeldOut):
             InputError: it is no longer where it was.
         """
         assert self.beside is not None
-        device, trusted = self.beside.manifest.options.device, self._subject.trust_remote_code
-        return load_indexed_model(self.beside, None, device, trust_remote_code=trusted)
+        return load_indexed_model(self.beside, trust_remote_code=self._subject.trust_remote_code)
 
     def another_model(self, source: str) -> Transformer:
         """A further model, which must read text as the same tokens.
