@@ -10,7 +10,7 @@ from tests.studies.alignment.copying import WORDS, copy_model
 
 
 def copier() -> Transformer:
-    """Predicts, in each row, the source word at the same place: its only cross-attention looks there, and what it sees is loud."""
+    """Predicts, in each row, the source word at the same place: its only cross-attention looks there, and loudly."""
     model = copy_model(0)
     with torch.no_grad():
         model.module.model.decoder.layers[0].encoder_attn.out_proj.weight.mul_(4.0)

@@ -17,7 +17,7 @@ from tests.studies.xu2021.planted import copier, write
 
 def test_what_it_refuses(options: TranslationOptions, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     subject = Subject(copier, tmp_path / "out")
-    with pytest.raises(InputError, match="gpt2.* has no cross-attention"):
+    with pytest.raises(InputError, match=r"gpt2.* has no cross-attention"):
         begin(replace(subject, model=lambda: load_model(tiny_folder("gpt2"))), options, lambda _: None)
     with pytest.raises(InputError, match="is given the corpus python-docs"):
         begin(replace(subject, corpora=(open_corpus("python-docs"),)), options, lambda _: None)

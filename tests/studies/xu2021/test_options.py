@@ -32,7 +32,7 @@ def test_pairs_that_were_learned_from_are_not_tested_on(options: TranslationOpti
     found = read_material(named)
     assert [(one.source, one.target) for one in found.test] == [(("one",), ("one",)), (("one",), ("three",))]
     assert (len(found.train), found.n_repeated) == (2, 1)
-    with pytest.raises(InputError, match="every pair of .* stands in"):
+    with pytest.raises(InputError, match=r"every pair of .* stands in"):
         read_material(replace(named, source=train))
 
 

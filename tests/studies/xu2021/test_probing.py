@@ -45,7 +45,8 @@ def test_tokens_are_ranked_by_how_common_they_are() -> None:
 def test_a_random_model_runs_and_its_last_layer_is_itself(
     variant: str, tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    lines = [f"the quick {word} jumps".split() for word in ["dog", "fox", "river", "stone", "letter", "market", "engine", "village"]]
+    words = ["dog", "fox", "river", "stone", "letter", "market", "engine", "village"]
+    lines = [f"the quick {word} jumps".split() for word in words]
     test, train = write(tmp_path / "test", lines[:3]), write(tmp_path / "train", lines[3:])
     options = TranslationOptions(test, test, train, train, seen=1)
     subject = Subject(lambda: load_model(tiny_folder(variant)), tmp_path / "out")
