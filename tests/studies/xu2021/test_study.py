@@ -18,12 +18,12 @@ from tests.studies.xu2021.shares import shares
 
 def test_the_report_has_every_exhibit_with_its_control(copied: Results) -> None:
     report = report_of(copied)
-    assert [one.name for one in report.sections] == ["5.1", "5.2", "Addition"]
+    assert [one.name for one in report.sections] == ["Encoder", "Decoder", "Addition"]
     assert dict(report.facts)["learned from"] == "200 of 220 pairs of train"
     (beside,) = report.controls
-    assert beside.numbers[("5.1", "acc@1, the model itself")].ours < 0.5
+    assert beside.numbers[("Encoder", "acc@1, the model itself")].ours < 0.5
     claim = next(one for item, one in report.claims if one.statement.startswith("source embeddings already translate"))
-    assert claim.verdict == "shown" and not report.also_shown_by("5.1", claim)
+    assert claim.verdict == "shown" and not report.also_shown_by("Encoder", claim)
 
 
 def test_the_page_has_its_charts(copied: Results, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ CHAPTER = Chapter(
     exhibits=(
         Exhibit(
             order=1,
-            name="5.1",
+            name="Encoder",
             title="What does the encoder translate?",
             question="Can the next word of the translation be read off the source's states, layer by layer?",
             definition="""
