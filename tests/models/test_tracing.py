@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ffmem import load_model
-from ffmem.models.tracing import trace
+from ffmem.models.tracing import trace, watch_stream
 
 IDS = torch.arange(20, 41).view(3, 7)
 
@@ -34,3 +34,23 @@ def test_some_positions_are_those_of_all(variant: str, tiny_folder: Callable[[st
     for some, whole in zip(trace(model, IDS, at=(rows, columns)), trace(model, IDS), strict=True):
         for name, states in vars(some).items():
             assert torch.equal(states, getattr(whole, name)[rows, columns][None]), name
+
+
+@pytest.mark.parametrize("variant", ["gpt2", "marian", "t5"])
+def test_the_stream_of_each_stack_is_the_librarys_own_list(variant: str, tiny_folder: Callable[[str], Path]) -> None:
+    model = load_model(tiny_folder(variant))
+    seen: dict[int, list[torch.Tensor]] = {}
+    with torch.no_grad(), watch_stream(model, 3, lambda stack, states: seen.setdefault(stack, []).append(states)):
+        model.forward(IDS, None, IDS[:, :4] if variant != "gpt2" else None)
+    parts = [part for part in model.module.modules() if not isinstance(part, nn.Embedding)]
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+    with torch.no_grad():
+        given = {} if variant == "gpt2" else {"decoder_input_ids": IDS[:, :4]}
+        own = model.module(IDS, output_hidden_states=True, **given)
+    lists = [own.hidden_states] if variant == "gpt2" else [own.encoder_hidden_states, own.decoder_hidden_states]
+    assert sorted(seen) == list(range(len(lists)))
+    for stack, states in enumerate(lists):
+        n = len(states) if variant == "marian" else len(states) - 1  # the library's last one is behind the final norm
+        assert len(seen[stack]) == len(states)
+        for mine, theirs in zip(seen[stack][:n], states[:n], strict=True):
+            assert torch.allclose(mine, theirs, atol=1e-5)

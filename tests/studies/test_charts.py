@@ -40,6 +40,13 @@ def test_every_form_is_drawn_from_its_rows(form: str) -> None:
     assert "<svg" in picture[:200] and png(picture).startswith(b"\x89PNG")
 
 
+def test_places_that_are_no_layers_have_their_names_on_the_axis() -> None:
+    rows = [LINE | {"name": "enc.embeddings"}, LINE | {"layer": 1, "name": "enc.L0"}]
+    named = svg(spec(Chart("c", "caption", "lines", rows, "y", x_title="place")))
+    assert ">enc.embeddings<" in named and ">enc.L0<" in named and ">place<" in named
+    assert "enc.embeddings<" not in svg(spec(Chart("c", "caption", "lines", rows, "y")))
+
+
 def test_lines_leave_out_what_has_no_value() -> None:
     assert [(row["layer"], row["series"]) for row in csv_rows(chart("lines"))] == [(0, "a"), (0, "b")]
     below = Chart("c", "caption", "lines", [LINE, LINE | {"value": 0.0}], "y", log=True)

@@ -36,6 +36,8 @@ _HEIGHT = 260
 _PANEL, _N_BESIDE = 132, 4
 """Pixels of the width of a panel among many, and how many stand beside each other."""
 _PERCENT = ".1%"
+_MOST_NAMES = 20
+"""Places that all have their names on an axis; of more, some are left out."""
 _TENS = [10**i for i in range(9)]
 _POWERS = [0, *(10**i for i in range(6))]
 
@@ -101,7 +103,7 @@ def _lines(chart: Chart, rows: Rows) -> alt.LayerChart:
         colour = colour.legend(None)
     scale = alt.Scale(type="log") if chart.log else _scale(chart, zero=chart.from_zero)
     form = _PERCENT if chart.percent else ".3~g"
-    base = _of(rows).encode(x=_layer_axis(rows), color=colour)
+    base = _of(rows).encode(x=_layer_axis(rows, title=chart.x_title), color=colour)
     line = base.mark_line(point=alt.OverlayMarkDef(size=28)).encode(
         y=alt.Y("value:Q", title=chart.y_title, scale=scale, axis=alt.Axis(format="~%" if chart.percent else "~g")),
         strokeDash=alt.StrokeDash("series:N", title=None, sort=names, legend=None),
@@ -393,16 +395,22 @@ def _scale(chart: Chart, *, zero: bool = True) -> alt.Scale:
     return alt.Scale(domain=list(chart.extent)) if chart.extent else alt.Scale(zero=zero)
 
 
-def _layer_axis(rows: Rows, *, bars: bool = False) -> alt.X:
-    """Layers from left to right."""
+def _layer_axis(rows: Rows, *, bars: bool = False, title: str = "layer") -> alt.X:
+    """Layers from left to right, by their numbers; other places by their names."""
     layers = sorted({row["layer"] for row in rows})
     if bars:
         return alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, labelOverlap=True))
     ends = [layers[0] - 0.5, layers[-1] + 0.5] if layers else None
+    axis = alt.Axis(values=layers, format="d", grid=False, labelOverlap=True)
+    if title != "layer":
+        names = {str(row["layer"]): row["name"] for row in rows}
+        crowded = len(layers) > _MOST_NAMES
+        label = f"{json_text(names)}[datum.value]"
+        axis = alt.Axis(values=layers, grid=False, labelExpr=label, labelAngle=-30, labelOverlap=crowded)
     return alt.X(
         "layer:Q",
-        title="layer",
-        axis=alt.Axis(values=layers, format="d", grid=False, labelOverlap=True),
+        title=title,
+        axis=axis,
         scale=alt.Scale(domain=ends, nice=False, zero=False) if ends else alt.Scale(),
     )
 

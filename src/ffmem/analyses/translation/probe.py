@@ -116,7 +116,7 @@ def _nearest(head: Head, rows: Rows, last: Rows, even: Tensor | None, n_pairs: i
             wanted = head.normed(last.of(some, None)).double().cpu()
             squares, products = squares + given.T @ given, products + given.T @ wanted
     size = squares.diagonal().mean().clamp(min=torch.finfo(torch.float64).tiny)
-    found = torch.linalg.solve(squares + _RIDGE * size * torch.eye(head.d_model, dtype=torch.float64), products)
+    found: Tensor = torch.linalg.solve(squares + _RIDGE * size * torch.eye(head.d_model, dtype=torch.float64), products)
     return found.float()
 
 

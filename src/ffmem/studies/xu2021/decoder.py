@@ -56,7 +56,7 @@ CHAPTER = Chapter(
     exhibits=(
         Exhibit(
             order=2,
-            name="5.2",
+            name="Decoder",
             title="What does each decoder layer add?",
             question="How many words can be read off the decoder's states, from its embeddings up?",
             definition="""

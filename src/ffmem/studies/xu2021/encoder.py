@@ -24,7 +24,7 @@ from ffmem.studies.xu2021.findings import (
     text_in,
 )
 from ffmem.studies.xu2021.probing import experiments
-from ffmem.studies.xu2021.shown import COLUMNS, OWN_NAME, UNIGRAM_NAME, lines, numbers_of, table_rows
+from ffmem.studies.xu2021.shown import COLUMNS, ORDER, OWN_NAME, UNIGRAM_NAME, lines, numbers_of, table_rows
 
 
 def _ends(findings: Findings) -> tuple[str, ...]:
@@ -38,9 +38,9 @@ def _reading(findings: Findings) -> str:
     own = text_in(findings).own.acc1.value
     return (
         f"Through the trained mix of maps and W, source embeddings name {percent(first[TRAINED].acc1.value)} % of the words, "
-        f"the last encoder layer {percent(last[TRAINED].acc1.value)} %, the whole model {percent(own)} %; with the source's tokens "
-        f"shuffled it is {percent(first[SHUFFLED].acc1.value)} % and {percent(last[SHUFFLED].acc1.value)} %. With W = I and "
-        f"one map by norms it is {percent(first[IDENTITY].acc1.value)} % and {percent(last[IDENTITY].acc1.value)} %."
+        f"the last encoder layer {percent(last[TRAINED].acc1.value)} %, the whole model {percent(own)} %; with the source's "
+        f"tokens shuffled it is {percent(first[SHUFFLED].acc1.value)} % and {percent(last[SHUFFLED].acc1.value)} %. With W = I "
+        f"and one map by norms it is {percent(first[IDENTITY].acc1.value)} % and {percent(last[IDENTITY].acc1.value)} %."
     )
 
 
@@ -81,6 +81,7 @@ def _charts(findings: Findings) -> Iterator[Chart]:
         lines(findings),
         "acc@1",
         x_title="place",
+        order=ORDER,
     )
 
 
@@ -90,11 +91,7 @@ def _tables(findings: Findings) -> Iterator[Table]:
 
 
 def _notes(findings: Findings) -> Iterator[str]:
-    text = text_in(findings)
-    yield (
-        f"The line of {OWN_NAME} is what the last decoder layer gives with W = I. Places 0 to {text.n_encoder - 1} of the "
-        f"chart are the encoder's ({', '.join(text.encoder)}), those after them the decoder's ({', '.join(text.decoder)})."
-    )
+    yield f"The line of {OWN_NAME} is what the last decoder layer gives with W = I."
 
 
 CHAPTER = Chapter(
@@ -104,21 +101,22 @@ CHAPTER = Chapter(
     exhibits=(
         Exhibit(
             order=1,
-            name="5.1",
+            name="Encoder",
             title="What does the encoder translate?",
             question="Can the next word of the translation be read off the source's states, layer by layer?",
             definition="""
 Teacher forcing: the decoder is given the reference translation, and each of its rows is to name the next token. For the
-encoder, e_t = sum over source tokens s of A*_ts h_s, where h are the states of one layer (through the encoder's last norm, if it has
-one) and A* is a mix of all cross-attention maps with softmax weights; what is named is the largest of U W n(e_t) + b, with the
-model's own U, b and norm n, frozen. W (d x d) and the weights of the mix are trained together, for one epoch of
-cross-entropy, from the ridge regression onto the decoder's last states and an even mix, with three seeds. Beside it: one map by
-norms (of the cross-attention layer with the highest mean norm, each row made to sum to 1), with W trained and with W = I; and
-the controls, a uniform map, the source's tokens in random order under the same maps, and the commonest tokens of training.""",
+encoder, e_t = sum over source tokens s of A*_ts h_s, where h are the states of one layer (through the encoder's last norm, if
+it has one) and A* is a mix of all cross-attention maps with softmax weights; what is named is the largest of U W n(e_t) + b,
+with the model's own U, b and norm n, frozen. W (d x d) and the weights of the mix are trained together, for one epoch of
+cross-entropy, from the ridge regression onto the decoder's last states and an even mix, with three seeds. Beside it: one map
+by norms (of the cross-attention layer with the highest mean norm, each row made to sum to 1), with W trained and with W = I;
+and the controls, a uniform map, the source's tokens in random order under the same maps, and the commonest tokens of
+training.""",
             conclude="""
 Decodable is not used: that a word can be read off a state does not say that the model reads it there. A trained W can translate
-by itself, so W = I stands beside it, and the same for a model with nothing learned. A* has read the target's prefix, through all
-decoder layers: the encoder's scores owe it which source word comes next.""",
+by itself, so W = I stands beside it, and the same for a model with nothing learned. A* has read the target's prefix, through
+all decoder layers: the encoder's scores owe it which source word comes next.""",
             applies=is_there,
             reading=_reading,
             sample=sample,

@@ -24,6 +24,8 @@ OF_ENCODER = {
 }
 OF_DECODER = {TRAINED: "decoder, trained W", IDENTITY: "decoder, W = I"}
 OWN_NAME, UNIGRAM_NAME = "the model itself", "commonest tokens"
+ORDER = (*OF_ENCODER.values(), *OF_DECODER.values(), OWN_NAME, UNIGRAM_NAME)
+"""Of the lines of the chart."""
 
 
 def read_at(findings: Findings, place: str) -> dict[str, Scores]:
