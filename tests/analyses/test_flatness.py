@@ -28,7 +28,9 @@ def test_it_is_that_of_a_plain_softmax(
         found = flatness(model, index, index.cell_id(f"L1.{row}"))
         assert found.even_tokens == pytest.approx(even[row], rel=1e-4) and found.n_tokens == shares.shape[1]
         assert found.top_mass == pytest.approx(np.sort(shares[row])[-10:].sum(), rel=1e-4)
-        assert found.n_compared == len(even) and found.quantile == pytest.approx(np.mean(even < even[row] * (1 - 1e-6)))
+        # cells whose values are as flat to rounding may be told either way
+        least, most = (np.mean(even < even[row] * (1 + off)) for off in (-1e-5, 1e-5))
+        assert found.n_compared == len(even) and least <= found.quantile <= most
 
 
 def test_of_many_cells_some_are_compared(

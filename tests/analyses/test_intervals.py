@@ -178,3 +178,34 @@ def test_few_draws_say_nothing_of_tails() -> None:
         one = Uncertain(0.3, 0.1, 12, 100, pivots=np.linspace(-2, 2, n))
         assert one.estimate == plain.estimate
         assert one.p_above(0.0) == plain.p_above(0.0)
+
+
+def test_a_difference_that_happens_to_lie_above_0_is_no_share() -> None:
+    """One document of 17 that differs tells as little, whichever way it differs: its interval spans 0."""
+    values = np.zeros(17)
+    values[3] = 1 / 3
+    up, down = (mean_ratio(Sums.of(sign * values, np.arange(17), 17).differences) for sign in (1, -1))
+    assert up.p_above() == pytest.approx(down.p_below()) and 0.1 < up.p_above() < 0.3
+    assert up.interval() == pytest.approx([-end for end in reversed(down.interval())]) and up.interval()[0] < 0
+    undeclared = mean_ratio(Sums.of(values, np.arange(17), 17))
+    assert undeclared.p_above() == pytest.approx(up.p_above()), "held against 0 it can be no share"
+    assert undeclared.interval()[0] >= 0
+
+
+def test_differences_stay_differences() -> None:
+    sums = Sums(np.ones((12, 3)), np.full((12, 3), 2.0)).differences
+    other = Sums(np.ones((12, 1)), np.full((12, 1), 2.0))
+    assert not any(one.is_share for one in (sums, sums[[0, 2]], sums.known(), sums.beside(other), other.beside(sums)))
+    assert other.is_share and other[[0]].is_share
+
+
+@pytest.mark.parametrize("n_groups", [5, 17, 60])
+def test_rare_differences_are_not_shown_more_often_than_chance_may(n_groups: int) -> None:
+    """Of documents that seldom differ, one way as often as the other: at the level of the strictest of 15 claims."""
+    rng = np.random.default_rng(0)
+    shown = 0
+    for _ in range(400):
+        values = rng.choice([-1 / 3, 0, 1 / 3], n_groups, p=[0.06, 0.88, 0.06])
+        found = mean_ratio(Sums.of(values, np.arange(n_groups), n_groups).differences)
+        shown += 2 * min(found.p_above(), found.p_below()) <= 0.05 / 15
+    assert shown <= 8  # 1.3 are expected

@@ -39,9 +39,9 @@ def test_numbers_stand_below_their_figure_and_beside_the_papers() -> None:
         "Table 2",
         "  none      5 %     nothing to estimate it from",
         "",
-        "  what the paper saw  here   because",
+        "  claim     here   because",
         "Table 2",
-        "  it rises            shown  2 > 1",
+        "  it rises  shown  2 > 1",
         "",
         "The page: out/page.html",
     ]

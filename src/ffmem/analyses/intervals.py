@@ -90,8 +90,9 @@ class Uncertain:
         return self.n_groups - 1
 
     def _pivot(self, limit: float) -> float:
-        if self.effective is not None:
-            spread = np.sqrt(max(limit * (1 - limit), 1e-300) / self.effective)
+        # what is held against an end of its range is a difference that happens to lie on one side of it, and no share
+        if self.effective is not None and 0 < limit < 1:
+            spread = np.sqrt(limit * (1 - limit) / self.effective)
             return float((self.value - limit) / spread)
         if self.error == 0:
             return float(np.inf * np.sign(self.value - limit)) if self.value != limit else 0.0
@@ -144,6 +145,8 @@ class Sums:
     """(groups, columns)"""
     below: np.ndarray
     """(groups, columns)"""
+    signed: bool = False
+    """Whether the upper sums may lie below 0, as those of differences may, whether or not one does here."""
 
     @classmethod
     def of(cls, values: np.ndarray, groups: np.ndarray, n_groups: int) -> "Sums":
@@ -166,11 +169,17 @@ class Sums:
 
     def __getitem__(self, columns: slice | Sequence[int]) -> "Sums":
         """Some of the columns."""
-        return Sums(self.above[:, columns], self.below[:, columns])
+        return Sums(self.above[:, columns], self.below[:, columns], self.signed)
+
+    @property
+    def differences(self) -> "Sums":
+        """The same, known to be of differences: taken for shares, those that all happen to lie above 0 would be sure to."""
+        return Sums(self.above, self.below, signed=True)
 
     def beside(self, other: "Sums") -> "Sums":
         """The columns of both, of the same groups."""
-        return Sums(np.hstack([self.above, other.above]), np.hstack([self.below, other.below]))
+        together = np.hstack([self.above, other.above]), np.hstack([self.below, other.below])
+        return Sums(*together, self.signed or other.signed)
 
     @property
     def ratios(self) -> np.ndarray:
@@ -181,8 +190,8 @@ class Sums:
 
     @property
     def is_share(self) -> bool:
-        """Whether every ratio is a part of a whole."""
-        return bool((self.above >= 0).all() and (self.above <= self.below).all())
+        """Whether every ratio is a part of a whole: never a difference, though none here may be below 0."""
+        return not self.signed and bool((self.above >= 0).all() and (self.above <= self.below).all())
 
     def known(self) -> "Sums":
         """The columns that have something to count."""
@@ -214,7 +223,7 @@ def each_ratio(sums: Sums, *, seed: int = 0) -> list[Uncertain]:
     Cost: four products of draws x groups with groups x columns.
     """
     there, n_groups = (sums.below > 0).any(1), int((sums.below > 0).any(1).sum())
-    some = Sums(sums.above[there], sums.below[there])
+    some = Sums(sums.above[there], sums.below[there], sums.signed)
     if n_groups < 2:
         totals = some.below.sum(0)
         return [Uncertain(float(v), np.nan, n_groups, _count(t)) for v, t in zip(some.ratios, totals, strict=True)]
@@ -309,7 +318,7 @@ def mean_ratio(of: Sums, less: Sums | None = None, *, seed: int = 0) -> Uncertai
     sums = first if other is None else first.beside(other)
     weights = np.repeat([1 / n_first, -1 / max(n_other, 1)], [n_first, n_other])
     there = (sums.below > 0).any(1)
-    return _weighted(Sums(sums.above[there], sums.below[there]), weights, other is None, seed)
+    return _weighted(Sums(sums.above[there], sums.below[there], sums.signed), weights, other is None, seed)
 
 
 def _weighted(sums: Sums, weights: np.ndarray, is_mean: bool, seed: int) -> Uncertain:

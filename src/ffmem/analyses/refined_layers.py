@@ -77,7 +77,7 @@ def chance_sums(found: Refinement, kind: Kind, *, beyond: bool = False) -> Sums:
     lifts = np.zeros_like(sums.above)
     if len(found.other_document):
         np.add.at(lifts, groups[first[np.searchsorted(documents, found.other_document)]], found.pull(kind))
-    return Sums(sums.above - lifts if beyond else sums.above + lifts, sums.below)
+    return Sums(sums.above - lifts if beyond else sums.above + lifts, sums.below, signed=beyond)
 
 
 def by_layer(index: Index, found: Refinement, *, seed: int = 0) -> RefinedLayers:

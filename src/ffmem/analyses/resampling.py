@@ -23,7 +23,7 @@ def chosen(sums: Sums, which: Literal["least", "most"], *, seed: int = 0) -> tup
         the column that all groups choose, and its ratio.
     """
     there, sign = (sums.below > 0).any(1), 1 if which == "least" else -1
-    some, one_by_one = Sums(sums.above[there], sums.below[there]), each_ratio(sums, seed=seed)
+    some, one_by_one = Sums(sums.above[there], sums.below[there], sums.signed), each_ratio(sums, seed=seed)
     values = np.array([one.value for one in one_by_one])
     column = 0 if np.isnan(values).all() else int(np.nanargmin(sign * values))
     alone, n_groups = one_by_one[column], len(some.above)

@@ -20,7 +20,7 @@ def study(report: "Report", page: Path) -> str:
         there = (control.numbers.get((item, one.quantity)) for control in controls)
         beside = ("-" if number is None else number.text(interval=False) for number in there)
         numbers.append((item, one.quantity, one.paper, one.text(), *beside))
-    claims = [("", "what the paper saw", "here", *names, "because")]
+    claims = [("", "claim", "here", *names, "because")]
     for item, claim in report.claims:
         same = (control.claims.get((item, claim.statement)) for control in controls)
         verdicts = ("-" if other is None else other.verdict for other in same)

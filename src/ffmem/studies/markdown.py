@@ -29,7 +29,7 @@ def claims_table(reports: Sequence[Report], *, why: bool = False) -> list[Cells]
         }
         for report in reports
     ]
-    return [("", "what the paper saw", *(report.title for report in reports)), *_aligned(columns)]
+    return [("", "claim", *(report.title for report in reports)), *_aligned(columns)]
 
 
 def verdict_of(report: Report, item: str, claim: Claim) -> str:

@@ -71,7 +71,8 @@ def test_two_facts_with_one_key_are_refused_unless_they_may_be_missed() -> None:
     with pytest.raises(InputError, match="2 facts have keys that depend on each other"):
         low_rank_update(moments, same, wanted)
     left, right = low_rank_update(moments, same, wanted, 1e-9)
-    torch.testing.assert_close(same.T @ left @ right, wanted.mean(0).expand(2, -1), rtol=1e-6, atol=1e-6)
+    # to what lambda = 1e-9 leaves of two keys that are one, which differs between processors
+    torch.testing.assert_close(same.T @ left @ right, wanted.mean(0).expand(2, -1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

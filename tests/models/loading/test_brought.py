@@ -92,7 +92,9 @@ def test_a_tokenizer_of_its_own_code(copy_of: CopyOf) -> None:
 
 
 def test_an_architecture_that_is_not_known(copy_of: CopyOf) -> None:
-    with pytest.raises(InputError, match=r"--architecture is 'Llama'\. Expected one of: Bert.*LlamaForCausalLM"):
+    with pytest.raises(
+        InputError, match=r"--architecture is 'Llama'\. Expected one of: .*BertForMaskedLM.*LlamaForCausalLM"
+    ):
         load_model(copy_of("llama"), architecture="Llama")
 
 

@@ -78,7 +78,8 @@ def agreement_sums(several: Sequence[Sequence[frozenset[Link]]], gold: Sequence[
         counts = _counts(found, gold)
         both = (counts[:, 0] + counts[:, 1], counts[:, 2] + counts[:, 3])
         parts.append([np.bincount(groups, one, n_groups) for one in both])
-    return Sums(*(np.stack(column, axis=1) for column in zip(*parts, strict=True)))
+    upper, lower = (np.stack(column, axis=1) for column in zip(*parts, strict=True))
+    return Sums(upper, lower)
 
 
 def _counts(found: Sequence[frozenset[Link]], gold: Sequence[Links]) -> Int64[np.ndarray, "pairs 4"]:

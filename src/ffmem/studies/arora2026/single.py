@@ -63,7 +63,7 @@ def _lead(findings: Findings) -> Uncertain:
     """By how much more a node of a circuit does than one outside; nodes are drawn."""
     drops, gains = _of_nodes(findings, "drops"), _of_nodes(findings, "gains")
     differ = drops - np.abs(gains)
-    return each_ratio(Sums(differ[:, None], np.ones((len(differ), 1))))[0]
+    return each_ratio(Sums(differ[:, None], np.ones((len(differ), 1))).differences)[0]
 
 
 def _reading(findings: Findings) -> str:

@@ -130,7 +130,7 @@ def _agreement_claims(findings: Findings) -> Iterator[Claim]:
     )
     upper = list(thirds(range(units.n_layers))[1])
     chance, beyond = units.by_layer(units.chance), units.by_layer(units.agrees - units.chance)
-    more = mean_ratio(beyond[upper])
+    more = mean_ratio(beyond[upper].differences)
     yield Claim(
         "in the upper layers it is above chance",
         above(more),

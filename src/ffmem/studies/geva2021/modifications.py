@@ -163,7 +163,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
 
     def more(values: Float[np.ndarray, " triggers"]) -> Uncertain:
         """The mean over layers of what differs at the same trigger."""
-        return mean_ratio(changes.sums(values))
+        return mean_ratio(changes.sums(values).differences)
 
     than_random, than_first, first_than = more(drawn - last), more(first - last), more(first - drawn)
     yield Claim(

@@ -258,7 +258,7 @@ def _cases_claims(findings: Findings) -> Iterator[Claim]:
     at = at_prefixes(findings)
     yield _residual_leads(at, [layer.layer for layer in refined(findings).layers])
     composition, ffn = (mean_ratio(at.sums(_case(at, case))) for case in ("composition", "ffn"))
-    more = mean_ratio(at.sums(_case(at, "composition") * 1.0 - _case(at, "ffn")))
+    more = mean_ratio(at.sums(_case(at, "composition") * 1.0 - _case(at, "ffn")).differences)
     yield Claim(
         "where the candidate changes, it is rarely to the layer's own",
         above(more),
@@ -274,7 +274,7 @@ def _residual_leads(at: AtPrefixes, names: Sequence[str]) -> Claim:
         (above(lead), lead, names[place], case)
         for case in CASES
         if case != "residual"
-        for place, lead in enumerate(each_ratio(at.sums(residual - _case(at, case))))
+        for place, lead in enumerate(each_ratio(at.sums(residual - _case(at, case)).differences))
     ]
     _, least, name, case = min(leads, key=lambda one: one[1].value)
     return Claim(

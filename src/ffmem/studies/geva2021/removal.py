@@ -84,7 +84,7 @@ class _AtPrefixes:
 
     def more(self, what: Float[np.ndarray, "n layers ways ks"], than: Way) -> Uncertain:
         """By how much activation leads another way at the same prefixes, mean of layers."""
-        return mean_ratio(self.sums(self.of(what, "activation") - self.of(what, than)))
+        return mean_ratio(self.sums(self.of(what, "activation") - self.of(what, than)).differences)
 
     def by_layer(self, what: Float[np.ndarray, "n layers ways ks"]) -> list[Ways]:
         """Every estimate of each layer."""

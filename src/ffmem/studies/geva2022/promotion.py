@@ -70,20 +70,20 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         return
     lifted, fallen = (at.where_it_changes("score", token) for token in ("next", "candidate"))
     by_random = [at.where_it_changes("score", token, random=True) for token in ("next", "candidate")]
-    more = mean_ratio(at.pooled(lifted - by_random[0]))
+    more = mean_ratio(at.pooled(lifted - by_random[0]).differences)
     yield Claim(
         "dominant sub-updates promote the token that comes to the top",
         above(more, unit=_UNIT),
         f"score of the new top token {_sd(mean_ratio(at.pooled(lifted)))}; less that by random cells: {_sd(more)}",
     )
-    both = mean_ratio(at.pooled(lifted + fallen))
+    both = mean_ratio(at.pooled(lifted + fallen).differences)
     yield Claim(
         "a candidate is passed rather than pushed down: the new token is lifted by more than it is lowered",
         above(both, unit=_UNIT),
         f"score of the new top token {_sd(mean_ratio(at.pooled(lifted)))}, of the candidate that falls "
         f"{_sd(mean_ratio(at.pooled(fallen)))}; their sum {_sd(both)}",
     )
-    no_less = mean_ratio(at.pooled(fallen - by_random[1]))
+    no_less = mean_ratio(at.pooled(fallen - by_random[1]).differences)
     yield Claim(
         "the candidate that falls is not suppressed: dominant sub-updates score it higher than random cells do",
         above(no_less, unit=_UNIT),

@@ -169,13 +169,13 @@ def _claims(findings: Findings) -> Iterator[Claim]:
             below(left, unit="nats"),
             f"k = {k:,}: what is lost, less {100 * _NEAR:.0f} % of what is lost without any cell: {told(left)}",
         )
-    less = mean_ratio(at.sums(at.change("chance", place) - at.change("coefficient", place)))
+    less = mean_ratio(at.sums(at.change("chance", place) - at.change("coefficient", place)).differences)
     yield Claim(
         "the cells of largest coefficient are better kept than as many random active ones",
         above(less, unit="nats"),
         f"k = {k:,}, what random ones lose more: {told(less)}",
     )
-    less = mean_ratio(at.sums(at.change("coefficient", place) - at.change("contribution", place)))
+    less = mean_ratio(at.sums(at.change("coefficient", place) - at.change("contribution", place)).differences)
     yield Claim(
         "the cells of largest |m| x length of v are better kept than those of largest coefficient",
         above(less, unit="nats"),

@@ -157,9 +157,8 @@ def _worse_by_chance(findings: Findings, at: int) -> Uncertain:
     arrays = Results(findings.folder, findings.header).load_arrays(EXPERIMENT)
     groups, n_groups = numbered(arrays["document"])
     change = arrays["change"][:, :, :, at]
-    return mean_ratio(
-        Sums.of(change[:, :, ORDERS.index("chance")] - change[:, :, ORDERS.index(_ORDER)], groups, n_groups)
-    )
+    worse = change[:, :, ORDERS.index("chance")] - change[:, :, ORDERS.index(_ORDER)]
+    return mean_ratio(Sums.of(worse, groups, n_groups).differences)
 
 
 def _claims(findings: Findings) -> Iterator[Claim]:

@@ -104,7 +104,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         "what a random active cell does to the scores is nearer to what it writes, read through the Jacobian than as the last "
         "state",
     )
-    gain = mean_ratio(summed.sums(summed.gain(measured[STRONGEST], less="another layer")[:, :-1]))
+    gain = mean_ratio(summed.sums(summed.gain(measured[STRONGEST], less="another layer")[:, :-1]).differences)
     yield Claim(
         "the Jacobian of a layer tells the effect of its strongest cell better than that of another layer",
         above(gain, unit=""),

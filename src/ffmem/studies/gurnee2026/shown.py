@@ -95,7 +95,10 @@ class Summed:
                 LayerReadings(
                     layer=layer,
                     by={name: self._by_lens(values[:, number]) for name, values in each.items()},
-                    gain={name: self._mean(self.gain(values)[:, number]) for name, values in each.items()},
+                    gain={
+                        name: mean_ratio(self.sums(self.gain(values)[:, number]).differences).estimate
+                        for name, values in each.items()
+                    },
                 )
                 for number, layer in enumerate(names)
             ),
@@ -120,7 +123,7 @@ def claims_by_third(
 ) -> Iterator[Claim]:
     """Whether the Jacobian lens is better than the model's own reading, in each third of the layers."""
     for third, numbers in thirds_below_last(values.shape[1]):
-        gain = mean_ratio(summed.sums(summed.gain(values)[:, numbers]))
+        gain = mean_ratio(summed.sums(summed.gain(values)[:, numbers]).differences)
         test = above if measure.larger_is_better else below
         where = f"{names[numbers[0]]} to {names[numbers[-1]]}" if len(numbers) > 1 else names[numbers[0]]
         yield Claim(

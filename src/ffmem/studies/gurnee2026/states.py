@@ -99,13 +99,13 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     ):
         yield from claims_by_third(summed, names, np.asarray(arrays[name]), MEASURES[name], statement)
     same, divergence = np.asarray(arrays["same"])[:, :-1], np.asarray(arrays["divergence"])[:, :-1]
-    gain = mean_ratio(summed.sums(summed.gain(same, less="another layer")))
+    gain = mean_ratio(summed.sums(summed.gain(same, less="another layer")).differences)
     yield Claim(
         "the Jacobian of a layer reads its states better than that of another layer",
         above(gain),
         f"top token as the model's, below the last layer: {told(gain, '%')}",
     )
-    gain = mean_ratio(summed.sums(summed.gain(divergence, of="about means")))
+    gain = mean_ratio(summed.sums(summed.gain(divergence, of="about means")).differences)
     yield Claim(
         "about the means, the Jacobian's prediction is nearer to the model's own than the state read as the last one",
         below(gain, unit="nats"),

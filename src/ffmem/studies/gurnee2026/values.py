@@ -97,7 +97,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         "the token that follows a cell's best trigger ranks higher in its value, read through the Jacobian than as the "
         "last state",
     )
-    gain = mean_ratio(summed.sums(summed.gain(measured["agrees"])[:, :-1]))
+    gain = mean_ratio(summed.sums(summed.gain(measured["agrees"])[:, :-1]).differences)
     yield Claim(
         "through the Jacobian more values have the token that follows their best trigger on top",
         above(gain),

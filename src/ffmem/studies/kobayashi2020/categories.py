@@ -72,7 +72,7 @@ def _gap(findings: Findings, name: str) -> Uncertain:
     found = attention_of(findings)
     groups, n_groups = numbered(np.array(found.by_text.documents))
     values = np.array(found.by_text.gaps)[:, found.categories.index(name)]
-    return mean_ratio(Sums.of(values, groups, n_groups))
+    return mean_ratio(Sums.of(values, groups, n_groups).differences)
 
 
 def _share_charts(findings: Findings) -> Iterator[Chart]:

@@ -53,7 +53,9 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     steps = {variant: means[variant] for variant in _PAPER_MIXING if variant in means}
     groups, n_groups = numbered(np.array(by_text.documents))
     shrinks = [
-        mean_ratio(Sums.of(np.array(by_text.mixing[before]) - np.array(by_text.mixing[after]), groups, n_groups))
+        mean_ratio(
+            Sums.of(np.array(by_text.mixing[before]) - np.array(by_text.mixing[after]), groups, n_groups).differences
+        )
         for before, after in pairwise(steps)
     ]
     told = ", ".join(f"{name} {100 * value:.1f} %" for name, value in steps.items())

@@ -122,7 +122,7 @@ def less(arrays: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray] | Non
     """Agreement less chance, mean of cells; or that less the same of other cells, whose triggers are of the same documents."""
     own = arrays["agrees"] - arrays["chance"]
     if other is None:
-        return mean_ratio(Sums.of(own, *numbered(arrays["document"])))
+        return mean_ratio(Sums.of(own, *numbered(arrays["document"])).differences)
     groups, n = numbered(np.concatenate([arrays["document"], other["document"]]))
     theirs = other["agrees"] - other["chance"]
     return mean_ratio(Sums.of(own, groups[: len(own)], n), Sums.of(theirs, groups[len(own) :], n))

@@ -88,7 +88,7 @@ def more(arrays: Mapping[str, np.ndarray], own: list[int], other: list[int]) -> 
     """By how much the mean loss of some models is above that of others, at the same positions; documents are drawn."""
     document = arrays["document"]
     first, second = (np.mean([arrays[str(one)] for one in some], axis=0) for some in (own, other))
-    return mean_ratio(sums_of(first - second, document))
+    return mean_ratio(sums_of(first - second, document).differences)
 
 
 def of_kind(found: PerplexityResult, kind: str) -> list[int]:

@@ -118,13 +118,13 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         return
     numbers = numbered(np.arange(found.n_cells))
     alive, active = arrays["alive"].astype(np.float64), arrays["active"]
-    fewer = mean_ratio(Sums.of(alive[0] - alive[-1], *numbers))
+    fewer = mean_ratio(Sums.of(alive[0] - alive[-1], *numbers).differences)
     yield Claim(
         "cells die during training: fewer are alive at the last moment than at the first",
         above(fewer),
         f"{share(float(alive[0].mean()))} alive at the first, {share(float(alive[-1].mean()))} at the last",
     )
-    sparser = mean_ratio(Sums.of(active[0] - active[-1], *numbers))
+    sparser = mean_ratio(Sums.of(active[0] - active[-1], *numbers).differences)
     yield Claim(
         "cells become sparser: active at fewer positions at the last moment than at the first",
         above(sparser),

@@ -173,7 +173,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         below(few, _FEW),
         f"with one: {told}",
     )
-    (more,) = each_ratio(Sums.of(hits - (arrays["excess_at_first"] > UNIVERSAL), *numbers))
+    (more,) = each_ratio(Sums.of(hits - (arrays["excess_at_first"] > UNIVERSAL), *numbers).differences)
     first = str(moments_in(findings)[0]["name"])
     yield Claim(
         "cells become alike in training: more have a counterpart at the last moment than at the first",

@@ -137,13 +137,13 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     for number, one in enumerate(_result(findings).scopes):
         rows = _of_scope(findings, number)
         at = ByDocument(rows["document"])
-        more = at.mean(rows["jsd"] - rows["chance_jsd"])
+        more = at.difference(rows["jsd"], rows["chance_jsd"])
         yield Claim(
             f"{one.name}: there are weights with the same predictions that are farther away than chance gets",
             above(more, unit="nats"),
             f"JSD from the model's own, more than that of random scores within the same TVD: {told(more)}",
         )
-        more = at.mean(rows["jsd"] - rows["norm_jsd"])
+        more = at.difference(rows["jsd"], rows["norm_jsd"])
         yield Claim(
             f"{one.name}: what the adversary changes is seen less in norms of what is added than in weights",
             above(more, unit="nats"),

@@ -146,7 +146,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         return column
 
     if _cost(found, "nothing").change.value > 0:
-        left = at.mean(change("uniform") - _NEAR * change("nothing"))
+        left = at.difference(change("uniform"), _NEAR * change("nothing"))
         yield Claim(
             "uniform weights do nearly as well as own ones: they lose no more than "
             f"{100 * _NEAR:.0f} % of what is lost without any attention",
@@ -162,13 +162,13 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         ("what tokens are says something: own weights are better than the mean map of other texts", "frozen", "own"),
         ("norms of values alone, which ask no query, guide better than uniform weights", "uniform", "norms"),
     ):
-        more = at.mean(change(worse) - change(better))  # type: ignore[arg-type] # names of patches
+        more = at.difference(change(worse), change(better))  # type: ignore[arg-type] # names of patches
         yield Claim(
             statement,
             above(more, unit="nats"),
             f"weights {NAMES[worse]} lose more than {NAMES[better]}: {told(more)}",  # type: ignore[index] # names of patches
         )
-    more = at.mean(change("uniform") - change("uniform", keep_first=True))
+    more = at.difference(change("uniform"), change("uniform", keep_first=True))
     yield Claim(
         "some of what uniform weights cost is that no head can look away to the first source any more",
         above(more, unit="nats"),

@@ -158,7 +158,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
             ("the model's weights guide better than the same in random order", "weights", "permuted"),
             ("norms of what is added guide better than weights", "norms", "weights"),
         ):
-            more = at.mean(right[better] - right[worse])
+            more = at.difference(right[better], right[worse])
             low, high = more.interval()
             yield Claim(
                 f"{one.name}: {statement}",

@@ -146,7 +146,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     order = np.argsort(-change[first].mean(0), kind="stable")
     at = ByDocument(documents[~first])
     few, rest = change[~first][:, order[:n_few]].sum(1), change[~first][:, order[n_few:]].sum(1)
-    more = at.mean(few - rest)
+    more = at.difference(few, rest)
     yield Claim(
         "a few heads need their weights: a tenth of them cost more, added up one by one, than all the others",
         above(more, unit="nats"),

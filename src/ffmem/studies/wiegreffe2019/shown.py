@@ -40,6 +40,10 @@ class ByDocument:
         """Of a number of each thing; NaN is left out. Of several columns, the mean of their means."""
         return mean_ratio(Sums.of(values, self._groups, self._n_groups))
 
+    def difference(self, more: np.ndarray, less: np.ndarray) -> Uncertain:
+        """The mean of one number of each thing less another."""
+        return mean_ratio(Sums.of(more - less, self._groups, self._n_groups).differences)
+
     def estimate(self, values: np.ndarray) -> Estimate:
         """The same, with its interval."""
         return self.mean(values).estimate

@@ -25,7 +25,7 @@ def _left_out(findings: Findings) -> Iterator[str]:
     if not findings.header["options"]["other"]:
         yield "No other seed or moment is given (--other MODEL), so nothing is said of how maps vary with training."
     if not findings.header["options"]["tuning_steps"]:
-        yield "No model was tuned to look elsewhere (--tuning-steps 100): adversaries are those of single texts."
+        yield "No model was tuned to look elsewhere (--tuning-steps 300): adversaries are those of single texts."
     if "guide" not in findings.values:
         yield (
             "No classifier was guided by these maps: that needs an index whose documents say what they are about (topic, "

@@ -144,7 +144,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     for number, one in enumerate(found.prices):
         if one.price != _GUIDES:
             continue
-        less = at.mean(arrays[f"{number}.jsd"] - arrays[f"{number}.norm_jsd"])
+        less = at.difference(arrays[f"{number}.jsd"], arrays[f"{number}.norm_jsd"])
         yield Claim(
             f"price {one.price:g}: norms of what is added go less far than weights",
             above(less, unit="nats"),
@@ -155,7 +155,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     own = Results(findings.folder, findings.header).load_arrays(guide.EXPERIMENT)
     on_documents = ByDocument(own["document"])
     for name in found.guided:
-        more = on_documents.mean(own[name][list(guide.NAMES).index("weights")] - arrays[f"guide.{name}"])
+        more = on_documents.difference(own[name][list(guide.NAMES).index("weights")], arrays[f"guide.{name}"])
         low, high = more.interval()
         yield Claim(
             f"{name}: the tuned model's weights guide worse than the model's own",

@@ -147,9 +147,9 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         for statement, more in (
             (
                 "a head is nearer to its counterpart than to any other head of its own",
-                at.mean(rows["own"] - rows["jsd"]),
+                at.difference(rows["own"], rows["jsd"]),
             ),
-            ("norms of what is added vary less than weights", at.mean(rows["jsd"] - rows["norm_jsd"])),
+            ("norms of what is added vary less than weights", at.difference(rows["jsd"], rows["norm_jsd"])),
         ):
             yield Claim(f"{one.name}: {statement}", above(more, unit="nats"), f"JSD, less by: {told(-more)}")
 

@@ -149,7 +149,7 @@ def _suppress(findings: Findings) -> _Against | None:
     if not of.any():
         return None
     less = cell_sums(np.zeros(len(of), dtype=np.int64), arrays["against"] - arrays["against_other"], 1, of)
-    return _Against(of_all(arrays["against"][of]), of_all(arrays["against_other"][of]), mean_ratio(less))
+    return _Against(of_all(arrays["against"][of]), of_all(arrays["against_other"][of]), mean_ratio(less.differences))
 
 
 def _reading(findings: Findings) -> str:
@@ -194,7 +194,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     arrays, n_layers = arrays_of(findings, EXPERIMENT), len(_found(findings).layers)
     judged, against = arrays["judged"] > 0, _suppress(findings)
     one = np.zeros(len(judged), dtype=np.int64)
-    more = each_ratio(cell_sums(one, arrays["of_1"] - arrays["by_chance"], 1, judged))[0]
+    more = each_ratio(cell_sums(one, arrays["of_1"] - arrays["by_chance"], 1, judged).differences)[0]
     yield Claim(
         "there are cells that come on at a few tokens alone, more than with the tokens of the text mixed up",
         above(more),

@@ -138,7 +138,7 @@ def _mean(findings: Findings, change: str, kind: str) -> Uncertain | None:
     values = table[table[:, 2] == _KINDS.index(kind), 3 + _CHANGES.index(change)]
     if not len(values):
         return None
-    return mean_ratio(Sums.of(values, np.arange(len(values)), len(values)))
+    return mean_ratio(Sums.of(values, np.arange(len(values)), len(values)).differences)
 
 
 def _bias_less(findings: Findings) -> Uncertain | None:

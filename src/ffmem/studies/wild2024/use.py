@@ -220,7 +220,7 @@ def _depth(findings: Findings) -> _Depth:
         window=(mean_ratio(window[first]), mean_ratio(window[last])),
         token_less=mean_ratio(token[first], token[last]),
         window_more=mean_ratio(window[last], window[first]),
-        kept=mean_ratio(Sums(arrays["chance"] - sentence.above, sentence.below)),
+        kept=mean_ratio(Sums(arrays["chance"] - sentence.above, sentence.below).differences),
     )
 
 

@@ -30,7 +30,7 @@ def _claims(findings: Findings) -> Iterator[Claim]:
     compared, half = Compared(findings), n_layers // 2
     first, middle, last = (compared.of(places[number]) for number in (0, half, n_layers))
     low, high = (middle - first) / half, (last - middle) / (n_layers - half)
-    less = compared.mean(high - low)
+    less = compared.difference(high, low)
     yield Claim(
         "low decoder layers add little: each layer of the lower half adds fewer words than one of the upper half, on average",
         above(less),

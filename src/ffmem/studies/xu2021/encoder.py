@@ -56,13 +56,13 @@ def _claims(findings: Findings) -> Iterator[Claim]:
         "a shuffled source": compared.of(first, SHUFFLED),
         UNIGRAM_NAME: compared.beside(UNIGRAM),
     }
-    more = {name: compared.mean(embeddings - other) for name, other in beside.items()}
+    more = {name: compared.difference(embeddings, other) for name, other in beside.items()}
     yield Claim(
         "source embeddings already translate: the trained mix and W name more words from them than from any control",
         every(*(above(one) for one in more.values())),
         "acc@1 at the embeddings, more than with " + "; ".join(f"{name} {points(one)}" for name, one in more.items()),
     )
-    grown = compared.mean(compared.of(last) - embeddings)
+    grown = compared.difference(compared.of(last), embeddings)
     rates = ", ".join(
         f"{place} {percent(at(findings, place).scores[TRAINED].acc1.value)} %" for place in text_in(findings).encoder
     )

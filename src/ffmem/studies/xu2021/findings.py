@@ -111,6 +111,10 @@ class Words:
         """Of a number of each word; intervals by drawing pairs."""
         return mean_ratio(Sums.of(values, self._groups, self._n_groups))
 
+    def difference(self, more: Float[np.ndarray, "tokens"], less: Float[np.ndarray, "tokens"]) -> Uncertain:
+        """The mean of one number of each word less another."""
+        return mean_ratio(Sums.of(more - less, self._groups, self._n_groups).differences)
+
 
 class Compared:
     """acc@1 of whatever was read, word by word.
@@ -135,6 +139,10 @@ class Compared:
     def mean(self, values: Float[np.ndarray, "tokens"]) -> Uncertain:
         """Of a number of each word."""
         return self._words.mean(values)
+
+    def difference(self, more: Float[np.ndarray, "tokens"], less: Float[np.ndarray, "tokens"]) -> Uncertain:
+        """The mean of one number of each word less another."""
+        return self._words.difference(more, less)
 
 
 def text_in(findings: Findings) -> TextResult:
