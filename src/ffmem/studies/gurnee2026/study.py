@@ -30,12 +30,13 @@ STUDY: Study[Gurnee2026] = Study(
     kicker="How states and values are best read",
     paper="Gurnee et al., Verbalizable Representations Form a Global Workspace in Language Models, 2026",
     intro=(
-        "A layer's state or value is read over the vocabulary as if it were the model's last state, though the layers above "
-        "have yet to work on it. Gurnee et al. send it through the average Jacobian first: what a small change of the state "
-        "does to the last state, on average over text. Here that lens stands beside the others, layer by layer: for states, "
-        "values, and what cells do; on other documents than it is made of. The paper's J holds what a token does to later "
-        "ones, too (--reach later), and leaves out the first 16 positions of an input, this one the first: by default its claims are "
-        "held against another J than its own. That J is made with random signs, whose chance no interval here holds."
+        "A layer's state or value is read over the vocabulary as if it were the model's last state, though the layers "
+        "above have yet to work on it. Gurnee et al. send it through the average Jacobian first: what a small change of "
+        "the state does to the last state, on average over text. Here that lens stands beside the others, layer by layer: "
+        "for states, values, and what cells do; on other documents than it is made of. The paper's J holds what a token "
+        "does to later ones, too (--reach later), and leaves out the first 16 positions of an input, this one the first: "
+        "by default its claims are held against another J than its own. That J is made with random signs, whose chance no "
+        "interval here holds."
     ),
     note=(
         "In brackets: 95 % intervals, by drawing documents anew. - stands where the paper gives no number of this kind. What "
