@@ -17,6 +17,8 @@ from ffmem.studies.wiegreffe2019.documents import labels_of
 from ffmem.studies.wiegreffe2019.shown import ByDocument
 
 EXPERIMENT = "guide"
+_OF_A_LABEL = 5
+"""Documents of each label, on average, below which nothing is claimed of what was learned from them."""
 SEEDS = (0, 1, 2)
 NAMES: dict[Guide, str] = {
     "uniform": "uniform",
@@ -116,6 +118,11 @@ def _field(name: str, data: Labelled, right: np.ndarray, at: ByDocument) -> Fiel
     return Field(name, int(data.labels.max()) + 1, commonest, guided)
 
 
+def _taught(found: GuideResult) -> list[Field]:
+    """Those with documents enough for each label that something can be learned of it."""
+    return [one for one in found.fields if found.n_learned >= _OF_A_LABEL * one.n_labels]
+
+
 def _result(findings: Findings) -> GuideResult:
     return findings.get(EXPERIMENT, GuideResult)
 
@@ -151,7 +158,7 @@ def _numbers(findings: Findings) -> Iterator[Number]:
 def _claims(findings: Findings) -> Iterator[Claim]:
     arrays = Results(findings.folder, findings.header).load_arrays(EXPERIMENT)
     at, names = ByDocument(arrays["document"]), list(NAMES)
-    for one in _result(findings).fields:
+    for one in _taught(_result(findings)):
         right = dict(zip(names, arrays[one.name], strict=True))
         for statement, better, worse in (
             ("the model's weights guide better than uniform ones", "weights", "uniform"),
@@ -193,6 +200,12 @@ def _notes(findings: Findings) -> Iterator[str]:
     found = _result(findings)
     if found.n_short:
         yield f"{found.n_short:,} documents have fewer than {found.n_tokens} tokens, and were left out."
+    for one in found.fields:
+        if one not in _taught(found):
+            yield (
+                f"Nothing is claimed of {one.name}: {found.n_learned:,} documents to learn {one.n_labels} labels from are "
+                f"fewer than {_OF_A_LABEL} for each."
+            )
 
 
 CHAPTER = Chapter(
