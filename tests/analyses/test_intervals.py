@@ -190,6 +190,7 @@ def test_a_difference_that_happens_to_lie_above_0_is_no_share() -> None:
     undeclared = mean_ratio(Sums.of(values, np.arange(17), 17))
     assert undeclared.p_above() == pytest.approx(up.p_above()), "held against 0 it can be no share"
     assert undeclared.interval()[0] >= 0
+    assert mean(values, signed=True).low < 0 <= mean(values).low
 
 
 def test_differences_stay_differences() -> None:

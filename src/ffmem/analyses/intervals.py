@@ -368,13 +368,14 @@ def wilson(share: float, n: float, z: float) -> tuple[float, float]:
     return (0.0 if share == 0 else float(middle - half)), (1.0 if share == 1 else float(middle + half))
 
 
-def mean(values: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0) -> Estimate:
+def mean(values: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0, signed: bool = False) -> Estimate:
     """A mean with its bootstrap interval; with groups, whole groups are drawn: see `mean_ratio`.
 
     Args:
         values: (n,) numbers.
         groups: (n,) the group of each, as integers: values of one group are not independent.
         seed: of the draws.
+        signed: whether values are differences: see `Sums.differences`.
 
     Returns:
         the mean over all values; n counts values.
@@ -382,7 +383,8 @@ def mean(values: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0)
     if len(values) == 0:
         return NOTHING
     numbers, n_groups = numbered(np.arange(len(values)) if groups is None else groups)
-    return mean_ratio(Sums.of(values, numbers, n_groups), seed=seed).estimate
+    sums = Sums.of(values, numbers, n_groups)
+    return mean_ratio(sums.differences if signed else sums, seed=seed).estimate
 
 
 @lru_cache(maxsize=8)

@@ -227,7 +227,7 @@ def effects_of(before: Answers, after: Answers, prefix: Answers) -> Iterable[Eff
         if some.any():
             groups = before.fact[some]
             own, now, told = (mean(one.holds[some], groups) for one in (before, after, prefix))
-            yield Effect(kind, int(some.sum()), own, now, told, mean(after.magnitude[some], groups))
+            yield Effect(kind, int(some.sum()), own, now, told, mean(after.magnitude[some], groups, signed=True))
 
 
 def _fact_effects(facts: Sequence[Fact], before: Answers, after: Answers) -> Iterable[FactEffect]:
@@ -251,7 +251,7 @@ def side_effects_of(moved: MovedCells, text: TextEffects, cells: CellEffects, *,
         n_positions=len(text.document),
         n_documents=len(np.unique(text.document)),
         divergence=mean(text.divergence, text.document),
-        loss=mean(text.loss[~np.isnan(text.loss)], text.document[~np.isnan(text.loss)]),
+        loss=mean(text.loss[~np.isnan(text.loss)], text.document[~np.isnan(text.loss)], signed=True),
         other_top=mean(text.other_top, text.document),
         rate=float((cells.rate * cells.n_cells).sum() / cells.n_cells.sum()),
         n_changed=int(cells.changed.sum()),

@@ -234,7 +234,7 @@ def _result(study: Meng2022, condition: Condition, arrays: Mapping[str, np.ndarr
         paraphrase=paraphrase,
         neighbourhood=neighbourhood,
         score=scores_of(answers),
-        magnitude=mean(answers.magnitude[own], answers.fact[own]),
+        magnitude=mean(answers.magnitude[own], answers.fact[own], signed=True),
         divergence=divergence,
         loss=loss,
         other_top=other_top,
