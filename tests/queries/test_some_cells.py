@@ -19,13 +19,14 @@ from ffmem.queries.diff import diff
 from ffmem.queries.export import export
 from ffmem.queries.find import find
 from ffmem.queries.highlights import highlights
+from ffmem.queries.look_up import info
 from ffmem.queries.names import places
 from ffmem.queries.overview import overview
 from ffmem.queries.promotes import promotes
 from ffmem.queries.search import search
 from ffmem.queries.similar import similar
 from ffmem.queries.sql import query
-from ffmem.queries.table import cells, info
+from ffmem.queries.table import cells
 from ffmem.render import info as shown_info
 from ffmem.store.keys import NO_TOKEN
 from ffmem.studies.geva2021.study import reproduce

@@ -1,6 +1,5 @@
 """Tables of cells, sorted, against a sort of all cells."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from ffmem import Cell, Index, InputError
 from ffmem.queries import table
-from ffmem.queries.table import cells, info
+from ffmem.queries.table import cells
 from tests.fixtures.made_index import Document, Layer, make_index
 from tests.queries.loops import every_cell
 
@@ -100,15 +99,4 @@ def test_an_index_of_one_cell_that_never_fires(tmp_path: Path) -> None:
     for sort in KEYS:
         (row,) = cells(index, sort=sort)  # type: ignore[arg-type]
         assert (str(row.cell), row.trigger, row.n_triggers, row.mean) == ("L0.0", None, 0, -0.5)
-    assert table.cell(index, "L0.0").triggers == ()
-
-
-def test_info_is_the_manifest_and_sizes(index: Index) -> None:
-    found = info(index)
-    on_disk = json.loads((index.folder / "manifest.json").read_bytes())
-    assert {name: value for name, value in found.items() if name in on_disk} == {
-        name: value for name, value in on_disk.items() if name != "files"
-    }
-    assert (found["n_layers"], found["n_cells"], found["n_model_cells"], found["n_signs"]) == (3, 14, 14, 1)
-    assert found["n_bytes"] == sum(path.stat().st_size for path in (index.folder / "index").rglob("*.s*"))
-    assert found["cells"] == "1 layers of 4 cells, 1 layers of 7 cells, 1 layers of 3 cells"
+    assert index.cell("L0.0").triggers == ()

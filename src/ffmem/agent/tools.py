@@ -14,9 +14,9 @@ from ffmem.agent.rows import cell_row, history_row, name_of, search_row, sentenc
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
 from ffmem.names import people
+from ffmem.queries.look_up import info
 from ffmem.queries.overview import n_dead
 from ffmem.queries.similar import Likeness, similar
-from ffmem.queries.table import info
 from ffmem.server.explorer import Explorer
 from ffmem.server.limits import MAX_CHANGES, MAX_CONTROLS, MAX_NEW_TOKENS, MAX_PROMPT, MAX_QUERY
 from ffmem.server.views.cell import cell_view

@@ -1,4 +1,4 @@
-"""What an index is, one of its cells, and tables of them by a statistic."""
+"""Tables of cells by a statistic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ffmem.cell import Cell, Name
+from ffmem.cell import Name
 from ffmem.errors import InputError
 from ffmem.ids import CellId
-from ffmem.json_values import JsonObject, Record
+from ffmem.json_values import Record
 from ffmem.markup import Table
 from ffmem.queries.matches import Masks
 from ffmem.queries.named import NOT_NAMED, order_by_name
@@ -39,25 +39,6 @@ class CellRow(Record):
     """Its three most promoted tokens."""
     name: Name | None = None
     """What it is called."""
-
-
-def info(index: Index) -> JsonObject:
-    """What an index is: its manifest without the list of files, and its size on disk."""
-    manifest = {name: value for name, value in index.manifest.to_json().items() if name != "files"}
-    sizes = {
-        "n_layers": index.n_own_layers,
-        "cells": index.cells.describe(),
-        "n_cells": index.n_cells,
-        "n_model_cells": index.cells.whole.n_cells,
-        "n_signs": index.n_signs,
-        "n_bytes": index.manifest.n_bytes,
-    }
-    return sizes | manifest
-
-
-def cell(index: Index, cell_id: str) -> Cell:
-    """Everything about one cell."""
-    return index.cell(cell_id)
 
 
 def cells(

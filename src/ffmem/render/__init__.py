@@ -1,37 +1,42 @@
 """Results -> text for people. The only room that knows how things look in a terminal."""
 
-from ffmem.render.activation import activation
-from ffmem.render.alignment import alignment
-from ffmem.render.annotations import agreement, drawn, imported
-from ffmem.render.annotations import summary as annotations_summary
-from ffmem.render.ask import diff, found, promoting, search, similar
-from ffmem.render.atlas import atlas, atlas_plan
-from ffmem.render.attention import attention, one_map, patch_effect, patch_sweep
-from ffmem.render.cells import cell, cells
-from ffmem.render.circuit import circuit, task_pairs
-from ffmem.render.collections import (
-    collection,
-    collection_diff,
-    collections,
-    compared_collection,
-    kept_collection,
-    refreshed,
-)
-from ffmem.render.editing import edit
-from ffmem.render.explain import change_controls, explanation, intervention
-from ffmem.render.flow import flow
-from ffmem.render.index import info, summary, verification
-from ffmem.render.labels import label_plan, label_report
-from ffmem.render.names import history, label_counts, labels_read, labels_written
-from ffmem.render.plan import plan
-from ffmem.render.progress import progress, say, steps, study_progress
-from ffmem.render.rule_names import evaluation as rules_evaluation
-from ffmem.render.rule_names import naming, rule_names
-from ffmem.render.structure import structure
-from ffmem.render.study import study, table
-from ffmem.render.tables import exported, query, query_csv, views, views_page
-from ffmem.render.terminal import one_line
-from ffmem.render.trace import life
+from typing import TYPE_CHECKING
+
+from ffmem.by_need import by_need
+
+if TYPE_CHECKING:
+    from ffmem.render.activation import activation
+    from ffmem.render.alignment import alignment
+    from ffmem.render.annotations import agreement, drawn, imported
+    from ffmem.render.annotations import summary as annotations_summary
+    from ffmem.render.ask import diff, found, promoting, search, similar
+    from ffmem.render.atlas import atlas, atlas_plan
+    from ffmem.render.attention import attention, one_map, patch_effect, patch_sweep
+    from ffmem.render.cells import cell, cells
+    from ffmem.render.circuit import circuit, task_pairs
+    from ffmem.render.collections import (
+        collection,
+        collection_diff,
+        collections,
+        compared_collection,
+        kept_collection,
+        refreshed,
+    )
+    from ffmem.render.editing import edit
+    from ffmem.render.explain import change_controls, explanation, intervention
+    from ffmem.render.flow import flow
+    from ffmem.render.index import info, summary, verification
+    from ffmem.render.labels import label_plan, label_report
+    from ffmem.render.names import history, label_counts, labels_read, labels_written
+    from ffmem.render.plan import plan
+    from ffmem.render.progress import progress, say, steps, study_progress
+    from ffmem.render.rule_names import evaluation as rules_evaluation
+    from ffmem.render.rule_names import naming, rule_names
+    from ffmem.render.structure import structure
+    from ffmem.render.study import study, table
+    from ffmem.render.tables import exported, query, query_csv, views, views_page
+    from ffmem.render.terminal import one_line
+    from ffmem.render.trace import life
 
 __all__ = [
     "activation",
@@ -94,3 +99,5 @@ __all__ = [
     "views",
     "views_page",
 ]
+
+by_need(__name__)

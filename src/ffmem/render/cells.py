@@ -1,10 +1,13 @@
 """Cells and tables of them."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ffmem.cell import Cell, Stratum, Trigger
-from ffmem.queries import CellRow
 from ffmem.render.terminal import around, called, one_line, tokens, width
+
+if TYPE_CHECKING:
+    from ffmem.queries import CellRow
 
 _OF_A_QUADRANT = 3
 """Triggers of a quadrant that are shown."""
@@ -80,13 +83,13 @@ def trigger_line(trigger: Trigger, width: int) -> str:
     return f"  {trigger.coefficient:8.3f}  {around(left, token, right, max(30, width - 12))}"
 
 
-def cells(rows: list[CellRow]) -> str:
+def cells(rows: "list[CellRow]") -> str:
     """`ffmem cells`."""
     head = f"{'cell':>10}  {'active':>7}  {'mean':>9}  {'min':>9}  {'max':>9}  {'fires on':16}  promotes"
     return "\n".join([head, *(_row(row) for row in rows)])
 
 
-def _row(row: CellRow) -> str:
+def _row(row: "CellRow") -> str:
     trigger = "-" if row.trigger is None else f"⟨{one_line(row.trigger)}⟩"
     promoted = " ".join(f"⟨{one_line(token)}⟩" for token in row.promoted)
     return (

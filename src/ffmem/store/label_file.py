@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from filelock import FileLock, Timeout
-
 from ffmem.errors import StoreError
 from ffmem.json_values import JsonObject, json_text
 from ffmem.store.files import damaged, disk_errors, parse_json
@@ -99,6 +97,8 @@ class LabelFile:
     @contextmanager
     def transaction(self, *, is_ours: bool = True) -> Iterator[sqlite3.Connection]:
         """One change: on the disk when it is acknowledged, and whole or not at all."""
+        from filelock import FileLock, Timeout  # only who writes waits for it
+
         if is_ours:
             self.check()
         with disk_errors(self.path):

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from ffmem.errors import StoreError
 from ffmem.ids import LayerCells
 from ffmem.json_values import JsonObject
@@ -73,6 +71,8 @@ class StorePaths:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the operating system drops if this process dies."""
+    import filelock  # which takes longer to import than a cell to read
+
     lock = filelock.FileLock(StorePaths(folder).lock, timeout=0)
     try:
         lock.acquire()

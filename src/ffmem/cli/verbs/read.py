@@ -1,4 +1,4 @@
-"""Commands that read an index."""
+"""Commands that read an index at once: what they import is all that they wait for."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,8 +8,7 @@ from cyclopts import Parameter
 import ffmem
 from ffmem import queries, render
 from ffmem.cli.app import FLAT, Count, Json, show
-from ffmem.cli.choosing import among, keep
-from ffmem.cli.options import Cells, IndexFolder, Layers, ModelOptions, Save
+from ffmem.cli.options import IndexFolder, ModelOptions
 from ffmem.errors import StoreError
 from ffmem.store.paths import StorePaths
 
@@ -81,30 +80,3 @@ def cell(
     """
     found = queries.cell(ffmem.open_index(folder), cell_id)
     show(found.to_json() if json else render.cell(found, triggers))
-
-
-def cells(
-    folder: IndexFolder,
-    /,
-    *,
-    layer: Layers = None,
-    cells: Cells = None,
-    sort: queries.SortKey = "index",
-    limit: Count = 20,
-    save: Save = None,
-    json: Json = False,
-) -> None:
-    """Show a table of cells by a statistic.
-
-    Parameters
-    ----------
-    sort
-        Largest first, except min and index: smallest first. top is the coefficient of the last trigger kept; name: the surest
-        name first, by where it comes from, grade and score.
-    limit
-        At most this many rows.
-    """
-    index = ffmem.open_index(folder)
-    rows = queries.cells(index, layer=layer, among=among(index, cells), sort=sort, limit=limit)
-    keep(index, save, "cells", {"layer": layer, "cells": cells, "sort": sort, "limit": limit}, rows)
-    show(rows.to_json() if json else render.cells(rows))

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from ffmem.json_values import JsonObject, fields_to_json, to_json
 from ffmem.queries.highlights import Highlight, highlights
+from ffmem.queries.look_up import info
 from ffmem.queries.overview import LayerRow, n_dead, overview
-from ffmem.queries.table import info
 from ffmem.server.explorer import Explorer
 from ffmem.store.reader import Index
 from ffmem.studies.geva2021.cell_patterns import patterns_of
