@@ -1,6 +1,9 @@
 """The inner loops of projecting values on a CPU, compiled: exact scores of the few tokens that can be among the best.
 
 Arrays in, arrays out; knows no model. What is exact here, and why a token may be left out, `scan/shortlist.py` says.
+
+Floats are compared as whole numbers that are in the same order: of these, loops for the largest become vector instructions.
+Slices are taken before short loops, since an index that might be negative would prevent that.
 """
 
 from typing import NamedTuple
@@ -18,8 +21,8 @@ TILE = 32 * BLOCK
 _LANES = 32
 _NO_TOKEN, _SHIFT = np.int64(NO_TOKEN), np.int64(SHIFT)
 _LEAST_KEY = np.int64(-(2**63))
+_SIGN_PLACE, _ALL_BUT_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
 _ROUNDING = 2.0**-22
-_LEAST_FLOAT = 2.0**-149
 
 
 class Tokens(NamedTuple):
@@ -28,7 +31,7 @@ class Tokens(NamedTuple):
     vectors: np.ndarray
     """float32 (d_vocab, d_model)."""
     unit: np.ndarray
-    """float32 (d_vocab): what a whole product is multiplied with."""
+    """float32 (d_vocab): what a product is multiplied with to be a cheap score."""
     residual: np.ndarray
     """float32 (d_vocab)."""
     length: np.ndarray
@@ -40,12 +43,17 @@ class Tokens(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Some values, and what their cheap scores may be off by: per_residual x a token's residual + per_length x its length."""
+    """Some values. A score is off from offset + unit x cheap score by no more than unit x (per_residual x the token's
+    residual + per_length x its length) + slack."""
 
     vectors: np.ndarray
     """float64 (rows, d_model)."""
     unit: np.ndarray
-    """float64 (rows): what a cheap score is multiplied with to be a score; 0 for a row of zeros."""
+    """float64 (rows); 0 for a row of zeros."""
+    offset: np.ndarray
+    """float64 (rows)."""
+    slack: np.ndarray
+    """float64 (rows)."""
     per_residual: np.ndarray
     """float32 (rows)."""
     per_length: np.ndarray
@@ -64,47 +72,64 @@ def quantise(vectors, codes, unit, residual, length):
         length: float64 (n), filled: lengths of the rounded vectors.
     """
     for row in range(len(vectors)):
+        vector, whole = vectors[row], codes[row]
         most = np.float32(0)
-        for at in range(vectors.shape[1]):
-            most = max(most, abs(vectors[row, at]))
+        for at in range(len(vector)):
+            most = max(most, abs(vector[at]))
         unit[row] = np.float64(most) / 127
         inverse = 1 / unit[row] if most > 0 else 0.0
-        left = whole = 0.0
-        for at in range(vectors.shape[1]):
-            code = np.rint(vectors[row, at] * inverse)
-            codes[row, at] = np.int8(code)
-            left += (vectors[row, at] - code * unit[row]) ** 2
-            whole += (code * unit[row]) ** 2
-        residual[row], length[row] = np.sqrt(left), np.sqrt(whole)
+        left = squares = 0.0
+        for at in range(len(vector)):
+            code = np.rint(vector[at] * inverse)
+            whole[at] = np.int8(code)
+            left += (vector[at] - code * unit[row]) ** 2
+            squares += (code * unit[row]) ** 2
+        residual[row], length[row] = np.sqrt(left), np.sqrt(squares)
 
 
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"}, inline="always")
-def _extremes_of_block(products, unit, first, start, n, row, extremes):
-    high = low = np.float32(-np.inf)
-    for at in range(n):
-        score = np.float32(products[start + at]) * unit[first + start + at]
-        high = score if score > high else high
-        low = -score if -score > low else low
-    block = (first + start) // BLOCK
-    extremes[0, row, block], extremes[1, row, block] = high, low
+@njit(cache=True, nogil=True)
+def _ordered(score):
+    """A float32 as an int32 that is in the same order; `~` gives that of its negative."""
+    bits = np.float32(score).view(np.int32)
+    return np.int32(bits ^ ((bits >> _SIGN_PLACE) & _ALL_BUT_SIGN))
 
 
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+@njit(cache=True, nogil=True)
+def _float(ordered):
+    return np.int32(ordered ^ ((ordered >> _SIGN_PLACE) & _ALL_BUT_SIGN)).view(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _key(ordered, token):
+    """As `promoted._keys` has it: orders by score, then by smaller token id."""
+    return (np.int64(ordered) << _SHIFT) | (_NO_TOKEN - np.int64(token))
+
+
+@njit(cache=True, nogil=True)
+def _token(key):
+    return _NO_TOKEN - (key & _NO_TOKEN)
+
+
+@njit(cache=True, nogil=True)
 def block_extremes(products, unit, first, extremes):
-    """The highest cheap score of each block of tokens, and the highest of their negatives.
+    """The highest cheap score of each block of tokens, and the highest of their negatives, as ordered numbers.
 
     Args:
         products: int32 or float32 (rows, tokens) of some neighbouring tokens.
         unit: float32 (d_vocab), of tokens.
         first: of these tokens, a multiple of BLOCK.
-        extremes: float32 (2, rows, blocks), filled for these tokens.
+        extremes: int32 (2, rows, blocks), filled for these tokens.
     """
-    whole = products.shape[1] // BLOCK
     for row in range(products.shape[0]):
-        for block in range(whole):
-            _extremes_of_block(products[row], unit, first, block * BLOCK, BLOCK, row, extremes)
-        if whole * BLOCK < products.shape[1]:
-            _extremes_of_block(products[row], unit, first, whole * BLOCK, products.shape[1] - whole * BLOCK, row, extremes)
+        for start in range(0, products.shape[1], BLOCK):
+            some = products[row, start : start + BLOCK]
+            units = unit[first + start : first + start + len(some)]
+            high, low = np.int32(-(2**31)), np.int32(2**31 - 1)
+            for at in range(len(some)):
+                ordered = _ordered(np.float32(some[at]) * units[at])
+                high, low = max(high, ordered), min(low, ordered)
+            block = (first + start) // BLOCK
+            extremes[0, row, block], extremes[1, row, block] = high, ~low
 
 
 @njit(cache=True, nogil=True)
@@ -113,8 +138,9 @@ def exact(row, vector, lanes):
     lanes[:] = 0.0
     whole = len(vector) // _LANES * _LANES
     for start in range(0, whole, _LANES):
+        left, right = row[start : start + _LANES], vector[start : start + _LANES]
         for lane in range(_LANES):
-            lanes[lane] += row[start + lane] * np.float64(vector[start + lane])
+            lanes[lane] += left[lane] * np.float64(right[lane])
     for at in range(whole, len(vector)):
         lanes[at - whole] += row[at] * np.float64(vector[at])
     total = 0.0
@@ -124,52 +150,44 @@ def exact(row, vector, lanes):
 
 
 @njit(cache=True, nogil=True)
-def _key(score, token):
-    """As `promoted.keys_of` has it: orders by score, then by smaller token id."""
-    bits = np.float32(score + np.float32(0.0)).view(np.int32)
-    return (np.int64(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))) << _SHIFT) | (_NO_TOKEN - np.int64(token))
-
-
-@njit(cache=True, nogil=True)
-def _score(key):
-    bits = np.int32(key >> _SHIFT)
-    return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))).view(np.float32)
-
-
-@njit(cache=True, nogil=True)
-def _offset(block, row, n_rows, d_vocab):
-    """Where the product of a row and token 0 would lie, if tokens lay as those of a block do: tile by tile, row by row."""
-    start = block * BLOCK // TILE * TILE
-    return n_rows * start + row * min(TILE, d_vocab - start) - start
+def _cheap_of(block, row, n_rows, products, d_vocab):
+    """The products of a row and a block of tokens: they lie tile by tile, in a tile row by row."""
+    first, after = block * BLOCK, min((block + 1) * BLOCK, d_vocab)
+    tile = first // TILE * TILE
+    start = n_rows * tile + row * min(TILE, d_vocab - tile) + first - tile
+    return products[start : start + after - first]
 
 
 @njit(cache=True, nogil=True)
 def _best_cheap(best, sign, products, row, n_rows, unit, extremes):
     """Fill a heap with the keys of the best tokens by cheap score: they lie in the blocks that are best by their best."""
     best[:] = _LEAST_KEY
-    least = np.float32(-np.inf)
+    least = np.int32(-(2**31))
     for block in range(len(extremes)):
         if extremes[block] > least or best[0] == _LEAST_KEY:
             push(best, _key(extremes[block], block))
-            least = _score(best[0]) if best[0] != _LEAST_KEY else least
-    lowest = least if best[0] != _LEAST_KEY else np.float32(-np.inf)
+            least = np.int32(best[0] >> _SHIFT)
+    enough = least
     best[:] = _LEAST_KEY
     for block in range(len(extremes)):
-        if extremes[block] < lowest:
+        if extremes[block] < enough:
             continue
-        offset = _offset(block, row, n_rows, len(unit))
-        for token in range(block * BLOCK, min((block + 1) * BLOCK, len(unit))):
-            score = sign * (np.float32(products[offset + token]) * unit[token])
-            if score > lowest or best[0] == _LEAST_KEY:
-                push(best, _key(score, token))
-                lowest = max(lowest, _score(best[0])) if best[0] != _LEAST_KEY else lowest
+        some = _cheap_of(block, row, n_rows, products, len(unit))
+        units = unit[block * BLOCK : block * BLOCK + len(some)]
+        for at in range(len(some)):
+            ordered = _ordered(sign * (np.float32(some[at]) * units[at]))
+            if ordered > least or best[0] == _LEAST_KEY:
+                push(best, _key(ordered, block * BLOCK + at))
+                least = max(enough, np.int32(best[0] >> _SHIFT))
 
 
 @njit(cache=True, nogil=True)
-def _floor(key, unit):
+def _floor(key, sign, rows, row):
     """What the bound of a cheap score must reach, so that the score, rounded to float32, can reach that of a key."""
-    least = np.float64(_score(key))
-    return np.float32((least - abs(least) * _ROUNDING - _LEAST_FLOAT) / unit)
+    least = np.float64(_float(np.int32(key >> _SHIFT)))
+    return np.float32(
+        (least - sign * rows.offset[row] - abs(least) * _ROUNDING - rows.slack[row]) / rows.unit[row]
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -177,10 +195,10 @@ def best_tokens(products, tokens, rows, extremes, best):
     """The keys of the best tokens of each row at both ends, by exact score, in no order.
 
     Args:
-        products: int32 or float32 (rows x d_vocab), tile by tile.
+        products: int32 or float32 (rows x d_vocab), see `_cheap_of`.
         tokens: what scores.
         rows: what is scored.
-        extremes: float32 (2, rows, blocks), see `block_extremes`.
+        extremes: int32 (2, rows, blocks), see `block_extremes`.
         best: int64 (2, rows, k), filled; of the lowest scores the keys are those of their negatives.
 
     Returns:
@@ -190,35 +208,48 @@ def best_tokens(products, tokens, rows, extremes, best):
     lanes, cheap, known = np.empty(_LANES), np.empty(k, np.int64), np.zeros(d_vocab, np.bool_)
     n_exact = 0
     for row in range(n_rows):
-        vector, unit = rows.vectors[row], rows.unit[row]
+        vector, wide, long = rows.vectors[row], rows.per_residual[row], rows.per_length[row]
         for end in range(2):
             sign, found, high = np.float32(1 - 2 * end), best[end, row], extremes[end, row]
-            if unit == 0:
+            if rows.unit[row] == 0:
                 for token in range(k):
-                    found[token] = _key(np.float32(0), token)
+                    found[token] = _key(np.int32(0), token)
                 continue
             _best_cheap(cheap, sign, products, row, n_rows, tokens.unit, high)
             found[:] = _LEAST_KEY
             for place in range(k):
-                token = _NO_TOKEN - (cheap[place] & _NO_TOKEN)
+                token = _token(cheap[place])
                 known[token] = True
-                push(found, _key(sign * np.float32(exact(vector, tokens.vectors[token], lanes)), token))
-            floor, wide, long = _floor(found[0], unit), rows.per_residual[row], rows.per_length[row]
+                push(found, _exact_key(sign, vector, tokens, token, lanes))
+            n_exact += k
+            floor = _floor(found[0], sign, rows, row)
             for block in range(len(high)):
-                if high[block] + (wide * tokens.block_residual[block] + long * tokens.block_length[block]) < floor:
+                off = wide * tokens.block_residual[block] + long * tokens.block_length[block]
+                if _float(high[block]) + off < floor:
                     continue
-                offset = _offset(block, row, n_rows, d_vocab)
-                for token in range(block * BLOCK, min((block + 1) * BLOCK, d_vocab)):
-                    score = sign * (np.float32(products[offset + token]) * tokens.unit[token])
-                    off = wide * tokens.residual[token] + long * tokens.length[token]
-                    if score + off < floor or known[token]:
+                some, first = _cheap_of(block, row, n_rows, products, d_vocab), block * BLOCK
+                after = first + len(some)
+                units, residual, length = (
+                    tokens.unit[first:after],
+                    tokens.residual[first:after],
+                    tokens.length[first:after],
+                )
+                for at in range(len(some)):
+                    off = wide * residual[at] + long * length[at]
+                    if sign * (np.float32(some[at]) * units[at]) + off < floor or known[first + at]:
                         continue
                     n_exact += 1
-                    key = _key(sign * np.float32(exact(vector, tokens.vectors[token], lanes)), token)
+                    key = _exact_key(sign, vector, tokens, first + at, lanes)
                     if key > found[0]:
                         push(found, key)
-                        floor = _floor(found[0], unit)
+                        floor = _floor(found[0], sign, rows, row)
             for place in range(k):
-                known[_NO_TOKEN - (cheap[place] & _NO_TOKEN)] = False
-            n_exact += k
+                known[_token(cheap[place])] = False
     return n_exact
+
+
+@njit(cache=True, nogil=True)
+def _exact_key(sign, vector, tokens, token, lanes):
+    """0.0 is added so that -0.0 and 0.0 tie."""
+    score = sign * np.float32(exact(vector, tokens.vectors[token], lanes))
+    return _key(_ordered(score + np.float32(0.0)), token)
