@@ -3,7 +3,8 @@
 Arrays in, arrays out; knows no model. What is exact here, and why a token may be left out, `scan/shortlist.py` says.
 
 Floats are compared as whole numbers that are in the same order: of these, loops for the largest become vector instructions.
-Slices are taken before short loops, since an index that might be negative would prevent that.
+Short loops that should are given slices, since an index that might be negative prevents it; other loops are not, since a slice
+costs as much as fifty numbers.
 """
 
 from typing import NamedTuple
@@ -138,9 +139,8 @@ def exact(row, vector, lanes):
     lanes[:] = 0.0
     whole = len(vector) // _LANES * _LANES
     for start in range(0, whole, _LANES):
-        left, right = row[start : start + _LANES], vector[start : start + _LANES]
         for lane in range(_LANES):
-            lanes[lane] += left[lane] * np.float64(right[lane])
+            lanes[lane] += row[start + lane] * np.float64(vector[start + lane])
     for at in range(whole, len(vector)):
         lanes[at - whole] += row[at] * np.float64(vector[at])
     total = 0.0
@@ -150,12 +150,10 @@ def exact(row, vector, lanes):
 
 
 @njit(cache=True, nogil=True)
-def _cheap_of(block, row, n_rows, products, d_vocab):
-    """The products of a row and a block of tokens: they lie tile by tile, in a tile row by row."""
-    first, after = block * BLOCK, min((block + 1) * BLOCK, d_vocab)
-    tile = first // TILE * TILE
-    start = n_rows * tile + row * min(TILE, d_vocab - tile) + first - tile
-    return products[start : start + after - first]
+def _offset(block, row, n_rows, d_vocab):
+    """What is added to the id of a token of a block to find its product with a row: tile by tile, in a tile row by row."""
+    tile = block * BLOCK // TILE * TILE
+    return n_rows * tile + row * min(TILE, d_vocab - tile) - tile
 
 
 @njit(cache=True, nogil=True)
@@ -172,12 +170,11 @@ def _best_cheap(best, sign, products, row, n_rows, unit, extremes):
     for block in range(len(extremes)):
         if extremes[block] < enough:
             continue
-        some = _cheap_of(block, row, n_rows, products, len(unit))
-        units = unit[block * BLOCK : block * BLOCK + len(some)]
-        for at in range(len(some)):
-            ordered = _ordered(sign * (np.float32(some[at]) * units[at]))
+        offset = _offset(block, row, n_rows, len(unit))
+        for token in range(block * BLOCK, min((block + 1) * BLOCK, len(unit))):
+            ordered = _ordered(sign * (np.float32(products[offset + token]) * unit[token]))
             if ordered > least or best[0] == _LEAST_KEY:
-                push(best, _key(ordered, block * BLOCK + at))
+                push(best, _key(ordered, token))
                 least = max(enough, np.int32(best[0] >> _SHIFT))
 
 
@@ -195,7 +192,7 @@ def best_tokens(products, tokens, rows, extremes, best):
     """The keys of the best tokens of each row at both ends, by exact score, in no order.
 
     Args:
-        products: int32 or float32 (rows x d_vocab), see `_cheap_of`.
+        products: int32 or float32 (rows x d_vocab), see `_offset`.
         tokens: what scores.
         rows: what is scored.
         extremes: int32 (2, rows, blocks), see `block_extremes`.
@@ -227,19 +224,14 @@ def best_tokens(products, tokens, rows, extremes, best):
                 off = wide * tokens.block_residual[block] + long * tokens.block_length[block]
                 if _float(high[block]) + off < floor:
                     continue
-                some, first = _cheap_of(block, row, n_rows, products, d_vocab), block * BLOCK
-                after = first + len(some)
-                units, residual, length = (
-                    tokens.unit[first:after],
-                    tokens.residual[first:after],
-                    tokens.length[first:after],
-                )
-                for at in range(len(some)):
-                    off = wide * residual[at] + long * length[at]
-                    if sign * (np.float32(some[at]) * units[at]) + off < floor or known[first + at]:
+                offset = _offset(block, row, n_rows, d_vocab)
+                for token in range(block * BLOCK, min((block + 1) * BLOCK, d_vocab)):
+                    off = wide * tokens.residual[token] + long * tokens.length[token]
+                    score = sign * (np.float32(products[offset + token]) * tokens.unit[token])
+                    if score + off < floor or known[token]:
                         continue
                     n_exact += 1
-                    key = _exact_key(sign, vector, tokens, first + at, lanes)
+                    key = _exact_key(sign, vector, tokens, token, lanes)
                     if key > found[0]:
                         push(found, key)
                         floor = _floor(found[0], sign, rows, row)
