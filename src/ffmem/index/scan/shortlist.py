@@ -116,9 +116,7 @@ class Shortlist:
         )
         self._codes = near.codes
         starts = np.arange(0, d_vocab, BLOCK)
-        unit, residual, length = (
-            one.astype(np.float32) for one in (near.unit, near.residual, near.length + _SHORTEST)
-        )
+        unit, residual, length = (one.astype(np.float32) for one in (near.unit, near.residual, near.length + _SHORTEST))
         largest = (np.maximum.reduceat(one, starts) for one in (residual, length))
         self._tokens = Tokens(matrix.numpy(), unit, residual, length, *largest)
 

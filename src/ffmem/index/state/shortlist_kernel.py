@@ -44,8 +44,11 @@ class Tokens(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Some values. A score is off from offset + unit x cheap score by no more than unit x (per_residual x the token's
-    residual + per_length x its length) + slack."""
+    """Some values.
+
+    A score is off from offset + unit x cheap score by no more than unit x (per_residual x residual of the token + per_length x
+    length of the token) + slack.
+    """
 
     vectors: np.ndarray
     """float64 (rows, d_model)."""
@@ -182,9 +185,7 @@ def _best_cheap(best, sign, products, row, n_rows, unit, extremes):
 def _floor(key, sign, rows, row):
     """What the bound of a cheap score must reach, so that the score, rounded to float32, can reach that of a key."""
     least = np.float64(_float(np.int32(key >> _SHIFT)))
-    return np.float32(
-        (least - sign * rows.offset[row] - abs(least) * _ROUNDING - rows.slack[row]) / rows.unit[row]
-    )
+    return np.float32((least - sign * rows.offset[row] - abs(least) * _ROUNDING - rows.slack[row]) / rows.unit[row])
 
 
 @njit(cache=True, nogil=True)
