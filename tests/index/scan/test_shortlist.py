@@ -22,7 +22,7 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def check(found: PromotedTokens, rows: torch.Tensor, matrix: torch.Tensor, k: int = K) -> None:
+def check(found: PromotedTokens, rows: torch.Tensor, matrix: torch.Tensor, k: int = K, off: float = 0.0) -> None:
     scores = (rows.double().numpy() @ matrix.double().numpy().T).astype(np.float32)
     for ids, values, sign in (
         (found.promoted_ids, found.promoted_scores, 1),
@@ -32,7 +32,7 @@ def check(found: PromotedTokens, rows: torch.Tensor, matrix: torch.Tensor, k: in
         for row, own, given_ids, given_scores in zip(range(len(rows)), scores, ids, values, strict=True):
             expected = np.lexsort((np.arange(len(own)), -sign * own))[:k]
             assert given_ids.tolist() == expected.tolist(), row
-            assert given_scores.tolist() == own[expected].tolist(), row
+            assert np.abs(given_scores.numpy() - own[expected]).max() <= off, row
 
 
 def near_ties() -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,11 +93,11 @@ def test_a_token_that_its_bound_rules_out_wrongly_would_be_missed(in_bytes: bool
         rows[:, :2], matrix[:, 1] = 1e6, -matrix[:, 0]
         rows[:, 2:] *= 0.01
     shortlist = Shortlist(matrix, in_bytes)
-    check(promoted_tokens(rows, shortlist, len(matrix), K), rows, matrix)
+    check(promoted_tokens(rows, shortlist, len(matrix), K), rows, matrix, off=1e-6)
     none = [np.zeros_like(one) for one in shortlist._tokens[2:]]
     shortlist._tokens = shortlist._tokens._replace(**dict(zip(shortlist._tokens._fields[2:], none, strict=True)))
     with pytest.raises(AssertionError):
-        check(promoted_tokens(rows, shortlist, len(matrix), K), rows, matrix)
+        check(promoted_tokens(rows, shortlist, len(matrix), K), rows, matrix, off=1e-6)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
