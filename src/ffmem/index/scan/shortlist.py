@@ -12,8 +12,7 @@ processor makes many at a time. Then, by the inequality of Cauchy and Schwarz,
 All lengths are measured, not estimated; u is taken less the mean of all tokens, whose product with v is one number for all.
 The k tokens with the highest v~.u~ are scored exactly; the least of their scores
 is a floor for what the best k must reach. A token whose v~.u~ with that bound lies below the floor cannot be among them.
-Of the others a closer product is made, of v in float32 and u with what u~ leaves rounded once more; those that its bound does not
-leave out are scored exactly as well. `_ROUNDING` covers what float32 rounds in the bounds and float64 in the scores.
+All others are scored exactly as well. `_ROUNDING` covers what float32 rounds in the bounds and float64 in the scores.
 
 Near vectors are whole numbers from -127 to 127 in a unit of each vector's own, where the processor has instructions for
 their products (three to four times as fast as float32's; see `has_fast_bytes`), and float32 itself elsewhere, with the bound
@@ -58,38 +57,21 @@ class _Near(NamedTuple):
     """float64 (n): how far they are from the others at most."""
     length: np.ndarray
     """float64 (n): how long they are."""
-    rest: np.ndarray
-    """int8 (n, d) as `quantise` gives it, or empty."""
-    closer: np.ndarray
-    """float64 (n): how far the others are from codes and rest together at most."""
-    turned: np.ndarray
-    """float32 (n, d): the last part of the others, turned; empty without whole numbers."""
 
 
 def _near_bytes(vectors: Float[Tensor, "n d"], centre: Float[Tensor, "d"] | None = None) -> _Near:
     """Vectors of whole numbers near finite vectors less a centre, all turned by `_turn`."""
-    unit, residual, length, closer = (np.empty(len(vectors)) for _ in range(4))
-    codes, rest = (np.empty(tuple(vectors.shape), np.int8) for _ in range(2))
+    unit, residual, length = (np.empty(len(vectors)) for _ in range(3))
+    codes = np.empty(tuple(vectors.shape), np.int8)
     turn = _turn(vectors.shape[1])
     for start in range(0, len(vectors), _TURNED):
         some = slice(start, start + _TURNED)
         part = vectors[some] if centre is None else vectors[some] - centre
         turned = (part.reshape(-1, len(turn)) @ turn).reshape(part.shape)
-        quantise(turned.numpy(), codes[some], rest[some], unit[some], residual[some], length[some], closer[some])
-    off = _turning(len(turn)) * (length + residual)
-    return _Near(torch.from_numpy(codes), unit, residual + off, length, rest, closer + off, turned.numpy())
-
-
-def _turning(side: int) -> float:
-    """How far a turned vector may be off, in lengths: of each number a difference, a factor and a sum in any order."""
-    return 1.1 * (side + 3) * _FLOAT_DIGITS * float(side**0.5)
-
-
-def _near_floats(vectors: Float[Tensor, "n d"], residual: float) -> _Near:
-    """Float32 vectors themselves, off by a residual at most, relative."""
-    lengths, none = _lengths(vectors), np.empty((0, 0), np.int8)
-    unit = (lengths > 0) * 1.0
-    return _Near(vectors, unit, lengths * residual, lengths, none, lengths * 0, np.empty((0, 0), np.float32))
+        quantise(turned.numpy(), codes[some], unit[some], residual[some], length[some])
+    # of each number: a difference, a factor and a sum of products, in any order
+    rounded = 1.1 * (len(turn) + 3) * _FLOAT_DIGITS * len(turn) ** 0.5
+    return _Near(torch.from_numpy(codes), unit, residual + rounded * (length + residual), length)
 
 
 def _turn(d_model: int) -> Float[Tensor, "side side"]:
@@ -115,7 +97,7 @@ class Shortlist:
         matrix: float32, on the CPU.
         in_bytes: whether near vectors are of whole numbers; by default where these are faster.
 
-    Cost: some passes over the matrix; memory of half of it with whole numbers, none without, and 12 bytes a token.
+    Cost: some passes over the matrix; memory of a quarter of it with whole numbers, none without, and 12 bytes a token.
     """
 
     def __init__(self, matrix: Float[Tensor, "d_vocab d_model"], in_bytes: bool | None = None) -> None:
@@ -127,15 +109,16 @@ class Shortlist:
             return
         self._centre = matrix.mean(0) if self._in_bytes else matrix.new_zeros(self._d_model)
         self._longest = float(_lengths(matrix).max(initial=0.0))
-        near = _near_bytes(matrix, self._centre) if self._in_bytes else _near_floats(matrix, 0.0)
+        near = (
+            _near_bytes(matrix, self._centre)
+            if self._in_bytes
+            else _Near(matrix, np.ones(d_vocab), np.zeros(d_vocab), _lengths(matrix))
+        )
         self._codes = near.codes
         starts = np.arange(0, d_vocab, BLOCK)
-        unit, residual, length, closer = (
-            one.astype(np.float32) for one in (near.unit, near.residual, near.length + _SHORTEST, near.closer)
-        )
+        unit, residual, length = (one.astype(np.float32) for one in (near.unit, near.residual, near.length + _SHORTEST))
         largest = (np.maximum.reduceat(one, starts) for one in (residual, length))
-        codes = near.codes.numpy() if self._in_bytes else near.rest
-        self._tokens = Tokens(matrix.numpy(), unit, residual, length, *largest, codes, near.rest, closer)
+        self._tokens = Tokens(matrix.numpy(), unit, residual, length, *largest)
 
     def covers(self, rows: Float[Tensor, "cells d_model"]) -> bool:
         """Whether all numbers are finite and none so large that a score might not be."""
@@ -178,18 +161,19 @@ class Shortlist:
         powers = np.exp2(np.frexp(vectors.abs().amax(1).numpy())[1])
         scaled = (vectors / torch.from_numpy(powers)[:, None]).float()
         lengths = _lengths(scaled) * (1 + _ROUNDING)
-        near = _near_bytes(scaled) if self._in_bytes else _near_floats(scaled, _FLOAT_DIGITS)
+        near = (
+            _near_bytes(scaled)
+            if self._in_bytes
+            else _Near(scaled, (lengths > 0) * 1.0, lengths * _FLOAT_DIGITS, lengths)
+        )
         per_length = near.residual + _ROUNDING * (near.length + near.residual)
         if not self._in_bytes:
             per_length += 1.01 * self._d_model * _FLOAT_DIGITS * near.length
         unit = np.where(near.unit > 0, near.unit, 1.0)
         bounds = ((one / unit * (1 + _ROUNDING)).astype(np.float32) for one in (lengths, per_length))
-        both = _turning(64) + 1.02 * (2 * self._d_model + 8) * _FLOAT_DIGITS + _ROUNDING
-        near_bounds = ((one * (1 + _ROUNDING)).astype(np.float32) for one in (lengths, both * lengths))
         offset = (vectors @ self._centre.double()).numpy()
         slack = lengths * powers * float(_lengths(self._centre[None])[0]) * 4 * _FLOAT_DIGITS + _LEAST_FLOAT
-        found = Rows(vectors.numpy(), near.unit * powers, offset, slack, *bounds, near.turned, powers, *near_bounds)
-        return found, near.codes
+        return Rows(vectors.numpy(), near.unit * powers, offset, slack, *bounds), near.codes
 
 
 def _largest(vectors: Float[Tensor, "n d"]) -> float:

@@ -41,12 +41,6 @@ class Tokens(NamedTuple):
     """float32 (blocks): the largest of a block."""
     block_length: np.ndarray
     """float32 (blocks)."""
-    codes: np.ndarray
-    """int8 (d_vocab, d_model), or empty, if no closer scores are made: the near vectors."""
-    rest: np.ndarray
-    """int8 (d_vocab, d_model), or empty: what these leave, in units 254 times smaller."""
-    closer: np.ndarray
-    """float32 (d_vocab): what both leave."""
 
 
 class Rows(NamedTuple):
@@ -68,48 +62,33 @@ class Rows(NamedTuple):
     """float32 (rows)."""
     per_length: np.ndarray
     """float32 (rows)."""
-    turned: np.ndarray
-    """float32 (rows, d_model): what is multiplied with codes and their rest."""
-    power: np.ndarray
-    """float64 (rows): what that product is multiplied with to be a score less its offset."""
-    per_closer: np.ndarray
-    """float32 (rows): it is off by power x (per_closer x what both leave + per_both x (length + residual)) + slack."""
-    per_both: np.ndarray
-    """float32 (rows)."""
 
 
 @njit(cache=True, nogil=True)
-def quantise(vectors, codes, rest, unit, residual, length, closer):
+def quantise(vectors, codes, unit, residual, length):
     """Nearest whole numbers from -127 to 127 in a unit of each vector's own, and what that leaves.
 
     Args:
         vectors: float32 (n, d), finite.
         codes: int8 (n, d), filled; codes x unit are the rounded vectors.
-        rest: int8 (n, d), filled; rest x unit / 254 is near what that leaves.
         unit: float64 (n), filled; 0 for a vector of zeros.
         residual: float64 (n), filled: lengths of vectors less rounded vectors.
         length: float64 (n), filled: lengths of the rounded vectors.
-        closer: float64 (n), filled: lengths of what the rest leaves, too.
     """
     for row in range(len(vectors)):
-        vector, whole, small = vectors[row], codes[row], rest[row]
+        vector, whole = vectors[row], codes[row]
         most = np.float32(0)
         for at in range(len(vector)):
             most = max(most, abs(vector[at]))
         unit[row] = np.float64(most) / 127
         inverse = 1 / unit[row] if most > 0 else 0.0
-        left = squares = last = 0.0
+        left = squares = 0.0
         for at in range(len(vector)):
             code = np.rint(vector[at] * inverse)
             whole[at] = np.int8(code)
-            off = vector[at] - code * unit[row]
-            fine = np.rint(off * inverse * 254)
-            small[at] = np.int8(fine)
-            left += off**2
-            last += (off - fine * unit[row] / 254) ** 2
+            left += (vector[at] - code * unit[row]) ** 2
             squares += (code * unit[row]) ** 2
         residual[row], length[row] = np.sqrt(left), np.sqrt(squares)
-        closer[row] = np.sqrt(last)
 
 
 @njit(cache=True, nogil=True)
@@ -203,20 +182,10 @@ def _best_cheap(best, sign, products, row, n_rows, unit, extremes):
 
 
 @njit(cache=True, nogil=True)
-def _floor(key, sign, rows, row, unit):
+def _floor(key, sign, rows, row):
     """What the bound of a cheap score must reach, so that the score, rounded to float32, can reach that of a key."""
     least = np.float64(_float(np.int32(key >> _SHIFT)))
-    return np.float32((least - sign * rows.offset[row] - abs(least) * _ROUNDING - rows.slack[row]) / unit)
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc"})
-def _closer(turned, codes, rest, row, token):
-    """The product of a turned row and the sum of a token's two roundings, in the token's unit; summed in any order."""
-    whole = small = np.float32(0)
-    for at in range(codes.shape[1]):
-        whole += turned[row, at] * np.float32(codes[token, at])
-        small += turned[row, at] * np.float32(rest[token, at])
-    return whole + small / np.float32(254)
+    return np.float32((least - sign * rows.offset[row] - abs(least) * _ROUNDING - rows.slack[row]) / rows.unit[row])
 
 
 @njit(cache=True, nogil=True)
@@ -251,8 +220,7 @@ def best_tokens(products, tokens, rows, extremes, best):
                 known[token] = True
                 push(found, _exact_key(sign, vector, tokens, token, lanes))
             n_exact += k
-            floor = _floor(found[0], sign, rows, row, rows.unit[row])
-            near_floor = _floor(found[0], sign, rows, row, rows.power[row])
+            floor = _floor(found[0], sign, rows, row)
             for block in range(len(high)):
                 off = wide * tokens.block_residual[block] + long * tokens.block_length[block]
                 if _float(high[block]) + off < floor:
@@ -263,18 +231,11 @@ def best_tokens(products, tokens, rows, extremes, best):
                     score = sign * (np.float32(products[offset + token]) * tokens.unit[token])
                     if score + off < floor or known[token]:
                         continue
-                    if len(tokens.codes):
-                        score = sign * tokens.unit[token] * _closer(rows.turned, tokens.codes, tokens.rest, row, token)
-                        off = rows.per_closer[row] * tokens.closer[token]
-                        off += rows.per_both[row] * (tokens.length[token] + tokens.residual[token])
-                        if score + off < near_floor:
-                            continue
                     n_exact += 1
                     key = _exact_key(sign, vector, tokens, token, lanes)
                     if key > found[0]:
                         push(found, key)
-                        floor = _floor(found[0], sign, rows, row, rows.unit[row])
-                        near_floor = _floor(found[0], sign, rows, row, rows.power[row])
+                        floor = _floor(found[0], sign, rows, row)
             for place in range(k):
                 known[_token(cheap[place])] = False
     return n_exact
