@@ -23,13 +23,15 @@ Scores = Callable[[Float[Tensor, "rows d_model"], Float[Tensor, "rows d_vocab"]]
 """Writes the scores of some rows over the vocabulary into a tensor that already exists."""
 
 
-def linear_scores(matrix: Float[Tensor, "d_vocab d_model"]) -> Scores:
+@dataclass(frozen=True)
+class LinearScores:
     """Those of a projection matrix."""
 
-    def write(rows: Float[Tensor, "rows d_model"], out: Float[Tensor, "rows d_vocab"]) -> None:
-        torch.mm(rows, matrix.T, out=out)
+    matrix: Float[Tensor, "d_vocab d_model"]
 
-    return write
+    def __call__(self, rows: Float[Tensor, "rows d_model"], out: Float[Tensor, "rows d_vocab"]) -> None:
+        """Write them."""
+        torch.mm(rows, self.matrix.T, out=out)
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ class Unembedding:
             InputError: not available, or "final-norm", under which a value has no score of its own.
         """
         if projection != "adaptive":
-            return linear_scores(self.matrix(projection))
+            return LinearScores(self.matrix(projection))
         self.check(projection)
 
         def write(rows: Float[Tensor, "rows d_model"], out: Float[Tensor, "rows d_vocab"]) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ffmem.index.scan.promoted import promoted_tokens
-from ffmem.models.unembedding import linear_scores
+from ffmem.models.unembedding import LinearScores
 
 
 def brute_force(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -21,7 +21,7 @@ def test_equal_sorting_everything(d_vocab: int, ties: bool) -> None:
     matrix = torch.randn(d_vocab, 16, generator=generator)
     if ties:  # small whole numbers: products are exact, and equal scores are everywhere
         rows, matrix = rows.round(), matrix.round()
-    found = promoted_tokens(rows, linear_scores(matrix), d_vocab, 50)
+    found = promoted_tokens(rows, LinearScores(matrix), d_vocab, 50)
     # the product itself is not what is tested: its last bits depend on the number of rows
     scores = torch.cat([rows[i : i + 256] @ matrix.T for i in range(0, 300, 256)]).numpy()
     for ids, values, expected in (
@@ -34,11 +34,11 @@ def test_equal_sorting_everything(d_vocab: int, ties: bool) -> None:
 
 
 def test_all_scores_equal_gives_the_smallest_ids() -> None:
-    found = promoted_tokens(torch.zeros(2, 4), linear_scores(torch.randn(500, 4)), 500, 10)
+    found = promoted_tokens(torch.zeros(2, 4), LinearScores(torch.randn(500, 4)), 500, 10)
     assert found.promoted_ids.tolist() == found.suppressed_ids.tolist() == [list(range(10))] * 2
 
 
 def test_blocks_of_rows_are_told_as_they_are_done() -> None:
     told: list[int] = []
-    promoted_tokens(torch.randn(600, 4), linear_scores(torch.randn(70, 4)), 70, 10, told.append)
+    promoted_tokens(torch.randn(600, 4), LinearScores(torch.randn(70, 4)), 70, 10, told.append)
     assert told == [256, 256, 88]

@@ -1,4 +1,8 @@
-"""The tokens at both ends of many values' scores over the vocabulary. Tensors in, tensors out; knows no model."""
+"""The tokens at both ends of many values' scores over the vocabulary. Tensors in, tensors out; knows no model.
+
+On a CPU scores under a matrix are those that `shortlist` defines. Elsewhere, and where scores are no products, they are what
+the device computes in float32, all of them.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +12,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.store.keys import join, tokens_of
+from ffmem.index.scan.shortlist import Shortlist
+from ffmem.models.unembedding import LinearScores
+from ffmem.store.keys import join, tokens_of, upper
 
 ScoresOf = Callable[[Float[Tensor, "rows d_model"], Float[Tensor, "rows d_vocab"]], None]
 """Writes the scores of some rows over the vocabulary into a tensor that already exists."""
 
 _ROWS = 256
 """Values scored at a time: 256 x 50,000 scores are 50 MB; larger blocks do not make the product faster."""
+_MANY = 2048
+"""Values from which on products of bytes make up for the time of copying the matrix into bytes: measured at 7 to 12 times 256
+of them. Either way finds the same bits."""
 _BLOCK = 64
 """Neighbouring tokens whose best score is compared first."""
 
@@ -30,9 +39,16 @@ class PromotedTokens:
     suppressed_scores: Float[Tensor, "cells k"]
 
 
+def scorer(scores_of: ScoresOf, n_values: int) -> ScoresOf | Shortlist:
+    """The fastest way to the tokens at both ends of such scores of so many values, to be made once for all of them."""
+    if isinstance(scores_of, LinearScores) and scores_of.matrix.device.type == "cpu":
+        return Shortlist(scores_of.matrix, in_bytes=None if n_values >= _MANY else False)
+    return scores_of
+
+
 def promoted_tokens(
     rows: Float[Tensor, "cells d_model"],
-    scores_of: ScoresOf,
+    scores_of: ScoresOf | Shortlist,
     d_vocab: int,
     k: int,
     on_rows: Callable[[int], None] = lambda _: None,
@@ -41,14 +57,20 @@ def promoted_tokens(
 
     Args:
         rows: values (float32).
-        scores_of: scores them (float32).
+        scores_of: scores them (float32), or finds the best: see `scorer`. A shortlist that does not cover the rows, since a
+            number is not finite or beyond 1e30, gives way to its plain product in float32.
         d_vocab: how many scores a row has.
         k: how many at each end; at most d_vocab are given.
         on_rows: told of each block of rows how many are done.
 
-    Cost: the scores and about two more passes over them, 256 rows at a time: never cells x d_vocab.
+    Cost: of a shortlist, see there; else the scores and about two more passes over them, 256 rows at a time: never
+        cells x d_vocab.
     """
     k = min(k, d_vocab)
+    if isinstance(scores_of, Shortlist):
+        if scores_of.covers(rows):
+            return _of_shortlist(rows, scores_of, k, on_rows)
+        scores_of = LinearScores(scores_of.matrix)
     n_blocks = -(-d_vocab // _BLOCK)
     buffer = rows.new_empty(min(_ROWS, len(rows)), n_blocks * _BLOCK)
     parts = []
@@ -60,6 +82,18 @@ def promoted_tokens(
         parts.append((*highest, *lowest))
         on_rows(len(some))
     return PromotedTokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _of_shortlist(
+    rows: Float[Tensor, "cells d_model"], shortlist: Shortlist, k: int, on_rows: Callable[[int], None]
+) -> PromotedTokens:
+    parts = []
+    for keys in shortlist.best(rows, k):
+        parts.append(keys)
+        on_rows(keys.shape[1])
+    high, low = torch.cat(parts, dim=1) if parts else rows.new_empty((2, 0, k), dtype=torch.int64)
+    # 0.0 is added so that no score is -0.0
+    return PromotedTokens(tokens_of(high), _scores(high), tokens_of(low), -_scores(low) + 0.0)
 
 
 def _top(
@@ -86,6 +120,12 @@ def _keys(scores: Float[Tensor, "rows n"], ids: Int[Tensor, "*rows n"]) -> Int[T
     bits = (scores + 0.0).view(torch.int32)  # -0.0 becomes 0.0, so that they tie
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     return join(ordered.long(), ids)
+
+
+def _scores(keys: Int[Tensor, "rows n"]) -> Float[Tensor, "rows n"]:
+    """The scores in `_keys`."""
+    bits = upper(keys).int()
+    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(torch.float32)
 
 
 def _ids(keys: Int[Tensor, "rows n"]) -> Int[Tensor, "rows n"]:

@@ -1,7 +1,7 @@
 """A worker of a build: runs the model over shards, lets coefficients compete, projects values."""
 
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ffmem.index.machine import device_memory, machine
 from ffmem.index.run.job import Files, FolderFiles, Report
 from ffmem.index.scan.accumulators import accumulator_shape, make_accumulator
 from ffmem.index.scan.batches import Shard
-from ffmem.index.scan.promoted import promoted_tokens
+from ffmem.index.scan.promoted import promoted_tokens, scorer
 from ffmem.index.scan.routes import Routes
 from ffmem.index.scan.shard_text import ShardText, Tokens, read_tokens
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
@@ -87,6 +87,7 @@ class IndexWorker:
             for layer in self._cells.layers
         ]
         self._layers_done: set[str] = set()
+        self._scorer = lru_cache(maxsize=1)(lambda projection: scorer(model.scores(projection), self._cells.n_cells))
         state = self._files.read(self._state_name)
         if state is not None:
             self._accumulator.load(state)
@@ -98,6 +99,7 @@ class IndexWorker:
                 self._project(task.layer, report)
                 self._layers_done.add(task.task_id)
             else:
+                self._scorer.cache_clear()
                 tokens = task.tokens or self._job.tokens
                 self._scan(task.shard, ShardText(tokens, self.model, self._job.options), report)
 
@@ -187,7 +189,7 @@ class IndexWorker:
         rows = rows if cells.kept is None else rows[cells.whole_rows]
         found = promoted_tokens(
             rows,
-            self.model.scores(self.model.projection_of(place, projection)),
+            self._scorer(self.model.projection_of(place, projection)),
             self.model.facts.d_vocab,
             self._job.options.promoted,
             lambda n_values: report(0, n_values=n_values),

@@ -19,7 +19,7 @@ _LAST_BIN = np.int32(N_BINS - 1)
 
 
 @njit(cache=True, nogil=True)
-def _push(heap, key):
+def push(heap, key):
     """Put a key in the place of the smallest, and restore the heap."""
     place = 0
     while True:
@@ -47,7 +47,7 @@ def _compete(heaps, least_bits, bits, flip, positions, tokens):
         if found >= least_bits[cell]:
             key = (np.int64(found) << _SHIFT) | (_NO_TOKEN - tokens[positions[cell]])
             if key > heaps[cell, 0]:
-                _push(heaps[cell], key)
+                push(heaps[cell], key)
                 least_bits[cell] = max(np.int32(heaps[cell, 0] >> _SHIFT), np.int32(1))
 
 
