@@ -112,7 +112,6 @@ def test_a_folder_for_results_is_refused_where_they_lie_beside_the_index(index_o
     ("loading", "flag"),
     [
         (ModelOptions(dtype="float16"), "--dtype"),
-        (ModelOptions(device="cuda"), "--device"),
         (ModelOptions(revision="main"), "--revision"),
         (ModelOptions(architecture="X"), "--architecture"),
     ],

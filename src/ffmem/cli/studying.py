@@ -25,7 +25,7 @@ from ffmem.studies.report import Report, report_of
 from ffmem.studies.runner import run_study
 from ffmem.studies.study import Study, Subject
 
-_OF_THE_MODEL = ("revision", "dtype", "device", "architecture", "patch")
+_OF_THE_MODEL = ("revision", "dtype", "architecture", "patch")
 """Options that say which model is meant, where no index does."""
 
 
@@ -46,6 +46,11 @@ class StudyRun:
     """Leave out the controls, such as the untrained model, whose numbers stand beside."""
     quiet: Quiet = False
     loading: Annotated[ModelOptions, FLAT] = ModelOptions()  # noqa: RUF009 (frozen)
+
+    @property
+    def device(self) -> str | None:
+        """Where the model of an index is put; None: where it was built."""
+        return None if self.loading.device == ModelOptions().device else self.loading.device
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Named:
         if self.index is None:
             return load(self.source, self.run.loading)
         trusted = self.run.loading.trust_remote_code
-        return load_indexed_model(self.index, self.run.model, trust_remote_code=trusted)
+        return load_indexed_model(self.index, self.run.model, self.run.device, trust_remote_code=trusted)
 
     @property
     def folder(self) -> Path:
@@ -164,6 +169,7 @@ def run_named(study: Study[Any], source: str, texts: Sequence[str], options: Any
         encoding=run.encoding,
         source=run.model,
         trust_remote_code=run.loading.trust_remote_code,
+        device=run.device,
     )
     with render.study_progress(run.quiet) as listen, torch_threads(run.loading.threads):
         results = run_study(study, subject, options, listen, controls=not run.no_controls)

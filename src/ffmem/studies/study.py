@@ -63,6 +63,8 @@ class Subject:
     """Where the model of the index is, if not where the index had it from."""
     trust_remote_code: bool = False
     """Whether Python code that comes with the model may be run."""
+    device: str | None = None
+    """Where models of indexes are put; None: where an index was built, or on the CPU of a machine that lacks it."""
 
 
 class Context(Protocol):

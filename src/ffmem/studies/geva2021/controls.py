@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from ffmem.index.build import build_requested
 from ffmem.index.indexed_model import load_indexed_model
+from ffmem.index.machine import device_here
 from ffmem.index.progress import Progress
 from ffmem.index.request import Request
 from ffmem.index.text.cut import TextOfIndex
@@ -25,11 +26,11 @@ _MEANING_POSITIONS, _MEANING_CELLS, _TRANSPLANTED = 20_000, 50, 200
 
 def begin_control(shared: Geva2021, kind: ControlKind, listen: StageListener) -> Geva2021:
     """The same experiments, on fewer cells and prefixes: the prefixes are some of the study's own."""
-    index, trusted = _index(shared, kind, listen), shared.subject.trust_remote_code
+    index, trusted, device = _index(shared, kind, listen), shared.subject.trust_remote_code, shared.subject.device
     return Geva2021(
         index,
         _fewer(shared.options),
-        Subject(lambda: load_indexed_model(index, trust_remote_code=trusted), index.folder, index),
+        Subject(lambda: load_indexed_model(index, device=device, trust_remote_code=trusted), index.folder, index),
         study=shared,
     )
 
@@ -55,11 +56,12 @@ def _index(shared: Geva2021, kind: ControlKind, listen: StageListener) -> Index:
         return open_index(folder)
     n_tokens = min(shared.options.control_tokens, shared.index_options.max_tokens or shared.options.control_tokens)
     model, moved_to = shared.index.manifest.identity.model, shared.subject.source
+    options = replace(shared.index_options, max_tokens=n_tokens, exclude_shards=None, dictionary=())
     request = Request(
         model=f"{kind}:{moved_to or model.source}",
         revision=None if moved_to else model.revision,
         corpora=(TextOfIndex(shared.index),),
-        options=replace(shared.index_options, max_tokens=n_tokens, exclude_shards=None, dictionary=()),
+        options=replace(options, device=shared.subject.device or device_here(options.device)),
     )
 
     def hear(progress: Progress) -> None:

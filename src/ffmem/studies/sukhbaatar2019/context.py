@@ -59,7 +59,9 @@ class Sukhbaatar2019(OnHeldOut):
             InputError: it is no longer where it was.
         """
         assert self.beside is not None
-        return load_indexed_model(self.beside, trust_remote_code=self._subject.trust_remote_code)
+        return load_indexed_model(
+            self.beside, device=self._subject.device, trust_remote_code=self._subject.trust_remote_code
+        )
 
     def another_model(self, source: str) -> Transformer:
         """A further model, which must read text as the same tokens.

@@ -106,7 +106,7 @@ class Training:
             return self._subject.model()
         index = self.moments[moment].index
         trusted = self._subject.trust_remote_code
-        return load_indexed_model(index, trust_remote_code=trusted)
+        return load_indexed_model(index, device=self._subject.device, trust_remote_code=trusted)
 
     @cached_property
     def positions(self) -> Positions:

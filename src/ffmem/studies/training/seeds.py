@@ -61,7 +61,7 @@ def _run(study: Training, listen: StageListener) -> SeedsResult:
     assert study.other is not None
     bos, positions, last = study.index.manifest.options.bos, study.positions, len(study.moments) - 1
     model = study.model(last)
-    other = load_indexed_model(study.other)
+    other = load_indexed_model(study.other, device=str(model.device))
     same_tokens(model, other)
     cells = [
         np.sort(np.random.default_rng([study.options.seed, 34, place]).permutation(n)[: study.options.matched_cells])
