@@ -7,14 +7,17 @@ Triton; (d) a hook with a per-token `topk` of each layer, which is what one writ
 and transformers are set up by themselves.
 
     python benchmarks/bench_gpu.py opt-1.3b
-    python benchmarks/bench_gpu.py smollm2-135m llama-8b --tokens 300000
+    python benchmarks/bench_gpu.py smollm2-135m llama-8b opt-1.3b --seconds 60 --out lines.jsonl
+    python benchmarks/bench_gpu.py tiny --device cpu --seconds 5
 
-Prints one JSON line for each shape; docs/performance.md is made from such lines.
+A shape ends by itself: shards are gone through in turn until its seconds are over (those that its model took to be made
+included), and the time of a shard decides whether another still fits. Prints one JSON line for each shape as soon as it has
+it, and adds it to a file with --out, so that a machine that is taken away takes nothing with it; docs/performance.md is made from
+such lines.
 """
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -173,7 +176,34 @@ def same_lists(model: Transformer, text: ShardText, batches: list[Any], options:
     )
 
 
-def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: dict[str, Any]) -> dict[str, Any]:
+class Deadline:
+    """The seconds that a shape may take.
+
+    Args:
+        seconds: from now on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._begin, self._seconds = time.perf_counter(), seconds
+
+    @property
+    def used_s(self) -> float:
+        """Seconds since it began."""
+        return time.perf_counter() - self._begin
+
+    def has(self, seconds: float) -> bool:
+        """Whether so many seconds are left."""
+        return self.used_s + seconds <= self._seconds
+
+
+def run(
+    model: Transformer,
+    paths: StorePaths,
+    options: IndexOptions,
+    counts: dict[str, Any],
+    deadline: Deadline,
+    rivals_too: bool,
+) -> dict[str, Any]:
     """The interleaved run."""
     device = options.device
     on_gpu = device.startswith("cuda")
@@ -229,22 +259,31 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
                 model.forward(*text.inputs(batch))
 
     scratch = make_accumulator(accumulator_shape(model, options), device)
-    warm = list(text.batches(shards[-1]))
+    last = list(text.batches(shards[-1]))
+    warm = last[:: -(-len(last) // 4)]  # the longest sentences among them
     for way in (bare, ours_few):  # compiles, and fills the allocator's pool
         way(warm)
     waits = _waits(model, text, warm[0], scratch) if on_gpu else None
-    n_padded, n_batches, halves = 0, 0, [defaultdict(float), defaultdict(float)]
+    warm_s = deadline.used_s
+    n_padded = n_batches = n_tokens = 0
+    pairs: list[dict[str, float]] = []  # of each shard, the seconds of both ways
+    longest_s = 0.0
     for number, shard in enumerate(shards):
+        # what comes behind the shards, a checkpoint, takes less than a shard of the usual size
+        if number and not deadline.has(2 * longest_s):
+            break
+        began_s = deadline.used_s
         batches = list(text.batches(shard))
         n_padded += sum(len(batch.sentence_ids) * text.width(batch) for batch in batches)
         n_batches += len(batches)
+        n_tokens += shard.n_tokens
         before = dict(clock.seconds)
         ways = [("bare", lambda b=batches: bare(b)), ("index", lambda s=shard: index(s))]
         for name, way in ways if number % 2 else reversed(ways):
             clock.time(name, way)
-        for name in ("bare", "index"):
-            halves[number * 2 // len(shards)][name] += clock.seconds[name] - before.get(name, 0.0)
-        if number == 0:
+        pairs.append({name: clock.seconds[name] - before.get(name, 0.0) for name in ("bare", "index")})
+        longest_s = max(longest_s, deadline.used_s - began_s)
+        if number == 0 and rivals_too:
             part = batches[len(batches) // 2 :][:1]
             rivals = {"bare": bare, "ours": ours_few, "tensors": with_tensors, "topk": with_topk, "as it is": as_it_is}
             for name, one in rivals.items():
@@ -254,7 +293,10 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
     state_bytes = sum(path.stat().st_size for path in states)
     for path in states:  # the next shape begins anew
         path.unlink()
-    n_tokens = counts["n_tokens"]
+    half = (len(pairs) + 1) // 2
+    halves = [
+        {name: sum(one[name] for one in part) for name in ("bare", "index")} for part in (pairs[:half], pairs[half:])
+    ]
     once_a_minute = clock.seconds["checkpoint"] * clock.seconds["index"] / 60
     parameters = sum(one.numel() for name, one in model.module.named_parameters() if "embed" not in name)
     tokens_per_s = n_tokens / clock.seconds["bare"]
@@ -273,14 +315,18 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
         "batch_tokens_at_the_end": worker._batch_tokens,
         "shard_tokens": options.shard_tokens,
         "n_tokens": n_tokens,
-        "n_shards": len(shards),
+        "n_shards": len(pairs),
+        "n_shards_left_out": len(shards) - len(pairs),
+        "warm_s": round(warm_s, 1),
+        "seconds": round(deadline.used_s, 1),
         "n_batches": n_batches,
         "padding_fraction": round(padding, 4),
         "bare_tokens_per_s": round(tokens_per_s),
         "index_tokens_per_s": round(n_tokens / clock.seconds["index"]),
         "flops_utilisation": peak and round(2 * (parameters - head) * tokens_per_s / (1 - padding) / peak, 4),
         "speed_of_bare": round(clock.seconds["bare"] / clock.seconds["index"], 4),
-        "speed_of_bare_halves": [round(half["bare"] / half["index"], 4) for half in halves if half["index"]],
+        "speed_of_bare_halves": [round(part["bare"] / part["index"], 4) for part in halves if part["index"]],
+        "speed_of_bare_shards": [round(one["bare"] / one["index"], 4) for one in pairs],
         "speed_of_bare_with_checkpoints": round(clock.seconds["bare"] / (clock.seconds["index"] + once_a_minute), 4),
         "checkpoint_s": round(clock.seconds["checkpoint"], 3),
         "state_bytes": state_bytes,
@@ -327,7 +373,12 @@ def main() -> None:
     parser.add_argument("--dtype", default=None)
     parser.add_argument("--tokens", type=int, default=None)
     parser.add_argument("--batch-tokens", type=int, default=0)
-    parser.add_argument("--shard-tokens", type=int, default=0)
+    parser.add_argument(
+        "--shard-tokens", type=int, default=0, help="by default 131,072 on a GPU: several pairs in the time"
+    )
+    parser.add_argument("--seconds", type=float, default=55.0, help="that a shape may take")
+    parser.add_argument("--rivals", action="store_true", help="time the rivals on one batch, too")
+    parser.add_argument("--out", type=Path, help="a file to which each line is added")
     arguments = parser.parse_args()
     on_gpu = arguments.device.startswith("cuda")
     shapes = arguments.shapes or (["opt-1.3b"] if on_gpu else ["tiny"])
@@ -336,7 +387,7 @@ def main() -> None:
         dtype=arguments.dtype or ("bfloat16" if on_gpu else "float32"),
         max_tokens=arguments.tokens or (1_000_000 if on_gpu else 20_000),
         batch_tokens=arguments.batch_tokens,
-        shard_tokens=arguments.shard_tokens,
+        shard_tokens=arguments.shard_tokens or (131_072 if on_gpu else 0),
         holdout=0.0,
     )
     with tempfile.TemporaryDirectory() as scratch, torch.inference_mode():
@@ -347,9 +398,14 @@ def main() -> None:
             load_model("reference")
         )
         for shape in shapes:
+            deadline = Deadline(arguments.seconds)
             model = random_model(shape, arguments.device, getattr(torch, options.dtype))
-            json.dump({"bench": "gpu", "shape": shape, **run(model, paths, options, counts)}, sys.stdout)
-            print(flush=True)
+            found = run(model, paths, options, counts, deadline, arguments.rivals)
+            line = json.dumps({"bench": "gpu", "shape": shape, **found})
+            print(line, flush=True)
+            if arguments.out is not None:
+                with arguments.out.open("a") as file:
+                    file.write(line + "\n")
             del model
             if on_gpu:
                 torch.cuda.empty_cache()

@@ -4,8 +4,10 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -82,3 +84,40 @@ def test_names_are_timed_on_what_is_found_right(
     told = json.loads(capsys.readouterr().out)
     assert told["n_names"] == 80 and told["find_n_s"]["in one"][0] == 1 and told["find_n_s"]["grade"][0] == 27
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def gpu_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., list[dict[str, Any]]]:
+    """The benchmark for GPUs, run on a shape that a processor can do: its lines."""
+    module = load("bench_gpu", monkeypatch)
+    out = tmp_path / "lines.jsonl"
+
+    def run(*arguments: str) -> list[dict[str, Any]]:
+        sizes = ["--device", "cpu", "--tokens", "1600", "--shard-tokens", "500", "--batch-tokens", "256"]
+        monkeypatch.setattr(sys, "argv", ["", *sizes, "--out", str(out), *arguments])
+        module.main()
+        printed = capsys.readouterr().out.splitlines()
+        assert out.read_text().splitlines() == printed
+        return [json.loads(line) for line in printed]
+
+    return run
+
+
+def test_a_shape_on_a_gpu_is_measured_shard_by_shard_and_written_at_once(
+    gpu_lines: Callable[..., list[dict[str, Any]]],
+) -> None:
+    (line,) = gpu_lines("tiny", "--seconds", "1000", "--rivals")
+    assert line["same_as_cpu_loops"] and line["n_shards_left_out"] == 0
+    assert line["n_shards"] == len(line["speed_of_bare_shards"]) >= 3
+    assert 1_500 < line["n_tokens"] <= 1_600 and 0 < line["padding_fraction"] < 0.2  # special tokens included
+    assert set(line["few"]) == {"bare", "ours", "tensors", "topk", "as it is"}
+
+
+def test_a_shape_without_time_is_measured_on_one_shard(gpu_lines: Callable[..., list[dict[str, Any]]]) -> None:
+    lines = gpu_lines("tiny", "tiny", "--seconds", "0")
+    assert len(lines) == 2
+    for line in lines:
+        assert line["n_shards"] == 1 and line["n_shards_left_out"] >= 2 and 500 <= line["n_tokens"] < 600
+        assert line["few"] == {} and line["bare_tokens_per_s"] > 0

@@ -6,6 +6,7 @@ computed it. Knows no model.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int64, UInt64
@@ -14,7 +15,7 @@ from ffmem.json_values import Record
 from ffmem.models.base import Rows
 
 MAX_WASTE = 0.1
-"""Largest share of a batch that may be padding."""
+"""Largest share of a batch that may be padding; where a batch has a price, of all batches of a shard."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def plan_batches(
     n_special: int,
     batch_tokens: int,
     context: Int64[np.ndarray, "n"] | None = None,
-    least_tokens: int = 0,
+    batch_price: int = 0,
     rows: Rows = "padded",
 ) -> Iterator[Batch]:
     """The batches of a shard, longest sentences first.
@@ -105,34 +106,90 @@ def plan_batches(
         batch_tokens: most tokens of a batch, padding and special tokens included (a longer sentence goes alone).
         context: how many tokens at the start of each sentence do not compete, by default none; sentences that differ in
             that share no batch, so that a batch has one first competing position.
-        least_tokens: padding of a smaller batch is measured against this many tokens. Where a small batch takes about as
-            long as a larger one, as on a GPU, padding is cheaper than a batch of its own.
+        batch_price: how many tokens of padding are as dear as one more batch. 0: a batch takes all that fits, with at most
+            MAX_WASTE of padding in it. More, where a small batch takes about as long as a larger one, as on a GPU: batches
+            are then chosen together (see `_cheapest`).
         rows: which sentences may share a batch: those of a model whose coefficients padding would change, of equal length.
 
     Returns:
-        Batches that hold each sentence once; at most MAX_WASTE of a batch's tokens, or of ``least_tokens``, is padding.
+        Batches that hold each sentence once; at most MAX_WASTE of their tokens is padding.
     """
     starts = np.zeros_like(lengths) if context is None else context
     order = np.lexsort((-lengths, starts))
-    sorted_lengths, sorted_starts = lengths[order].tolist(), starts[order].tolist()
+    sorted_starts, widths = starts[order], lengths[order] + n_special
+    groups = np.flatnonzero(np.diff(sorted_starts)) + 1
+    for first, last in pairwise((0, *groups.tolist(), len(order))):
+        own = widths[first:last]
+        ends = (
+            _cheapest(own, batch_tokens, batch_price)
+            if batch_price and rows == "padded"
+            else _fullest(own.tolist(), batch_tokens, rows)
+        )
+        begin = first
+        for end in ends:
+            ids = order[begin : first + end]
+            yield Batch(tuple((ids + shard.first_sentence).tolist()), tuple(_runs(lengths[ids].tolist())))
+            begin = first + end
+
+
+def _fullest(widths: list[int], batch_tokens: int, rows: Rows) -> Iterator[int]:
+    """Where batches end if each takes all that fits with at most MAX_WASTE of padding in it; widths descend."""
     begin = 0
-    while begin < len(order):
-        width = sorted_lengths[begin] + n_special
+    while begin < len(widths):
         end, used = begin, 0
-        while end < len(order):
+        while end < len(widths):
             n_rows = end - begin + 1
-            used += sorted_lengths[end] + n_special
-            padded = n_rows * width
-            if sorted_starts[end] != sorted_starts[begin]:
-                break
+            used += widths[end]
+            padded = n_rows * widths[begin]
             if n_rows > 1 and (rows == "alone" or (rows == "equal-length" and used < padded)):
                 break
-            if n_rows > 1 and (padded > batch_tokens or padded - used > MAX_WASTE * max(padded, least_tokens)):
+            if n_rows > 1 and (padded > batch_tokens or padded - used > MAX_WASTE * padded):
                 break
             end += 1
-        ids = tuple(int(i) + shard.first_sentence for i in order[begin:end])
-        yield Batch(ids, tuple(_runs(sorted_lengths[begin:end])))
+        yield end
         begin = end
+
+
+def _cheapest(widths: Int64[np.ndarray, "n"], batch_tokens: int, price: int) -> list[int]:
+    """Where batches end if tokens, padding included, plus batches times a price are to be least; widths descend.
+
+    The price is halved until at most MAX_WASTE of all is padding: at 0 there is none.
+
+    Cost: a few hundred steps for each distinct width, each over all widths that follow.
+    """
+    while True:
+        ends = _least_cost(widths, batch_tokens, price)
+        sizes = np.diff(ends, prepend=0)
+        padded = int((sizes * widths[np.cumsum(sizes) - sizes]).sum())
+        if padded - int(widths.sum()) <= MAX_WASTE * padded:
+            return ends
+        price //= 2
+
+
+def _least_cost(widths: Int64[np.ndarray, "n"], batch_tokens: int, price: int) -> list[int]:
+    """The same at one price, by dynamic programming over ends where a batch is full or the width changes.
+
+    Where none is full, no other ends are cheaper: within a run of equal widths the cost is linear in the place of an end.
+    """
+    n = len(widths)
+    changes = np.append(np.flatnonzero(np.diff(widths)) + 1, n)
+    cost = np.full(n + 1, np.inf)
+    begins = np.zeros(n + 1, dtype=np.int64)
+    cost[0] = 0
+    for begin in range(n):
+        if cost[begin] == np.inf:  # no batch ends here
+            continue
+        width = int(widths[begin])
+        full = min(n, begin + max(1, batch_tokens // width))
+        low, high = np.searchsorted(changes, (begin + 1, full))
+        ends = np.append(changes[low:high], full)
+        found = cost[begin] + price + (ends - begin) * width
+        better = found < cost[ends]
+        cost[ends[better]], begins[ends[better]] = found[better], begin
+    ends_of_batches = [n]
+    while (begin := int(begins[ends_of_batches[-1]])) > 0:
+        ends_of_batches.append(begin)
+    return ends_of_batches[::-1]
 
 
 def _runs(lengths: list[int]) -> Iterator[Run]:

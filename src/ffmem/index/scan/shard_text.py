@@ -17,6 +17,9 @@ from ffmem.options import IndexOptions
 from ffmem.store.files import map_arrays
 from ffmem.store.strata import sample_keys, sentence_digests
 
+BATCHES_A_BUDGET = 32
+"""On a GPU, as many more batches are as dear as a full batch of padding: what launching one takes there."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -90,8 +93,8 @@ class ShardText:
         context = None if tokens.context is None else tokens.context.astype(np.int64)
         lengths = np.diff(tokens.sentence_start.astype(np.int64))
         budget = batch_tokens or self._options.batch_tokens
-        least = 0 if self._options.device == "cpu" else budget
-        return plan_batches(shard, lengths, n_special, budget, context, least, self._model.batching.rows)
+        price = 0 if self._options.device == "cpu" else budget // BATCHES_A_BUDGET
+        return plan_batches(shard, lengths, n_special, budget, context, price, self._model.batching.rows)
 
     def width(self, batch: Batch) -> int:
         """Positions of a batch, special tokens included."""
