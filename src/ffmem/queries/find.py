@@ -355,8 +355,8 @@ def read_ahead(index: Index) -> None:
         arrays = index.layer(place)
         for name in ("n_active", "promoted_ids", "trigger_token", "trigger_coefficient", "slot_by_token"):
             np.asarray(getattr(arrays, name)).max(initial=0)
-    index.text.document_of(np.zeros(0, dtype=np.int64))
+    index.text.document_of(np.zeros(0, dtype=np.int64))  # which reads where documents begin
     metadata_of(index)
     if index.n_cells * index.top >= COMPILED_FROM:
-        nothing = Marks(np.zeros(1, dtype=bool), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), 0.0)
+        nothing = Marks(np.zeros(1, dtype=np.uint8), 0, None, 0.0)
         count(index, 0, 0, nothing, np.arange(1))
