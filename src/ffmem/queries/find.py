@@ -231,7 +231,7 @@ def find(
         start: so many cells are passed over first.
         limit: at most this many cells.
         n_triggers: at most this many triggers of each.
-        time_limit_s: seconds that a regular expression may take.
+        time_limit_s: seconds for which the text itself may be searched; then the note says how far it came.
 
     Raises:
         InputError: no condition, no such layer, field or value, or text that is not one token.

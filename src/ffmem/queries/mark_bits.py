@@ -16,7 +16,7 @@ from ffmem.store.text import TextReader
 
 _BLOCK = 1 << 20
 """Tokens looked at at a time; a multiple of 8."""
-_ONE_BY_ONE = 1 << 20
+_ONE_BY_ONE = 1 << 21
 """Tokens of all runs up to which each is looked up by itself, and no other token of the text is read."""
 MOST_RUNS = 2000
 """Runs that are kept; with more of them nobody looks at each."""
