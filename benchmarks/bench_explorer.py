@@ -36,15 +36,15 @@ N_ASKED = 15
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[int]:
-    """The port of a server."""
+def served(folder: Path) -> Iterator[tuple[int, int]]:
+    """Port and process of a server."""
     command = [sys.executable, "-m", "ffmem", "serve", str(folder), "--no-model", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     found = re.match(r"http://[^:]+:(\d+)", process.stdout.readline())
     assert found
     try:
-        yield int(found[1])
+        yield int(found[1]), process.pid
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()
@@ -111,7 +111,7 @@ def main() -> None:
         if arguments.folder is None:
             write_synthetic_index(folder, n_layers=64, n_cells=16384, n_sentences=1_000_000)
         index = ffmem.open_index(folder)
-        with served(folder) as port:
+        with served(folder) as (port, _):
             time.sleep(arguments.wait_s)
             times = {name: measure(port, asked) for name, asked in addresses(index).items()}
         counts = {"n_cells": index.n_cells, "n_sentences": index.text.n_all_sentences}

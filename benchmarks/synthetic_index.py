@@ -8,7 +8,7 @@ the frequencies of Zipf's law, as in real text. The files pass `ffmem verify --f
 
 import argparse
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -140,18 +140,29 @@ def write_synthetic_index(
     gated: bool = False,
     seed: int = 0,
     corpus: ZipfCorpus | None = None,
+    text: Callable[[Path], TextCounts] | None = None,
+    told: Callable[[str], None] = lambda stage: None,
 ) -> ffmem.Index:
-    """Write the index into a new folder, and open it."""
+    """Write the index into a new folder, and open it.
+
+    ``text`` writes the text into a folder, by default that of the corpus; ``told`` hears when the text, the layers and all
+    is done.
+    """
     options = IndexOptions(top=top, split="lines", duplicates="keep", holdout=0.01, seed=seed)
     paths, layers = StorePaths(folder), [LayerCells(number, n_cells) for number in range(n_layers)]
     (paths.index / "layers").mkdir(parents=True)
     tokenizer, vocabulary = make_tokenizer(seed)
     corpus = corpus or ZipfCorpus(n_sentences, seed)
-    counts = write_text(paths.index, TextSource((corpus,), tokenizer, None, vocabulary, 2**31 - 1), options)
+    if text is None:
+        counts = write_text(paths.index, TextSource((corpus,), tokenizer, None, vocabulary, 2**31 - 1), options)
+    else:
+        counts = text(paths.index)
+    told("text")
     rng = np.random.default_rng(seed + 1)
     for cells in layers:
         arrays = layer_arrays(rng, n_cells, 2 if gated else 1, options, counts, len(vocabulary))
         save_file(arrays, layer_path(paths.index, cells))
+    told("layers")
     model = {"name": "synthetic", "source": "", "revision": None}
     model |= {"weights_sha256": "", "config_sha256": "", "tokenizer_sha256": ""}
     facts = ModelFacts(
@@ -194,6 +205,7 @@ def write_synthetic_index(
         "certificate": {"errors": errors},
     }
     write_manifest(paths, manifest)
+    told("manifest")
     return ffmem.open_index(folder)
 
 

@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+import ffmem
+from ffmem.corpus.documents import Document
 from ffmem.index.verify import verify_index
 from ffmem.server.app import make_app
 from ffmem.server.explorer import Explorer
@@ -121,3 +125,58 @@ def test_a_shape_without_time_is_measured_on_one_shard(gpu_lines: Callable[..., 
     for line in lines:
         assert line["n_shards"] == 1 and line["n_shards_left_out"] >= 2 and 500 <= line["n_tokens"] < 600
         assert line["few"] == {} and line["bare_tokens_per_s"] > 0
+
+
+def test_a_text_several_times_over_is_a_sound_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script itself compares what is found with a pass over all tokens."""
+    for name in ("synthetic_index", "bench_search", "bench_explorer", "bench_server"):
+        load(name, monkeypatch)
+    module = load("bench_text_scale", monkeypatch)
+    one = tmp_path / "one"
+    told = module.write(one, 10_000, 64 * 8, None)
+    assert told["text"]["peak_mb"] > 0 and told["mb"]["text.sqlite"] > 0
+    index = ffmem.open_index(one)
+    counts = module.TextCounts(**{f.name: getattr(index.manifest.counts, f.name) for f in fields(module.TextCounts)})
+    module.write(tmp_path / "three", 3 * 10_000, 64 * 8, module.repeated(one, counts, 3))
+    three = ffmem.open_index(tmp_path / "three")
+    assert verify_index(three, with_model=False).problems == ()
+    assert three.text.n_all_sentences == 30_000 and index.text.n_sentences < 10_000
+    assert three.text.n_sentences == 3 * index.text.n_sentences
+    words = module.words_of(three)
+    for some in (index, three):
+        module.check(some, words)
+    pairs = [(1, one) for one in (0, 17)] + [(2, index.text.n_sentences), (2, index.text.n_all_sentences - 1)]
+    for copy, sentence in pairs:  # the copies of what is indexed come first, then those of what is held out
+        n, n_all = index.text.n_sentences, index.text.n_all_sentences
+        at = copy * n + sentence if sentence < n else 3 * n + copy * (n_all - n) + sentence - n
+        assert three.text.sentence(at).token_strings() == index.text.sentence(sentence).token_strings()
+        assert (
+            three.text.sentence(at).document_id == copy * counts.n_documents + index.text.sentence(sentence).document_id
+        )
+
+
+def test_made_sentences_are_distinct_the_same_each_time_and_as_long_as_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("bench_million", monkeypatch)
+    words = ["the", "sea", "is", "wide", "and", "the", "sea", "is", "deep", "and", "the", "land", "is", "wide", "."]
+    draw = random.Random(1)
+    documents = [Document(str(n), " ".join(draw.choices(words, k=9)) + ".", {}) for n in range(60)]
+    monkeypatch.setattr(module, "Topics", lambda: documents)
+    known = {tuple(words[i : i + 3]) for one in documents for words in [one.text.split()] for i in range(7)}
+    made = []
+    for name in ("one", "two"):
+        module.make_text(tmp_path / name, 200)
+        made.append((tmp_path / name).read_text())
+    assert made[0] == made[1]
+    lines = [line for line in made[0].split("\n") if line]
+    assert len(lines) == len(set(lines)) == 200 and made[0].count("\n\n") == 10
+    assert {len(line.split()) for line in lines} <= set(range(1, 11))
+    for line in lines:
+        *parts, last = line.removesuffix(".").split()
+        for end in ("", "."):  # the mark at the end of a sentence is that of its last word
+            if len(parts) < 2 or (parts[-2], parts[-1], last + end) in known:
+                break
+        else:
+            raise AssertionError(line)
+        assert all(three in known for three in zip(parts, parts[1:], parts[2:], strict=False))

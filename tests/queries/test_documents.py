@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ffmem import Index, InputError
-from ffmem.queries.documents import metadata_of, sentences_with, topic_meta
+from ffmem.queries.documents import documents_with, metadata_of, topic_meta
 from tests.fixtures.made_index import Document, Layer, make_index
 
 
@@ -21,16 +21,16 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
 @pytest.mark.parametrize(
     ("meta", "expected"),
     [
-        ({"topic": "sea"}, [True, True, True, False]),  # in any case of its letters
-        ({"topic": "middle"}, [False, False, False, True]),  # a part of a value, where no whole one is so
-        ({"YEAR": "1990"}, [True, True, False, True]),
-        ({"tags": "y"}, [True, True, True, False]),  # one of a list
-        ({"tags": "x", "topic": "SEA"}, [True, True, False, False]),
-        ({"long": '{"a": [1]}'}, [False, False, True, False]),
+        ({"topic": "sea"}, [True, True, False]),  # in any case of its letters
+        ({"topic": "middle"}, [False, False, True]),  # a part of a value, where no whole one is so
+        ({"YEAR": "1990"}, [True, False, True]),
+        ({"tags": "y"}, [True, True, False]),  # one of a list
+        ({"tags": "x", "topic": "SEA"}, [True, False, False]),
+        ({"long": '{"a": [1]}'}, [False, True, False]),
     ],
 )
-def test_sentences_of_documents_that_say_so(index: Index, meta: dict[str, str], expected: list[bool]) -> None:
-    assert sentences_with(index, meta).tolist() == expected
+def test_documents_that_say_so(index: Index, meta: dict[str, str], expected: list[bool]) -> None:
+    assert documents_with(index, meta).tolist() == expected
 
 
 def test_values_are_counted_the_most_frequent_first(index: Index) -> None:
@@ -42,9 +42,9 @@ def test_values_are_counted_the_most_frequent_first(index: Index) -> None:
 
 def test_what_no_document_has_names_what_is_near(index: Index) -> None:
     with pytest.raises(InputError, match=r"no document has a field 'topc'. Expected one of: topic, year, tags"):
-        sentences_with(index, {"topc": "sea"})
+        documents_with(index, {"topc": "sea"})
     with pytest.raises(InputError, match=r"no document has the topic 'midle agse'. .* such as Middle Ages"):
-        sentences_with(index, {"topic": "midle agse"})
+        documents_with(index, {"topic": "midle agse"})
 
 
 def test_a_topic_is_a_whole_value_of_the_field_that_labels_documents(index: Index) -> None:

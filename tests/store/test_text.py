@@ -21,6 +21,7 @@ from ffmem.errors import InputError, StoreError
 from ffmem.index.text import writer as text_writer
 from ffmem.index.text.writer import TextCounts, TextSource, is_held_out, write_text
 from ffmem.options import IndexOptions
+from ffmem.store import text as text_module
 from ffmem.store.text import TextReader
 from tests.corpus.tiny_tokenizers import byte_level, token_bytes, word_piece
 
@@ -471,3 +472,42 @@ class TestDamage:
         with pytest.raises(StoreError, match=r"text\.sqlite is damaged: no row for \(2,\)"):
             reader.sentence(2)
         assert reader.integrity_problem() == "text.sqlite has 8 sentences, and the token arrays 9"
+
+
+N_MANY = 20_000
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> TextReader:
+    """Documents of a hundred sentences that are all the same."""
+    folder = tmp_path_factory.mktemp("many")
+    (folder / "text").mkdir()
+    documents = [{"text": "\n".join(["the fox"] * 100)} for _ in range(N_MANY // 100)]
+    options = IndexOptions(split="lines", duplicates="keep", holdout=0)
+    write_text(folder / "text", source_of(folder / "x.jsonl", documents), options)
+    return TextReader(folder / "text")
+
+
+class TestManySentences:
+    """What is asked of the whole text is held in memory that does not grow with Python objects."""
+
+    def test_documents_of_sentences(self, many: TextReader) -> None:
+        tracemalloc.start()
+        found = many.document_of(np.array([0, N_MANY - 1]))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert found.tolist() == [0, N_MANY // 100 - 1]
+        assert peak < 8 * N_MANY  # not even a number a sentence
+        assert many.document_of(np.arange(N_MANY)).tolist() == [number // 100 for number in range(N_MANY)]
+
+    def test_matches_are_asked_for_part_by_part(self, many: TextReader, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(text_module, "_MATCHED_AT_ONCE", 1000)
+        assert np.array_equal(many.matching("fox"), np.arange(N_MANY))
+        assert many.matching("fox", 2500).tolist() == list(range(2500))
+        assert many.matching("fox", 2000).tolist() == list(range(2000))
+        assert not len(many.matching("fox", 0)) and not len(many.matching("hound"))
+        tracemalloc.start()
+        many.matching("fox")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 24 * N_MANY  # 8 bytes each, twice, and the rows of one part

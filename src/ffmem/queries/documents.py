@@ -1,6 +1,7 @@
 """Documents by what their metadata says."""
 
 import difflib
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
@@ -39,12 +40,12 @@ class Metadata:
     """The fields of all documents, by name, read once: see `metadata_of`."""
 
     def __init__(self, index: Index) -> None:
-        found: dict[str, tuple[dict[str, int], list[int], list[int]]] = {}
+        found: dict[str, tuple[dict[str, int], array[int], array[int]]] = {}
         self.n_documents = 0
         for number, metadata in enumerate(index.text.metadata()):
             self.n_documents = number + 1
             for name, value in metadata.items():
-                known, documents, numbers = found.setdefault(name, ({}, [], []))
+                known, documents, numbers = found.setdefault(name, ({}, array("q"), array("q")))
                 for text in _texts(value):
                     documents.append(number)
                     numbers.append(known.setdefault(text, len(known)))
@@ -104,15 +105,14 @@ def metadata_of(index: Index) -> Metadata:
         return _kept[index]
 
 
-def sentences_with(index: Index, meta: Mapping[str, str]) -> np.ndarray:
-    """For each sentence, whether its document has all these values in these fields.
+def documents_with(index: Index, meta: Mapping[str, str]) -> np.ndarray:
+    """For each document, whether it has all these values in these fields.
 
     Raises:
         InputError: as `Metadata.having`.
     """
     found = metadata_of(index)
-    documents = np.logical_and.reduce([found.having(name, value) for name, value in meta.items()])
-    chosen: np.ndarray = documents[index.text.document_of(np.arange(index.text.n_all_sentences))]
+    chosen: np.ndarray = np.logical_and.reduce([found.having(name, value) for name, value in meta.items()])
     return chosen
 
 
@@ -128,7 +128,7 @@ def topic_meta(index: Index, topic: str) -> dict[str, str] | None:
     return None
 
 
-def _field(name: str, known: dict[str, int], documents: list[int], numbers: list[int]) -> FieldValues:
+def _field(name: str, known: dict[str, int], documents: "array[int]", numbers: "array[int]") -> FieldValues:
     given = np.array(numbers, dtype=np.int64)
     pairs = np.unique(np.stack([np.array(documents, dtype=np.int64), given]), axis=1)
     counts = np.bincount(pairs[1], minlength=len(known))

@@ -231,7 +231,7 @@ def find(
         start: so many cells are passed over first.
         limit: at most this many cells.
         n_triggers: at most this many triggers of each.
-        time_limit_s: seconds that a regular expression may take.
+        time_limit_s: seconds for which the text itself may be searched; then the note says how far it came.
 
     Raises:
         InputError: no condition, no such layer, field or value, or text that is not one token.
@@ -355,8 +355,8 @@ def read_ahead(index: Index) -> None:
         arrays = index.layer(place)
         for name in ("n_active", "promoted_ids", "trigger_token", "trigger_coefficient", "slot_by_token"):
             np.asarray(getattr(arrays, name)).max(initial=0)
-    index.text.document_of(np.zeros(0, dtype=np.int64))
+    index.text.document_of(np.zeros(0, dtype=np.int64))  # which reads where documents begin
     metadata_of(index)
     if index.n_cells * index.top >= COMPILED_FROM:
-        nothing = Marks(np.zeros(1, dtype=bool), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), 0.0)
+        nothing = Marks(np.zeros(1, dtype=np.uint8), 0, None, 0.0)
         count(index, 0, 0, nothing, np.arange(1))

@@ -8,6 +8,7 @@ import numpy as np
 
 from ffmem.cell import Cell
 from ffmem.ids import LayerCells
+from ffmem.store.document_runs import DocumentRuns
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index
 
@@ -125,17 +126,19 @@ class _Triggers:
 
     def documents(self, places: np.ndarray) -> np.ndarray:
         """The documents of token indices; there are fewer documents than sentences, so that they are found sooner."""
-        starts, documents = self._runs
-        found: np.ndarray = documents[np.searchsorted(starts, places, side="right") - 1]
+        starts = self._starts
+        found: np.ndarray = self._runs.document[np.searchsorted(starts, places, side="right") - 1]
         return found
 
+    @property
+    def _runs(self) -> DocumentRuns:
+        return self.index.text.document_runs
+
     @cached_property
-    def _runs(self) -> tuple[np.ndarray, np.ndarray]:
-        """The first token of each run of sentences of one document, and which document it is."""
-        text = self.index.text
-        documents = text.document_of(np.arange(text.n_all_sentences))
-        first = np.flatnonzero(np.diff(documents, prepend=-1))
-        return text.sentence_start[first].astype(np.int64), documents[first]
+    def _starts(self) -> np.ndarray:
+        """The first token of each run of sentences of one document."""
+        found: np.ndarray = self.index.text.sentence_start[self._runs.first_sentence].astype(np.int64)
+        return found
 
     @cached_property
     def labels(self) -> tuple[str, tuple[str, ...], np.ndarray] | None:

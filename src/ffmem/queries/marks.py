@@ -3,14 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from threading import Lock
 from typing import Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ffmem.queries.documents import sentences_with
+from ffmem.queries.documents import documents_with
+from ffmem.queries.mark_bits import OfDocuments, OfPlaces, Ranges, Sought, mark
 from ffmem.queries.names import token_id
 from ffmem.queries.text_places import TextPlaces, text_places
 from ffmem.store.reader import Index
@@ -18,6 +18,8 @@ from ffmem.store.reader import Index
 Within = Literal["auto", "prefix", "sentence"]
 """Where a trigger must have the words: up to the firing token, which is all that a causal model has read; or anywhere."""
 _MOST_KEPT = 24
+_MOST_BYTES = 64 << 20
+"""Of the answers that are remembered, together; one that is larger is not."""
 _kept: "WeakKeyDictionary[Index, OrderedDict[tuple[str, bool], TextPlaces]]" = WeakKeyDictionary()
 _lock = Lock()
 
@@ -44,21 +46,22 @@ class OfTriggers:
 class Marks:
     """Token indices at which a trigger would match."""
 
-    mask: np.ndarray
-    """Whether each is one, and one False more, for empty slots."""
-    firsts: np.ndarray
-    """First of each run of them."""
-    ends: np.ndarray
-    """The one after its last."""
+    bits: np.ndarray
+    """Eight tokens a byte, the first in its lowest bit, and at least one bit more, which is 0, for empty slots."""
+    n: int
+    """How many tokens there are."""
+    runs: tuple[np.ndarray, np.ndarray] | None
+    """First token of each run of them, and the one after its last; None where these are more than `MOST_RUNS`."""
     base_rate: float
     """The share of all indexed positions that are."""
     note: str = ""
     """What was left out; empty if nothing was."""
 
-    @cached_property
-    def bits(self) -> np.ndarray:
-        """The mask with eight tokens a byte, the first in its lowest bit."""
-        return np.packbits(self.mask, bitorder="little")
+    def has(self, tokens: np.ndarray) -> np.ndarray:
+        """Whether each token is one; the index of an empty slot is larger than any, and is none."""
+        known = np.minimum(tokens, self.n)
+        found: np.ndarray = (self.bits[known >> 3] >> (known & 7).astype(np.uint8)) & 1
+        return found.view(bool)
 
 
 def prefix_only(index: Index, within: Within) -> bool:
@@ -72,61 +75,26 @@ def marks_of(index: Index, asked: OfTriggers, time_limit_s: float) -> Marks | No
     Raises:
         InputError: text that is no token, no such field or value, or no such expression.
 
-    Cost: one look at every token; and the text of each sentence that has the words.
+    Cost: one look at every token, or at those of the sentences that have the words, if these are few; the text of each of
+    these; and memory of an eighth of a byte for each token.
     """
     if asked.empty:
         return None
-    text, note = index.text, ""
-    n_indexed = int(text.sentence_start[index.manifest.counts.n_sentences])
-    mask = np.zeros(len(text.token_id) + 1, dtype=bool)
-    mask[:n_indexed] = True
+    text, n_sentences, note = index.text, index.manifest.counts.n_sentences, ""
+    ranges: list[Ranges] = []
     if asked.meta:
-        mask[:-1] &= _of_sentences(index, sentences_with(index, asked.meta))
+        ranges.append(OfDocuments(text, text.document_runs, documents_with(index, asked.meta)))
     if asked.text is not None:
         places = _places(index, asked.text, prefix_only(index, asked.within), time_limit_s)
-        mask[:-1] &= _from_places(index, places)
+        ranges.append(OfPlaces(text, places))
         note = places.note
-    if asked.fires_on is not None:
-        mask[:-1] &= text.token_id == token_id(index, asked.fires_on)
-    if asked.next_token is not None:
-        mask[:-2] &= text.token_id[1:] == token_id(index, asked.next_token)
-        mask[text.sentence_start[1:].astype(np.int64) - 1] = False  # nothing follows the last token of a sentence
-    changes = np.flatnonzero(mask[1:] != mask[:-1]) + 1
-    if mask[0]:
-        changes = np.concatenate(([0], changes))
-    return Marks(mask, changes[::2], changes[1::2], _share(index, mask, n_indexed), note)
-
-
-def _share(index: Index, mask: np.ndarray, n_indexed: int) -> float:
-    """Of all positions that are indexed; those that only stand before others are none."""
-    counted, n = int(np.count_nonzero(mask)), n_indexed
-    if index.text.context is not None:
-        n_sentences = index.manifest.counts.n_sentences
-        starts = index.text.sentence_start[:n_sentences].astype(np.int64)
-        change = np.zeros(n_indexed + 1, dtype=np.int32)
-        np.add.at(change, starts, 1)
-        np.add.at(change, starts + index.text.context[:n_sentences], -1)
-        is_context = np.cumsum(change[:-1]) > 0
-        counted -= int(np.count_nonzero(mask[:n_indexed] & is_context))
-        n -= int(np.count_nonzero(is_context))
-    return counted / n if n else 0.0
-
-
-def _of_sentences(index: Index, chosen: np.ndarray) -> np.ndarray:
-    """For each token, whether its sentence is chosen."""
-    lengths: np.ndarray = np.diff(index.text.sentence_start.astype(np.int64))
-    return np.repeat(chosen, lengths)
-
-
-def _from_places(index: Index, places: TextPlaces) -> np.ndarray:
-    """For each token, whether its sentence has the text, and has it up to here."""
-    starts = index.text.sentence_start
-    firsts = starts[places.sentences].astype(np.int64) + places.positions
-    ends = starts[places.sentences + 1].astype(np.int64)
-    change = np.zeros(len(index.text.token_id) + 1, dtype=np.int8)
-    change[firsts] = 1
-    change[ends] -= 1  # where one sentence ends and the next begins with a match, they cancel out
-    return np.cumsum(change[:-1], dtype=np.int8).astype(bool)
+    fires_on, next_token = (None if one is None else token_id(index, one) for one in (asked.fires_on, asked.next_token))
+    found = mark(text, n_sentences, Sought(ranges, fires_on, next_token))
+    n_competing = int(text.sentence_start[n_sentences])
+    if text.context is not None:
+        n_competing -= int(text.context[:n_sentences].sum(dtype=np.int64))
+    share = found.n_counted / n_competing if n_competing else 0.0
+    return Marks(found.bits, len(text.token_id), found.runs, share, note)
 
 
 def _places(index: Index, text: str, prefix: bool, time_limit_s: float) -> TextPlaces:
@@ -146,6 +114,6 @@ def _remembered(index: Index, key: tuple[str, bool], make: Callable[[], TextPlac
     if not found.note:  # what was stopped by the clock may come further the next time
         with _lock:
             known[key] = found
-            while len(known) > _MOST_KEPT:
+            while len(known) > _MOST_KEPT or sum(one.n_bytes for one in known.values()) > _MOST_BYTES:
                 known.popitem(last=False)
     return found

@@ -26,8 +26,6 @@ FOUND = np.dtype(
 ``name``: rank of the name among those that match."""
 COMPILED_FROM = 4_000_000
 """Slots of an index from which on a compiled loop is worth the time that it takes to load."""
-_FEW = 2000
-"""Runs up to which looking each up in the list of a layer is quicker than looking at every slot."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,9 @@ def matching(index: Index, place: int, number: int, asked: Asked) -> np.ndarray:
         ranks[having] = at
         kept &= is_one_of(having, len(active))
     marks = asked.marks
-    if marks is not None and len(marks.firsts) <= _FEW and asked.promoted is None:
-        _, having, _ = triggers_within(index, place, marks.firsts, marks.ends)
+    if marks is not None and marks.runs is not None and asked.promoted is None:
+        # few of them: looking each up in the list of a layer is quicker than looking at every slot
+        _, having, _ = triggers_within(index, place, *marks.runs)
         kept &= is_one_of(having, len(active))
     if asked.topic is not None:
         rows = np.flatnonzero(kept)
@@ -130,15 +129,14 @@ def count(index: Index, place: int, number: int, marks: Marks, rows: np.ndarray)
         np.asarray(arrays.trigger_coefficient)[:, number],
     )
     if index.n_cells * index.top < COMPILED_FROM:
-        # the index of an empty slot is larger than any, and clipped to the last mark
-        matched = marks.mask.take(tokens[rows], mode="clip")
+        matched = marks.has(tokens[rows])
         sizes = np.abs(coefficients[rows])
         strongest = (sizes * matched).max(1, initial=0) / np.where(sizes[:, 0] > 0, sizes[:, 0], 1)
         return Counts(matched.sum(1), (tokens[rows] != NO_TOKEN).sum(1), strongest)
     from ffmem.queries.match_kernel import count_matches  # takes longer than a whole question of a small index
 
     counts, share = np.empty((len(rows), 2), dtype=np.int32), np.empty(len(rows), dtype=np.float32)
-    count_matches(tokens, coefficients, marks.bits, len(marks.mask), rows, counts, share)
+    count_matches(tokens, coefficients, marks.bits, marks.n, rows, counts, share)
     return Counts(counts[:, 0], counts[:, 1], share)
 
 
@@ -192,5 +190,5 @@ def matching_ranks(index: Index, one: Any, marks: Marks | None, limit: int) -> l
     if marks is None:
         return []
     tokens = index.layer(int(one["place"])).trigger_token[int(one["row"]), int(one["number"])]
-    ranks: list[int] = np.flatnonzero(marks.mask.take(tokens, mode="clip"))[:limit].tolist()
+    ranks: list[int] = np.flatnonzero(marks.has(tokens))[:limit].tolist()
     return ranks

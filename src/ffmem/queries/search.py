@@ -2,6 +2,8 @@
 
 import re
 import time
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, get_args
@@ -156,8 +158,8 @@ def _ranked(index: Index, query: str, shown: slice, with_cells: bool, sought: st
 def matching_sentences(index: Index, text: str, time_limit_s: float = TIME_LIMIT_S) -> tuple[np.ndarray, str]:
     """Ids of all sentences with these words, or, for a text ``/.../``, that match an expression; and what was left out."""
     if len(text) > 2 and text[0] == text[-1] == "/":
-        scan = scan_sentences(index, text[1:-1], None, time_limit_s)
-        return np.array([number for number, _, _ in scan.found], dtype=np.int64), scan.note
+        scanner = Scanner(index, text[1:-1], None, time_limit_s)
+        return np.array(array("q", (number for number, _, _ in scanner)), dtype=np.int64), scanner.note
     wanted = parse_words(text)
     if not wanted.literals:
         ids = index.text.matching(wanted.query)
@@ -199,16 +201,16 @@ def _read(index: Index, wanted: Wanted, among: np.ndarray | None, time_limit_s: 
     deadline, n = time.monotonic() + time_limit_s, index.text.n_all_sentences
     likes = [one.like for one in wanted.literals]
     checks = [one.pattern for one in wanted.literals if not one.is_exact]
-    ids: list[int] = []
+    ids = array("q")
     for first in range(0, n, _AT_ONCE):
         if time.monotonic() > deadline:
-            return Reading(wanted, np.array(ids, dtype=np.int64), first, _stopped(time_limit_s, first, n))
+            return Reading(wanted, np.array(ids, dtype=np.int64), first, stopped(time_limit_s, first, n))
         some: range | np.ndarray = range(first, min(first + _AT_ONCE, n))
         if among is not None:
             begin, end = np.searchsorted(among, (first, first + _AT_ONCE))
             some = among[begin:end]
         found = index.text.alike(some, likes, "text" if checks else "id")
-        ids += [number for number, text in found if all(check.search(text) for check in checks)]
+        ids.extend(number for number, text in found if all(check.search(text) for check in checks))
     return Reading(wanted, np.array(ids, dtype=np.int64), n, "")
 
 
@@ -233,40 +235,71 @@ class Scan:
     note: str
 
 
-def scan_sentences(index: Index, pattern: str, limit: int | None, time_limit_s: float) -> Scan:
-    """Sentences that match a regular expression: the first ``limit``, or all, as far as the time allows."""
-    import regex  # takes longer than to look up a cell
+class Scanner:
+    """Reads sentences one after the other, and gives those that match a regular expression, as far as the time allows.
 
-    deadline = time.monotonic() + time_limit_s
-    try:
-        compiled = regex.compile(pattern)
-    except regex.error as error:
-        raise InputError(
-            f"the regular expression {pattern!r} is not understood: {error}",
-            "Expected the syntax of Python's re, or of the package regex",
-            "Put a backslash before characters that are meant literally",
-        ) from error
-    literal, n = storable(required_literal(pattern)), index.text.n_all_sentences
-    found: list[tuple[int, str, Spans]] = []
-    for first in range(0, n, _AT_ONCE):
-        for number, text in index.text.texts(first, min(first + _AT_ONCE, n), literal):
-            if limit is not None and len(found) >= limit:
-                return Scan(found, number, f"The first {limit:,} are shown, in corpus order.")
-            try:
-                left = deadline - time.monotonic()
-                matches = list(compiled.finditer(text, timeout=left)) if left > 0 else None
-            except TimeoutError:
-                matches = None
-            if matches is None:
-                return Scan(found, number, _stopped(time_limit_s, number, n))
-            if matches:
-                found.append((number, text, tuple(match.span() for match in matches if match.group())))
-        if time.monotonic() > deadline and first + _AT_ONCE < n:
-            return Scan(found, first + _AT_ONCE, _stopped(time_limit_s, first + _AT_ONCE, n))
-    return Scan(found, n, "")
+    Args:
+        index: an opened index.
+        pattern: the expression.
+        limit: so many are enough; None: all.
+        time_limit_s: seconds.
+
+    Raises:
+        InputError: no such expression.
+    """
+
+    def __init__(self, index: Index, pattern: str, limit: int | None, time_limit_s: float) -> None:
+        import regex  # takes longer than to look up a cell
+
+        try:
+            self._compiled = regex.compile(pattern)
+        except regex.error as error:
+            raise InputError(
+                f"the regular expression {pattern!r} is not understood: {error}",
+                "Expected the syntax of Python's re, or of the package regex",
+                "Put a backslash before characters that are meant literally",
+            ) from error
+        self._index, self._limit, self._time_limit_s = index, limit, time_limit_s
+        self._literal = storable(required_literal(pattern))
+        self.n_searched = index.text.n_all_sentences
+        self.note = ""
+        """Why it stopped before the end, if it did; known when all is read."""
+
+    def __iter__(self) -> Iterator[tuple[int, str, Spans]]:
+        deadline, n, n_found = time.monotonic() + self._time_limit_s, self._index.text.n_all_sentences, 0
+        for first in range(0, n, _AT_ONCE):
+            for number, text in self._index.text.texts(first, min(first + _AT_ONCE, n), self._literal):
+                if self._limit is not None and n_found >= self._limit:
+                    self.n_searched, self.note = number, f"The first {self._limit:,} are shown, in corpus order."
+                    return
+                try:
+                    left = deadline - time.monotonic()
+                    matches = list(self._compiled.finditer(text, timeout=left)) if left > 0 else None
+                except TimeoutError:
+                    matches = None
+                if matches is None:
+                    self._stop(number, n)
+                    return
+                if matches:
+                    n_found += 1
+                    yield number, text, tuple(match.span() for match in matches if match.group())
+            if time.monotonic() > deadline and first + _AT_ONCE < n:
+                self._stop(first + _AT_ONCE, n)
+                return
+
+    def _stop(self, n_searched: int, n: int) -> None:
+        self.n_searched, self.note = n_searched, stopped(self._time_limit_s, n_searched, n)
 
 
-def _stopped(time_limit_s: float, n_searched: int, n: int) -> str:
+def scan_sentences(index: Index, pattern: str, limit: int, time_limit_s: float) -> Scan:
+    """Sentences that match a regular expression: the first ``limit``, as far as the time allows."""
+    scanner = Scanner(index, pattern, limit, time_limit_s)
+    found = list(scanner)
+    return Scan(found, scanner.n_searched, scanner.note)
+
+
+def stopped(time_limit_s: float, n_searched: int, n: int) -> str:
+    """What to say of a search that its time ended."""
     return (
         f"Stopped after {time_limit_s:g} s with {n_searched:,} of {n:,} sentences searched: "
         "a larger --time-limit searches the rest."

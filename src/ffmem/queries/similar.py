@@ -176,10 +176,10 @@ def sentence_weights(index: Index, place: int, rows: np.ndarray) -> tuple[np.nda
 def _by_triggers(index: Index, cell: CellId) -> _Scores:
     place, row = index.cells.place(cell)
     _, sentences, weights = sentence_weights(index, place, np.array([row]))
-    starts = index.text.sentence_start.astype(np.int64)
-    total = weights.sum()
+    starts, total = index.text.sentence_start, weights.sum()
+    firsts, ends = (starts[sentences + step].astype(np.int64) for step in (0, 1))
     for other in range(index.n_layers):
-        _, hits, _ = triggers_within(index, other, starts[sentences], starts[sentences + 1])
+        _, hits, _ = triggers_within(index, other, firsts, ends)
         rows = np.unique(hits)
         which, theirs, their_weights = sentence_weights(index, other, rows)
         at = np.minimum(np.searchsorted(sentences, theirs), max(len(sentences) - 1, 0))

@@ -1,12 +1,13 @@
 """Where in each sentence a text is first complete: from which token on a prefix contains it."""
 
 import time
+from array import array
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
-from ffmem.queries.search import Spans, matching_sentences, read_sentences, scan_sentences
+from ffmem.queries.search import Scanner, Spans, matching_sentences, read_sentences, stopped
 from ffmem.queries.wanted import Wanted, parse_words
 from ffmem.store.reader import Index
 
@@ -23,11 +24,16 @@ class TextPlaces:
     """Sentences that have a text, and from where on."""
 
     sentences: np.ndarray
-    """Their ids, ascending; only of those that are indexed."""
+    """Their ids, ascending, uint32; only of those that are indexed."""
     positions: np.ndarray
-    """In each, the first token at which all that is asked for has been read, from 0 within the sentence."""
+    """In each, the first token at which all that is asked for has been read, from 0 within the sentence; uint32."""
     note: str
     """What was left out; empty if nothing was."""
+
+    @property
+    def n_bytes(self) -> int:
+        """In memory."""
+        return self.sentences.nbytes + self.positions.nbytes
 
 
 def is_expression(text: str) -> bool:
@@ -47,25 +53,40 @@ def text_places(index: Index, text: str, *, prefix: bool, time_limit_s: float) -
     Raises:
         InputError: there is nothing to look for, or no such expression.
 
-    Cost: the text of each sentence that matches is read, some microseconds each; without ``prefix`` none is.
+    Cost: the text of each sentence that matches is read, some microseconds each, and 8 bytes are kept of it; without
+    ``prefix`` none is read.
     """
     n_indexed = index.manifest.counts.n_sentences
     if not prefix:
         ids, note = matching_sentences(index, text, time_limit_s)
-        ids = ids[ids < n_indexed]
-        return TextPlaces(ids, np.zeros(len(ids), dtype=np.int64), note)
+        ids = ids[ids < n_indexed].astype(np.uint32)
+        return TextPlaces(ids, np.zeros(len(ids), dtype=np.uint32), note)
     if is_expression(text):
-        scan = scan_sentences(index, text[1:-1], None, time_limit_s)
-        here = [(number, own, spans) for number, own, spans in scan.found if number < n_indexed]
-        deadline = time.monotonic() + time_limit_s
-        ends = [_shortest_end(text[1:-1], own, spans[0][1], deadline) if spans else 0 for _, own, spans in here]
-        ids = np.array([number for number, _, _ in here], dtype=np.int64)
-        sizes = [len(own[:end].encode()) for (_, own, _), end in zip(here, ends, strict=True)]
-        return TextPlaces(ids, _tokens_at(index, ids, np.array(sizes, dtype=np.int64)), scan.note)
+        return _of_expression(index, text[1:-1], n_indexed, time_limit_s)
     wanted, ids, note = _sentences(index, text, time_limit_s)
-    ids = ids[ids < n_indexed]
-    sizes = [size for first in range(0, len(ids), _AT_ONCE) for size in _read(index, wanted, ids[first:][:_AT_ONCE])]
-    return TextPlaces(ids, _tokens_at(index, ids, np.array(sizes, dtype=np.int64)), note)
+    ids = ids[ids < n_indexed].astype(np.uint32)
+    deadline, positions = time.monotonic() + time_limit_s, np.zeros(len(ids), dtype=np.uint32)
+    for first in range(0, len(ids), _AT_ONCE):
+        some = ids[first : first + _AT_ONCE]
+        if first and time.monotonic() > deadline:
+            told = stopped(time_limit_s, int(some[0]), index.text.n_all_sentences)
+            return TextPlaces(ids[:first], positions[:first], f"{note} {told}".strip())
+        positions[first : first + len(some)] = _tokens_at(index, some, np.array(_read(index, wanted, some)))
+    return TextPlaces(ids, positions, note)
+
+
+def _of_expression(index: Index, pattern: str, n_indexed: int, time_limit_s: float) -> TextPlaces:
+    scanner, deadline = Scanner(index, pattern, None, time_limit_s), time.monotonic() + time_limit_s
+    found, sizes = array("q"), array("q")
+    for number, own, spans in scanner:
+        if number < n_indexed:
+            end = _shortest_end(pattern, own, spans[0][1], deadline) if spans else 0
+            found.append(number)
+            sizes.append(len(own[:end].encode()))
+    ids, of_each = np.array(found, dtype=np.uint32), np.array(sizes, dtype=np.int64)
+    blocks = range(0, len(ids), _AT_ONCE)
+    positions = [_tokens_at(index, ids[at : at + _AT_ONCE], of_each[at : at + _AT_ONCE]) for at in blocks]
+    return TextPlaces(ids, np.concatenate([np.zeros(0, dtype=np.uint32), *positions]), scanner.note)
 
 
 def match_spans(asked: str, text: str, end: int) -> Spans:
@@ -136,13 +157,13 @@ def _shortest_end(pattern: str, text: str, end: int, deadline: float) -> int:
 
 
 def _tokens_at(index: Index, ids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """In each sentence, the first token that ends at or after so many bytes; the last one, if none does."""
+    """In each sentence, the first token that ends at or after so many bytes; the last one, if none does; uint32."""
     starts, token_end = index.text.sentence_start, index.text.token_end
-    first, last = starts[ids].astype(np.int64), starts[ids + 1].astype(np.int64) - 1
+    first, last = starts[ids].astype(np.int64), starts[ids.astype(np.int64) + 1].astype(np.int64) - 1
     low, high = first.copy(), last.copy()
     for _ in range(int((last - first).max(initial=0)).bit_length()):
         middle = (low + high) // 2
         before = (token_end[middle] < sizes) & (low < high)
         low, high = np.where(before, np.minimum(middle + 1, last), low), np.where(before, high, middle)
-    found: np.ndarray = low - first
+    found: np.ndarray = (low - first).astype(np.uint32)
     return found

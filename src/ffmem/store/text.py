@@ -20,12 +20,16 @@ import numpy as np
 
 from ffmem.errors import InputError, StoreError
 from ffmem.json_values import JsonObject
+from ffmem.store.document_runs import DocumentRuns, document_runs
 from ffmem.store.files import damaged, map_arrays, parse_json
 
 TOKENIZE = "unicode61 remove_diacritics 0"
 """How the full-text table cuts text into words: exact sentences are evidence, so that café is not cafe."""
 MARKS = ("\x02", "\x03")
 """Around the parts of a sentence that match a full-text query."""
+
+_MATCHED_AT_ONCE = 1 << 19
+"""Sentences among which a full-text query is asked at a time: as many numbers are Python's own, and others may ask between."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,10 @@ class TextReader:
 
     @cached_property
     def n_sentences(self) -> int:
-        """Indexed sentences."""
-        counted = "SELECT count(*) FROM sentences JOIN documents d ON d.id = document_id WHERE NOT d.held_out"
-        return int(self._one(counted))
+        """Indexed sentences; those of documents that are held out follow them."""
+        first = "SELECT min(s.id) FROM documents d JOIN sentences s ON s.document_id = d.id WHERE d.held_out"
+        found = self._one(first)
+        return self.n_all_sentences if found is None else int(found)
 
     @property
     def n_all_sentences(self) -> int:
@@ -235,8 +240,16 @@ class TextReader:
         Raises:
             InputError: not that syntax.
         """
-        sql = "SELECT rowid FROM sentences_fts WHERE sentences_fts MATCH ? ORDER BY rowid LIMIT ?"
-        return np.array(self._match(sql, query, limit), dtype=np.int64).reshape(-1)
+        sql = "SELECT rowid FROM sentences_fts WHERE sentences_fts MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rowid LIMIT ?"
+        parts: list[np.ndarray] = []
+        n_left = limit
+        for first in range(0, max(self.n_all_sentences, 1), _MATCHED_AT_ONCE):
+            found = self._match(sql, query, first, first + _MATCHED_AT_ONCE, n_left)
+            parts.append(np.fromiter((row[0] for row in found), dtype=np.int64, count=len(found)))
+            n_left -= len(found) if limit >= 0 else 0
+            if not n_left:
+                break
+        return np.concatenate(parts)
 
     def ranked(self, query: str, last: int, limit: int, start: int = 0) -> list[tuple[int, float, str]]:
         """(sentence id, BM25 score, text with marks) of the best matches up to a sentence; best first, equals by id.
@@ -331,8 +344,7 @@ class TextReader:
 
     def document_of(self, sentence_ids: np.ndarray) -> np.ndarray:
         """The documents of sentences."""
-        documents: np.ndarray = self._documents[sentence_ids]
-        return documents
+        return self.document_runs.of(sentence_ids)
 
     def rows(self, sql: str, n: int = 10_000) -> Iterator[list[tuple[Any, ...]]]:
         """Rows of `text.sqlite`, at most ``n`` at a time; never all of them in memory."""
@@ -364,13 +376,23 @@ class TextReader:
             raise damaged(self._path.with_name("tokenizer.json"), str(error)) from error
 
     @cached_property
-    def _documents(self) -> np.ndarray:
-        found = [row[0] for row in self._execute("SELECT document_id FROM sentences ORDER BY id")]
-        if len(found) != self.n_all_sentences or not all(type(document_id) is int for document_id in found):
-            raise damaged(self._path, f"it lacks the documents of {self.n_all_sentences:,} sentences")
-        if found and not 0 <= min(found) <= max(found) < self._one("SELECT count(*) FROM documents"):
+    def document_runs(self) -> DocumentRuns:
+        """Which document each sentence lies in.
+
+        Raises:
+            StoreError: the file says nonsense about it.
+
+        Cost: the list from documents to sentences is read once; memory for each document, whatever its length.
+        """
+        grouped = "SELECT document_id, min(id), max(id), count(*) FROM sentences GROUP BY document_id"
+        n_documents = self._one("SELECT count(*) FROM documents")
+        try:
+            found = document_runs(self.rows(grouped), self.n_all_sentences)
+        except (ValueError, OverflowError) as error:
+            raise damaged(self._path, str(error)) from error
+        if len(found.document) and not 0 <= found.document.min() <= found.document.max() < n_documents:
             raise damaged(self._path, "a sentence lies in a document that is missing")
-        return np.array(found)
+        return found
 
     @lru_cache(maxsize=100_000)  # noqa: B019 (a reader lives as long as its process)
     def _token_string(self, token_id: int) -> str:

@@ -169,7 +169,7 @@ def find(
     triggers
         How many triggers of each to show.
     time_limit
-        Seconds that a regular expression may take.
+        Seconds for which the text itself may be searched.
     out
         Write all cells that are found into this new file, .csv, .json or .parquet, instead of printing some; not with --save.
     """
