@@ -32,14 +32,14 @@ class TokenSpool:
         self.n_tokens = 0
         self.n_context_tokens = 0
 
-    def add(self, tokens: TokenizedSentence, context: int = 0) -> None:
-        """Append the tokens of one more sentence, the first of which are only context."""
-        self.n_sentences += 1
+    def add(self, tokens: TokenizedSentence, sizes: Sequence[int], contexts: Sequence[int]) -> None:
+        """Append the tokens of more sentences: of how many tokens each is, and how many of its first are only context."""
+        self.n_sentences += len(sizes)
         self.n_tokens += len(tokens.token_ids)
-        self.n_context_tokens += context
+        self.n_context_tokens += sum(contexts)
         self._waiting.append(tokens)
-        self._sizes.append((len(tokens.token_ids), context))
-        if len(self._waiting) >= _SENTENCES_AT_ONCE or self.n_tokens - self._n_written >= _TOKENS_AT_ONCE:
+        self._sizes += zip(sizes, contexts, strict=True)
+        if len(self._sizes) >= _SENTENCES_AT_ONCE or self.n_tokens - self._n_written >= _TOKENS_AT_ONCE:
             self._write()
 
     def _write(self) -> None:
