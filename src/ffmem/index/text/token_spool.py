@@ -47,7 +47,8 @@ class TokenSpool:
             return
         for file, name in zip(self._files, ("token_ids", "starts", "ends"), strict=False):
             arrays = [getattr(tokens, name) for tokens in self._waiting]
-            file.write(np.concatenate(arrays).astype("<u4", copy=False).tobytes())
+            array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+            file.write(np.ascontiguousarray(array, dtype="<u4").data)
         self._files[3].write(np.array(self._sizes, dtype="<u4").tobytes())
         self._waiting, self._sizes = [], []
         self._n_written = self.n_tokens

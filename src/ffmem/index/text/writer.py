@@ -204,7 +204,8 @@ class _Adder:
                 is_taken = np.zeros(len(prepared.sizes), dtype=bool)
                 is_taken[pieces] = True
                 of_tokens = is_taken.repeat(prepared.sizes)
-                tokens = TokenizedSentence(*(array[of_tokens] for array in prepared.tokens))
+                is_all = bool(of_tokens.all())
+                tokens = TokenizedSentence(*(array if is_all else array[of_tokens] for array in prepared.tokens))
                 sizes, contexts = ([of[piece] for piece in pieces] for of in (prepared.sizes, prepared.contexts))
                 self._spool.add_tokens(bool(held_out), tokens, sizes, contexts)
         return goes_on
