@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from ffmem.corpus.documents import Document
 from ffmem.index.parent import end_with_parent
 from ffmem.index.text.prepare import NamedText, Prepared, Preparer, Recipe
+from ffmem.options import RunOptions
 
 MOST_PROCESSES = 8
 """The process that writes keeps no more of them at work."""
@@ -39,6 +40,18 @@ class _Waiting:
     n_characters: int
     promised: "Future[Prepared] | None"
     """None: this process does it."""
+
+
+def n_text_processes(run: RunOptions, n_processors: int) -> int:
+    """How many processes prepare text beside the one that writes it.
+
+    Args:
+        run: what a user asks for.
+        n_processors: that this process may use.
+    """
+    if run.text_processes is not None:
+        return run.text_processes
+    return 0 if n_processors < 2 or run.workers == 0 else min(n_processors, MOST_PROCESSES)
 
 
 class TextProcesses:

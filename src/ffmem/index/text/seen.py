@@ -36,7 +36,7 @@ class SeenSentences:
         marks = ", ".join("?" * _ASKED_AT_ONCE)
         for first in range(0, len(keys), _ASKED_AT_ONCE):
             some = keys[first : first + _ASKED_AT_ONCE]
-            some = [*some, *some[-1:] * (_ASKED_AT_ONCE - len(some))]  # one statement for all
+            some = [*some, *[some[-1]] * (_ASKED_AT_ONCE - len(some))]  # one statement for all
             self._there.update(
                 key for (key,) in self._db.execute(f"SELECT hash FROM seen WHERE hash IN ({marks})", some)
             )
