@@ -192,6 +192,9 @@ class RunOptions:
     workers: int | None = None
     """Worker processes; by default one for each processor on a CPU, one on a GPU. 0 works in this process. On a cluster,
     by default as many as it has free resources for."""
+    text_processes: int | None = None
+    """Processes that split and tokenize a long corpus beside the one that writes the text; by default as many as there are
+    processors, 8 at most, and none where that is one or where --workers 0 asks for one process."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model, where its config asks for that. Its hash stands in the manifest."""
     checkpoint_s: float = 60.0
@@ -211,6 +214,8 @@ class RunOptions:
         _check_choices(self)
         if self.workers is not None:
             _check_at_least("workers", self.workers, 1 if self.executor == "ray" else 0)
+        if self.text_processes is not None:
+            _check_at_least("text_processes", self.text_processes, 0)
         gpus = self.gpus_per_worker
         if gpus is not None and not (0 <= gpus <= 1 or (1 < gpus < 1000 and gpus == int(gpus))):
             raise InputError(

@@ -1,6 +1,7 @@
 """Sentences -> token ids, each with the bytes of the text that it stands for."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Int64, UInt32
 from tokenizers import Tokenizer
 
+from ffmem.corpus.cuts import Cutter, cutter_of
 from ffmem.errors import InputError
 
 
@@ -21,28 +23,72 @@ class TokenizedSentence(NamedTuple):
     """Byte after its last."""
 
 
-def tokenize(tokenizer: Tokenizer, texts: list[str], vocabulary: Sequence[bytes] | None) -> list[TokenizedSentence]:
-    """The own tokens of sentences, without special tokens.
+class SentenceTokenizer:
+    """Gives the own tokens of sentences, without special tokens.
 
     Args:
         tokenizer: with truncation and padding off.
-        texts: sentences.
         vocabulary: the bytes of each token of a byte-level vocabulary, else None. Where those of a sentence's tokens, one after
             the other, are the very bytes of the sentence, they give exact offsets, also of tokens that are parts of one
             character; otherwise the tokenizer's character offsets are used.
-
-    Raises:
-        InputError: the tokenizer's own offsets lie outside of a sentence, or go back in it.
     """
-    lengths = None if vocabulary is None else np.array([len(token) for token in vocabulary], dtype=np.int64)
-    found: list[TokenizedSentence] = []
-    for some in _portions(texts):
-        found += (
-            _with_characters(tokenizer, some)
-            if vocabulary is None or lengths is None
-            else _with_bytes(tokenizer, some, vocabulary, lengths)
+
+    def __init__(self, tokenizer: Tokenizer, vocabulary: Sequence[bytes] | None) -> None:
+        self._tokenizer, self._vocabulary = tokenizer, vocabulary
+        self._lengths = None if vocabulary is None else np.array([len(token) for token in vocabulary], dtype=np.int64)
+
+    def __call__(self, texts: list[str]) -> list[TokenizedSentence]:
+        """The tokens of each sentence.
+
+        Raises:
+            InputError: the tokenizer's own offsets lie outside of a sentence, or go back in it.
+        """
+        found: list[TokenizedSentence] = []
+        for some in _portions(texts):
+            found += [self._long(some[0])] if len(some[0]) > _PORTION else self._short(some)
+        return found
+
+    def _short(self, texts: list[str]) -> list[TokenizedSentence]:
+        exact = self._by_bytes(self._tokenizer, texts)
+        others = iter(
+            _with_characters(self._tokenizer, [text for text, one in zip(texts, exact, strict=True) if one is None])
         )
-    return found
+        return [next(others) if one is None else one for one in exact]
+
+    def _by_bytes(self, tokenizer: Tokenizer, texts: list[str]) -> list[TokenizedSentence | None]:
+        if self._vocabulary is None or self._lengths is None:
+            return [None] * len(texts)
+        return _with_bytes(tokenizer, texts, self._vocabulary, self._lengths)
+
+    def _long(self, text: str) -> TokenizedSentence:
+        """In pieces, if they have the same tokens, so that memory stays within that of a portion."""
+        cutter = self._cutter
+        pieces = [text] if cutter is None else cutter.cut(text, _PORTION)
+        if cutter is None or len(pieces) == 1:
+            return self._short([text])[0]
+        tokenizers = [self._tokenizer, *[cutter.rest] * (len(pieces) - 1)]
+        found: list[TokenizedSentence] = []
+        for tokenizer, piece in zip(tokenizers, pieces, strict=True):
+            (exact,) = self._by_bytes(tokenizer, [piece])
+            if exact is None:  # then none is taken by its bytes, as none would be of the whole
+                break
+            found.append(exact)
+        else:
+            return _joined(pieces, found)
+        try:
+            found = [_with_characters(one, [piece])[0] for one, piece in zip(tokenizers, pieces, strict=True)]
+        except InputError:
+            return self._short([text])[0]  # raises it with its place in the whole
+        return _joined(pieces, found)
+
+    @cached_property
+    def _cutter(self) -> Cutter | None:
+        return cutter_of(self._tokenizer)
+
+
+def tokenize(tokenizer: Tokenizer, texts: list[str], vocabulary: Sequence[bytes] | None) -> list[TokenizedSentence]:
+    """The own tokens of sentences: see `SentenceTokenizer`, which is quicker for many calls."""
+    return SentenceTokenizer(tokenizer, vocabulary)(texts)
 
 
 _PORTION = 500_000
@@ -50,22 +96,33 @@ _PORTION = 500_000
 
 
 def _portions(texts: list[str]) -> Iterator[list[str]]:
+    """Texts of about so many characters together; a longer one alone."""
     portion: list[str] = []
     n = 0
     for text in texts:
-        portion.append(text)
-        n += len(text)
-        if n >= _PORTION:
+        if portion and n + len(text) > _PORTION:
             yield portion
             portion, n = [], 0
+        portion.append(text)
+        n += len(text)
     if portion:
         yield portion
 
 
+def _joined(texts: Sequence[str], parts: Sequence[TokenizedSentence]) -> TokenizedSentence:
+    """The tokens of pieces of a text, as those of the whole."""
+    n_bytes = np.array([len(text) if text.isascii() else len(text.encode()) for text in texts])
+    shifts = (n_bytes.cumsum() - n_bytes).astype(np.uint32)
+    for part, shift in zip(parts, shifts, strict=True):
+        part.starts[...] += shift
+        part.ends[...] += shift
+    return TokenizedSentence(*map(np.concatenate, zip(*parts, strict=True)))
+
+
 def _with_bytes(
     tokenizer: Tokenizer, texts: list[str], vocabulary: Sequence[bytes], byte_lengths: Int64[np.ndarray, " d_vocab"]
-) -> list[TokenizedSentence]:
-    """Offsets from the tokens' bytes, of all sentences at once; from characters for the few whose bytes they are not."""
+) -> list[TokenizedSentence | None]:
+    """Offsets from the tokens' bytes, of all sentences at once; None for the few whose bytes they are not."""
     encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)  # it keeps no offsets
     lists = [encoding.ids for encoding in encodings]
     flat = list(chain.from_iterable(lists))
@@ -82,9 +139,8 @@ def _with_bytes(
         exact &= [spelled[a:b] == one for a, b, one in zip(edges, edges[1:], data, strict=False)]
     own = after[border[:-1]].repeat(np.diff(border))
     starts, ends = (after[:-1] - own).astype(np.uint32), (after[1:] - own).astype(np.uint32)
-    others = iter(_with_characters(tokenizer, [text for text, holds in zip(texts, exact, strict=True) if not holds]))
     return [
-        TokenizedSentence(ids[first:end], starts[first:end], ends[first:end]) if holds else next(others)
+        TokenizedSentence(ids[first:end], starts[first:end], ends[first:end]) if holds else None
         for first, end, holds in zip(border[:-1].tolist(), border[1:].tolist(), exact.tolist(), strict=True)
     ]
 

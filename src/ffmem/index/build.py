@@ -29,7 +29,7 @@ from ffmem.index.identity import (
     without_exclusions,
 )
 from ffmem.index.inherit import check_extendable, copy_promoted, states_of
-from ffmem.index.machine import check_device, device_memory, machine
+from ffmem.index.machine import check_device, device_memory, machine, n_processors
 from ffmem.index.progress import Meter, Progress, ProgressListener
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, layers_bytes, state_bytes
@@ -44,6 +44,7 @@ from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
 from ffmem.index.state.states import Account, read_account, save_state, state_path, states_of_run
 from ffmem.index.state.tree import merge_states
 from ffmem.index.text.cut import TextOfIndex, write_cut_text
+from ffmem.index.text.processes import n_text_processes
 from ffmem.index.text.writer import TextCounts, write_text
 from ffmem.index.untouched import Untouched, locked_untouched
 from ffmem.json_values import JsonObject
@@ -284,7 +285,8 @@ class Build:
         options, corpora = self._request.options, self._request.corpora
         if len(corpora) == 1 and isinstance(corpora[0], TextOfIndex):
             return write_cut_text(folder, corpora[0].index, options.max_tokens)
-        return write_text(folder, text_source(model, self._request), options)
+        n = n_text_processes(self._run, n_processors())
+        return write_text(folder, text_source(model, self._request), options, n_processes=n)
 
     def _take_base(self, model: Transformer, base: Index, job: IndexJob) -> None:
         """Start from what an index that is extended has found."""

@@ -29,7 +29,7 @@ def write(folder: Path, *parts: Written) -> dict[str, np.ndarray]:
     for number, part in enumerate(parts):
         spools.append(TokenSpool(folder / f"part-{number}"))
         for tokens, context in part:
-            spools[-1].add(tokens, context)
+            spools[-1].add(tokens, [len(tokens.token_ids)], [context])
     write_tokens(folder / "tokens.safetensors", spools)
     for spool in spools:
         spool.remove()
@@ -106,8 +106,8 @@ def test_arrays_of_wide_numbers_are_aligned(tmp_path: Path) -> None:
 
 def test_counts_are_of_what_was_added_not_of_what_was_written(tmp_path: Path) -> None:
     spool = TokenSpool(tmp_path / "part")
-    spool.add(sentence([1, 2, 3]), 2)
-    spool.add(sentence([4]))
+    spool.add(sentence([1, 2, 3]), [3], [2])
+    spool.add(sentence([4]), [1], [0])
     assert (spool.n_sentences, spool.n_tokens, spool.n_context_tokens) == (2, 4, 2)
     assert [piece.tolist() for piece in spool.chunks(3)] == [[3, 2, 1, 0]]
     assert [piece.tolist() for piece in spool.chunks(0)] == [[1, 2, 3, 4]]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ffmem.corpus.documents import Document
 from ffmem.corpus.tokens import TokenizedSentence, Window
+from ffmem.index.text.seen import SeenSentences
 from ffmem.index.text.token_spool import TokenSpool, write_tokens
 from ffmem.json_values import JsonObject
 from ffmem.store.files import map_arrays, sync_folder
@@ -29,7 +30,7 @@ class TextSpool:
         self._parts = (TokenSpool(folder / "indexed"), TokenSpool(folder / "held-out"))
         # An unfinished folder is simply written anew, so neither database needs a journal.
         self._db = _open_database(folder / "text.sqlite")
-        self._seen = _open_database(folder / "seen.sqlite")
+        self._seen = SeenSentences(folder / "seen.sqlite", _open_database)
         self._db.executescript(
             """
             CREATE TABLE documents(
@@ -48,9 +49,7 @@ class TextSpool:
             _Rows(self._db, "INSERT INTO main.sentences VALUES (?, ?, ?, ?, ?, 0)"),
             _Rows(self._db, "INSERT INTO temp.held_out VALUES (?, ?, ?, ?, ?, 0, ?)"),
         )
-        self._seen.executescript(
-            "CREATE TABLE seen(hash BLOB PRIMARY KEY, id INTEGER NOT NULL, n INTEGER NOT NULL) WITHOUT ROWID;"
-        )
+        self._n_rows = [0, 0]
 
     def __enter__(self) -> "TextSpool":
         return self
@@ -102,18 +101,35 @@ class TextSpool:
         stored = json.dumps(metadata, ensure_ascii=False, allow_nan=False)  # which readers refuse
         self._documents.add((number, name, stored, int(held_out), n_bytes), len(stored))
 
+    def look_up(self, keys: Sequence[bytes]) -> None:
+        """Ask at once whether sentences are there that are to be counted or added next, by their `sentence_key`."""
+        self._seen.look_up(keys)
+
     def count_again(self, key: bytes) -> bool:
         """Count a sentence that is already there, by its `sentence_key`; False if it is not."""
-        return self._seen.execute("UPDATE seen SET n = n + 1 WHERE hash = ?", (key,)).rowcount == 1
+        return self._seen.count_again(key)
 
     def add_sentence(self, document_id: int, piece: Window, held_out: bool, key: bytes, n_occurrences: int = 1) -> bool:
         """Add a sentence of a document, with its `sentence_key`; False if one like it was there before."""
-        part = self._parts[held_out]
-        row = (part.n_sentences, document_id, piece.start_byte, piece.text, n_occurrences)
-        self._sentences[held_out].add((*row, _INDEXED + key[1:]) if held_out else row, len(piece.text))
-        seen = self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (key, part.n_sentences, n_occurrences))
-        part.add(piece.tokens, piece.context)
-        return seen.rowcount == 1
+        is_new = self.add_row(document_id, piece.start_byte, piece.text, held_out, key, n_occurrences)
+        self.add_tokens(held_out, piece.tokens, [len(piece.tokens.token_ids)], [piece.context])
+        return is_new
+
+    def add_row(
+        self, document_id: int, start_byte: int, text: str, held_out: bool, key: bytes, n_occurrences: int = 1
+    ) -> bool:
+        """As `add_sentence`, without the tokens: these follow, in the same order, with `add_tokens`."""
+        number = self._n_rows[held_out]
+        self._n_rows[held_out] += 1
+        row = (number, document_id, start_byte, text, n_occurrences)
+        self._sentences[held_out].add((*row, _INDEXED + key[1:]) if held_out else row, len(text))
+        return self._seen.add(key, number, n_occurrences)
+
+    def add_tokens(
+        self, held_out: bool, tokens: TokenizedSentence, sizes: Sequence[int], contexts: Sequence[int]
+    ) -> None:
+        """Append the tokens of sentences whose rows were added: of how many tokens each is, and how many are context."""
+        self._parts[held_out].add(tokens, sizes, contexts)
 
     def _write_rows(self) -> None:
         for rows in (self._documents, *self._sentences):
@@ -128,12 +144,10 @@ class TextSpool:
             (n_indexed,),
         )
         for marker, first in ((_INDEXED, 0), (_HELD_OUT, n_indexed)):
-            repeats = self._seen.execute("SELECT n, id FROM seen WHERE n > 1 AND substr(hash, 1, 1) = ?", (marker,))
-            self._db.executemany(
-                "UPDATE sentences SET n_occurrences = ? WHERE id = ?", ((n, number + first) for n, number in repeats)
-            )
+            repeats = ((n, number + first) for n, number in self._seen.repeats(marker))
+            self._db.executemany("UPDATE sentences SET n_occurrences = ? WHERE id = ?", repeats)
         held_out = self._db.execute("SELECT id, indexed_hash FROM temp.held_out ORDER BY id")
-        twins = ((number + n_indexed,) for number, key in held_out if self._is_indexed(key))
+        twins = ((number + n_indexed,) for number, key in held_out if self._seen.has(key))
         n_twins = self._db.executemany("UPDATE main.sentences SET also_indexed = 1 WHERE id = ?", twins).rowcount
         self._db.executemany("INSERT INTO vocabulary VALUES (?, ?)", enumerate(self._vocabulary))
         self._db.executescript(
@@ -148,8 +162,7 @@ class TextSpool:
         )
         self._db.commit()
         self._db.close()
-        self._seen.close()
-        (self._folder / "seen.sqlite").unlink()
+        self._seen.remove()
         write_tokens(self._folder / "tokens.safetensors", self._parts)
         for part in self._parts:
             part.remove()
@@ -158,10 +171,6 @@ class TextSpool:
                 os.fsync(file.fileno())
         sync_folder(self._folder)
         return n_twins
-
-    def _is_indexed(self, key: bytes) -> bool:
-        found = self._seen.execute("SELECT 1 FROM seen WHERE hash = ?", (key,))
-        return found.fetchone() is not None
 
 
 def _open_database(path: Path) -> sqlite3.Connection:

@@ -32,14 +32,14 @@ class TokenSpool:
         self.n_tokens = 0
         self.n_context_tokens = 0
 
-    def add(self, tokens: TokenizedSentence, context: int = 0) -> None:
-        """Append the tokens of one more sentence, the first of which are only context."""
-        self.n_sentences += 1
+    def add(self, tokens: TokenizedSentence, sizes: Sequence[int], contexts: Sequence[int]) -> None:
+        """Append the tokens of more sentences: of how many tokens each is, and how many of its first are only context."""
+        self.n_sentences += len(sizes)
         self.n_tokens += len(tokens.token_ids)
-        self.n_context_tokens += context
+        self.n_context_tokens += sum(contexts)
         self._waiting.append(tokens)
-        self._sizes.append((len(tokens.token_ids), context))
-        if len(self._waiting) >= _SENTENCES_AT_ONCE or self.n_tokens - self._n_written >= _TOKENS_AT_ONCE:
+        self._sizes += zip(sizes, contexts, strict=True)
+        if len(self._sizes) >= _SENTENCES_AT_ONCE or self.n_tokens - self._n_written >= _TOKENS_AT_ONCE:
             self._write()
 
     def _write(self) -> None:
@@ -47,7 +47,8 @@ class TokenSpool:
             return
         for file, name in zip(self._files, ("token_ids", "starts", "ends"), strict=False):
             arrays = [getattr(tokens, name) for tokens in self._waiting]
-            file.write(np.concatenate(arrays).astype("<u4", copy=False).tobytes())
+            array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+            file.write(np.ascontiguousarray(array, dtype="<u4").data)
         self._files[3].write(np.array(self._sizes, dtype="<u4").tobytes())
         self._waiting, self._sizes = [], []
         self._n_written = self.n_tokens

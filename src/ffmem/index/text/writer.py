@@ -2,7 +2,6 @@
 
 import copy
 import errno
-import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -10,21 +9,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import numpy as np
 from tokenizers import Tokenizer
 
-from ffmem.corpus.documents import Corpus, Document
-from ffmem.corpus.sentences import Sentence, split_sentences
-from ffmem.corpus.tokens import TokenizedSentence, Window, tokenize, windows
+from ffmem.corpus.documents import Corpus
+from ffmem.corpus.tokens import TokenizedSentence
 from ffmem.errors import InputError
-from ffmem.index.text.text_spool import TextSpool, sentence_key
+from ffmem.index.text.prepare import REFUSED, Prepared, Recipe
+from ffmem.index.text.prepare import is_held_out as is_held_out
+from ffmem.index.text.processes import ReadDocument, TextProcesses
+from ffmem.index.text.text_spool import TextSpool
 from ffmem.options import IndexOptions, Windows, parse_split
 from ffmem.store.files import atomic_write
 from ffmem.store.keys import NO_TOKEN
 
-_SENTENCES_AT_ONCE = 1000
-"""About how many go to the tokenizer in one call."""
-_CHARACTERS_AT_ONCE = 1 << 20
-"""How long the documents are together, but for the last, that go there in one call."""
+_CHARACTERS_AT_ONCE = 50_000
+"""How long the documents are together, but for the last, that are prepared at once: about five hundred sentences."""
+_CHARACTERS_OF_A_DOCUMENT = 50
+"""What a document counts as beside its text, so that those of nothing do not pile up."""
 
 
 @dataclass
@@ -92,21 +94,21 @@ class TextBase:
     counts: TextCounts
 
 
-@dataclass(frozen=True)
-class _SplitDocument:
-    number: int
-    document: Document
-    sentences: list[Sentence]
-    n_undecodable_bytes: int
-    """Of the corpus, as far as it was read for this document."""
-    n_lines: int
-    """Also."""
-
-
 def write_text(
-    folder: Path, source: TextSource, options: IndexOptions, progress: Callable[[TextCounts], None] | None = None
+    folder: Path,
+    source: TextSource,
+    options: IndexOptions,
+    progress: Callable[[TextCounts], None] | None = None,
+    n_processes: int = 0,
 ) -> TextCounts:
-    """Write ``text.sqlite``, ``tokens.safetensors`` and ``tokenizer.json`` into a folder: a function of its arguments alone.
+    """Write ``text.sqlite``, ``tokens.safetensors`` and ``tokenizer.json`` into a folder: a function of text and options alone.
+
+    Args:
+        folder: to be written to.
+        source: the text.
+        options: of the index.
+        progress: called now and then with what there is.
+        n_processes: how many split and tokenize beside this one, once the corpus is seen to be long; never changes a byte.
 
     Raises:
         InputError: the corpus is empty, nothing is left to index, a sentence is too long and shall not be cut, windows
@@ -115,16 +117,22 @@ def write_text(
     Cost: memory does not grow with the corpus: repeats are found through a table on disk.
     """
     _check_windows(parse_split(options.split), source.max_tokens)
-    with _sqlite_disk_errors(folder), TextSpool(folder, source.vocabulary) as spool:
+    recipe = Recipe(source.tokenizer, source.token_bytes, source.max_tokens, options)
+    with (
+        _sqlite_disk_errors(folder),
+        TextSpool(folder, source.vocabulary) as spool,
+        TextProcesses(recipe, n_processes) as processes,
+    ):
         counts = TextCounts()
         if source.base is not None:
             counts = copy.deepcopy(source.base.counts)
             spool.take(source.base.folder, counts.n_sentences)
+        adder = _Adder(source, options, spool, counts)
         for corpus in source.corpora:
             n_before, n_bad, n_lines = counts.n_sentences, counts.n_undecodable_bytes, counts.n_lines
             if counts.stopped_by is None:
                 counts.n_undecodable_bytes = counts.n_lines = 0
-                _read(corpus, source, options, spool, counts, progress)
+                _read(corpus, adder, processes, progress)
                 counts.n_undecodable_bytes += n_bad
                 counts.n_lines += n_lines
             counts.n_sentences_by_corpus.append(counts.n_sentences - n_before)
@@ -135,16 +143,12 @@ def write_text(
 
 
 def _read(
-    corpus: Corpus,
-    source: TextSource,
-    options: IndexOptions,
-    spool: TextSpool,
-    counts: TextCounts,
-    progress: Callable[[TextCounts], None] | None,
+    corpus: Corpus, adder: "_Adder", processes: TextProcesses, progress: Callable[[TextCounts], None] | None
 ) -> None:
     """Add one corpus, up to its end or to a limit."""
-    for batch in _batches(corpus, options, counts.n_documents):
-        if not _add_documents(batch, source, options, spool, counts):
+    counts = adder.counts
+    for documents, prepared in processes.prepared(_batches(corpus, counts.n_documents)):
+        if not adder.add(documents, prepared):
             break
         if progress is not None:
             progress(counts)
@@ -163,54 +167,105 @@ def _sqlite_disk_errors(folder: Path) -> Iterator[None]:
         raise
 
 
-def _batches(corpus: Corpus, options: IndexOptions, first_number: int) -> Iterator[list[_SplitDocument]]:
-    """Documents that together have about as many sentences as the tokenizer takes at once."""
-    batch: list[_SplitDocument] = []
-    n_sentences = n_characters = 0
-    how = "windows" if parse_split(options.split) else options.split
+def _batches(corpus: Corpus, first_number: int) -> Iterator[list[ReadDocument]]:
+    """Documents that together have about as many characters as are prepared at once."""
+    batch: list[ReadDocument] = []
+    n_characters = 0
     for number, document in enumerate(corpus, start=first_number):
-        sentences = list(split_sentences(document.text, how))
-        batch.append(_SplitDocument(number, document, sentences, corpus.n_undecodable_bytes, corpus.n_lines))
-        n_sentences += max(1, len(sentences))
-        n_characters += len(document.text)
-        if n_sentences >= _SENTENCES_AT_ONCE or n_characters >= _CHARACTERS_AT_ONCE:
+        batch.append(ReadDocument(number, document, corpus.n_undecodable_bytes, corpus.n_lines))
+        n_characters += len(document.text) + _CHARACTERS_OF_A_DOCUMENT
+        if n_characters >= _CHARACTERS_AT_ONCE:
             yield batch
-            batch, n_sentences, n_characters = [], 0, 0
+            batch, n_characters = [], 0
     if batch:
         yield batch
 
 
-def is_held_out(text: str, options: IndexOptions) -> bool:
-    """Whether a document is set aside: by a hash of its text, keyed with the seed, below the share asked for."""
-    key = options.seed.to_bytes(8, "little")
-    digest = hashlib.blake2b(text.encode(), digest_size=8, key=key).digest()
-    return int.from_bytes(digest, "little") / 2**64 < options.holdout
+class _Adder:
+    """Adds what was prepared: numbers, repeats, limits. All that depends on what came before."""
 
+    def __init__(self, source: TextSource, options: IndexOptions, spool: TextSpool, counts: TextCounts) -> None:
+        self._source, self._options, self._spool, self.counts = source, options, spool, counts
+        self._fixed = parse_split(options.split) is not None
+        self._taken: tuple[list[int], list[int]] = ([], [])
+        """Pieces of a batch whose rows were added, the indexed ones and the held-out ones."""
 
-def _add_documents(
-    batch: list[_SplitDocument], source: TextSource, options: IndexOptions, spool: TextSpool, counts: TextCounts
-) -> bool:
-    """Add the sentences of some documents; False when a limit is reached."""
-    texts = [sentence.text for split in batch for sentence in split.sentences]
-    tokenized = iter(tokenize(source.tokenizer, texts, source.token_bytes))
-    fixed = parse_split(options.split)
-    for split in batch:
-        held_out = is_held_out(split.document.text, options)
-        spool.add_document(split.number, split.document, held_out)
-        counts.n_documents += 1
-        counts.n_documents_held_out += held_out
-        counts.n_documents_empty += not split.sentences
-        counts.n_undecodable_bytes, counts.n_lines = split.n_undecodable_bytes, split.n_lines
-        for sentence in split.sentences:
-            own = next(tokenized)
-            if source.check_tokens is not None and len(own.token_ids):
-                source.check_tokens(int(max(own.token_ids)))
-            if options.long_sentences == "refuse" and not fixed:
-                _check_length(split.document, len(own.token_ids), source.max_tokens)
-            for piece in _pieces(sentence, own, source.max_tokens, fixed, counts):
-                if not _add_sentence(spool, split.number, piece, held_out, options, counts):
-                    return False
-    return True
+    def add(self, documents: list[ReadDocument], prepared: Prepared) -> bool:
+        """Add some documents; False when a limit is reached.
+
+        Raises:
+            InputError: a sentence is refused, or an index cannot hold so many tokens.
+        """
+        self._spool.look_up(prepared.keys)
+        self._taken = ([], [])
+        goes_on = self._add_documents(documents, prepared)
+        for held_out, pieces in enumerate(self._taken):
+            if pieces:
+                is_taken = np.zeros(len(prepared.sizes), dtype=bool)
+                is_taken[pieces] = True
+                of_tokens = is_taken.repeat(prepared.sizes)
+                is_all = bool(of_tokens.all())
+                tokens = TokenizedSentence(*(array if is_all else array[of_tokens] for array in prepared.tokens))
+                sizes, contexts = ([of[piece] for piece in pieces] for of in (prepared.sizes, prepared.contexts))
+                self._spool.add_tokens(bool(held_out), tokens, sizes, contexts)
+        return goes_on
+
+    def _add_documents(self, documents: list[ReadDocument], prepared: Prepared) -> bool:
+        counts, next_piece = self.counts, 0
+        for read, found in zip(documents, prepared.documents, strict=False):  # none follow one that is refused
+            document = read.document
+            self._spool.add_stored_document(
+                read.number, document.name, document.metadata, found.held_out, found.n_bytes
+            )
+            counts.n_documents += 1
+            counts.n_documents_held_out += found.held_out
+            counts.n_documents_empty += not found.n_pieces
+            counts.n_undecodable_bytes, counts.n_lines = read.n_undecodable_bytes, read.n_lines
+            for n_pieces, largest in zip(found.n_pieces, found.largest, strict=True):
+                if self._source.check_tokens is not None and largest >= 0:
+                    self._source.check_tokens(largest)
+                if n_pieces == REFUSED:
+                    assert prepared.error is not None
+                    raise prepared.error
+                counts.n_empty_sentences += n_pieces == 0
+                if n_pieces > 1 and not self._fixed:
+                    counts.n_long_sentences += 1
+                    counts.n_windows += n_pieces
+                for piece in range(next_piece, next_piece + n_pieces):
+                    if not self._add_piece(read.number, piece, found.held_out, prepared):
+                        return False
+                next_piece += n_pieces
+        return True
+
+    def _add_piece(self, document_id: int, piece: int, held_out: bool, prepared: Prepared) -> bool:
+        """Add the row of one sentence, or count it with its first; False when a limit is reached."""
+        counts, options, spool = self.counts, self._options, self._spool
+        n, key = prepared.sizes[piece], prepared.keys[piece]
+        if options.duplicates == "once" and spool.count_again(key):
+            counts.n_duplicates += not held_out
+            return True
+        if held_out:
+            counts.n_sentences_held_out += 1
+            counts.n_tokens_held_out += n
+        else:
+            if options.max_sentences is not None and counts.n_sentences >= options.max_sentences:
+                counts.stopped_by = "max_sentences"
+                return False
+            if options.max_tokens is not None and counts.n_tokens + n > options.max_tokens:
+                counts.stopped_by = "max_tokens"
+                return False
+            counts.n_sentences += 1
+            counts.n_tokens += n
+            counts.n_context_tokens += prepared.contexts[piece]
+        if counts.n_tokens + counts.n_tokens_held_out >= NO_TOKEN:
+            raise InputError(
+                f"the corpus has more than {NO_TOKEN - 1:,} tokens",
+                "Expected fewer: token indices are stored in 32 bits",
+                "Build several indexes, each over a part of it, or stop earlier with --max-tokens",
+            )
+        spool.add_row(document_id, prepared.start_bytes[piece], prepared.texts[piece], held_out, key)
+        self._taken[held_out].append(piece)
+        return True
 
 
 def _check_windows(asked: Windows | None, max_tokens: int) -> None:
@@ -220,70 +275,6 @@ def _check_windows(asked: Windows | None, max_tokens: int) -> None:
             f"Expected at most {max_tokens:,} own tokens a window",
             f"Write --split windows:{max_tokens}",
         )
-
-
-def _check_length(document: Document, n_tokens: int, max_tokens: int) -> None:
-    if n_tokens > max_tokens:
-        raise InputError(
-            f"the document {document.name!r} has a sentence of {n_tokens:,} tokens, longer than the context",
-            f"Expected at most {max_tokens:,} own tokens a sentence, as --long-sentences refuse asks",
-            "Let it be cut: --long-sentences window",
-        )
-
-
-def _pieces(
-    sentence: Sentence, tokens: TokenizedSentence, max_tokens: int, fixed: Windows | None, counts: TextCounts
-) -> Iterator[Window]:
-    """The sentence, or its windows if they are asked for or it is too long; each with its place in the document."""
-    n = len(tokens.token_ids)
-    if n == 0:
-        counts.n_empty_sentences += 1
-    elif fixed:
-        yield from windows(sentence.text, tokens, fixed.size, fixed.stride)
-    elif n <= max_tokens:
-        yield Window(sentence.start_byte, sentence.text, tokens)
-    else:
-        cut = windows(sentence.text, tokens, max_tokens)
-        counts.n_long_sentences += 1
-        counts.n_windows += len(cut)
-        for piece in cut:
-            yield piece._replace(start_byte=sentence.start_byte + piece.start_byte)
-
-
-def _add_sentence(
-    spool: TextSpool,
-    document_id: int,
-    piece: Window,
-    held_out: bool,
-    options: IndexOptions,
-    counts: TextCounts,
-) -> bool:
-    """Add one sentence, or count it with its first; False when a limit is reached."""
-    n, key = len(piece.tokens.token_ids), sentence_key(piece, held_out)
-    if options.duplicates == "once" and spool.count_again(key):
-        counts.n_duplicates += not held_out
-        return True
-    if held_out:
-        counts.n_sentences_held_out += 1
-        counts.n_tokens_held_out += n
-    else:
-        if options.max_sentences is not None and counts.n_sentences >= options.max_sentences:
-            counts.stopped_by = "max_sentences"
-            return False
-        if options.max_tokens is not None and counts.n_tokens + n > options.max_tokens:
-            counts.stopped_by = "max_tokens"
-            return False
-        counts.n_sentences += 1
-        counts.n_tokens += n
-        counts.n_context_tokens += piece.context
-    if counts.n_tokens + counts.n_tokens_held_out >= NO_TOKEN:
-        raise InputError(
-            f"the corpus has more than {NO_TOKEN - 1:,} tokens",
-            "Expected fewer: token indices are stored in 32 bits",
-            "Build several indexes, each over a part of it, or stop earlier with --max-tokens",
-        )
-    spool.add_sentence(document_id, piece, held_out, key)
-    return True
 
 
 def _check_something_is_left(name: str, counts: TextCounts) -> None:
