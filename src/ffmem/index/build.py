@@ -40,7 +40,7 @@ from ffmem.index.run.runlog import RunLog, was_killed_at_work
 from ffmem.index.scan.accumulators import accumulator_shape
 from ffmem.index.scan.batches import Shard, plan_shards
 from ffmem.index.scan.exclusions import split_off, told
-from ffmem.index.scan.job import IndexJob
+from ffmem.index.scan.job import IndexJob, attention_as_before
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
 from ffmem.index.state.states import Account, read_account, save_state, state_path, states_of_run
 from ffmem.index.state.tree import merge_states
@@ -118,7 +118,7 @@ def build_index(
 def build_requested(request: Request, out: Path, run: RunOptions, progress: ProgressListener) -> Index:
     """As `build_index`, of corpora that are open."""
     paths = StorePaths(out)
-    with locked_untouched(paths) as before, torch_threads(request.options.threads):
+    with locked_untouched(paths) as before, torch_threads(request.options.threads), attention_as_before():
         Build(paths, request, run, progress, before).finish()
     return open_index(out)
 

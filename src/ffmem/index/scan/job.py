@@ -1,7 +1,7 @@
 """One pass of a model over shards of an index's text: the job that executors run."""
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -96,6 +96,16 @@ class IndexJob(ScanOptions):
                 f"Expected {self.weights[wrong[0]][:16]}..., as where the build was begun",
                 "Copy the same model to every node, or name its commit with --revision",
             )
+
+
+@contextmanager
+def attention_as_before() -> Iterator[None]:
+    """Put back what `prepare_device` changes for the whole process."""
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 def prepare_device(options: IndexOptions) -> None:
