@@ -190,8 +190,8 @@ class RunOptions:
     """Options that may differ from one run to the next; they never change what the index contains."""
 
     workers: int | None = None
-    """Worker processes; by default one for each processor on a CPU, one on a GPU. 0 works in this process. On a cluster,
-    by default as many as it has free resources for."""
+    """Worker processes; by default one for each processor on a CPU, one on a GPU. One works in this process, with the model
+    that is loaded, while nothing goes wrong; 0 always. On a cluster, by default as many as it has free resources for."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model, where its config asks for that. Its hash stands in the manifest."""
     checkpoint_s: float = 60.0

@@ -14,7 +14,8 @@ from transformers import GPT2LMHeadModel
 
 from ffmem import Index, open_index
 from ffmem.index import verify_model
-from ffmem.index.scan.batches import Shard
+from ffmem.index.scan.batches import Batch, Shard
+from ffmem.index.scan.shard_text import ShardText
 from ffmem.index.verify import verify_index
 from ffmem.index.verify_model import ROUNDING, _lists, _sentences_to_run_alone, _Tally
 from ffmem.store.keys import NO_TOKEN
@@ -166,16 +167,21 @@ def test_where_shapes_cannot_be_those_of_the_build_batches_are_small(
     index_of: Callable[[str], Index], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The batches of a GPU have a hundred times the tokens that a processor runs in a moment, or a host has room for."""
-    index = index_of("gpt2")
-    whole = verify_index(index, n_batches=1)
+    index, sizes = index_of("gpt2"), list[int]()
+    run = ShardText.coefficients
+
+    def watched(text: ShardText, batch: Batch) -> list[list[np.ndarray]]:
+        sizes.append(len(batch.sentence_ids) * batch.max_length if len(batch.sentence_ids) > 1 else 0)
+        return run(text, batch)
+
+    monkeypatch.setattr(ShardText, "coefficients", watched)
+    assert verify_index(index, n_batches=9).problems == () and max(sizes) > 60
     monkeypatch.setattr(verify_model, "free_memory", lambda: 0)
-    monkeypatch.setattr(verify_model, "_BATCH_TOKENS", 30)
-    small = verify_index(index, n_batches=1)
-    lengths = np.diff(index.text.sentence_start.astype(np.int64))[: index.text.n_sentences]
-    most = max(30 // int(lengths.min()), 1)
-    assert whole.problems == small.problems == ()
-    assert 0 < small.n_comparisons <= most * index.n_cells < whole.n_comparisons
-    assert (small.largest_error or 0.0) < ROUNDING
+    monkeypatch.setattr(verify_model, "_BATCH_TOKENS", 60)
+    sizes.clear()
+    found = verify_index(index, n_batches=9)
+    assert found.problems == () and found.n_triggers > 0 and (found.largest_error or 0.0) < ROUNDING
+    assert len(sizes) == 9 and 0 < max(sizes) <= 60
 
 
 def test_the_model_is_proved_once_on_the_sentences_of_the_index(

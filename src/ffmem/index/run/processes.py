@@ -85,8 +85,17 @@ class _Pool:
         for worker in early:
             self._processes[worker.slot] = worker
             self._ledger.started(worker.slot)
-            with suppress(BrokenPipeError):  # it has died: the first look at it will show
+            try:
+                if worker.connection.poll():
+                    self._take(worker, *worker.connection.recv())  # an error: it has nothing else to say yet
                 worker.connection.send(self._job)
+            except (
+                EOFError,
+                ConnectionResetError,
+                BrokenPipeError,
+            ):  # killed before there was any job: that tells nothing
+                _end([worker])
+                self._start(worker.slot)
         for slot in range(len(early), n_workers):
             self._start(slot)
         while self._processes:
