@@ -101,7 +101,7 @@ class IndexJob(ScanOptions):
 @contextmanager
 def attention_as_before() -> Iterator[None]:
     """Put back what `prepare_device` changes for the whole process."""
-    before = torch.backends.cuda.cudnn_sdp_enabled()
+    before = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
