@@ -190,8 +190,8 @@ class RunOptions:
     """Options that may differ from one run to the next; they never change what the index contains."""
 
     workers: int | None = None
-    """Worker processes; by default one for each processor on a CPU, one on a GPU. 0 works in this process. On a cluster,
-    by default as many as it has free resources for."""
+    """Worker processes; by default one for each processor on a CPU, one on a GPU. One works in this process, with the model
+    that is loaded, while nothing goes wrong; 0 always. On a cluster, by default as many as it has free resources for."""
     text_processes: int | None = None
     """Processes that split and tokenize a long corpus beside the one that writes the text; by default as many as there are
     processors, 8 at most, and none where that is one or where --workers 0 asks for one process."""

@@ -14,6 +14,8 @@ import torch
 
 import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
+from ffmem.index.run.choose import make_executor
+from ffmem.index.run.executors import InProcessExecutor
 from ffmem.store.histogram import histogram_edges
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.paths import locked
@@ -164,7 +166,7 @@ def test_same_bytes_whatever_the_workers_and_how_it_was_cut(
     tmp_path: Path,
 ) -> None:
     expected = bytes_of(index_of("gpt2").folder)
-    for workers in (1, 3):
+    for workers in (1, 2):  # this process again, but as a worker; and processes of their own
         out = tmp_path / str(workers)
         run = RunOptions(workers=workers, checkpoint_s=0)
         ffmem.build_index(tiny_folder("gpt2"), corpus, out, options=small_options, run=run)
@@ -266,7 +268,6 @@ def test_nan_in_a_model_is_an_error_that_says_where(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from ffmem.index import build
-    from ffmem.index.scan import job
 
     def broken(*args: object, **kwargs: object) -> object:
         model = ffmem.load_model(*args, **kwargs)
@@ -274,7 +275,7 @@ def test_nan_in_a_model_is_an_error_that_says_where(
             model.key_bias(1)[5] = float("nan")
         return model
 
-    monkeypatch.setattr(job, "load_model", broken)
+    monkeypatch.setattr(build, "load_model", broken)
     monkeypatch.setattr(build.Build, "_certify", lambda self, model, cut: {"errors": {}})
     with pytest.raises(
         ffmem.ModelError, match=r"coefficient of cell L1\.5 is not a finite number at sentence \d+, position 0"
@@ -282,3 +283,110 @@ def test_nan_in_a_model_is_an_error_that_says_where(
         ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path / "i", options=small_options, run=IN_PROCESS)
     with pytest.raises(StoreError, match="is not finished"):
         ffmem.open_index(tmp_path / "i")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_this_process_loads_the_model_once_and_leaves_torch_as_it_was(
+    workers: int,
+    tiny_folder: Callable[[str], Path],
+    corpus: Path,
+    small_options: IndexOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ffmem.index import build
+    from ffmem.index.scan import job
+
+    loaded: list[object] = []
+
+    def counted(*args: Any, **kwargs: Any) -> object:
+        loaded.append(ffmem.load_model(*args, **kwargs))
+        return loaded[-1]
+
+    monkeypatch.setattr(build, "load_model", counted)
+    monkeypatch.setattr(job, "load_model", lambda *_, **__: pytest.fail("the model was loaded again"))
+    before = torch.get_num_threads()
+    run = RunOptions(workers=workers)
+    ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path / "i", options=small_options, run=run)
+    assert len(loaded) == 1
+    assert torch.get_num_threads() == before
+
+
+def stopped_in_the_pass(folder: Path, corpus: Path, out: Path, options: IndexOptions) -> None:
+    """A build that Ctrl-C stops after its first task."""
+
+    def listen(now: "ffmem.Progress") -> None:
+        if now.event == "task":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ffmem.build_index(
+            folder, corpus, out, options=options, run=RunOptions(workers=1, checkpoint_s=0), progress=listen
+        )
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_killed_the_pass_is_met_by_a_process_of_its_own(
+    killed: bool,
+    index_of: Callable[[str], Index],
+    tiny_folder: Callable[[str], Path],
+    corpus: Path,
+    small_options: IndexOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run that could not say how its pass ended has died of it; a process that dies again is told, and given up."""
+    from ffmem.index import build
+
+    folder, out = tiny_folder("gpt2"), tmp_path / "i"
+    stopped_in_the_pass(folder, corpus, out, small_options)
+    record = out / "work" / "run.json"
+    runs = json.loads(record.read_bytes())
+    assert runs["runs"][-1]["stages_s"].keys() >= {"model", "text", "certificate", "workers", "memories"}
+    if killed:
+        del runs["runs"][-1]["stages_s"]["memories"]
+        record.write_text(json.dumps(runs))
+    apart: list[bool] = []
+
+    def chosen(options: IndexOptions, run: RunOptions, *, apart: bool, asked: list[bool] = apart) -> object:
+        asked.append(apart)
+        return make_executor(options, run)  # a process takes seconds to begin
+
+    monkeypatch.setattr(build, "make_executor", chosen)
+    ffmem.build_index(folder, corpus, out, options=small_options, run=RunOptions(workers=1))
+    assert apart == [killed]
+    assert bytes_of(out) == bytes_of(index_of("gpt2").folder)
+
+
+@pytest.mark.parametrize(
+    ("workers", "free", "expected"),
+    [(1, 1 << 40, []), (2, 1 << 40, [("load", 2)]), (9, 1 << 40, [("load", 3)]), (9, 1000, [("load_nothing", 3)])],
+)
+def test_workers_are_prepared_where_they_are_processes_of_a_processor(
+    workers: int,
+    free: int,
+    expected: list[tuple[str, int]],
+    tiny_folder: Callable[[str], Path],
+    corpus: Path,
+    small_options: IndexOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No more than there are layers, whose values are tasks of any build; and they load only if there is room for that."""
+    from ffmem.index import build
+
+    asked: list[tuple[str, int]] = []
+
+    class Watched(InProcessExecutor):
+        works_here = workers == 1
+        n_workers = workers
+
+        def prepare(self, load: Callable[[], Any], n_workers: int) -> None:
+            if not self.works_here:
+                assert n_workers <= self.n_workers
+                asked.append((load.__name__, n_workers))
+
+    monkeypatch.setattr(build, "make_executor", lambda *_, **__: Watched())
+    monkeypatch.setattr(build, "free_memory", lambda: free)
+    ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path / "i", options=small_options)
+    assert asked == expected

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from ffmem import Index, StoreError, open_index
-from ffmem.index.verify_files import _expected_counts, wrong_arrays, wrong_files, wrong_text
+from ffmem.index.verify_files import expected_counts, wrong_arrays, wrong_files, wrong_text
 from ffmem.store.keys import NO_TOKEN
 
 LAYER = Path("index/layers/L001.safetensors")
@@ -207,4 +207,4 @@ def test_what_competes_is_counted_as_a_loop_counts_it(
         n = lengths[number] - max(skip_first, context[number] if has_context else 0)
         if n > 0 and number not in gone:
             positions, counted = positions + n, counted + 1
-    assert _expected_counts(index) == (positions, counted)
+    assert expected_counts(index) == (positions, counted)

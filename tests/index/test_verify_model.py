@@ -14,9 +14,10 @@ from transformers import GPT2LMHeadModel
 
 from ffmem import Index, open_index
 from ffmem.index import verify_model
-from ffmem.index.scan.batches import Shard
+from ffmem.index.scan.batches import Batch, Shard
+from ffmem.index.scan.shard_text import ShardText
 from ffmem.index.verify import verify_index
-from ffmem.index.verify_model import ROUNDING, _sentences_to_run_alone, _Tally
+from ffmem.index.verify_model import ROUNDING, _lists, _sentences_to_run_alone, _Tally
 from ffmem.store.keys import NO_TOKEN
 
 SENTENCE = 3
@@ -160,3 +161,56 @@ def test_a_last_bit_is_a_problem_only_where_the_same_bits_are_promised(
     (copy / "manifest.json").write_text(json.dumps(told))
     elsewhere = verify_index(open_index(copy), n_batches=1)
     assert elsewhere.problems == () and elsewhere.same_bytes is False
+
+
+def test_where_shapes_cannot_be_those_of_the_build_batches_are_small(
+    index_of: Callable[[str], Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batches of a GPU have a hundred times the tokens that a processor runs in a moment, or a host has room for."""
+    index, sizes = index_of("gpt2"), list[int]()
+    run = ShardText.coefficients
+
+    def watched(text: ShardText, batch: Batch) -> list[list[np.ndarray]]:
+        sizes.append(len(batch.sentence_ids) * batch.max_length if len(batch.sentence_ids) > 1 else 0)
+        return run(text, batch)
+
+    monkeypatch.setattr(ShardText, "coefficients", watched)
+    assert verify_index(index, n_batches=9).problems == () and max(sizes) > 60
+    monkeypatch.setattr(verify_model, "free_memory", lambda: 0)
+    monkeypatch.setattr(verify_model, "_BATCH_TOKENS", 60)
+    sizes.clear()
+    found = verify_index(index, n_batches=9)
+    assert found.problems == () and found.n_triggers > 0 and (found.largest_error or 0.0) < ROUNDING
+    assert len(sizes) == 9 and 0 < max(sizes) <= 60
+
+
+def test_the_model_is_proved_once_on_the_sentences_of_the_index(
+    index_of: Callable[[str], Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ffmem.models.registry.prove_on_samples", lambda _: pytest.fail("proved on other text"))
+    found = verify_index(index_of("gpt2"), n_batches=1)
+    assert found.problems == () and found.identities is not None
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_what_is_stored_of_a_sentence_is_found_by_its_tokens(family: str, index_of: Callable[[str], Index]) -> None:
+    """Against a look at every entry of every list."""
+    index = index_of(family)
+    n_found = 0
+    for sentence_id in range(0, index.text.n_sentences, 7):
+        first, end = index.text.sentence_range(sentence_id)
+        for layer in range(index.n_layers):
+            arrays = index.layer(layer)
+            fresh = np.zeros((end - first, index.cells.layers[layer].n_cells), dtype=np.float32)
+            lists = list(_lists(index, layer, first, fresh, None))
+            assert len(lists) == index.n_signs
+            for number, one in enumerate(lists):
+                tokens = arrays.trigger_token[:, number].astype(np.int64)
+                cells, ranks = np.nonzero((tokens >= first) & (tokens < end))
+                stored = np.abs(arrays.trigger_coefficient[:, number])
+                assert one.cells.tolist() == cells.tolist()
+                assert one.positions.tolist() == (tokens[cells, ranks] - first).tolist()
+                assert one.old.tolist() == stored[cells, ranks].tolist()
+                assert one.last.tolist() == stored[:, -1].tolist()
+                n_found += len(cells)
+    assert n_found > 100

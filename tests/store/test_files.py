@@ -17,7 +17,16 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors.numpy import save_file
 
 from ffmem import FfmemError, InputError, StoreError
-from ffmem.store.files import atomic_file, atomic_write, disk_errors, map_arrays, parse_json, sha256_of, write_json
+from ffmem.store.files import (
+    atomic_file,
+    atomic_write,
+    disk_errors,
+    map_arrays,
+    parse_json,
+    sha256_of,
+    sha256_of_each,
+    write_json,
+)
 
 DTYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1"]
 
@@ -112,6 +121,17 @@ def test_a_hash_is_that_of_the_bytes(tmp_path: Path, data: bytes) -> None:
     atomic_write(tmp_path / "a", data)
     assert (tmp_path / "a").read_bytes() == data
     assert sha256_of(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+
+
+def test_hashes_of_several_files_stand_in_their_order(tmp_path: Path) -> None:
+    contents = [bytes([n]) * n * 20_000 for n in (9, 0, 3, 7, 1, 8)]
+    for n, data in enumerate(contents):
+        (tmp_path / str(n)).write_bytes(data)
+    paths = [tmp_path / str(n) for n in range(6)]
+    assert sha256_of_each(paths) == [hashlib.sha256(data).hexdigest() for data in contents]
+    assert sha256_of_each([]) == []
+    with pytest.raises(FileNotFoundError):
+        sha256_of_each([*paths, tmp_path / "missing"])
 
 
 def test_what_is_written_can_be_read_by_others(tmp_path: Path) -> None:

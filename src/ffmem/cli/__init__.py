@@ -1,5 +1,7 @@
 """Arguments -> queries -> text. No arithmetic; a verb's module, and what it needs, is imported when the verb is called."""
 
+import atexit
+import gc
 import io
 import re
 import sys
@@ -20,6 +22,7 @@ register(app)
 
 def main() -> None:
     """Entry point: exit 2 for what the user can mend, 1 for other errors, 130 for Ctrl-C."""
+    atexit.register(gc.freeze)  # the system takes back what is left, sooner than Python looks through it for cycles
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
         if isinstance(stream, io.TextIOWrapper):

@@ -3,7 +3,8 @@
 import json
 import secrets
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from itertools import zip_longest
@@ -32,14 +33,14 @@ from ffmem.index.inherit import check_extendable, copy_promoted, states_of
 from ffmem.index.machine import check_device, device_memory, machine, n_processors
 from ffmem.index.progress import Meter, Progress, ProgressListener
 from ffmem.index.request import Request, text_source
-from ffmem.index.resources import check_room, layers_bytes, state_bytes
+from ffmem.index.resources import check_room, free_memory, layers_bytes, state_bytes
 from ffmem.index.run.choose import make_executor
 from ffmem.index.run.executors import Executor
-from ffmem.index.run.runlog import RunLog
+from ffmem.index.run.runlog import RunLog, was_killed_at_work
 from ffmem.index.scan.accumulators import accumulator_shape
 from ffmem.index.scan.batches import Shard, plan_shards
 from ffmem.index.scan.exclusions import split_off, told
-from ffmem.index.scan.job import IndexJob
+from ffmem.index.scan.job import IndexJob, attention_as_before
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
 from ffmem.index.state.states import Account, read_account, save_state, state_path, states_of_run
 from ffmem.index.state.tree import merge_states
@@ -118,7 +119,7 @@ def build_index(
 def build_requested(request: Request, out: Path, run: RunOptions, progress: ProgressListener) -> Index:
     """As `build_index`, of corpora that are open."""
     paths = StorePaths(out)
-    with locked_untouched(paths) as before, torch_threads(request.options.threads):
+    with locked_untouched(paths) as before, torch_threads(request.options.threads), attention_as_before():
         Build(paths, request, run, progress, before).finish()
     return open_index(out)
 
@@ -134,6 +135,7 @@ class Build:
     def finish(self) -> None:
         """Do all that is left to do."""
         self._listen(Progress("model"))
+        began = time.monotonic()
         options = self._request.options
         device = self._own_device()
         with device_memory(device, "the model"):
@@ -161,8 +163,10 @@ class Build:
             return
         self._begin(identity)
         self._drop_unwritten()
-        with closing(make_executor(options, self._run)) as executor:
-            self._build(model, identity, executor)
+        # what has killed a run may kill the next: a process of its own can die of it, and be told
+        apart = was_killed_at_work(self._paths.work / "run.json")
+        with closing(make_executor(options, self._run, apart=apart)) as executor:
+            self._build(model, identity, executor, {"model": time.monotonic() - began})
         # a shared folder may keep files that are still mapped, or a lost worker may still write: the next opening cleans up
         shutil.rmtree(self._paths.work, ignore_errors=True)
         self._listen(Progress("done"))
@@ -172,21 +176,31 @@ class Build:
         for path in (self._paths.run, self._paths.manifest):
             drop_unwritten(path)
 
-    def _build(self, model: Transformer, identity: JsonObject, executor: Executor) -> None:
+    def _build(
+        self, model: Transformer, identity: JsonObject, executor: Executor, stages_s: Mapping[str, float]
+    ) -> None:
         options = self._request.options
         if not (self._paths.work / "text.json").exists():
             self._check_room(model, executor)
-        log = RunLog(self._paths.work / "run.json", options, self._run)
+        log = RunLog(self._paths.work / "run.json", options, self._run, stages_s)
+        job = self._job(model, identity)
+        self._prepare(model, job, executor)
         with log.stage("text"):
             counts = self._write_text(model)
         with log.stage("certificate"):
             certificate = self._certify(model, cut=counts["n_windows"] > 0)
         here = machine(model.module.device)
-        model.release()  # only workers run it from here on, one of them perhaps on the same GPU
+        job = replace(job, batching=model.batching)
+        if executor.works_here:
+            job = job.with_loaded(model)
+        else:
+            model.release()  # only workers run it from here on, some of them perhaps on the same GPU
         shards, excluded = self._shards(counts["n_sentences_by_corpus"])
         self._before.is_kept = True  # what is refused from here on may be mended without another index
         with log.stage("memories"):
-            states = self._scan(model, identity, executor, log, shards)
+            states = self._scan(model, job, executor, log, shards)
+        if executor.works_here:
+            model.release()
         self._listen(Progress("files"))
         with log.stage("files"):
             shape = accumulator_shape(model, options, self._counts_sentences)
@@ -319,13 +333,11 @@ class Build:
         starts = map_arrays(self._paths.work / "text" / "tokens.safetensors")["sentence_start"]
         return split_off(plan_shards(starts, n_sentences_by_corpus, options.shard_tokens), options.exclude_shards)
 
-    def _scan(
-        self, model: Transformer, identity: JsonObject, executor: Executor, log: RunLog, shards: Sequence[Shard]
-    ) -> dict[Path, Account]:
-        """Run the model over the shards that no state covers yet; return the states that cover them all."""
-        options, work = self._request.options, self._paths.work
-        job = IndexJob(
-            folder=work.absolute(),
+    def _job(self, model: Transformer, identity: JsonObject) -> IndexJob:
+        """What workers are to do, but for how the model must be run: its proof is still to come."""
+        options = self._request.options
+        return IndexJob(
+            folder=self._paths.work.absolute(),
             model=_absolute(self._request.model),
             revision=self._request.revision,
             options=options,
@@ -335,9 +347,30 @@ class Build:
             checkpoint_s=float(self._run.checkpoint_s),
             active_sentences=self._counts_sentences,
             weights=hashes_of(model),
-            batching=model.batching,
             trust_remote_code=self._run.trust_remote_code,
         )
+
+    def _prepare(self, model: Transformer, job: IndexJob, executor: Executor) -> None:
+        """Let worker processes of a CPU load while this one writes the text and measures the certificate.
+
+        Where memory may be short they only import what they will need. A GPU has no room for a second model yet.
+        """
+        options, work = self._request.options, self._paths.work
+        if options.device != "cpu":
+            return
+        n_layers = len(indexed_cells(model, options).layers)
+        n_tasks = sum(not promoted_path(work, layer).exists() for layer in range(n_layers))
+        if self._request.base is not None and not (work / "base.json").exists():
+            n_tasks = 1  # its values are there already
+        n_workers, free = min(executor.n_workers, n_tasks), free_memory()
+        has_room = free is not None and (n_workers + 1) * _weights_bytes(model) < free / 2
+        executor.prepare(job.load if has_room else job.load_nothing, n_workers)
+
+    def _scan(
+        self, model: Transformer, job: IndexJob, executor: Executor, log: RunLog, shards: Sequence[Shard]
+    ) -> dict[Path, Account]:
+        """Run the model over the shards that no state covers yet; return the states that cover them all."""
+        options, work = self._request.options, self._paths.work
         if self._request.base is not None:
             self._take_base(model, self._request.base, job)
         wanted = frozenset(shard.shard_id for shard in shards)
@@ -361,6 +394,10 @@ class Build:
         states = {path: account for path, account in found.items() if account is not None}
         assert sorted(n for account in states.values() for n in account.covered) == sorted(wanted)
         return states
+
+
+def _weights_bytes(model: Transformer) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.module.parameters())
 
 
 def _absolute(model: str) -> str:

@@ -13,7 +13,7 @@ from ffmem.index.state.layers import Shape
 from ffmem.index.state.states import merged_layers
 from ffmem.json_values import JsonObject
 from ffmem.store import fields
-from ffmem.store.files import atomic_write, disk_errors, sha256_of, sync_folder, write_json
+from ffmem.store.files import atomic_write, disk_errors, sha256_of_each, sync_folder, write_json
 from ffmem.store.keys import NO_TOKEN, tokens_of, unpack
 from ffmem.store.manifest import Manifest
 from ffmem.store.paths import StorePaths, layer_path
@@ -89,8 +89,9 @@ def write_manifest(paths: StorePaths, manifest: JsonObject) -> None:
         paths: of the index.
         manifest: its JSON, but for the files.
     """
-    files = {}
-    for path in sorted(p for p in paths.index.rglob("*") if p.is_file()):
-        name = path.relative_to(paths.folder).as_posix()
-        files[name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    found = sorted(p for p in paths.index.rglob("*") if p.is_file())
+    files = {
+        path.relative_to(paths.folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256}
+        for path, sha256 in zip(found, sha256_of_each(found), strict=True)
+    }
     write_json(paths.manifest, Manifest.parse(manifest | {"files": files}).to_json())

@@ -13,7 +13,12 @@ from ffmem.store.reader import Index
 
 
 def load_indexed_model(
-    index: Index, source: str | None = None, device: str | None = None, *, trust_remote_code: bool = False
+    index: Index,
+    source: str | None = None,
+    device: str | None = None,
+    *,
+    trust_remote_code: bool = False,
+    proved: bool = True,
 ) -> Transformer:
     """The model that an index was built from.
 
@@ -22,6 +27,7 @@ def load_indexed_model(
         source: where the model is now, if not where it was.
         device: where to put it; by default where the index was built, or on the CPU of a machine that lacks it.
         trust_remote_code: run Python code that comes with the model, where its config asks for that.
+        proved: see `load_model`; False where the caller proves it on sentences of the index.
 
     Raises:
         InputError: the model cannot be found, or has other weights; or so a dictionary or a patch of the index; or there is no
@@ -40,6 +46,7 @@ def load_indexed_model(
         device=device_here(options.device) if device is None else device,
         revision=revision,
         quantize=options.quantize,
+        proved=proved,
         trust_remote_code=trust_remote_code,
         architecture=options.architecture,
         patches=options.patch,

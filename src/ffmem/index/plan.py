@@ -25,7 +25,6 @@ from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, free_disk, free_memory, layers_bytes, state_bytes
 from ffmem.index.run.choose import make_executor
 from ffmem.index.run.executors import Event
-from ffmem.index.run.processes import ProcessExecutor
 from ffmem.index.scan.accumulators import accumulator_shape
 from ffmem.index.scan.batches import plan_shards
 from ffmem.index.scan.job import IndexJob
@@ -271,6 +270,8 @@ def _probe_speed(model: Transformer, request: Request, run: RunOptions, folder: 
         checkpoint_s=float("inf"),
         trust_remote_code=run.trust_remote_code,
     )
+    if executor.works_here:
+        job = replace(job, loaded=model, batching=model.batching)
     n_layers = len(indexed_cells(model, options).layers)
     # as many scans as can be asked for: a small corpus is scanned again and again
     layers = [ProjectLayer(number % n_layers) for number in range(n_workers)]
@@ -279,8 +280,10 @@ def _probe_speed(model: Transformer, request: Request, run: RunOptions, folder: 
     with suppress(_EnoughError):
         executor.run(job, [*layers, *scans], watch.hear)
     layer_s = max(watch.projected[slot] - watch.ready[slot] for slot in watch.projected)
-    who = resource.RUSAGE_CHILDREN if isinstance(executor, ProcessExecutor) else resource.RUSAGE_SELF
-    return _Speed(watch.speed(), max(watch.ready.values()), layer_s, n_workers, _peak_bytes(who))
+    worker_bytes = (
+        0 if executor.works_here else _peak_bytes(resource.RUSAGE_CHILDREN)
+    )  # else this process's own peak has them
+    return _Speed(watch.speed(), max(watch.ready.values()), layer_s, n_workers, worker_bytes)
 
 
 def _peak_bytes(who: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ffmem.errors import StoreError
 from ffmem.index.verification import Verification
-from ffmem.index.verify_files import wrong_arrays, wrong_files, wrong_text
+from ffmem.index.verify_files import expected_counts, wrong_arrays, wrong_files, wrong_text
 from ffmem.index.verify_names import wrong_names
 from ffmem.store.fields import arrays_with
 from ffmem.store.reader import Index
@@ -47,10 +47,10 @@ def verify_index(
     say("files")
     problems += wrong_files(index)
     say("arrays")
-    n_arrays = 0
+    n_arrays, expected = 0, expected_counts(index)
     for layer in range(index.n_layers):
         try:
-            problems += wrong_arrays(index, layer)
+            problems += wrong_arrays(index, layer, expected)
         except StoreError as error:
             problems.append(str(error))
         n_arrays += len(arrays_with(index.layer(layer).sizes))

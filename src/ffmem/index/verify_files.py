@@ -7,7 +7,7 @@ import numpy as np
 from ffmem.errors import StoreError
 from ffmem.index.verify_sample import wrong_sample
 from ffmem.store.fields import QUADRANT_SIGNS, arrays_with
-from ffmem.store.files import sha256_of
+from ffmem.store.files import sha256_of_each
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index
@@ -15,11 +15,13 @@ from ffmem.store.reader import Index
 
 def wrong_files(index: Index) -> Iterator[str]:
     """What is wrong with the files of an index, against its manifest."""
-    for name, expected in index.manifest.files.items():
-        path = index.folder / name
-        if path.stat().st_size != expected.n_bytes:
+    files = {index.folder / name: (name, expected) for name, expected in index.manifest.files.items()}
+    whole = [path for path, (_, expected) in files.items() if path.stat().st_size == expected.n_bytes]
+    digests = dict(zip(whole, sha256_of_each(whole), strict=True))
+    for path, (name, expected) in files.items():
+        if path not in digests:
             yield f"{name} has {path.stat().st_size:,} bytes, not {expected.n_bytes:,}"
-        elif sha256_of(path) != expected.sha256:
+        elif digests[path] != expected.sha256:
             yield f"{name} has changed: its SHA-256 is not that of the manifest"
     for path in sorted(StorePaths(index.folder).index.rglob("*")):
         name = path.relative_to(index.folder).as_posix()
@@ -27,8 +29,13 @@ def wrong_files(index: Index) -> Iterator[str]:
             yield f"{name} is not in the manifest: this folder holds what the build wrote, and nothing else"
 
 
-def wrong_arrays(index: Index, layer: int) -> Iterator[str]:
+def wrong_arrays(index: Index, layer: int, expected: tuple[int, int] | None = None) -> Iterator[str]:
     """What is wrong with the arrays of a layer.
+
+    Args:
+        index: an opened index.
+        layer: its place.
+        expected: what `expected_counts` gives, which is the same for each layer; None: ask it.
 
     Raises:
         StoreError: one of them is missing, or of another type or shape.
@@ -41,7 +48,7 @@ def wrong_arrays(index: Index, layer: int) -> Iterator[str]:
     for problem in _wrong_lists(index, tokens, arrays.trigger_coefficient, (1, -1)[: index.n_signs]):
         yield f"{name_of_layer}: {problem}"
     slots = arrays.slot_by_token
-    if (slots >= len(slots)).any() or (np.diff(tokens.reshape(-1)[slots].astype(np.int64)) < 0).any():
+    if (slots >= len(slots)).any() or _falls(tokens.reshape(-1)[slots]):
         yield f"{name_of_layer}: the list from sentences to cells is not in order"
     if not (np.isfinite(arrays.promoted_scores).all() and np.isfinite(arrays.suppressed_scores).all()):
         yield f"{name_of_layer}: a promoted token's score is not a finite number"
@@ -49,7 +56,7 @@ def wrong_arrays(index: Index, layer: int) -> Iterator[str]:
         yield f"{name_of_layer}: a promoted token's id is not in the vocabulary"
     if arrays.sizes["labels"] and not np.isfinite(arrays.label_scores).all():
         yield f"{name_of_layer}: a label's score is not a finite number"
-    expected = _expected_counts(index)
+    expected = expected or expected_counts(index)
     if cells.n_groups == 1 and tuple(arrays.counts[0].tolist()) != expected:
         counted = "{:,} positions of {:,} sentences".format(*arrays.counts[0].tolist())
         yield f"{name_of_layer}: it counts {counted}, not {expected[0]:,} of {expected[1]:,}"
@@ -117,7 +124,11 @@ def _wrong_quadrants(index: Index, layer: int) -> Iterator[str]:
         yield "a first trigger does not have the largest coefficient"
 
 
-def _expected_counts(index: Index) -> tuple[int, int]:
+def _falls(numbers: np.ndarray) -> bool:
+    return bool((numbers[1:] < numbers[:-1]).any())
+
+
+def expected_counts(index: Index) -> tuple[int, int]:
     """How many positions compete, of how many sentences: all but the first few of each, and what was left out."""
     text, n_sentences = index.text, index.manifest.counts.n_sentences
     lengths = np.diff(text.sentence_start[: n_sentences + 1].astype(np.int64))

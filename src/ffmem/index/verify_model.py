@@ -1,7 +1,7 @@
 """Checks a sample of the triggers of an index against the model itself."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from ffmem.index.certificate import TOLERANCE, certify, sentences_of
 from ffmem.index.indexed_model import load_indexed_model
 from ffmem.index.machine import processor
+from ffmem.index.resources import free_memory
 from ffmem.index.scan.batches import Shard, plan_shards
 from ffmem.index.scan.exclusions import split_off
 from ffmem.index.scan.shard_text import ShardText, read_tokens
@@ -18,7 +19,6 @@ from ffmem.index.verification import Verification
 from ffmem.index.verify_sample import SampleTally
 from ffmem.models.plain_call import plain_coefficients, plain_input
 from ffmem.models.threads import torch_threads
-from ffmem.store.arrays import LayerArrays
 from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index
 
@@ -28,6 +28,8 @@ _ROUNDING_ELSEWHERE = TOLERANCE | {"float32": ROUNDING}
 """The same where products are rounded otherwise, as a share of the layer's largest."""
 _MOST_FELL = 0.01
 """Share of triggers that rounding may take below a threshold of a dictionary, or out of its k largest."""
+_BATCH_TOKENS = 1024
+"""Tokens of a batch, padding included, where it does not have the shape that it had in the build."""
 _N_ALONE = 6
 """Sentences that are run by the model's own plain call, alone."""
 _MAX_ALONE = 256
@@ -49,8 +51,8 @@ def check_against_model(
     options = index.manifest.options
     threads = options.threads if threads is None else threads
     with torch_threads(threads):
-        loaded = load_indexed_model(index, model, device, trust_remote_code=trust_remote_code)
-        same_device = loaded.device.type == torch.device(options.device).type
+        loaded = load_indexed_model(index, model, device, trust_remote_code=trust_remote_code, proved=False)
+        same_device = loaded.device.type == torch.device(options.device).type and _has_room(index)
         rounding = ROUNDING if same_device else _ROUNDING_ELSEWHERE[options.dtype]
         folder = StorePaths(index.folder).index
         # first, so that the model runs below as it must be run
@@ -61,7 +63,9 @@ def check_against_model(
             index.text.sentence_start, index.manifest.counts.n_sentences_by_corpus, options.shard_tokens
         )
         shards, _ = split_off(all_shards, options.exclude_shards)
-        batches = [batch for shard in shards for batch in text.batches(shard)]
+        # where numbers agree to rounding only, a batch may be of any size, and those of a GPU are large
+        batch_tokens = options.batch_tokens if same_device else min(options.batch_tokens, _BATCH_TOKENS)
+        batches = [batch for shard in shards for batch in text.batches(shard, batch_tokens)]
         drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
         floor = 0.0 if same_device else 0.5
         tally = _Tally(index, rounding, floor)
@@ -112,6 +116,12 @@ def check_against_model(
     )
 
 
+def _has_room(index: Index) -> bool:
+    """Whether the coefficients of a batch of the build, all of which come to the host, fit into half of its memory."""
+    free = free_memory()
+    return free is None or 4 * index.manifest.options.batch_tokens * index.cells.whole.n_cells < free / 2
+
+
 def _sentences_to_run_alone(index: Index, shards: Sequence[Shard], seed: int) -> list[int]:
     """Indexed sentences drawn at random, of those that are not long."""
     ids = np.concatenate([np.arange(shard.first_sentence, shard.end_sentence) for shard in shards])
@@ -133,16 +143,40 @@ def _stored(index: Index, layers: list[np.ndarray]) -> list[np.ndarray]:
     ]
 
 
-def _lists(
-    arrays: LayerArrays, coefficients: np.ndarray, open_gates: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """For each of the lists that a cell of a layer has: what competes for it, as magnitudes, and what is stored."""
-    for number, sign in enumerate(np.array([1, -1], dtype=np.float32)[: arrays.sizes["n_signs"]]):
-        yield coefficients * sign, arrays.trigger_token[:, number], arrays.trigger_coefficient[:, number] * sign
+@dataclass(frozen=True)
+class _List:
+    """One of the lists that each cell of a layer has, and what competes for it in one sentence; as magnitudes."""
+
+    fresh: np.ndarray
+    """(own tokens, cells) What the model gives."""
+    last: np.ndarray
+    """(cells,) The last coefficient that is stored."""
+    cells: np.ndarray
+    """(triggers,) The cells of stored triggers that lie in the sentence."""
+    positions: np.ndarray
+    """Their positions there."""
+    old: np.ndarray
+    """Their stored coefficients."""
+
+
+def _lists(index: Index, layer: int, first: int, fresh: np.ndarray, open_gates: np.ndarray | None) -> Iterator[_List]:
+    """The lists of a layer, for the sentence that begins with a token index."""
+    arrays, end = index.layer(layer), first + len(fresh)
+    slots = np.sort(index.slots_within(layer, first, end)).astype(np.int64)
+    cells, rest = np.divmod(slots, index.n_signs * index.top)
+    positions = arrays.trigger_token.reshape(-1)[slots].astype(np.int64) - first
+    coefficients = arrays.trigger_coefficient.reshape(-1)[slots]
+    for number, sign in enumerate(np.array([1, -1], dtype=np.float32)[: index.n_signs]):
+        own = rest // index.top == number
+        last = arrays.trigger_coefficient[:, number, -1] * sign
+        yield _List(fresh * sign, last, cells[own], positions[own], coefficients[own] * sign)
     if open_gates is not None:
-        parts = magnitudes(torch.from_numpy(coefficients), torch.from_numpy(open_gates))
+        parts = magnitudes(torch.from_numpy(fresh), torch.from_numpy(open_gates))
         for number, part in enumerate(parts):
-            yield part.numpy(), arrays.quadrant_token[:, number], np.abs(arrays.quadrant_coefficient[:, number])
+            tokens, stored = arrays.quadrant_token[:, number], np.abs(arrays.quadrant_coefficient[:, number])
+            rows, ranks = np.nonzero((tokens >= first) & (tokens < end))
+            places = tokens[rows, ranks].astype(np.int64) - first
+            yield _List(part.numpy(), stored[:, -1], rows, places, stored[rows, ranks])
 
 
 class _Tally:
@@ -179,26 +213,16 @@ class _Tally:
             arrays = self._index.layer(layer)
             scale = np.maximum(np.abs(arrays.minimum), np.abs(arrays.maximum))
             scale = np.maximum(scale, self._floor * scale.max(initial=0.0))
-            for signed, tokens, stored in _lists(arrays, coefficients, open_gates[layer] if open_gates else None):
-                positions = tokens.astype(np.int64) - first
-                self._soundness(sentence_id, layer, signed, positions, stored, scale)
-                best = signed[skip:].max(0)
-                self._completeness(sentence_id, layer, best, positions, stored, (scale, len(coefficients)))
+            for one in _lists(self._index, layer, first, coefficients, open_gates[layer] if open_gates else None):
+                self._soundness(sentence_id, layer, one, scale)
+                self._completeness(sentence_id, layer, one, skip, scale)
 
-    def _soundness(
-        self,
-        sentence_id: int,
-        layer: int,
-        signed: np.ndarray,
-        positions: np.ndarray,
-        stored: np.ndarray,
-        scale: np.ndarray,
-    ) -> None:
+    def _soundness(self, sentence_id: int, layer: int, one: _List, scale: np.ndarray) -> None:
         """Each stored trigger in this sentence has the coefficient that the model gives."""
-        cells, ranks = np.nonzero((positions >= 0) & (positions < len(signed)))
+        cells, old = one.cells, one.old
         if len(cells) == 0:
             return
-        fresh, old = signed[positions[cells, ranks], cells], stored[cells, ranks]
+        fresh = one.fresh[one.positions, cells]
         error = np.abs(fresh - old) / scale[cells]
         if self._steps[layer]:
             self.n_fell += int((fresh == 0).sum())
@@ -214,23 +238,15 @@ class _Tally:
                 f"and the model gives {fresh[worst]:.6g}"
             )
 
-    def _completeness(
-        self,
-        sentence_id: int,
-        layer: int,
-        best: np.ndarray,
-        positions: np.ndarray,
-        stored: np.ndarray,
-        sizes: tuple[np.ndarray, int],
-    ) -> None:
+    def _completeness(self, sentence_id: int, layer: int, one: _List, skip: int, scale: np.ndarray) -> None:
         """A sentence whose best coefficient clearly beats the last of a list stands in that list."""
-        scale, length = sizes
-        listed = ((positions >= 0) & (positions < length)).any(1)
-        missing = (best > stored[:, -1] + self._limit * scale) & (best > 0) & ~listed
+        best = one.fresh[skip:].max(0)
+        missing = (best > one.last + self._limit * scale) & (best > 0)
+        missing[one.cells] = False
         self.n_comparisons += len(best)
         for row in np.flatnonzero(missing)[:1].tolist():
             cell = self._index.cells.cell_id(layer, row)
             self.problems.append(
                 f"{cell}: sentence {sentence_id} reaches {best[row]:.6g} but is not among the triggers, "
-                f"whose last has {stored[row, -1]:.6g}"
+                f"whose last has {one.last[row]:.6g}"
             )

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ffmem.errors import InputError, ModelError
@@ -31,6 +31,23 @@ class Number:
         return f"number {self.value}"
 
 
+@dataclass
+class Loaded:
+    """What stands for a model."""
+
+    pid: int
+    is_released: bool = False
+
+
+def load(marker: Path, dies: bool = False) -> Loaded:
+    """What a worker that is early does; leaves a file that tells which process it was."""
+    if dies and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    marker.with_name(f"{marker.name}-{os.getpid()}").touch()
+    return Loaded(os.getpid())
+
+
 @dataclass(frozen=True)
 class AddJob:
     folder: Path
@@ -39,11 +56,22 @@ class AddJob:
     expected: str = ""
     fault: str = ""
     """Where each worker dies: "start" or "save"; or "saved": once when it has written its third task, its sixth, ..."""
+    loaded: "Loaded | None" = None
 
     def start(self, slot: int, files: Files | None = None) -> "AddWorker":
         if self.fault == "start":
             os.kill(os.getpid(), signal.SIGKILL)
         return AddWorker(self, slot, files or FolderFiles(self.folder))
+
+    def with_loaded(self, loaded: "Loaded | None") -> "AddJob":
+        return replace(self, loaded=loaded)
+
+    def release(self) -> None:
+        if self.loaded is not None:
+            self.loaded.is_released = True
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"loaded": None}
 
     def covered(self, slot: int) -> set[str]:
         path = self.folder / self.state_name(slot)

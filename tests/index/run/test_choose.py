@@ -17,9 +17,6 @@ from ffmem.index.run.ray.cluster import RayOptions
     [
         (8, 1, "cpu", None, 8),
         (8, 3, "cpu", None, 2),  # of three threads each, with two processors left over
-        (2, 4, "cpu", None, 1),  # more threads than processors: still one
-        (8, 1, "cuda", None, 1),
-        (8, 1, "cuda:1", None, 1),
         (1, 1, "cpu", 5, 5),
         (8, 1, "cuda", 2, 2),
     ],
@@ -32,9 +29,30 @@ def test_worker_processes_share_the_processors(
     assert isinstance(executor, ProcessExecutor) and executor.n_workers == expected
 
 
+@pytest.mark.parametrize(
+    ("n_processors", "threads", "device", "asked"),
+    [
+        (8, 1, "cuda", None),
+        (8, 1, "cuda:1", None),
+        (8, 1, "cuda", 1),
+        (8, 1, "cpu", 1),
+        (1, 1, "cpu", None),
+        (2, 4, "cpu", None),  # more threads than processors: still one
+    ],
+)
+def test_one_worker_is_this_process_unless_it_is_to_be_apart(
+    n_processors: int, threads: int, device: str, asked: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "n_processors", lambda: n_processors)
+    options, run = IndexOptions(threads=threads, device=device), RunOptions(workers=asked)
+    here, apart = make_executor(options, run), make_executor(options, run, apart=True)
+    assert isinstance(here, InProcessExecutor) and here.works_here and here.n_workers == 1
+    assert isinstance(apart, ProcessExecutor) and not apart.works_here and apart.n_workers == 1
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_no_worker_is_this_process(device: str) -> None:
-    executor = make_executor(IndexOptions(device=device), RunOptions(workers=0))
+    executor = make_executor(IndexOptions(device=device), RunOptions(workers=0), apart=True)
     assert isinstance(executor, InProcessExecutor) and executor.n_workers == 1
 
 

@@ -1,9 +1,12 @@
 """Worker processes of this machine: what happens when they die, raise, or lose their parent."""
 
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from ffmem.errors import InputError, ModelError
 from ffmem.index.run.executors import Event, InProcessExecutor
 from ffmem.index.run.processes import ProcessExecutor, _how_it_ended
-from tests.index.run.adding import AddJob, Number, done, taken
+from tests.index.run.adding import AddJob, Number, done, load, taken
 
 
 @pytest.mark.parametrize("checkpoint_s", [0.0, 1000.0])
@@ -131,3 +134,82 @@ def test_there_are_no_more_workers_than_tasks_and_none_is_left_after_an_error(tm
 )
 def test_how_a_process_ended_is_told_in_words(exitcode: int, told: str) -> None:
     assert _how_it_ended(exitcode) == told
+
+
+def early(folder: Path) -> list[Path]:
+    """What workers have left that were early and have loaded."""
+    return sorted(folder.glob("early-*"))
+
+
+def wait_for(folder: Path, n: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(early(folder)) < n and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(early(folder)) == n
+
+
+def workers() -> list[int]:
+    return [one.pid for one in multiprocessing.active_children() if one.name.startswith("ffmem-worker") and one.pid]
+
+
+def test_workers_load_while_the_job_is_not_known_yet(tmp_path: Path) -> None:
+    """They do before it runs, in processes of their own; more are started with the job, and each loads but once."""
+    executor, events = ProcessExecutor(3), list[Event]()
+    executor.prepare(partial(load, tmp_path / "early"), 2)
+    wait_for(tmp_path, 2)
+    first = workers()
+    assert {int(path.name.rpartition("-")[2]) for path in early(tmp_path)} == set(first) and os.getpid() not in first
+    executor.run(AddJob(tmp_path), [Number(value) for value in range(20)], events.append)
+    assert taken(tmp_path) == done(events) == list(range(20)) and len(early(tmp_path)) == 2
+    assert {event.slot for event in events if event.kind == "ready"} == {0, 1, 2}
+    assert not workers()
+
+
+def test_workers_that_are_too_many_or_have_nothing_to_do_are_ended(tmp_path: Path) -> None:
+    executor, events = ProcessExecutor(3), list[Event]()
+    executor.prepare(partial(load, tmp_path / "early"), 5)
+    assert len(workers()) == 3
+    executor.run(AddJob(tmp_path), [Number(1)], events.append)
+    assert taken(tmp_path) == [1] and {event.slot for event in events} == {0} and not workers()
+    executor.prepare(partial(load, tmp_path / "early"), 2)
+    executor.run(AddJob(tmp_path), [], events.append)
+    executor.close()
+    assert not workers()
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_an_early_worker_that_dies_is_started_again(tmp_path: Path, seen: bool) -> None:
+    """It is held against nothing if it died before there was a job."""
+    executor, events = ProcessExecutor(1), list[Event]()
+    executor.prepare(partial(load, tmp_path / "early", True), 1)
+    if seen:
+        for process in multiprocessing.active_children():
+            process.join()
+    executor.run(AddJob(tmp_path), [Number(value) for value in range(4)], events.append)
+    assert taken(tmp_path) == done(events) == list(range(4))
+    if seen:
+        assert not [event for event in events if event.kind == "restart"]
+
+
+def cannot_load() -> None:
+    raise InputError("the model is gone", "Expected it", "Bring it back")
+
+
+def test_an_early_worker_that_cannot_load_ends_the_run_when_it_begins(tmp_path: Path) -> None:
+    executor = ProcessExecutor(2)
+    executor.prepare(cannot_load, 2)
+    with pytest.raises(InputError, match="the model is gone"):
+        executor.run(AddJob(tmp_path), [Number(1), Number(2)], lambda _: None)
+    assert not workers()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_does_not_reach_a_worker_at_any_time(tmp_path: Path) -> None:
+    """It goes to the whole group; also while a worker imports, when it could not be told to ignore it."""
+    executor, events = ProcessExecutor(1), list[Event]()
+    executor.prepare(partial(load, tmp_path / "early"), 1)
+    for pid in workers():
+        os.kill(pid, signal.SIGINT)
+    executor.run(AddJob(tmp_path), [Number(1), Number(2)], events.append)
+    assert done(events) == [1, 2] and not [event for event in events if event.kind == "restart"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())

@@ -7,7 +7,7 @@ import pytest
 
 from ffmem.index.run import runlog
 from ffmem.index.run.executors import Event
-from ffmem.index.run.runlog import RunLog
+from ffmem.index.run.runlog import RunLog, was_killed_at_work
 from ffmem.options import IndexOptions, RunOptions
 
 
@@ -68,3 +68,36 @@ def test_tokens_are_written_after_some_seconds_and_a_run_that_fails_says_how_fas
         stop()
     (entry,) = runs(tmp_path)
     assert entry["n_tokens"] == 25 and entry["stages_s"] == {"memories": 1.5}
+
+
+def test_stages_tell_what_was_done_before_and_when_the_pass_came_to_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [10.0]
+    monkeypatch.setattr(runlog.time, "monotonic", lambda: now[0])
+    log = RunLog(tmp_path / "run.json", IndexOptions(), RunOptions(), {"model": 1.23456})
+    log.note(Event("note", -1, text="nothing has begun"))
+    log.begin(resumed=False)
+    for kind, n_tokens, seconds in (("ready", 0, 2.0), ("ready", 0, 1.0), ("tokens", 30, 0.5), ("tokens", 30, 4.0)):
+        now[0] += seconds
+        if kind == "ready":
+            log.note(Event("ready", 0))
+        log.count_tokens(n_tokens, 1.0)
+    log.finish(60, tmp_path / "whole.json")
+    whole = json.loads((tmp_path / "whole.json").read_bytes())
+    assert whole["runs"][0]["stages_s"] == {"model": 1.235, "workers": 2.0, "first_batch": 3.5}
+
+
+def test_a_run_that_was_killed_at_work_is_known_by_its_record(tmp_path: Path) -> None:
+    assert not was_killed_at_work(tmp_path / "run.json")
+    log = log_in(tmp_path)
+    assert not was_killed_at_work(tmp_path / "run.json")  # in the text stage, say
+    log.begin(resumed=False)
+    assert was_killed_at_work(tmp_path / "run.json")
+    with pytest.raises(KeyboardInterrupt), log.stage("memories"):
+        raise KeyboardInterrupt
+    assert not was_killed_at_work(tmp_path / "run.json")  # it could say so
+    log_in(tmp_path).begin(resumed=True)
+    assert was_killed_at_work(tmp_path / "run.json")
+    log_in(tmp_path)
+    assert not was_killed_at_work(tmp_path / "run.json")

@@ -11,7 +11,7 @@ import torch
 import ffmem
 from ffmem import IndexOptions, ModelError
 from ffmem.index.identity import hashes_of
-from ffmem.index.scan.job import IndexJob, prepare_device
+from ffmem.index.scan.job import IndexJob, attention_as_before, prepare_device
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
 from ffmem.models.base import Batching
 from tests.index.scan.hand_made import SENTENCES, SHARDS, write_tokens
@@ -112,3 +112,32 @@ def test_a_process_gets_the_threads_that_are_asked_for() -> None:
     finally:
         prepare_device(IndexOptions(threads=before))
     assert torch.get_num_threads() == before
+
+
+def test_what_a_pass_on_a_gpu_sets_for_the_whole_process_is_put_back() -> None:
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    assert before, "torch's own default"
+    with attention_as_before():
+        torch.backends.cuda.enable_cudnn_sdp(False)
+    assert torch.backends.cuda.cudnn_sdp_enabled() == before
+
+
+def test_a_worker_here_has_the_model_that_was_loaded_and_it_is_not_pickled(
+    job: Callable[..., IndexJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = job(batching=Batching(causal=True))
+    model = made.load()
+    here = made.with_loaded(model)
+    with monkeypatch.context() as patched:
+        patched.setattr("ffmem.index.scan.job.load_model", lambda *_, **__: pytest.fail("loaded again"))
+        assert here.start(0).model is here.start(0).model is model
+    there = pickle.loads(pickle.dumps(here))
+    assert there.loaded is None and there == made
+    assert there.start(0).model is not model
+    here.release()
+    assert all(parameter.device.type == "meta" for parameter in model.module.parameters())
+    there.release()  # nothing to give back
+
+
+def test_loading_nothing_is_quick_and_picklable(job: Callable[..., IndexJob]) -> None:
+    assert pickle.loads(pickle.dumps(job().load_nothing))() is None

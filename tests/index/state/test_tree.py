@@ -147,6 +147,9 @@ class FiveWorkers:
     """Does tasks in this process, each worker in its turn, so that there are five states."""
 
     n_workers = 5
+    works_here = False
+
+    def prepare(self, load: object, n_workers: int) -> None: ...
 
     def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
         workers = [job.start(slot) for slot in range(5)] if tasks else []
@@ -162,7 +165,7 @@ class FiveWorkers:
 
 def in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds have five workers, whose states are merged two by two."""
-    monkeypatch.setattr(build, "make_executor", lambda *_: FiveWorkers())
+    monkeypatch.setattr(build, "make_executor", lambda *_, **__: FiveWorkers())
     monkeypatch.setattr(build, "merge_states", lambda *rest: merge_states(*rest, 2))  # type: ignore[arg-type]
 
 

@@ -9,8 +9,14 @@ from ffmem.index.run.ray.executor import RayExecutor
 from ffmem.options import IndexOptions, RunOptions
 
 
-def make_executor(options: IndexOptions, run: RunOptions) -> Executor:
-    """Worker processes of one thread each on a CPU, one process on a GPU; 0 workers: this process; or a Ray cluster."""
+def make_executor(options: IndexOptions, run: RunOptions, *, apart: bool = False) -> Executor:
+    """Worker processes of one thread each on a CPU; one worker, as on a GPU, or none: this process; or a Ray cluster.
+
+    Args:
+        options: of the index.
+        run: of the run.
+        apart: let one worker be a process of its own, which can be started again if it dies.
+    """
     on_cpu = options.device == "cpu"
     if run.executor == "ray":
         _check_cluster_device(options.device, run.gpus_per_worker)
@@ -19,6 +25,8 @@ def make_executor(options: IndexOptions, run: RunOptions) -> Executor:
     workers = run.workers
     if workers is None:
         workers = max(1, n_processors() // options.threads) if on_cpu else 1
+    if workers == 1 and not apart:
+        return InProcessExecutor(elsewhere=ProcessExecutor(1))
     return ProcessExecutor(workers) if workers else InProcessExecutor()
 
 

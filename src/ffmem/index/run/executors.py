@@ -5,15 +5,19 @@ picklable tasks; each worker does tasks one after the other, keeps a cumulative 
 own every so many seconds, with the tasks it covers. What a dead worker had not yet written is handed out again.
 `processes` runs workers as processes of this machine, `ray` on the nodes of a cluster; they and this one only start
 workers, pass messages on and report deaths: what follows from them, the `ledger` says.
+
+A worker in this process has the model that the process has loaded, and begins at once. What it cannot do is outlive its own
+death: see `InProcessExecutor`.
 """
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from ffmem.errors import ModelError
+from ffmem.errors import FfmemError, ModelError
+from ffmem.index.run.failures import reason
 from ffmem.index.run.job import Job, Task
 from ffmem.index.run.ledger import Death, Ledger
 
@@ -43,6 +47,14 @@ class Event:
 EventListener = Callable[[Event], None]
 
 
+class Successor(Protocol):
+    """Goes on where workers of this process cannot."""
+
+    def go_on(self, job: Job, ledger: Ledger, listen: EventListener) -> None:
+        """Do all that waits."""
+        ...
+
+
 @runtime_checkable
 class Executor(Protocol):
     """map(tasks) -> state files, which the job's workers have written."""
@@ -50,6 +62,20 @@ class Executor(Protocol):
     @property
     def n_workers(self) -> int:
         """Workers that run at a time; each has a state file."""
+        ...
+
+    @property
+    def works_here(self) -> bool:
+        """Whether workers run in this process, and use what it has loaded."""
+        ...
+
+    def prepare(self, load: Callable[[], Any], n_workers: int) -> None:
+        """Let workers begin to load while this process still has something to do before it can say what the job is.
+
+        Args:
+            load: picklable; what it gives is what `Job.with_loaded` takes, in the same process.
+            n_workers: no more than these; there will be as many tasks.
+        """
         ...
 
     def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
@@ -93,45 +119,95 @@ def report_death(listen: EventListener, death: Death, slot: int, where: str = ""
 
 
 class InProcessExecutor:
-    """Does the tasks one after the other in this process; a bug in a task ends the run as it is, with its traceback."""
+    """Does the tasks one after the other in this process.
+
+    A task that raises what no FfmemError is (a device that has failed, a bug) may have left the process unable to go on:
+    then a process of its own does that, from the last checkpoint, and the task counts as failed once. What kills this process
+    ends the run; its state file stays, and the same command goes on from there.
+
+    Args:
+        elsewhere: does the rest; None: what such a task raises ends the run as it is, with its traceback.
+    """
 
     n_workers = 1
+    works_here = True
+
+    def __init__(self, elsewhere: "Successor | None" = None) -> None:
+        self._elsewhere = elsewhere
+
+    def prepare(self, load: Callable[[], Any], n_workers: int) -> None:
+        """See Executor.prepare: this process has loaded already."""
 
     def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
         """See Executor.run."""
         ledger = Ledger(tasks, job.leave_out)
         while not ledger.is_over:
-            self._work(job, ledger, listen)
+            if not self._work(job, ledger, listen):
+                assert self._elsewhere is not None
+                job.release()
+                self._elsewhere.go_on(job, ledger, listen)
         ledger.raise_if_given_up()
         return frozenset()
 
-    def _work(self, job: Job, ledger: Ledger, listen: EventListener) -> None:
-        """A worker from its start until all is done, or a task fails."""
+    def _work(self, job: Job, ledger: Ledger, listen: EventListener) -> bool:
+        """A worker from its start until all is done, or a task fails; False if no other can follow in this process."""
         worker = job.start(0)
         ledger.started(0)
         ledger.ready(0)
         listen(Event("ready", 0))
+        told = _Told(listen)
         saved = time.monotonic()
         while tasks := ledger.hand_out(0):
             try:
-                worker.do(tasks[0], partial(_report_tokens, listen))
+                worker.do(tasks[0], told.report)
             except ModelError as error:  # its state holds half of the task: back to the checkpoint
+                _let_go(error)
+                del worker
                 death = ledger.died(0, error.got, error=error)
                 lost = tuple(task_id for task_id in death.lost if task_id != death.at)
                 listen(Event("failed", 0, task=death.at, text=error.got, lost=lost))
                 if death.ends_run is not None:
                     raise death.ends_run from error
-                return
+                return True
+            except FfmemError:
+                raise
+            except Exception as error:
+                if self._elsewhere is None or error is told.raised:
+                    raise
+                _let_go(error)
+                del worker
+                report_death(listen, ledger.died(0, reason(error), job.covered(0), error=error), 0)
+                return False
             listen(Event("task", 0, task=ledger.done(0).task_id))
             if time.monotonic() - saved >= job.checkpoint_s:
                 ledger.saved(0, worker.save())
                 saved = time.monotonic()
         ledger.saved(0, worker.save())
         ledger.left(0)
+        return True
 
     def close(self) -> None:
         """See Executor.close."""
 
 
-def _report_tokens(listen: EventListener, n_tokens: int, text: str = "", n_values: int = 0) -> None:
-    listen(Event("tokens", 0, n_tokens, n_values, text=text))
+def _let_go(error: BaseException | None) -> None:
+    """Forget what the frames hold that an error came through: the lists of a worker, which the next one needs room for."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+
+
+class _Told:
+    """Passes on what a worker says; what a listener raises at that is not the task's."""
+
+    def __init__(self, listen: EventListener) -> None:
+        self._listen = listen
+        self.raised: Exception | None = None
+
+    def report(self, n_tokens: int, text: str = "", n_values: int = 0) -> None:
+        """See Report."""
+        try:
+            self._listen(Event("tokens", 0, n_tokens, n_values, text=text))
+        except Exception as error:
+            self.raised = error
+            raise

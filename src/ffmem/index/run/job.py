@@ -92,6 +92,14 @@ class Job(Protocol):
         """Seconds between two checkpoints of a worker."""
         ...
 
+    def with_loaded(self, loaded: Any) -> "Job":
+        """The same, whose workers in this process use what was loaded for them; it stays here when the job is pickled."""
+        ...
+
+    def release(self) -> None:
+        """Give back what was loaded for workers in this process, as far as that can be done: the rest of them run elsewhere."""
+        ...
+
     def start(self, slot: int, files: Files | None = None) -> Worker:
         """A worker that goes on from the state file of this slot, if there is one.
 

@@ -1,13 +1,15 @@
 """Runs tasks in worker processes of this machine."""
 
+import atexit
+import gc
 import multiprocessing
 import os
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -23,22 +25,44 @@ from ffmem.index.run.ledger import Ledger
 class ProcessExecutor:
     """Does the tasks in worker processes of this machine; they end when their parent does."""
 
+    works_here = False
+
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
+        self._early: list[_Process] = []
+
+    def prepare(self, load: Callable[[], Any], n_workers: int) -> None:
+        """See Executor.prepare."""
+        n_early = min(n_workers, self.n_workers) - len(self._early)
+        self._early += [_start(slot, load, None) for slot in range(len(self._early), len(self._early) + n_early)]
 
     def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
         """See Executor.run."""
         if tasks:
             n_workers = min(self.n_workers, len(tasks))
-            pool = _Pool(job, tasks, listen, n_workers)
-            try:
-                pool.run(n_workers)
-            finally:
-                pool.kill()
+            ledger = Ledger(tasks, job.leave_out, n_workers)
+            self._run(job, ledger, listen, n_workers)
+            ledger.raise_if_given_up()
         return frozenset()
+
+    def go_on(self, job: Job, ledger: Ledger, listen: EventListener) -> None:
+        """See Successor.go_on."""
+        if ledger.waiting:
+            self._run(job, ledger, listen, min(self.n_workers, len(ledger.waiting)))
+
+    def _run(self, job: Job, ledger: Ledger, listen: EventListener, n_workers: int) -> None:
+        pool = _Pool(job, ledger, listen)
+        try:
+            early, self._early = self._early[:n_workers], self._early[n_workers:]
+            self.close()  # there is too little to do for these
+            pool.run(early, n_workers)
+        finally:
+            pool.kill()
 
     def close(self) -> None:
         """See Executor.close."""
+        _end(self._early)
+        self._early = []
 
 
 @dataclass(frozen=True)
@@ -53,14 +77,26 @@ class _Process:
 class _Pool:
     """Starts processes, passes messages between them and the ledger, and reports their deaths."""
 
-    def __init__(self, job: Job, tasks: Sequence[Task], listen: EventListener, n_workers: int) -> None:
-        self._job, self._listen = job, listen
-        self._ledger = Ledger(tasks, job.leave_out, n_workers)
+    def __init__(self, job: Job, ledger: Ledger, listen: EventListener) -> None:
+        self._job, self._ledger, self._listen = job, ledger, listen
         self._processes: dict[int, _Process] = {}
-        self._context = multiprocessing.get_context("spawn")
 
-    def run(self, n_workers: int) -> None:
-        for slot in range(n_workers):
+    def run(self, early: Sequence[_Process], n_workers: int) -> None:
+        for worker in early:
+            self._processes[worker.slot] = worker
+            self._ledger.started(worker.slot)
+            try:
+                if worker.connection.poll():
+                    self._take(worker, *worker.connection.recv())  # an error: it has nothing else to say yet
+                worker.connection.send(self._job)
+            except (
+                EOFError,
+                ConnectionResetError,
+                BrokenPipeError,
+            ):  # killed before there was any job: that tells nothing
+                _end([worker])
+                self._start(worker.slot)
+        for slot in range(len(early), n_workers):
             self._start(slot)
         while self._processes:
             by_handle: dict[Any, _Process] = {}
@@ -69,16 +105,9 @@ class _Pool:
                 by_handle[worker.process.sentinel] = worker
             for worker in {by_handle[handle].slot: by_handle[handle] for handle in wait(list(by_handle))}.values():
                 self._read(worker)
-        self._ledger.raise_if_given_up()
 
     def _start(self, slot: int) -> None:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_worker_main, args=(self._job, slot, theirs), name=f"ffmem-worker-{slot}", daemon=True
-        )
-        process.start()
-        theirs.close()
-        self._processes[slot] = _Process(slot, process, ours)
+        self._processes[slot] = _start(slot, None, self._job)
         self._ledger.started(slot)
 
     def _read(self, worker: _Process) -> None:
@@ -132,27 +161,60 @@ class _Pool:
         self._start(worker.slot)
 
     def kill(self) -> None:
-        for worker in self._processes.values():
-            worker.process.kill()
-        for worker in self._processes.values():
-            worker.process.join()
-            worker.connection.close()
+        _end(self._processes.values())
+
+
+def _start(slot: int, load: Callable[[], Any] | None, job: Job | None) -> _Process:
+    """A worker process that has its job, or loads and waits for it."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(
+        target=_worker_main, args=(load, job, slot, theirs), name=f"ffmem-worker-{slot}", daemon=True
+    )
+    with _no_interrupt():
+        process.start()
+    theirs.close()
+    return _Process(slot, process, ours)
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Start processes that Ctrl-C never reaches, though it is sent to the whole group: this one ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which they inherit
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(workers: Collection[_Process]) -> None:
+    for worker in workers:
+        worker.process.kill()
+    for worker in workers:
+        worker.process.join()
+        worker.connection.close()
 
 
 def _how_it_ended(exitcode: int | None) -> str:
     return f"signal {signal.Signals(-exitcode).name}" if exitcode is not None and exitcode < 0 else f"exit {exitcode}"
 
 
-def _worker_main(job: Job, slot: int, connection: Connection) -> None:
-    """What a worker process does: ask for tasks until there are none."""
+def _worker_main(load: Callable[[], Any] | None, job: Job | None, slot: int, connection: Connection) -> None:
+    """What a worker process does: load, if it is early; wait for its job, if it has none; ask for tasks while there are any."""
 
     def report(n_tokens: int, text: str = "", n_values: int = 0) -> None:
         connection.send(("tokens", (n_tokens, text, n_values)))
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     _end_with_parent()
+    atexit.register(gc.freeze)  # the parent waits for the end, and what is left goes with the process
     try:
-        worker = job.start(slot)
+        loaded = load() if load is not None else None
+        job = job or connection.recv()
+        worker = (job if loaded is None else job.with_loaded(loaded)).start(slot)
         connection.send(("ready", None))
         saved = time.monotonic()
         while (task := connection.recv()) is not None:

@@ -1,6 +1,7 @@
 """One pass of a model over shards of an index's text: the job that executors run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +16,7 @@ from ffmem.index.state.states import read_account, state_path
 from ffmem.models.attached import attach
 from ffmem.models.registry import load_model
 from ffmem.models.threads import set_threads
+from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, format_shards, parse_shards
 
 
@@ -24,24 +26,44 @@ class IndexJob(ScanOptions):
 
     def start(self, slot: int, files: Files | None = None) -> IndexWorker:
         """A worker that goes on from the state file of this slot, if there is one."""
+        model = self.load(proved=self.batching is None) if self.loaded is None else self.loaded
+        prepare_device(self.options)
+        with device_memory(self.options.device, "the lists of the model's cells"):
+            if self.batching is not None:
+                model.adopt(self.batching)
+            return IndexWorker(self, slot, model, files)
+
+    def load(self, proved: bool = False) -> Transformer:
+        """The model; not proved, it is to be run as a proof elsewhere says."""
         options = self.options
         prepare_device(options)
-        with device_memory(options.device, "the model and the lists of its cells"):
+        with device_memory(options.device, "the model"):
             model = load_model(
                 self.model,
                 dtype=options.dtype,
                 device=options.device,
                 revision=self.revision,
                 quantize=options.quantize,
-                proved=self.batching is None,
+                proved=proved,
                 trust_remote_code=self.trust_remote_code,
                 architecture=options.architecture,
                 patches=options.patch,
             )
             attach(model, options.attachments)
-            if self.batching is not None:
-                model.adopt(self.batching)
-            return IndexWorker(self, slot, model, files)
+        return model
+
+    def load_nothing(self) -> None:
+        """Stands for `load` where there is no room yet: to get here a process has imported all that a worker needs."""
+
+    def with_loaded(self, loaded: Transformer | None) -> "IndexJob":
+        """See Job.with_loaded."""
+        return replace(self, loaded=loaded)
+
+    def release(self) -> None:
+        """See Job.release; a device that has failed gives nothing back."""
+        if self.loaded is not None:
+            with suppress(RuntimeError):
+                self.loaded.release()
 
     def covered(self, slot: int) -> set[str]:
         """The shards that the state file of a slot covers, and the layers whose values are projected."""
@@ -74,6 +96,16 @@ class IndexJob(ScanOptions):
                 f"Expected {self.weights[wrong[0]][:16]}..., as where the build was begun",
                 "Copy the same model to every node, or name its commit with --revision",
             )
+
+
+@contextmanager
+def attention_as_before() -> Iterator[None]:
+    """Put back what `prepare_device` changes for the whole process."""
+    before = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 def prepare_device(options: IndexOptions) -> None:

@@ -58,13 +58,16 @@ class ScanOptions:
     trust_remote_code: bool = False
     """Whether code that comes with the model may be run."""
 
+    loaded: Transformer | None = None
+    """The model, for workers in the process that has loaded it; it is not pickled."""
+
     @cached_property
     def tokens(self) -> Tokens:
         """The text of the work folder."""
         return read_tokens(self.folder / "text")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "tokens"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("tokens", "loaded")}
 
 
 class IndexWorker:

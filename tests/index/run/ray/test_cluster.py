@@ -191,6 +191,6 @@ def test_states_under_the_names_of_lost_workers_are_not_read(
 
     ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path / "whole", options=small_options, run=IN_PROCESS)
     with monkeypatch.context() as patched:
-        patched.setattr(build, "make_executor", lambda options, run: Haunted())
+        patched.setattr(build, "make_executor", lambda *_, **__: Haunted())
         ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path / "haunted", options=small_options)
     assert contents(tmp_path / "haunted") == contents(tmp_path / "whole")

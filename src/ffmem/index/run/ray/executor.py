@@ -10,7 +10,7 @@ a worker that is thought dead may still write lies under a name that is never re
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,10 +44,15 @@ class RayExecutor:
         InputError: Ray is not installed, or the cluster cannot be reached.
     """
 
+    works_here = False
+
     def __init__(self, options: RayOptions) -> None:
         self._cluster = RayCluster(options)
         self.n_workers = options.workers or max(1, self._cluster.room())
         """Workers that run at a time, if there is room."""
+
+    def prepare(self, load: Callable[[], Any], n_workers: int) -> None:
+        """See Executor.prepare: an actor has its job from the start."""
 
     def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
         """See Executor.run.
