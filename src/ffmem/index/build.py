@@ -41,6 +41,7 @@ from ffmem.index.scan.batches import Shard, plan_shards
 from ffmem.index.scan.exclusions import split_off, told
 from ffmem.index.scan.job import IndexJob
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
+from ffmem.index.scan.waves import may_go_in_step
 from ffmem.index.state.states import Account, read_account, save_state, state_path, states_of_run
 from ffmem.index.state.tree import merge_states
 from ffmem.index.text.cut import TextOfIndex, write_cut_text
@@ -146,6 +147,7 @@ class Build:
                 trust_remote_code=self._run.trust_remote_code,
                 architecture=options.architecture,
                 patches=options.patch,
+                model_memory=self._run.model_bytes,
             )
             attach(model, options.attachments)
         self._request = replace(self._request, options=with_named_cells(model, options, self._request.base))
@@ -181,6 +183,7 @@ class Build:
         with log.stage("certificate"):
             certificate = self._certify(model, cut=counts["n_windows"] > 0)
         here = machine(model.module.device)
+        self._in_step = may_go_in_step(model)
         model.release()  # only workers run it from here on, one of them perhaps on the same GPU
         shards, excluded = self._shards(counts["n_sentences_by_corpus"])
         self._before.is_kept = True  # what is refused from here on may be mended without another index
@@ -335,6 +338,8 @@ class Build:
             weights=hashes_of(model),
             batching=model.batching,
             trust_remote_code=self._run.trust_remote_code,
+            model_memory=self._run.model_bytes,
+            in_step=self._in_step,
         )
         if self._request.base is not None:
             self._take_base(model, self._request.base, job)

@@ -6,11 +6,14 @@ from typing import Any
 
 import torch
 
+from ffmem.models.streaming.weights import stream_of
+
 
 def weights_hash(module: Any) -> str:
     """SHA-256 over names, shapes, types and bytes of all parameters, by name."""
     digest = hashlib.sha256()
-    for name, parameter in sorted(module.named_parameters()):
+    stream = stream_of(module)
+    for name, parameter in sorted(module.named_parameters()) if stream is None else stream.contents():
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
         data = parameter.detach().cpu().contiguous()
         digest.update(data.view(-1).view(torch.uint8).numpy())

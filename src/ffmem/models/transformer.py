@@ -29,6 +29,7 @@ from ffmem.models.run_state import RunState
 from ffmem.models.structure.attention import find_attention
 from ffmem.models.structure.find import Structure, arguments_for
 from ffmem.models.structure.text import text_to_search
+from ffmem.models.streaming.weights import StreamedWeights, stream_of
 from ffmem.models.unembedding import Scores, Unembedding
 from ffmem.models.vocabulary import token_bytes
 from ffmem.options import Bos
@@ -355,6 +356,11 @@ class Transformer:
             rows = rows * layout.update_scale
         return rows.contiguous()
 
+    @property
+    def stream(self) -> StreamedWeights | None:
+        """How its weights are brought, if it is not held whole."""
+        return stream_of(self.module)
+
     # Tokens and identity
 
     @cached_property
@@ -430,7 +436,9 @@ class Transformer:
     def release(self) -> None:
         """Give back the memory of the weights, for good; facts, hashes and tokens stay. Packed weights stay too."""
         self.weights_hash()
-        if all(type(parameter) is nn.Parameter for parameter in self.module.parameters()):
+        if self.stream is not None:
+            self.stream.give_back()
+        elif all(type(parameter) is nn.Parameter for parameter in self.module.parameters()):
             nn.Module.to(self.module, "meta")
             torch.cuda.empty_cache()
 
