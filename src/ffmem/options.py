@@ -239,7 +239,6 @@ class RunOptions:
                 "Write --checkpoint-s 60",
             )
 
-
     @property
     def model_bytes(self) -> int | None:
         """The bytes of `model_memory`."""

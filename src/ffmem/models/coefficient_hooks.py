@@ -120,9 +120,7 @@ class CoefficientHooks:
             return None
         return torch.cat((shaped[:, :first], others, shaped[:, n:]), dim=1).view(coefficients.shape)
 
-    def _report(
-        self, on_layer: Callable[..., None], place: int, shapes: "_Shapes", stack: int, *found: Tensor
-    ) -> None:
+    def _report(self, on_layer: Callable[..., None], place: int, shapes: "_Shapes", stack: int, *found: Tensor) -> None:
         first, (n_rows, n) = self._first[stack], shapes.of[stack]
         shaped = [one.view(n_rows, -1, one.shape[-1]) for one in found]
         # a model may fill up its input to a whole number of windows
@@ -137,7 +135,5 @@ class _Shapes(threading.local):
         self.of: list[tuple[int, int]] = [(0, 0)] * n_stacks
 
 
-def _note_shape(
-    shapes: _Shapes, stack: int, _: Any, arguments: tuple[Any, ...], named: CallArguments
-) -> None:
+def _note_shape(shapes: _Shapes, stack: int, _: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
     shapes.of[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)

@@ -145,7 +145,7 @@ def _load(
         tokenizer = read_tokenizer(view, brought.tokenizer, trust_remote_code=brought.has_code)
         loader = _loader(config, architecture, family, brought)
         with unconverted() if model_memory is not None else nullcontext({}) as types:
-            module, unused = _read_weights(loader, view, brought, dtype, packed)
+            module, unused = _read_weights(loader, view, brought, dtype, packed, sparing=model_memory is not None)
         if not brought.has_code:  # a class of its own is what was trusted
             _check_class(module, config, architecture, folder)
     if hasattr(config, "_experts_implementation"):
@@ -159,7 +159,8 @@ def _load(
         identity |= identity_of(brought.adapter, adapter)
         module = merged(module, brought.adapter, adapter)
     if model_memory is not None:
-        StreamedWeights(module, torch.device(device), model_memory, types, getattr(torch, dtype), name)
+        dtypes = {address: one for address, (one, _) in types.items()}
+        StreamedWeights(module, torch.device(device), model_memory, dtypes, getattr(torch, dtype), name)
     elif not packed:
         module = module.to(device)
     module = module.eval().requires_grad_(False)
@@ -307,7 +308,7 @@ def _read(auto_class: Any, view: Path, folder: Path, what: str, code: bool) -> A
 
 
 def _read_weights(
-    loader: Any, view: Path, brought: Brought, dtype: Dtype, packed: CallArguments
+    loader: Any, view: Path, brought: Brought, dtype: Dtype, packed: CallArguments, *, sparing: bool
 ) -> tuple[Any, dict[str, int]]:
     """The model, and how many tensors of its files are not used, part by part."""
     folder = brought.folder
@@ -338,7 +339,7 @@ def _read_weights(
     drop_poolers(module, report["missing_keys"])
     check_tied(folder, module, brought.weights)
     if not packed:
-        check_read(folder, module, brought.weights)
+        check_read(folder, module, brought.weights, sparing=sparing)
     return module, unused
 
 

@@ -139,4 +139,3 @@ def _two_inputs(model: Transformer) -> list[Tensor]:
         ids = [one for one in model.tokenizer.backend_tokenizer.encode(text).ids if one < n_rows]
         found.append(torch.tensor([(ids or [0]) * 9], device=model.device)[:, : min(n, limit - 1)])
     return found
-

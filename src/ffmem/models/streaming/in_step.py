@@ -6,9 +6,12 @@ One runs at a time, so that nothing is computed at once with anything else, nor 
 """
 
 import contextvars
+import ctypes
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,6 +19,9 @@ from torch import nn
 
 from ffmem.models.streaming.spill import Spill
 from ffmem.models.threads import set_threads
+
+_ARENA_MAX = -8
+"""M_ARENA_MAX of glibc's malloc.h."""
 
 
 def run_in_step(
@@ -37,6 +43,7 @@ def run_in_step(
     Raises:
         whatever a pass raises; then no other goes on.
     """
+    _use_one_heap()
     make_spill = spill or (lambda: Spill(module))
     threads = [_Pass(work, number, make_spill(), torch.get_num_threads()) for number, work in enumerate(passes)]
     try:
@@ -113,6 +120,13 @@ class _Pass(threading.Thread):
             nullcontext() if self._device is None else torch.cuda.device(self._device),
         ):
             self._work()
+
+
+@cache
+def _use_one_heap() -> None:
+    """Keep the C library from giving each thread a heap of its own, each of which would hold on to what a pass has freed."""
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 class _Stopped(BaseException):

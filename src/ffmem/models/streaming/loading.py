@@ -16,12 +16,16 @@ _NAME = "_materialize_copy"
 
 
 @contextmanager
-def unconverted() -> Iterator[dict[int, torch.dtype]]:
-    """Inside, transformers leaves weights in the type that their file has; what it would have made of each, by its address.
+def unconverted() -> Iterator[dict[int, tuple[torch.dtype, Tensor]]]:
+    """Inside, transformers leaves weights in the type that their file has.
+
+    What is given back holds, by the address of each, the type that it would have made of it, and the weight itself, so that
+    the address is no other's meanwhile.
+
 
     So the parts that are no weights (frequencies, tables of positions) are made in the type that the model runs in, as ever.
     """
-    meant: dict[int, torch.dtype] = {}
+    meant: dict[int, tuple[torch.dtype, Tensor]] = {}
     load = getattr(core_model_loading, _NAME, None)
     if load is None:  # another version of transformers: what it converts is counted as what stays
         yield meant
@@ -30,7 +34,7 @@ def unconverted() -> Iterator[dict[int, torch.dtype]]:
     def mapped(tensor: Any, device: Any = None, dtype: torch.dtype | None = None) -> Tensor:
         found: Tensor = tensor[...]
         if dtype is not None:
-            meant[found.data_ptr()] = dtype
+            meant[found.data_ptr()] = dtype, found
         return found
 
     setattr(core_model_loading, _NAME, mapped)
@@ -40,7 +44,9 @@ def unconverted() -> Iterator[dict[int, torch.dtype]]:
         setattr(core_model_loading, _NAME, load)
 
 
-def check_streamed(control: str | None, patches: Sequence[str | Path], quantize: Quantize, adapter: Path | None) -> None:
+def check_streamed(
+    control: str | None, patches: Sequence[str | Path], quantize: Quantize, adapter: Path | None
+) -> None:
     """Refuse models whose weights are made anew, or written to, once they are loaded.
 
     Raises:

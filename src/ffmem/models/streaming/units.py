@@ -27,15 +27,22 @@ class Weight:
     """As the model runs it."""
     in_file: bool
     """Whether the source is a piece of a file, so that its memory can be given back."""
+    in_float32: bool = False
+    """Whether what the model runs with is given in float32 for a while."""
+
+    @property
+    def given_in(self) -> torch.dtype:
+        """The type in which it is given now."""
+        return torch.float32 if self.in_float32 else self.dtype
 
     def runs_in_place(self, device: torch.device) -> bool:
         """Whether the source itself is what the model runs with."""
-        return device.type == "cpu" and self.source.dtype == self.dtype
+        return device.type == "cpu" and self.source.dtype == self.dtype == self.given_in
 
     @property
     def n_bytes(self) -> int:
         """Bytes that it takes where the model runs."""
-        return self.source.numel() * self.dtype.itemsize
+        return self.source.numel() * self.given_in.itemsize
 
     def stays(self, device: torch.device) -> bool:
         """Whether it takes memory of the device always: nothing but this process has its numbers."""

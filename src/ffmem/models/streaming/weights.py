@@ -68,7 +68,7 @@ class StreamedWeights:
         self._helper: ThreadPoolExecutor | None = None
         self.blocks: tuple[nn.Module, ...] = tuple(blocks_of(module).values())
         """In the order in which they stand in the model."""
-        self._place_all()
+        self._place_all(dtypes)
         _STREAMS[module] = self
 
     # what is asked of it
@@ -120,33 +120,37 @@ class StreamedWeights:
     @contextmanager
     def in_float32(self) -> Iterator[None]:
         """Bring weights of half precision in float32 for a while."""
-        half = [(one, one.dtype) for one in self._weights.values() if one.dtype in _HALF]
-        self.give_back()
         try:
-            self._retype([(one, torch.float32) for one, _ in half])
+            self._widen(True)
             yield
         finally:
-            self.give_back()
-            self._retype(half)
+            self._widen(False)
 
     # how it goes about it
 
-    def _place_all(self) -> None:
-        """Have every module of the model ask for its weights."""
+    def _place_all(self, dtypes: Mapping[int, torch.dtype]) -> None:
+        """Have every module of the model ask for its weights; what is no parameter stays on the device."""
         for part in self._module.modules():
             if any(id(one) in self._weights for one in part._parameters.values()):
                 part._parameters = _Parameters(part._parameters, self)
             for name, buffer in part._buffers.items():
-                part._buffers[name] = None if buffer is None else buffer.to(self._device)
+                if buffer is not None:
+                    part._buffers[name] = buffer.to(self._device, dtypes.get(buffer.data_ptr(), buffer.dtype))
         for weight in self._weights.values():
             weight.parameter.requires_grad_(False)
-        self._retype([(one, one.dtype) for one in self._weights.values()])
+            self._stand_in(weight)
 
-    def _retype(self, weights: list[tuple[Weight, torch.dtype]]) -> None:
-        for one, dtype in weights:
-            one.dtype = dtype
-            in_place = one.runs_in_place(self._device)
-            one.parameter.data = one.source if in_place else placeholder(one.source.shape, dtype, self._device)
+    def _widen(self, in_float32: bool) -> None:
+        self.give_back()
+        for weight in self._weights.values():
+            if weight.dtype in _HALF:
+                weight.in_float32 = in_float32
+                self._stand_in(weight)
+
+    def _stand_in(self, weight: Weight) -> None:
+        """Let a parameter be, to who does not ask for its numbers, what it is where the model runs."""
+        in_place, shape = weight.runs_in_place(self._device), weight.source.shape
+        weight.parameter.data = weight.source if in_place else placeholder(shape, weight.given_in, self._device)
 
     @property
     def _resident(self) -> int:
@@ -157,9 +161,7 @@ class StreamedWeights:
     def _size(self, unit: Unit) -> int:
         """Bytes that come and go with a unit."""
         return sum(
-            one.n_bytes
-            for one in unit.weights
-            if not (one.runs_in_place(self._device) and one.stays(self._device))
+            one.n_bytes for one in unit.weights if not (one.runs_in_place(self._device) and one.stays(self._device))
         )
 
     def _turn_to(self, unit: Unit) -> None:
@@ -188,7 +190,8 @@ class StreamedWeights:
         found = {}
         for one in unit.weights:
             if not one.runs_in_place(self._device):
-                found[id(one.parameter)] = to_device(one.source, one.dtype, self._device)
+                copy = to_device(one.source, one.dtype, self._device)
+                found[id(one.parameter)] = nn.Parameter(copy.float(), False) if one.in_float32 else copy
                 if one.in_file:
                     give_back(one.source)
         return found
