@@ -1,7 +1,6 @@
 """The one table of architectures, and the one way to load a model."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -144,7 +143,7 @@ def _load(
             check_types(folder, brought.weights)
         tokenizer = read_tokenizer(view, brought.tokenizer, trust_remote_code=brought.has_code)
         loader = _loader(config, architecture, family, brought)
-        with unconverted() if model_memory is not None else nullcontext({}) as types:
+        with unconverted(model_memory is not None) as types:
             module, unused = _read_weights(loader, view, brought, dtype, packed, sparing=model_memory is not None)
         if not brought.has_code:  # a class of its own is what was trusted
             _check_class(module, config, architecture, folder)

@@ -26,10 +26,10 @@ from ffmem.models.layers import FeedForward, read_layer
 from ffmem.models.model_facts import check_shapes, facts_of
 from ffmem.models.passes import Passes
 from ffmem.models.run_state import RunState
+from ffmem.models.streaming.weights import StreamedWeights, stream_of
 from ffmem.models.structure.attention import find_attention
 from ffmem.models.structure.find import Structure, arguments_for
 from ffmem.models.structure.text import text_to_search
-from ffmem.models.streaming.weights import StreamedWeights, stream_of
 from ffmem.models.unembedding import Scores, Unembedding
 from ffmem.models.vocabulary import token_bytes
 from ffmem.options import Bos

@@ -66,8 +66,8 @@ def test_passes_may_differ_in_the_blocks_that_they_take_and_blocks_come_again() 
 
 def test_who_runs_the_model_meanwhile_outside_a_pass_does_not_wait() -> None:
     model, x = Model(), torch.ones(1, 2)
-    outside = partial(model, "outside", x)
-    run_in_step(model, list(model.layers), [partial(model, "a", x)] * 2, lambda _: [outside()] and None)
+    outside, note = partial(model, "outside", x), [].append
+    run_in_step(model, list(model.layers), [partial(model, "a", x)] * 2, lambda _: note(outside()))
     assert model.seen.count(("outside", 2)) == 2
 
 

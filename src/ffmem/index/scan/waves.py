@@ -89,7 +89,7 @@ class Waves:
 
 def _most_positions(model: Transformer) -> int:
     """Of the batches of a wave, by the memory that is free."""
-    a_position = _COPIES * model.facts.d_model * getattr(torch, model.facts.dtype).itemsize
+    a_position: int = _COPIES * model.facts.d_model * getattr(torch, model.facts.dtype).itemsize
     return (free_memory() or 2**32) // _SHARE // a_position
 
 

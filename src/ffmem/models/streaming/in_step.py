@@ -70,7 +70,8 @@ class _Pass(threading.Thread):
         self._error: BaseException | None = None
         self._may_go, self._has_stopped = threading.Semaphore(0), threading.Semaphore(0)
         self._context = contextvars.copy_context()
-        self._device = torch.cuda.current_device() if torch.cuda.is_initialized() else None
+        cuda: Any = torch.cuda  # which has few types
+        self._device: int | None = cuda.current_device() if cuda.is_initialized() else None
         self._inference, self._with_grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def go_on(self) -> None:
@@ -106,7 +107,7 @@ class _Pass(threading.Thread):
                 self._context.run(self._run)
         except _Stopped:
             pass
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (whatever it is, the thread that waits raises it)
             self._error = error
         finally:
             self.has_ended = True

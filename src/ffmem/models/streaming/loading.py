@@ -16,7 +16,7 @@ _NAME = "_materialize_copy"
 
 
 @contextmanager
-def unconverted() -> Iterator[dict[int, tuple[torch.dtype, Tensor]]]:
+def unconverted(streamed: bool = True) -> Iterator[dict[int, tuple[torch.dtype, Tensor]]]:
     """Inside, transformers leaves weights in the type that their file has.
 
     What is given back holds, by the address of each, the type that it would have made of it, and the weight itself, so that
@@ -26,8 +26,8 @@ def unconverted() -> Iterator[dict[int, tuple[torch.dtype, Tensor]]]:
     So the parts that are no weights (frequencies, tables of positions) are made in the type that the model runs in, as ever.
     """
     meant: dict[int, tuple[torch.dtype, Tensor]] = {}
-    load = getattr(core_model_loading, _NAME, None)
-    if load is None:  # another version of transformers: what it converts is counted as what stays
+    load = getattr(core_model_loading, _NAME, None) if streamed else None
+    if load is None:  # held whole; or another version of transformers: what it converts is counted as what stays
         yield meant
         return
 

@@ -46,7 +46,7 @@ class Spill:
             host.copy_(flat, non_blocking=True)
             self._out.append((one, storage, host))
         self._known = [ref(one) for one, _, _ in self._out]
-        for one, storage, _ in self._out:
+        for _, storage, _ in self._out:
             storage.resize_(0)
 
     def back(self) -> None:

@@ -1,4 +1,4 @@
-"""The weights of a model in the portions in which they are brought: a portion for each block, and one for each large matrix beside them.
+"""The weights of a model in the portions in which they are brought: one for each block, and for each large matrix beside.
 
 A block is a member of one of the model's outermost lists of modules: the Transformer layers, whatever family they are of.
 """
