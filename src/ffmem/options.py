@@ -14,6 +14,7 @@ from ffmem.dictionaries import Attachment, parse_attachments
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
 from ffmem.selection import parse_selection
+from ffmem.sizes import parse_size
 
 PerSentence = Literal["1", "all"]
 Bos = Literal["auto", "yes", "no"]
@@ -197,6 +198,9 @@ class RunOptions:
     processors, 8 at most, and none where that is one or where --workers 0 asks for one process."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model, where its config asks for that. Its hash stands in the manifest."""
+    model_memory: str | None = None
+    """Most memory that weights of the model may take on the device, such as "8GB"; a larger model is streamed, layer by
+    layer, with the same results. None: the model is held whole."""
     checkpoint_s: float = 60.0
     """Seconds between two checkpoints of a worker."""
     executor: ExecutorChoice = "local"
@@ -231,12 +235,19 @@ class RunOptions:
                         "Expected it only for a Ray cluster",
                         f"Write --executor ray, or leave {_flag(name)} out",
                     )
+        if self.model_memory is not None:
+            parse_size(self.model_memory, "--model-memory")
         if not self.checkpoint_s >= 0:
             raise InputError(
                 f"{_flag('checkpoint_s')} is {self.checkpoint_s}",
                 "Expected seconds, 0 or more",
                 "Write --checkpoint-s 60",
             )
+
+    @property
+    def model_bytes(self) -> int | None:
+        """The bytes of `model_memory`."""
+        return None if self.model_memory is None else parse_size(self.model_memory, "--model-memory")
 
 
 @dataclass(frozen=True)

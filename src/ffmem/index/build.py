@@ -42,6 +42,7 @@ from ffmem.index.scan.batches import Shard, plan_shards
 from ffmem.index.scan.exclusions import split_off, told
 from ffmem.index.scan.job import IndexJob, attention_as_before
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
+from ffmem.index.scan.waves import may_go_in_step
 from ffmem.index.state.states import Account, read_account, save_state, state_path, states_of_run
 from ffmem.index.state.tree import merge_states
 from ffmem.index.text.cut import TextOfIndex, write_cut_text
@@ -149,6 +150,7 @@ class Build:
                 trust_remote_code=self._run.trust_remote_code,
                 architecture=options.architecture,
                 patches=options.patch,
+                model_memory=self._run.model_bytes,
             )
             attach(model, options.attachments)
         self._request = replace(self._request, options=with_named_cells(model, options, self._request.base))
@@ -190,7 +192,7 @@ class Build:
         with log.stage("certificate"):
             certificate = self._certify(model, cut=counts["n_windows"] > 0)
         here = machine(model.module.device)
-        job = replace(job, batching=model.batching)
+        job = replace(job, batching=model.batching, in_step=may_go_in_step(model))
         if executor.works_here:
             job = job.with_loaded(model)
         else:
@@ -348,6 +350,7 @@ class Build:
             active_sentences=self._counts_sentences,
             weights=hashes_of(model),
             trust_remote_code=self._run.trust_remote_code,
+            model_memory=self._run.model_bytes,
         )
 
     def _prepare(self, model: Transformer, job: IndexJob, executor: Executor) -> None:
@@ -363,7 +366,8 @@ class Build:
         if self._request.base is not None and not (work / "base.json").exists():
             n_tasks = 1  # its values are there already
         n_workers, free = min(executor.n_workers, n_tasks), free_memory()
-        has_room = free is not None and (n_workers + 1) * _weights_bytes(model) < free / 2
+        held = self._run.model_bytes or _weights_bytes(model)
+        has_room = free is not None and (n_workers + 1) * held < free / 2
         executor.prepare(job.load if has_room else job.load_nothing, n_workers)
 
     def _scan(

@@ -124,6 +124,7 @@ def plan_index(
             trust_remote_code=run.trust_remote_code,
             architecture=options.architecture,
             patches=options.patch,
+            model_memory=run.model_bytes,
         )
         attach(loaded, options.attachments)
         options = with_named_cells(loaded, options, None)
@@ -269,6 +270,7 @@ def _probe_speed(model: Transformer, request: Request, run: RunOptions, folder: 
         job_hash="plan",
         checkpoint_s=float("inf"),
         trust_remote_code=run.trust_remote_code,
+        model_memory=run.model_bytes,
     )
     if executor.works_here:
         job = replace(job, loaded=model, batching=model.batching)

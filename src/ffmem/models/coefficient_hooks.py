@@ -1,5 +1,6 @@
 """Coefficients of a running model, read or changed on their way into the sum of memories; hooks leave with their context."""
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -96,9 +97,9 @@ class CoefficientHooks:
             yield
 
     @contextmanager
-    def _noting_shapes(self) -> Iterator[tuple[list[tuple[int, int]], list[Callable[[], None]]]]:
+    def _noting_shapes(self) -> Iterator[tuple["_Shapes", list[Callable[[], None]]]]:
         """The shape of each stack's input, since some models flatten it before the feed-forward layer; and what ends hooks."""
-        shapes: list[tuple[int, int]] = [(0, 0)] * len(self._backbones)
+        shapes = _Shapes(len(self._backbones))
         stops: list[Callable[[], None]] = [
             backbone.register_forward_pre_hook(partial(_note_shape, shapes, stack), with_kwargs=True).remove
             for stack, backbone in enumerate(self._backbones)
@@ -110,26 +111,29 @@ class CoefficientHooks:
                 stop()
 
     def _changed(
-        self, change: ChangeLayer, place: int, shapes: list[tuple[int, int]], stack: int, coefficients: Tensor
+        self, change: ChangeLayer, place: int, shapes: "_Shapes", stack: int, coefficients: Tensor
     ) -> Tensor | None:
-        first, (n_rows, n) = self._first[stack], shapes[stack]
+        first, (n_rows, n) = self._first[stack], shapes.of[stack]
         shaped = coefficients.view(n_rows, -1, coefficients.shape[-1])
         others = change(place, shaped[:, first:n])
         if others is None:
             return None
         return torch.cat((shaped[:, :first], others, shaped[:, n:]), dim=1).view(coefficients.shape)
 
-    def _report(
-        self, on_layer: Callable[..., None], place: int, shapes: list[tuple[int, int]], stack: int, *found: Tensor
-    ) -> None:
-        first, (n_rows, n) = self._first[stack], shapes[stack]
+    def _report(self, on_layer: Callable[..., None], place: int, shapes: "_Shapes", stack: int, *found: Tensor) -> None:
+        first, (n_rows, n) = self._first[stack], shapes.of[stack]
         shaped = [one.view(n_rows, -1, one.shape[-1]) for one in found]
         # a model may fill up its input to a whole number of windows
         shaped = [one[:, :n] if one.shape[1] > n else one for one in shaped]
         on_layer(place, *(one[:, first:] if first else one for one in shaped))
 
 
-def _note_shape(
-    shapes: list[tuple[int, int]], stack: int, _: Any, arguments: tuple[Any, ...], named: CallArguments
-) -> None:
-    shapes[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)
+class _Shapes(threading.local):
+    """Of each stack, the shape of its input: a thread's own, since passes that go in step are a thread each."""
+
+    def __init__(self, n_stacks: int) -> None:
+        self.of: list[tuple[int, int]] = [(0, 0)] * n_stacks
+
+
+def _note_shape(shapes: _Shapes, stack: int, _: Any, arguments: tuple[Any, ...], named: CallArguments) -> None:
+    shapes.of[stack] = tuple((named["input_ids"] if "input_ids" in named else arguments[0]).shape)

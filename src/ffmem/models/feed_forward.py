@@ -1,5 +1,6 @@
 """One feed-forward layer of a loaded model: its keys, values and biases, and a watch on its coefficients."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -146,8 +147,8 @@ class DenseLayer:
         return handle.remove
 
 
-class Run:
-    """Counts the runs of modules that several layers share, to tell those of one layer.
+class Run(threading.local):
+    """Counts the runs of modules that several layers share, to tell those of one layer; in each thread for itself.
 
     Args:
         mine: which run of a pass is the layer's, from 0.

@@ -2,17 +2,23 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from ffmem.models.streaming.weights import stream_of
 
 
 def weights_hash(module: Any) -> str:
     """SHA-256 over names, shapes, types and bytes of all parameters, by name."""
     digest = hashlib.sha256()
-    for name, parameter in sorted(module.named_parameters()):
+    stream = stream_of(module)
+    held: Iterable[tuple[str, Tensor]] = sorted(module.named_parameters()) if stream is None else stream.contents()
+    for name, parameter in held:
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
-        data = parameter.detach().cpu().contiguous()
+        data: Any = parameter.detach().cpu().contiguous()
         digest.update(data.view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 

@@ -27,6 +27,8 @@ from ffmem.models.loading.weights import packing, take_packed_weights
 from ffmem.models.patches.file import apply_files
 from ffmem.models.proof import prove_on_samples
 from ffmem.models.quiet import quiet
+from ffmem.models.streaming.loading import check_streamed, unconverted
+from ffmem.models.streaming.weights import StreamedWeights
 from ffmem.models.structure.admit import drop_towers, family_of_structure
 from ffmem.models.transformer import Transformer
 from ffmem.options import Dtype, Quantize
@@ -71,6 +73,7 @@ def load_model(
     architecture: str | None = None,
     proved: bool = True,
     patches: Sequence[str | Path] = (),
+    model_memory: int | None = None,
 ) -> Transformer:
     """A model seen as layers of keys and values, in eval mode, without gradients.
 
@@ -88,6 +91,8 @@ def load_model(
             does so on sentences of its own, or has the proof of the same model.
         patches: files that `ffmem edit` wrote, applied one after the other before anything else is done; the identity of the
             model names each by its hash.
+        model_memory: most bytes that its weights may take where it runs; those of a larger model are brought when they are
+            read. None: it is held whole.
 
     Raises:
         InputError: it cannot be found, its architecture is not known (the message lists those that are), something beside
@@ -106,7 +111,9 @@ def load_model(
     control, source = split_control(str(model))
     with foreign_errors(str(model)):
         brought = find_parts(source, revision, trust_remote_code=trust_remote_code, architecture=architecture)
-        loaded = _load(model_name(source), brought, dtype, device, quantize)
+        if model_memory is not None:
+            check_streamed(control, patches, quantize, brought.adapter)
+        loaded = _load(model_name(source), brought, dtype, device, quantize, model_memory)
         apply_files(loaded, patches)
         if proved:
             prove_on_samples(loaded)
@@ -118,7 +125,9 @@ def load_model(
         return loaded
 
 
-def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quantize) -> Transformer:
+def _load(
+    name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quantize, model_memory: int | None
+) -> Transformer:
     """The model of some parts."""
     folder = brought.folder
     with quiet(), brought.as_transformers_reads_it() as view:
@@ -126,13 +135,16 @@ def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quan
         architecture, family = _family_of(config, brought)
         _check_direction(config, family, folder)
         packed = packing(config, str(folder), quantize, device)
+        if packed and model_memory is not None:
+            check_streamed(None, (), "8bit", None)
         if packed and brought.adapter:
             raise _adapter_on_packed(brought.adapter, quantize)
         if not packed:
             check_types(folder, brought.weights)
         tokenizer = read_tokenizer(view, brought.tokenizer, trust_remote_code=brought.has_code)
         loader = _loader(config, architecture, family, brought)
-        module, unused = _read_weights(loader, view, brought, dtype, packed)
+        with unconverted(model_memory is not None) as types:
+            module, unused = _read_weights(loader, view, brought, dtype, packed, sparing=model_memory is not None)
         if not brought.has_code:  # a class of its own is what was trusted
             _check_class(module, config, architecture, folder)
     if hasattr(config, "_experts_implementation"):
@@ -145,7 +157,10 @@ def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quan
         adapter = adapter_config(brought.adapter)
         identity |= identity_of(brought.adapter, adapter)
         module = merged(module, brought.adapter, adapter)
-    if not packed:
+    if model_memory is not None:
+        dtypes = {address: one for address, (one, _) in types.items()}
+        StreamedWeights(module, torch.device(device), model_memory, dtypes, getattr(torch, dtype), name)
+    elif not packed:
         module = module.to(device)
     module = module.eval().requires_grad_(False)
     structure = None
@@ -292,7 +307,7 @@ def _read(auto_class: Any, view: Path, folder: Path, what: str, code: bool) -> A
 
 
 def _read_weights(
-    loader: Any, view: Path, brought: Brought, dtype: Dtype, packed: CallArguments
+    loader: Any, view: Path, brought: Brought, dtype: Dtype, packed: CallArguments, *, sparing: bool
 ) -> tuple[Any, dict[str, int]]:
     """The model, and how many tensors of its files are not used, part by part."""
     folder = brought.folder
@@ -323,7 +338,7 @@ def _read_weights(
     drop_poolers(module, report["missing_keys"])
     check_tied(folder, module, brought.weights)
     if not packed:
-        check_read(folder, module, brought.weights)
+        check_read(folder, module, brought.weights, sparing=sparing)
     return module, unused
 
 

@@ -26,6 +26,7 @@ from ffmem.models.layers import FeedForward, read_layer
 from ffmem.models.model_facts import check_shapes, facts_of
 from ffmem.models.passes import Passes
 from ffmem.models.run_state import RunState
+from ffmem.models.streaming.weights import StreamedWeights, stream_of
 from ffmem.models.structure.attention import find_attention
 from ffmem.models.structure.find import Structure, arguments_for
 from ffmem.models.structure.text import text_to_search
@@ -355,6 +356,11 @@ class Transformer:
             rows = rows * layout.update_scale
         return rows.contiguous()
 
+    @property
+    def stream(self) -> StreamedWeights | None:
+        """How its weights are brought, if it is not held whole."""
+        return stream_of(self.module)
+
     # Tokens and identity
 
     @cached_property
@@ -430,7 +436,9 @@ class Transformer:
     def release(self) -> None:
         """Give back the memory of the weights, for good; facts, hashes and tokens stay. Packed weights stay too."""
         self.weights_hash()
-        if all(type(parameter) is nn.Parameter for parameter in self.module.parameters()):
+        if self.stream is not None:
+            self.stream.give_back()
+        elif all(type(parameter) is nn.Parameter for parameter in self.module.parameters()):
             nn.Module.to(self.module, "meta")
             torch.cuda.empty_cache()
 

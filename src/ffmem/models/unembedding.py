@@ -96,7 +96,7 @@ class Unembedding:
         """The unembedding itself, or the embedding where there is none, a row a token; None for an adaptive softmax."""
         return None if self._layout.log_probabilities else self._weight
 
-    @cached_property
+    @property
     def _weight(self) -> Float[Tensor, "d_vocab d_embedding"]:
         head = self._head
         embedding: Tensor = (self._module.get_input_embeddings() if head is None else head).weight
@@ -111,7 +111,7 @@ class Unembedding:
             else self._module.get_output_embeddings()
         )
 
-    @cached_property
+    @property
     def _bias(self) -> Float[Tensor, "d_vocab"] | None:
         if self._layout.output_bias:
             bias: Tensor = at(self._module, self._layout.output_bias).flatten()

@@ -48,6 +48,7 @@ class IndexJob(ScanOptions):
                 trust_remote_code=self.trust_remote_code,
                 architecture=options.architecture,
                 patches=options.patch,
+                model_memory=self.model_memory,
             )
             attach(model, options.attachments)
         return model

@@ -1,7 +1,7 @@
 """A worker of a build: runs the model over shards, lets coefficients compete, projects values."""
 
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from ffmem.index.identity import indexed_cells
 from ffmem.index.machine import device_memory, machine
 from ffmem.index.run.job import Files, FolderFiles, Report
 from ffmem.index.scan.accumulators import accumulator_shape, make_accumulator
-from ffmem.index.scan.batches import Shard
+from ffmem.index.scan.batches import Batch, Shard
 from ffmem.index.scan.promoted import promoted_tokens, scorer
 from ffmem.index.scan.routes import Routes
 from ffmem.index.scan.shard_text import ShardText, Tokens, read_tokens
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
-from ffmem.index.state.places import Places
+from ffmem.index.scan.waves import Now, Waves
 from ffmem.index.state.states import state_path
 from ffmem.index.state.statistics import sums_too_large
 from ffmem.models.base import Batching
@@ -57,6 +57,10 @@ class ScanOptions:
     """How this model must be run, as its proof has found."""
     trust_remote_code: bool = False
     """Whether code that comes with the model may be run."""
+    model_memory: int | None = None
+    """Most bytes of the weights in each worker; None: they are held whole."""
+    in_step: bool | None = None
+    """Whether batches may go through a streamed model side by side; None: each worker tries."""
 
     loaded: Transformer | None = None
     """The model, for workers in the process that has loaded it; it is not pickled."""
@@ -76,6 +80,8 @@ class IndexWorker:
     def __init__(self, job: ScanOptions, slot: int, model: Transformer, files: Files | None = None) -> None:
         self._job, self.model = job, model
         model.forget_token_check()  # the text was looked through when it was written
+        self._waves = Waves(model, job.in_step)
+        self._now = Now()
         self._files = files or FolderFiles(job.folder)
         self._state_name = state_path(job.folder, job.run_id, slot).name
         self._accumulator = make_accumulator(
@@ -122,25 +128,30 @@ class IndexWorker:
 
     def _read(self, shard: Shard, text: ShardText, report: Report) -> bool:
         """Run the model over a shard; False, and all as before, if the device's memory is too small for its batches."""
-        options, n_tokens, batch = self._job.options, 0, None
+        options, n_tokens = self._job.options, 0
+        wave: list[Batch] = []
         device = options.device
         self._accumulator.begin_shard()
+
+        def read(batch: Batch) -> None:
+            self._now.places = text.places(batch)
+            self._now.routes = Routes(self._now.places, text.width(batch))
+            self.model.forward(*text.inputs(batch))
+
+        def ended(batch: Batch) -> None:
+            nonlocal n_tokens
+            report(batch.n_tokens)
+            n_tokens += batch.n_tokens
+
+        watch = self.model.watch_gated_coefficients if options.quadrants else self.model.watch_coefficients
         try:
-            for batch in text.batches(shard, self._batch_tokens):
-                places = text.places(batch)
-                routes = Routes(places, text.width(batch))
-                watch = self.model.watch_gated_coefficients if options.quadrants else self.model.watch_coefficients
-                with (
-                    one_text_a_row(),
-                    watch(partial(self._observe, places), partial(self._observe_expert, routes), layers=self._place),
-                ):
-                    self.model.forward(*text.inputs(batch))
-                report(batch.n_tokens)
-                n_tokens += batch.n_tokens
+            for wave in self._waves.of(text.batches(shard, self._batch_tokens), text.width):
+                with one_text_a_row(), watch(self._observe, self._observe_expert, layers=self._place):
+                    self._waves.run(wave, read, ended)
         except torch.OutOfMemoryError as error:
-            n_rows = len(batch.sentence_ids) if batch is not None else 0
+            n_rows = max((len(batch.sentence_ids) for batch in wave), default=0)
             if not self._accumulator.can_roll_back or n_rows < 2:
-                longest = batch.max_length if batch is not None else 0
+                longest = max((batch.max_length for batch in wave), default=0)
                 with device_memory(device, f"a batch of {n_rows} sentences, of at most {longest:,} tokens"):
                     raise error
         else:
@@ -157,25 +168,23 @@ class IndexWorker:
 
     def _observe(
         self,
-        places: Places,
         layer: int,
         coefficients: Float[Tensor, "batch positions d_ff"],
         open_gates: Bool[Tensor, "batch positions d_ff"] | None = None,
     ) -> None:
         place = self._place[layer]
         gates = None if open_gates is None else self._indexed(place, open_gates)
-        self._accumulator.observe(place, self._indexed(place, coefficients), places, open_gates=gates)
+        self._accumulator.observe(place, self._indexed(place, coefficients), self._now.places, open_gates=gates)
 
     def _observe_expert(
         self,
-        routes: Routes,
         layer: int,
         expert: int,
         positions: Int[Tensor, "routed"],
         coefficients: Float[Tensor, "routed d_ff"],
         open_gates: Bool[Tensor, "routed d_ff"] | None = None,
     ) -> None:
-        rows, places = routes.of(positions.cpu().numpy())
+        rows, places = self._now.routes.of(positions.cpu().numpy())
         if len(places.lengths):
             place, at = self._place[layer], torch.from_numpy(rows).to(coefficients.device)
             gates = None if open_gates is None else self._indexed(place, open_gates)[at]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ffmem.errors import InputError, ModelError
 from ffmem.models.loading.tensors import WeightFiles
+from ffmem.models.streaming.pages import FilePages, give_back
 
 _RECOMPUTED = re.compile(
     r"(.*\.)?(rotary_emb\.inv_freq|position_ids|token_type_ids|masked_bias|(attn|attention|attn\.attention|self_attention)\.bias)"
@@ -112,8 +113,14 @@ def _in_file(name: str, prefix: str, tensors: Mapping[str, Path]) -> str | None:
     return next((one for one in (name, name.removeprefix(prefix), prefix + name) if one in tensors), None)
 
 
-def check_read(folder: Path, module: Any, files: WeightFiles) -> None:
+def check_read(folder: Path, module: Any, files: WeightFiles, *, sparing: bool = False) -> None:
     """Compare a few numbers of each weight with those that the files hold under its name.
+
+    Args:
+        folder: of the model, for messages.
+        module: the model.
+        files: its weights.
+        sparing: keep nothing of them in memory.
 
     Raises:
         ModelError: they differ; then the model that was loaded is not the one on the disk.
@@ -121,6 +128,10 @@ def check_read(folder: Path, module: Any, files: WeightFiles) -> None:
     parameters = dict(module.named_parameters(remove_duplicate=False))
     prefix = f"{getattr(module, 'base_model_prefix', '')}."
     with files.reading() as read:
+        opened = (
+            [read(name) for name in {file: name for name, file in files.tensors.items()}.values()] if sparing else []
+        )
+        pages = FilePages() if opened else None
         for name, parameter in parameters.items():
             found = _in_file(name, prefix, files.tensors)
             if found is None or type(parameter) is not torch.nn.Parameter:
@@ -133,6 +144,9 @@ def check_read(folder: Path, module: Any, files: WeightFiles) -> None:
                     "Check that config.json belongs to these weights; if it does, please report it with the "
                     "model's name",
                 )
+            for one in (ours, theirs):
+                if pages is not None and pages.hold(one):
+                    give_back(one)
 
 
 def _sampled_equal(ours: Tensor, theirs: Tensor) -> bool:

@@ -51,8 +51,9 @@ def _explain(call: Call, d_model: int, tried: Hypotheses, missed: Tried) -> Expe
 
 
 def _candidates(call: Call, d_model: int, tried: Hypotheses) -> Iterator[Experts]:
-    held = {name: one for name, one in call.module.named_parameters(recurse=False) if one.ndim == 3}
-    biases = {name: one for name, one in call.module.named_parameters(recurse=False) if one.ndim == 2}
+    own = {name: getattr(call.module, name) for name, _ in call.module.named_parameters(recurse=False)}
+    held = {name: one for name, one in own.items() if one.ndim == 3}
+    biases = {name: one for name, one in own.items() if one.ndim == 2}
     n = len(next(iter(held.values())))
     for first, second in permutations(held, 2):
         for transposed in (False, True):

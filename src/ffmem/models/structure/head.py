@@ -227,4 +227,5 @@ def _by_weight(
 
 def _biases(model: Any, n: int) -> list[tuple[str, Tensor]]:
     """Whatever a model holds of so many numbers."""
-    return [(name, one) for name, one in (*model.named_parameters(), *model.named_buffers()) if one.numel() == n]
+    parameters = [(name, model.get_parameter(name)) for name, one in model.named_parameters() if one.numel() == n]
+    return parameters + [(name, one) for name, one in model.named_buffers() if one.numel() == n]
