@@ -78,9 +78,10 @@ def test_a_build_goes_on_with_a_budget_and_without(
             raise KeyboardInterrupt
         run(self, *args)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(Waves, "run", stopped)
-        ffmem.build_index(folder, lines, tmp_path / "resumed", options=options, run=streamed)
+        with pytest.raises(KeyboardInterrupt):
+            ffmem.build_index(folder, lines, tmp_path / "resumed", options=options, run=streamed)
     ffmem.build_index(folder, lines, tmp_path / "resumed", options=options, run=RunOptions(workers=0))
     assert files(tmp_path / "resumed") == files(tmp_path / "whole") and Transformer.forward is forward
 
