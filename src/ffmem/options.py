@@ -206,6 +206,9 @@ class RunOptions:
     shared: bool | None = None
     """Whether all nodes of a Ray cluster have --out: then checkpoints are written there, else they travel through the
     cluster. By default each worker looks."""
+    model_memory: str | None = None
+    """Most memory that weights of the model may take on the device, such as "8GB"; a larger model is streamed, layer by
+    layer, with the same results. None: the model is held whole."""
 
     def __post_init__(self) -> None:
         _check_choices(self)
