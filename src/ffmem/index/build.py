@@ -146,6 +146,7 @@ class Build:
                 trust_remote_code=self._run.trust_remote_code,
                 architecture=options.architecture,
                 patches=options.patch,
+                device_map=self._run.device_map,
             )
             attach(model, options.attachments)
         self._request = replace(self._request, options=with_named_cells(model, options, self._request.base))
@@ -180,7 +181,7 @@ class Build:
             counts = self._write_text(model)
         with log.stage("certificate"):
             certificate = self._certify(model, cut=counts["n_windows"] > 0)
-        here = machine(model.module.device)
+        here = machine(*model.devices)
         model.release()  # only workers run it from here on, one of them perhaps on the same GPU
         shards, excluded = self._shards(counts["n_sentences_by_corpus"])
         self._before.is_kept = True  # what is refused from here on may be mended without another index
@@ -307,7 +308,7 @@ class Build:
             model.adopt(Batching(**found["proof"]["batching"]))
             return found
         self._listen(Progress("certificate"))
-        with device_memory(str(model.module.device), "the certificate, a sentence at a time"):
+        with device_memory(str(model.device), "the certificate, a sentence at a time"):
             write_json(done, certify(model, self._paths.work / "text", self._request.options, cut))
         return dict(json.loads(done.read_bytes()))
 
@@ -335,6 +336,7 @@ class Build:
             weights=hashes_of(model),
             batching=model.batching,
             trust_remote_code=self._run.trust_remote_code,
+            device_map=self._run.device_map,
         )
         if self._request.base is not None:
             self._take_base(model, self._request.base, job)

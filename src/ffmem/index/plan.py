@@ -130,6 +130,7 @@ def plan_index(
             trust_remote_code=run.trust_remote_code,
             architecture=options.architecture,
             patches=options.patch,
+            device_map=run.device_map,
         )
         attach(loaded, options.attachments)
         options = with_named_cells(loaded, options, None)
@@ -277,6 +278,7 @@ def _probe_speed(model: Transformer, request: Request, run: RunOptions, folder: 
         job_hash="plan",
         checkpoint_s=float("inf"),
         trust_remote_code=run.trust_remote_code,
+        device_map=run.device_map,
     )
     n_layers = len(indexed_cells(model, options).layers)
     # as many scans as can be asked for: a small corpus is scanned again and again

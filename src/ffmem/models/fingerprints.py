@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 
+from ffmem.models.present import parameters_of
+
 
 def weights_hash(module: Any) -> str:
     """SHA-256 over names, shapes, types and bytes of all parameters, by name."""
     digest = hashlib.sha256()
-    for name, parameter in sorted(module.named_parameters()):
+    for name, parameter in parameters_of(module):
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
         data = parameter.detach().cpu().contiguous()
         digest.update(data.view(-1).view(torch.uint8).numpy())

@@ -107,7 +107,7 @@ def plain_coefficients(model: Transformer, given: PlainInput) -> list[Tensor]:
     """
     caught: list[list[Tensor]] = [[] for _ in range(model.facts.n_layers)]
     handles = [one for layer in range(model.facts.n_layers) for one in _hooks(model, layer, caught[layer])]
-    device = next(model.module.parameters()).device
+    device = model.device
     ids = torch.tensor([given.token_ids], device=device)
     named: CallArguments = {name: torch.tensor([value], device=device) for name, value in given.named.items()}
     if model.module.config.is_encoder_decoder:

@@ -19,6 +19,7 @@ from ffmem.models.identity_proof import prove_identities
 from ffmem.models.loading.accounting import check_read, check_taken, check_tied, check_types, drop_poolers
 from ffmem.models.loading.adapters import adapter_config, base_of, identity_of, merged
 from ffmem.models.loading.brought import ADAPTER, Brought, take_apart
+from ffmem.models.loading.placement import check_in_place, check_spreadable, offload_folder, spreading, take_spread
 from ffmem.models.loading.same_weights import check_same
 from ffmem.models.loading.sources import model_name, resolve
 from ffmem.models.loading.tokenizers import TOKENIZER_FILES, check_vocabulary, read_tokenizer
@@ -71,6 +72,7 @@ def load_model(
     architecture: str | None = None,
     proved: bool = True,
     patches: Sequence[str | Path] = (),
+    device_map: str | None = None,
 ) -> Transformer:
     """A model seen as layers of keys and values, in eval mode, without gradients.
 
@@ -88,6 +90,8 @@ def load_model(
             does so on sentences of its own, or has the proof of the same model.
         patches: files that `ffmem edit` wrote, applied one after the other before anything else is done; the identity of the
             model names each by its hash.
+        device_map: spread it over devices of that kind: "auto", or the most memory that its weights may take on each, such
+            as "0=60GB,1=60GB,cpu=100GB"; see loading/placement.py.
 
     Raises:
         InputError: it cannot be found, its architecture is not known (the message lists those that are), something beside
@@ -106,7 +110,10 @@ def load_model(
     control, source = split_control(str(model))
     with foreign_errors(str(model)):
         brought = find_parts(source, revision, trust_remote_code=trust_remote_code, architecture=architecture)
-        loaded = _load(model_name(source), brought, dtype, device, quantize)
+        loaded = _load(model_name(source), brought, dtype, device, quantize, device_map)
+        for what, changes in (("--patch", bool(patches)), (f"{control}:", control is not None)):
+            if changes:
+                check_in_place(loaded.module, loaded.facts.name, what)
         apply_files(loaded, patches)
         if proved:
             prove_on_samples(loaded)
@@ -118,7 +125,9 @@ def load_model(
         return loaded
 
 
-def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quantize) -> Transformer:
+def _load(
+    name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quantize, device_map: str | None
+) -> Transformer:
     """The model of some parts."""
     folder = brought.folder
     with quiet(), brought.as_transformers_reads_it() as view:
@@ -126,13 +135,16 @@ def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quan
         architecture, family = _family_of(config, brought)
         _check_direction(config, family, folder)
         packed = packing(config, str(folder), quantize, device)
+        spread = {} if device_map is None else spreading(device_map, device)
+        if spread:
+            check_spreadable(name, by_structure=family is None, packed=bool(packed), adapter=bool(brought.adapter))
         if packed and brought.adapter:
             raise _adapter_on_packed(brought.adapter, quantize)
         if not packed:
             check_types(folder, brought.weights)
         tokenizer = read_tokenizer(view, brought.tokenizer, trust_remote_code=brought.has_code)
         loader = _loader(config, architecture, family, brought)
-        module, unused = _read_weights(loader, view, brought, dtype, packed)
+        module, unused = _read_weights(loader, view, brought, dtype, packed, spread)
         if not brought.has_code:  # a class of its own is what was trusted
             _check_class(module, config, architecture, folder)
     if hasattr(config, "_experts_implementation"):
@@ -145,7 +157,7 @@ def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quan
         adapter = adapter_config(brought.adapter)
         identity |= identity_of(brought.adapter, adapter)
         module = merged(module, brought.adapter, adapter)
-    if not packed:
+    if not packed and not spread:
         module = module.to(device)
     module = module.eval().requires_grad_(False)
     structure = None
@@ -292,11 +304,12 @@ def _read(auto_class: Any, view: Path, folder: Path, what: str, code: bool) -> A
 
 
 def _read_weights(
-    loader: Any, view: Path, brought: Brought, dtype: Dtype, packed: CallArguments
+    loader: Any, view: Path, brought: Brought, dtype: Dtype, packed: CallArguments, spread: CallArguments
 ) -> tuple[Any, dict[str, int]]:
     """The model, and how many tensors of its files are not used, part by part."""
     folder = brought.folder
     code = {"trust_remote_code": True} if brought.has_code else {}
+    offloads = offload_folder(spread)
     try:
         module, report = loader.from_pretrained(
             view,
@@ -306,7 +319,11 @@ def _read_weights(
             use_safetensors=True,
             **code,
             **packed,
+            **spread,
+            **({} if offloads is None else {"offload_folder": offloads.name}),
         )
+        if offloads is not None:
+            take_spread(module, offloads, view)
     except (MemoryError, FfmemError):
         raise
     except Exception as error:  # as above

@@ -53,7 +53,7 @@ def _seconds(seconds: float) -> str:
 
 def _rounded_up(n_tokens: int) -> int:
     """To two digits, as one would write it."""
-    step = 10 ** max(len(str(n_tokens)) - 2, 0)
+    step: int = 10 ** max(len(str(n_tokens)) - 2, 0)
     return -(-n_tokens // step) * step
 
 

@@ -37,6 +37,7 @@ class IndexJob(ScanOptions):
                 trust_remote_code=self.trust_remote_code,
                 architecture=options.architecture,
                 patches=options.patch,
+                device_map=self.device_map,
             )
             attach(model, options.attachments)
             if self.batching is not None:
