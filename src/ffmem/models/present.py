@@ -3,7 +3,7 @@
 Its hooks bring what a part of the model needs when that part runs. Who reads weights without running it brings them here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,7 +53,10 @@ def device_of(module: nn.Module) -> torch.device:
 
 def parameters_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """All parameters by name, each present while it is looked at; a shared one once, under its first name."""
-    for name, parameter in sorted(module.named_parameters()):
+    named = dict(module.named_parameters())
+    for name in _other_names(module, named):
+        del named[name]
+    for name, parameter in sorted(named.items()):
         if parameter.device.type != "meta":
             yield name, parameter
             continue
@@ -61,6 +64,16 @@ def parameters_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
         owner = module.get_submodule(path)
         with present(owner, alone=True):
             yield name, getattr(owner, last)
+
+
+def _other_names(module: Any, named: Mapping[str, Tensor]) -> set[str]:
+    """Names of tied weights after the first, which is the only one where all is in place: away, each name has its own."""
+    tied: dict[str, list[str]] = {}
+    for name, source in (getattr(module, "all_tied_weights_keys", None) or {}).items():
+        tied.setdefault(source, [source]).append(name)
+    order = list(named)
+    groups = [sorted((name for name in names if name in named), key=order.index) for names in tied.values()]
+    return {name for group in groups for name in group[1:] if named[name].device.type == "meta"}
 
 
 def forget(module: nn.Module) -> None:

@@ -19,7 +19,7 @@ from ffmem.models.identity_proof import prove_identities
 from ffmem.models.loading.accounting import check_read, check_taken, check_tied, check_types, drop_poolers
 from ffmem.models.loading.adapters import adapter_config, base_of, identity_of, merged
 from ffmem.models.loading.brought import ADAPTER, Brought, take_apart
-from ffmem.models.loading.placement import check_in_place, check_spreadable, offload_folder, spreading, take_spread
+from ffmem.models.loading.placement import check_in_place, check_spreadable, offloading, spreading, take_spread
 from ffmem.models.loading.same_weights import check_same
 from ffmem.models.loading.sources import model_name, resolve
 from ffmem.models.loading.tokenizers import TOKENIZER_FILES, check_vocabulary, read_tokenizer
@@ -28,6 +28,7 @@ from ffmem.models.loading.weights import packing, take_packed_weights
 from ffmem.models.patches.file import apply_files
 from ffmem.models.proof import prove_on_samples
 from ffmem.models.quiet import quiet
+from ffmem.models.softmax_layer import SoftmaxLayer
 from ffmem.models.structure.admit import drop_towers, family_of_structure
 from ffmem.models.transformer import Transformer
 from ffmem.options import Dtype, Quantize
@@ -111,9 +112,15 @@ def load_model(
     with foreign_errors(str(model)):
         brought = find_parts(source, revision, trust_remote_code=trust_remote_code, architecture=architecture)
         loaded = _load(model_name(source), brought, dtype, device, quantize, device_map)
-        for what, changes in (("--patch", bool(patches)), (f"{control}:", control is not None)):
-            if changes:
-                check_in_place(loaded.module, loaded.facts.name, what)
+        for reason, holds in {
+            "--patch changes them": bool(patches),
+            f"{control}: changes them": control is not None,
+            "its attention uses them without running what holds them": any(
+                isinstance(loaded.layer(place), SoftmaxLayer) for place in range(loaded.facts.n_layers)
+            ),
+        }.items():
+            if holds:
+                check_in_place(loaded.module, loaded.facts.name, reason)
         apply_files(loaded, patches)
         if proved:
             prove_on_samples(loaded)
@@ -309,26 +316,30 @@ def _read_weights(
     """The model, and how many tensors of its files are not used, part by part."""
     folder = brought.folder
     code = {"trust_remote_code": True} if brought.has_code else {}
-    offloads = offload_folder(spread)
     try:
-        module, report = loader.from_pretrained(
-            view,
-            dtype=getattr(torch, dtype),
-            local_files_only=True,
-            output_loading_info=True,
-            use_safetensors=True,
-            **code,
-            **packed,
-            **spread,
-            **({} if offloads is None else {"offload_folder": offloads.name}),
-        )
-        if offloads is not None:
-            take_spread(module, offloads, view)
+        with offloading(spread) as places:
+            module, report = loader.from_pretrained(
+                view,
+                dtype=getattr(torch, dtype),
+                local_files_only=True,
+                output_loading_info=True,
+                use_safetensors=True,
+                **code,
+                **packed,
+                **places,
+            )
+            take_spread(module, places, view)
     except (MemoryError, FfmemError):
         raise
     except Exception as error:  # as above
         if is_out_of_memory(error):
             raise
+        if spread:
+            raise InputError(
+                f"{loader.__name__} in {folder} cannot be spread by accelerate: {_first_line(error, view)}",
+                "Expected a model that transformers itself loads with this device map",
+                "Leave --device-map out, or give it other limits",
+            ) from error
         raise ModelError(
             f"the weights in {folder} cannot be read: {_first_line(error, view)}",
             "Expected whole .safetensors files that fit config.json",

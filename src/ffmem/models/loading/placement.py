@@ -6,10 +6,12 @@ than on devices of the kind that is asked for, and results are those of the mode
 """
 
 import importlib.util
+import shutil
 import tempfile
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -68,23 +70,35 @@ def _free(n_gpus: int) -> Limits:
     return {**gpus, "cpu": int(_OF_WEIGHTS * found["cpu"])}
 
 
-def offload_folder(arguments: Mapping[str, Any]) -> tempfile.TemporaryDirectory[str] | None:
-    """Where weights go that are to stay on the disk and that the model's files do not hold as they are used; None: nowhere.
+@contextmanager
+def offloading(spread: CallArguments) -> Iterator[CallArguments]:
+    """The same arguments, with a folder for weights that are to stay on the disk and that no file holds as they are used."""
+    if not spread:
+        yield {}
+        return
+    folder = Path(tempfile.mkdtemp(prefix="ffmem-offload-"))
+    try:
+        yield spread | {"offload_folder": folder}
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
-    It lives as long as what is given back.
-    """
-    return tempfile.TemporaryDirectory(prefix="ffmem-offload-") if "max_memory" in arguments else None
 
-
-def take_spread(module: nn.Module, folder: tempfile.TemporaryDirectory[str], view: Path) -> None:
+def take_spread(module: nn.Module, arguments: CallArguments, view: Path) -> None:
     """Make what transformers has spread independent of the folder that it was read through.
 
     Args:
         module: as it was loaded.
-        folder: see `offload_folder`; it is kept with the module.
+        arguments: see `offloading`; the folder for weights goes when the module does, at once if it is empty.
         view: the folder, whose files are links.
     """
-    module.ffmem_offload = folder  # type: ignore[assignment]
+    folder: Path | None = arguments.get("offload_folder")
+    if folder is None:
+        return
+    if any(folder.iterdir()):
+        weakref.finalize(module, shutil.rmtree, folder, ignore_errors=True)
+    else:
+        folder.rmdir()
     for part in module.modules():
         hook = getattr(part, "_hf_hook", None)
         for one in getattr(hook, "hooks", [hook]):
@@ -115,15 +129,20 @@ def check_spreadable(name: str, *, by_structure: bool, packed: bool, adapter: bo
             )
 
 
-def check_in_place(module: nn.Module, name: str, what: str) -> None:
-    """Refuse a change of weights that are read from their files again and again.
+def check_in_place(module: nn.Module, name: str, reason: str) -> None:
+    """Refuse weights that are read from their files again and again.
+
+    Args:
+        module: of the model.
+        name: of the model.
+        reason: why they must be in place.
 
     Raises:
-        InputError: some of them are.
+        InputError: some of them are read so.
     """
     if is_offloaded(module):
         raise InputError(
-            f"{what} changes weights of {name}, and --device-map leaves some of them in the host's memory or on the disk",
+            f"--device-map leaves weights of {name} in the host's memory or on the disk, and {reason}",
             "Expected all weights on the device where they are used",
             "Leave --device-map out, or give its devices more memory",
         )
