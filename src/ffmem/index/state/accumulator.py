@@ -92,10 +92,10 @@ class Accumulator(ABC):
         finally:
             self.end_dump()
 
-    def begin_dump(self) -> None:
+    def begin_dump(self) -> None:  # noqa: B027 (most have nothing to do)
         """Make ready for `layer` of all layers."""
 
-    def end_dump(self) -> None:
+    def end_dump(self) -> None:  # noqa: B027
         """Let go of what `begin_dump` brought."""
 
     def load(self, state: bytes) -> None:
