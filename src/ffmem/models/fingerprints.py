@@ -15,7 +15,7 @@ def weights_hash(module: Any) -> str:
     for name, parameter in parameters_of(module):
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
         data = parameter.detach().cpu().contiguous()
-        digest.update(data.view(-1).view(torch.uint8).numpy())
+        digest.update(memoryview(data.view(-1).view(torch.uint8).numpy()))
     return digest.hexdigest()
 
 

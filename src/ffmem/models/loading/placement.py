@@ -66,7 +66,7 @@ def _free(n_gpus: int) -> Limits:
     from accelerate.utils import get_max_memory
 
     found = get_max_memory()
-    gpus = {number: int(_OF_WEIGHTS * found[number]) for number in range(n_gpus) if number in found}
+    gpus: Limits = {number: int(_OF_WEIGHTS * found[number]) for number in range(n_gpus) if number in found}
     return {**gpus, "cpu": int(_OF_WEIGHTS * found["cpu"])}
 
 
