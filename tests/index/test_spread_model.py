@@ -10,7 +10,7 @@ from torch import nn
 
 from ffmem import IndexOptions, RunOptions, build_index, load_model
 from ffmem.index import build, machine
-from ffmem.index.scan import job
+from ffmem.index.scan import job, promoted
 from ffmem.models.identity_proof import prove_identities
 from ffmem.models.transformer import Transformer
 from ffmem.store.files import map_arrays
@@ -79,6 +79,7 @@ def test_an_index_across_devices_is_that_of_the_whole_model_to_rounding(
         load = module.load_model
         monkeypatch.setattr(module, "load_model", lambda *given, load=load, **named: spread(load(*given, **named)))
     monkeypatch.setattr(machine.torch.cuda, "get_device_name", lambda where: f"card {where.index}")
+    monkeypatch.setattr(promoted, "_largest", lambda keys, k: keys.topk(k, dim=1).values)  # as it is on a GPU
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # it has no views of tensors that hold others
     with cards():
         found = build_index(tiny_folder("llama"), corpus, tmp_path / "spread", options=options, run=run)
