@@ -6,10 +6,10 @@ A model of a build, not a measurement: every number that it prints is computed, 
 from what stands below with its source. With --measure-text the text stage is measured here, with SmolLM2's tokenizer.
 
 A build is its stages one after the other: text (one process, in which the tokenizer has a thread for each processor),
-values (once for each index, shared out by layers), memories (shared out by shards), and merging. A model that is larger than its
-device is streamed, as `--model-memory` does it: once with its weights in the memory of the host, once from an NVMe disk that
-the GPUs of a machine share. --laptop prints instead what 8 billion parameters take on a machine of 8 GB. Prints Markdown; with
---json one JSON line for each case.
+values (once for each index, shared out by layers), memories (shared out by shards), and merging. A model that is larger than
+its device is streamed, as `--model-memory` does it: once with its weights in the memory of the host, once from an NVMe disk
+that the GPUs of a machine share. --laptop prints instead what 8 billion parameters take on a machine of 8 GB. Prints
+Markdown; with --json one JSON line for each case.
 """
 
 import argparse
