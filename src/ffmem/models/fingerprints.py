@@ -14,8 +14,8 @@ def weights_hash(module: Any) -> str:
     digest = hashlib.sha256()
     for name, parameter in parameters_of(module):
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
-        data = parameter.detach().cpu().contiguous()
-        digest.update(memoryview(data.view(-1).view(torch.uint8).numpy()))
+        data: Any = parameter.detach().cpu().contiguous()
+        digest.update(data.view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
