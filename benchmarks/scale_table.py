@@ -6,8 +6,10 @@ A model of a build, not a measurement: every number that it prints is computed, 
 from what stands below with its source. With --measure-text the text stage is measured here, with SmolLM2's tokenizer.
 
 A build is its stages one after the other: text (one process, in which the tokenizer has a thread for each processor),
-values (once for each index, shared out by layers), memories (shared out by shards), and merging. Prints Markdown; with
---json one JSON line for each case.
+values (once for each index, shared out by layers), memories (shared out by shards), and merging. A model that is larger than
+its device is streamed, as `--model-memory` does it: once with its weights in the memory of the host, once from an NVMe disk
+that the GPUs of a machine share. --laptop prints instead what 8 billion parameters take on a machine of 8 GB. Prints
+Markdown; with --json one JSON line for each case.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from typing import Any
 from ffmem.ids import LayerCells
 from ffmem.index.resources import layers_bytes, state_bytes
 from ffmem.index.state.layers import Shape
+from ffmem.index.stream_cost import Bandwidths, Source, StreamCost, Text, Weights, stream_cost
 from ffmem.options import IndexOptions, RunOptions
 from ffmem.store.keys import NO_TOKEN
 
@@ -33,6 +36,8 @@ H100_BF16 = 989e12
 H100_FP32 = 67e12
 """float32 operations a second of its plain cores, same sheet: values are scored in float32."""
 H100_BYTES = 80e9
+BATCH_BYTES = 10e9
+"""Of a GPU, for a batch and what torch keeps: an assumption."""
 TOKENS = (10e6, 1e9, 100e9)
 GPUS = (1, 8, 64)
 DEFAULTS, RUN = IndexOptions(device="cuda"), RunOptions()
@@ -58,10 +63,20 @@ class Model:
     """Indexing / bare forward pass: see bench_gpu.py."""
 
     @property
+    def n_block(self) -> int:
+        """Parameters of a layer."""
+        attention = self.d_model * self.d_head * (2 * self.n_heads + 2 * self.n_key_heads)
+        return attention + 3 * self.d_model * self.d_ff
+
+    @property
     def n_backbone(self) -> int:
         """Parameters of attention and feed-forward layers."""
-        attention = self.d_model * self.d_head * (2 * self.n_heads + 2 * self.n_key_heads)
-        return self.n_layers * (attention + 3 * self.d_model * self.d_ff)
+        return self.n_layers * self.n_block
+
+    @property
+    def weights(self) -> Weights:
+        """As a stream meets them, in bf16."""
+        return Weights((2 * self.n_block,) * self.n_layers, self.weight_bytes - 2 * self.n_backbone)
 
     @property
     def weight_bytes(self) -> int:
@@ -84,7 +99,7 @@ class Model:
 
 
 # The last two numbers were measured on an H100 with the shapes smollm2-135m, opt-1.3b (for Llama-3.2-1B) and llama-8b; those of
-# 70B are llama-8b's, and of no use while the model does not fit.
+# 70B are llama-8b's.
 MODELS = (
     Model("SmolLM2-135M", 576, 30, 1536, 9, 3, 64, 49_152, True, 0.102, 0.86),
     Model("Llama-3.2-1B", 2048, 16, 8192, 32, 8, 64, 128_256, True, 0.392, 0.83),
@@ -102,7 +117,8 @@ class Case:
     model: str
     n_tokens: float
     n_gpus: int
-    possible: bool
+    source: Source | None
+    """Where weights are streamed from; None: the model is held whole."""
     n_indexes: int
     """An index holds 2^32 - 2 tokens at most."""
     text_h: float
@@ -124,14 +140,31 @@ class Case:
     checkpoints_gb_per_s: float
     """That workers write, all together, where every checkpoint falls due."""
     gives_way: tuple[str, ...]
-    """What cannot be, or is longest or over a limit, the worst first."""
+    """What is longest or over a limit, the worst first."""
+    stream: StreamCost | None
+    """Of one shard of one GPU, where weights are streamed."""
 
 
-def case(model: Model, n_tokens: float, n_gpus: int, given: argparse.Namespace) -> Case:
+def streamed(model: Model, tokens_per_s: float, source: Source, n_gpus: int, given: argparse.Namespace) -> StreamCost:
+    """What a shard takes on one of so many GPUs, in machines of eight that share their host's disk."""
+    budget = H100_BYTES - BATCH_BYTES - 2 * state_bytes(model.shape)  # its lists are there twice
+    return stream_cost(
+        model.weights,
+        int(budget),
+        Text(given.shard_tokens, tokens_per_s, model.d_model, 2),
+        Bandwidths(given.disk_bytes_per_s, given.device_bytes_per_s),
+        host_weights_bytes=model.weight_bytes if source == "host" else 0,
+        n_sharing_disk=min(n_gpus, given.gpus_per_machine),
+    )
+
+
+def case(model: Model, n_tokens: float, n_gpus: int, given: argparse.Namespace, source: Source | None = None) -> Case:
     """What one build would take."""
     n_indexes = -(-int(n_tokens) // (NO_TOKEN - 1))
     mfu, speed_of_bare = given.mfu or model.mfu, given.speed_of_bare or model.speed_of_bare
-    speed = n_gpus * H100_BF16 * mfu * speed_of_bare / model.token_operations(given.sentence_tokens)
+    of_one = H100_BF16 * mfu * speed_of_bare / model.token_operations(given.sentence_tokens)
+    stream = None if source is None else streamed(model, of_one, source, n_gpus, given)
+    speed = n_gpus * of_one / (1.0 if stream is None else stream.slowdown)
     states = n_gpus * state_bytes(model.shape)
     layers = n_indexes * layers_bytes(model.shape, DEFAULTS.promoted)
     tokenizer_per_s = given.tokenizer_tokens_per_s * given.processors
@@ -142,8 +175,8 @@ def case(model: Model, n_tokens: float, n_gpus: int, given: argparse.Namespace) 
     shards_per_s = speed / given.shard_tokens
     checkpoints = states / RUN.checkpoint_s if memories_h * 3600 > RUN.checkpoint_s else 0.0
     gives_way = []
-    if model.weight_bytes > H100_BYTES:
-        gives_way.append(f"not possible today: {model.weight_bytes / 1e9:,.0f} GB of weights on one GPU of 80 GB")
+    if stream is not None and stream.hidden_share < 0.999:
+        gives_way.append(f"weights ({1 - stream.hidden_share:.0%} of their reading is waited for)")
     if n_indexes > 1:
         gives_way.append(f"{n_indexes} indexes")
     if shards_per_s > given.driver_shards_per_s:
@@ -157,7 +190,7 @@ def case(model: Model, n_tokens: float, n_gpus: int, given: argparse.Namespace) 
         model=model.name,
         n_tokens=n_tokens,
         n_gpus=n_gpus,
-        possible=model.weight_bytes <= H100_BYTES,
+        source=source,
         n_indexes=n_indexes,
         text_h=text_h,
         values_h=values_h,
@@ -171,15 +204,55 @@ def case(model: Model, n_tokens: float, n_gpus: int, given: argparse.Namespace) 
         shards_per_s=shards_per_s,
         checkpoints_gb_per_s=checkpoints / 1e9,
         gives_way=tuple(gives_way),
+        stream=stream,
     )
 
 
 def cases(given: argparse.Namespace) -> Iterator[Case]:
     """All of them."""
     for model in MODELS:
-        for n_tokens in TOKENS:
-            for n_gpus in GPUS:
-                yield case(model, n_tokens, n_gpus, given)
+        sources: tuple[Source | None, ...] = (None,) if model.weight_bytes <= H100_BYTES else ("host", "disk")
+        for source in sources:
+            for n_tokens in TOKENS:
+                for n_gpus in GPUS:
+                    yield case(model, n_tokens, n_gpus, given, source)
+
+
+FROM: dict[Source | None, str] = {None: "", "host": ", streamed from host memory", "disk": ", streamed from disk"}
+
+
+def shards(found: list[Case]) -> str:
+    """One shard of each stream, as Markdown."""
+    names = [
+        "model",
+        "GPUs of a machine",
+        "weights a shard, GB",
+        "reading them, s",
+        "computing, s",
+        "hidden",
+        "states, GB",
+    ]
+    names += ["moving states, s", "speed / held whole", "hidden from shards of, tokens"]
+    lines = ["| " + " | ".join(names) + " |", "|" + len(names) * "---|"]
+    told = set()
+    for one in found:
+        cost = one.stream
+        if cost is None or (one.model, one.source, min(one.n_gpus, 8)) in told:
+            continue
+        told.add((one.model, one.source, min(one.n_gpus, 8)))
+        cells = [one.model + FROM[one.source], f"{min(one.n_gpus, 8)}", f"{cost.moved_bytes / 1e9:.1f}"]
+        cells += [f"{cost.weights_s:.1f}", f"{cost.compute_s:.1f}", f"{cost.hidden_share:.0%}"]
+        cells += [f"{cost.host_state_bytes / 1e9:.2f}", f"{cost.states_s:.1f}", f"{1 / cost.slowdown:.2f}"]
+        cells += [f"{cost.hiding_shard_tokens:,}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def laptop(model: Model, given: argparse.Namespace) -> StreamCost:
+    """A shard of the default size on a CPU, bf16; the budget is a part of the machine's memory."""
+    tokens_per_s = given.laptop_operations / model.token_operations(given.sentence_tokens)
+    text = Text(IndexOptions().shard_tokens, tokens_per_s, model.d_model, 2)
+    return stream_cost(model.weights, int(given.laptop_bytes), text, Bandwidths(given.laptop_disk_bytes_per_s))
 
 
 def table(found: list[Case]) -> str:
@@ -191,14 +264,11 @@ def table(found: list[Case]) -> str:
     for begin in range(0, len(found), len(GPUS)):
         row = found[begin : begin + len(GPUS)]
         one = row[0]
-        cells = [one.model, _tokens(one.n_tokens)]
-        if one.possible:
-            cells += [_short(one.text_h), " / ".join(_short(case.memories_h) for case in row), _short(one.gpu_cost)]
-            cells += [" / ".join(_short(case.whole_cost) for case in row), _short(one.disk_gb)]
-            ways = ["; ".join(case.gives_way) for case in row]
-            cells += [ways[0] if len({*ways}) == 1 else " / ".join(ways)]
-        else:
-            cells += ["-", "-", "-", "-", _short(one.disk_gb), one.gives_way[0]]
+        cells = [one.model + FROM[one.source], _tokens(one.n_tokens)]
+        cells += [_short(one.text_h), " / ".join(_short(case.memories_h) for case in row), _short(one.gpu_cost)]
+        cells += [" / ".join(_short(case.whole_cost) for case in row), _short(one.disk_gb)]
+        ways = ["; ".join(case.gives_way) for case in row]
+        cells += [ways[0] if len({*ways}) == 1 else " / ".join(ways)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -280,6 +350,18 @@ def main() -> None:
     add("--storage-bytes-per-s", type=float, default=1e9, help="that a shared disk takes: an assumption")
     add("--merge-bytes-per-s", type=float, default=1.7e9, help="of states merged: see bench_scale.py merge")
     add("--finish-bytes-per-s", type=float, default=1e8, help="of layer files written: see bench_scale.py merge")
+    add(
+        "--device-bytes-per-s",
+        type=float,
+        default=50e9,
+        help="from host to GPU: of the 63 GB/s of PCIe 5.0 x16, an assumption",
+    )
+    add("--disk-bytes-per-s", type=float, default=6e9, help="of a machine's NVMe disk, PCIe 4.0 x4: an assumption")
+    add("--gpus-per-machine", type=int, default=8)
+    add("--laptop", action="store_true", help="a model of 8 billion parameters on a laptop, instead")
+    add("--laptop-operations", type=float, default=4e11, help="a second, of 8 cores in bf16: an assumption")
+    add("--laptop-disk-bytes-per-s", type=float, default=2e9, help="an assumption")
+    add("--laptop-bytes", type=float, default=3e9, help="of 8 GB, for weights")
     add("--measure-text", action="store_true", help="measure the text stage here, and take what comes of it")
     add("--corpus", default="topics", help="of --measure-text")
     add("--max-tokens", type=int, default=300_000, help="of --measure-text")
@@ -292,8 +374,12 @@ def main() -> None:
         given.tokenizer_tokens_per_s = measured["tokenizer_tokens_per_cpu_s"]
         given.text_bytes_per_token = measured["bytes_per_token"]
         given.sentence_tokens = measured["sentence_tokens"]
+    if given.laptop:
+        cost = laptop(MODELS[2], given)
+        print(json.dumps({"model": MODELS[2].name, **cost.to_json(), "slowdown": cost.slowdown}))
+        return
     found = list(cases(given))
-    print("\n".join(json.dumps(asdict(one)) for one in found) if given.json else table(found))
+    print("\n".join(json.dumps(asdict(one)) for one in found) if given.json else f"{table(found)}\n\n{shards(found)}")
 
 
 if __name__ == "__main__":

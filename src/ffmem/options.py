@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ffmem.device_maps import parse_device_map
 from ffmem.dictionaries import Attachment, parse_attachments
 from ffmem.errors import InputError
 from ffmem.json_values import JsonObject
@@ -201,6 +202,9 @@ class RunOptions:
     model_memory: str | None = None
     """Most memory that weights of the model may take on the device, such as "8GB"; a larger model is streamed, layer by
     layer, with the same results. None: the model is held whole."""
+    device_map: str | None = None
+    """Spread the model over devices of the kind of --device: "auto", or the most memory that its weights may take on each,
+    such as "0=60GB,1=60GB,cpu=100GB" (GPUs by their numbers). What fits none is read from the disk in every forward pass."""
     checkpoint_s: float = 60.0
     """Seconds between two checkpoints of a worker."""
     executor: ExecutorChoice = "local"
@@ -237,6 +241,14 @@ class RunOptions:
                     )
         if self.model_memory is not None:
             parse_size(self.model_memory, "--model-memory")
+        if self.device_map is not None:
+            parse_device_map(self.device_map)
+            if self.model_memory is not None:
+                raise InputError(
+                    "--device-map and --model-memory are both given",
+                    "Expected one: a model is spread over devices, or brought to one layer by layer",
+                    "Leave one of them out; --model-memory is faster where the model is larger than all devices together",
+                )
         if not self.checkpoint_s >= 0:
             raise InputError(
                 f"{_flag('checkpoint_s')} is {self.checkpoint_s}",

@@ -1,42 +1,39 @@
-"""Sizes of memory as people write them."""
+"""Sizes of memory as people write and read them: 8GB is 8,000,000,000 bytes, 8GiB 2^33."""
 
 import re
 
 from ffmem.errors import InputError
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-    "TIB": 2**40,
+_UNITS = {"": 1, "b": 1} | {
+    f"{letter}{end}": base**power
+    for power, letter in enumerate("kmgt", 1)
+    for end, base in (("", 1000), ("b", 1000), ("ib", 1024))
 }
 
 
-def parse_size(size: object, option: str) -> int:
-    """Bytes of a size such as "500MB", "1.5 GB" or "2GiB".
+def parse_size(text: str, flag: str) -> int:
+    """Bytes of a size such as "8GB", "1.5 GiB", "500m" or "1000000".
 
     Args:
-        size: the size; letters may be small.
-        option: what it was given for, as people write it: "--model-memory".
+        text: what was written.
+        flag: the option that it was written for, as in messages.
 
     Raises:
-        InputError: it is no size, or none above 0.
+        InputError: it is no size, or less than a byte.
     """
-    form = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([A-Za-z]{0,3})", size) if isinstance(size, str) else None
-    unit = _UNITS.get(form[2].upper()) if form is not None else None
-    n_bytes = 0 if form is None or unit is None else int(float(form[1]) * unit)
+    form = (
+        re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]{0,3})\s*", text.lower()) if isinstance(text, str) else None
+    )
+    n_bytes = 0 if form is None or form[2] not in _UNITS else int(float(form[1]) * _UNITS[form[2]])
     if n_bytes < 1:
         raise InputError(
-            f"{option} is {size!r}",
-            "Expected a size above 0 with a unit: B, KB, MB, GB, TB (powers of 1,000), KiB, MiB, GiB, TiB (of 1,024)",
-            f"Write {option} 8GB",
+            f"{flag} is {text!r}",
+            "Expected a size, such as 8GB, 500MB or 7.5GiB",
+            f"Write {flag} 8GB",
         )
     return n_bytes
 
 
-def format_size(n_bytes: float) -> str:
-    """A size for people."""
-    for unit in ("TB", "GB", "MB", "KB"):
-        if n_bytes >= _UNITS[unit]:
-            return f"{n_bytes / _UNITS[unit]:,.1f} {unit}"
-    return f"{n_bytes:,.0f} bytes"
+def size_text(n_bytes: float) -> str:
+    """A size in words: "1.4 GB", "538 MB"."""
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"

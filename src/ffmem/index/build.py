@@ -151,6 +151,7 @@ class Build:
                 architecture=options.architecture,
                 patches=options.patch,
                 model_memory=self._run.model_bytes,
+                device_map=self._run.device_map,
             )
             attach(model, options.attachments)
         self._request = replace(self._request, options=with_named_cells(model, options, self._request.base))
@@ -191,7 +192,7 @@ class Build:
             counts = self._write_text(model)
         with log.stage("certificate"):
             certificate = self._certify(model, cut=counts["n_windows"] > 0)
-        here = machine(model.module.device)
+        here = machine(*model.devices)
         job = replace(job, batching=model.batching, in_step=may_go_in_step(model))
         if executor.works_here:
             job = job.with_loaded(model)
@@ -325,7 +326,7 @@ class Build:
             model.adopt(Batching(**found["proof"]["batching"]))
             return found
         self._listen(Progress("certificate"))
-        with device_memory(str(model.module.device), "the certificate, a sentence at a time"):
+        with device_memory(str(model.device), "the certificate, a sentence at a time"):
             write_json(done, certify(model, self._paths.work / "text", self._request.options, cut))
         return dict(json.loads(done.read_bytes()))
 
@@ -351,6 +352,7 @@ class Build:
             weights=hashes_of(model),
             trust_remote_code=self._run.trust_remote_code,
             model_memory=self._run.model_bytes,
+            device_map=self._run.device_map,
         )
 
     def _prepare(self, model: Transformer, job: IndexJob, executor: Executor) -> None:

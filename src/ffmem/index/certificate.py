@@ -63,7 +63,7 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
     fitting = np.flatnonzero((lengths >= 2) & (lengths <= _MAX_TOKENS))
     pool = fitting if len(fitting) else np.arange(n_sentences)
     drawn = np.random.default_rng(options.seed).choice(pool, size=min(_N_SENTENCES, len(pool)), replace=False)
-    device = str(model.module.device)
+    device = str(model.device)
     shard_text = ShardText(tokens, model, options, device)
     batches = [
         batch

@@ -24,11 +24,11 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def machine(device: torch.device | str) -> str:
-    """What computes on a device of this machine, in words; machines that are told alike compute the same bits."""
-    where = torch.device(device)
-    name = processor() if where.type == "cpu" else torch.cuda.get_device_name(where)
-    return f"{name}{_TORCH}{torch.__version__}"
+def machine(*devices: torch.device | str) -> str:
+    """What computes on devices of this machine, in words; machines that are told alike compute the same bits."""
+    places = [torch.device(device) for device in devices]
+    names = [processor() if where.type == "cpu" else torch.cuda.get_device_name(where) for where in places]
+    return f"{' and '.join(dict.fromkeys(names))}{_TORCH}{torch.__version__}"
 
 
 def processor_of(machine: str) -> str:

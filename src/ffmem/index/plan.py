@@ -30,6 +30,8 @@ from ffmem.index.scan.batches import plan_shards
 from ffmem.index.scan.job import IndexJob
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard
 from ffmem.index.state.layers import Shape
+from ffmem.index.stream_cost import StreamCost
+from ffmem.index.stream_plan import Memory, find_memory, plan_stream
 from ffmem.index.text.writer import TextCounts, write_text
 from ffmem.json_values import JsonObject, Record
 from ffmem.models.attached import attach
@@ -79,6 +81,8 @@ class Plan(Record):
     """Of the finished index."""
     free_disk_bytes: int
     free_memory_bytes: int | None
+    stream: StreamCost | None = None
+    """What it takes to bring the weights anew for each shard, of one worker; None where the model is held whole."""
 
 
 def plan_index(
@@ -112,6 +116,7 @@ def plan_index(
         )
     request = Request(str(model), revision, tuple(open_corpus(str(name), field, encoding) for name in names), options)
     check_device(options.device)
+    memory = find_memory(request.model, revision, options, run, free_memory())
     start_s, begin = time.process_time(), time.monotonic()  # what this process has done so far, a build's will too
     with torch_threads(options.threads), tempfile.TemporaryDirectory(prefix="ffmem-plan-") as folder:
         loaded = load_model(
@@ -125,6 +130,7 @@ def plan_index(
             architecture=options.architecture,
             patches=options.patch,
             model_memory=run.model_bytes,
+            device_map=run.device_map,
         )
         attach(loaded, options.attachments)
         options = with_named_cells(loaded, options, None)
@@ -138,6 +144,8 @@ def plan_index(
         own_s = {"model": model_s, "certificate": time.monotonic() - begin}
         speed = _probe_speed(loaded, request, run, Path(folder), probe_s)
         found = _plan(loaded, request, text, speed, own_s, Path(out))
+        if memory is not None:
+            found = _streamed(found, loaded, memory, options)
     check_room(Path(out), found.disk_bytes, found.memory_bytes)
     return found
 
@@ -271,6 +279,7 @@ def _probe_speed(model: Transformer, request: Request, run: RunOptions, folder: 
         checkpoint_s=float("inf"),
         trust_remote_code=run.trust_remote_code,
         model_memory=run.model_bytes,
+        device_map=run.device_map,
     )
     if executor.works_here:
         job = replace(job, loaded=model, batching=model.batching)
@@ -336,6 +345,23 @@ def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, own_
         index_bytes=layers + text_bytes,
         free_disk_bytes=free_disk(out),
         free_memory_bytes=free_memory(),
+    )
+
+
+def _streamed(plan: Plan, model: Transformer, memory: Memory, options: IndexOptions) -> Plan:
+    """The same build with weights that are brought anew for each shard, of which the probe held all."""
+    n, held = plan.n_workers, sum(p.numel() * p.element_size() for p in model.module.parameters())
+    cost = plan_stream(model, memory, options, plan.tokens_per_s.expected / n, n)
+    lost_s = (cost.shard_s - cost.compute_s) / options.shard_tokens / n  # a token
+    more = Range(*(lost_s * getattr(plan.n_tokens, end) for end in ("low", "expected", "high")))
+    seconds = Range(*(getattr(plan.seconds, end) + getattr(more, end) for end in ("low", "expected", "high")))
+    return replace(
+        plan,
+        seconds=seconds,
+        stages_s=plan.stages_s | {"weights": more.expected},
+        memory_bytes=plan.memory_bytes - max(held - memory.budget, 0) + n * cost.host_state_bytes,
+        disk_bytes=plan.disk_bytes + n * cost.spilled_bytes,
+        stream=cost,
     )
 
 

@@ -36,7 +36,7 @@ def _attached(model: Transformer, attachment: Attachment) -> Dictionary:
         ) from error
     files = read_files(attachment)
     fields = files.fields
-    arrays = {name: array.to(model.module.device) for name, array in files.arrays.items()}
+    arrays = {name: array.to(model.device_of(place)) for name, array in files.arrays.items()}
     around = _around(model, place)
     reads = fields.reads or normalized_of(attachment, around.layout.norm)
     keys, key_bias, values = arrays["W_enc"].T, arrays["b_enc"], arrays["W_dec"]

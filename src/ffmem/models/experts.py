@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ffmem.models.base import Layout, SharedCells
 from ffmem.models.feed_forward import Stop, at, columns, rows
+from ffmem.models.present import present
 
 OnExpert = Callable[[int, Int[Tensor, "routed"], Float[Tensor, "routed d_ff"]], None]
 """Takes the number of an expert, the positions that are routed to it (of the flattened batch), and its coefficients."""
@@ -124,8 +125,12 @@ class StackedExperts:
             added = end()
             return output if added is None else output + (added / scale).to(output.dtype)
 
+        def with_weights(*arguments: Tensor, **named: Tensor) -> Tensor:
+            with present(self._module, alone=True):
+                return forward(*arguments, **named)
+
         before = vars(self._module).get("forward")
-        self._module.forward = forward
+        self._module.forward = with_weights
         if before is None:
             return lambda: delattr(self._module, "forward")
         return lambda: setattr(self._module, "forward", before)
@@ -136,11 +141,12 @@ class StackedExperts:
         def before(_: Any, arguments: tuple[Any, ...]) -> None:
             states = arguments[0].view(self.n_experts, -1, arguments[0].shape[-1])
             begin(states[0])
-            for expert, given in enumerate(states):
-                positions = given.any(-1).nonzero().squeeze(1)
-                products = self._first(given[positions], expert)
-                open_gates = partial(self._open, products, slice(None))
-                fill(expert, positions, self.activate(products) * self._held.scale, open_gates)
+            with present(self._module, alone=True):
+                for expert, given in enumerate(states):
+                    positions = given.any(-1).nonzero().squeeze(1)
+                    products = self._first(given[positions], expert)
+                    open_gates = partial(self._open, products, slice(None))
+                    fill(expert, positions, self.activate(products) * self._held.scale, open_gates)
 
         def after(_: Any, arguments: tuple[Any, ...], output: Tensor) -> Tensor | None:
             added = end()
@@ -197,7 +203,8 @@ class SharedExperts:
             weight[:] = [states.new_full((1, 1), self._where.scale)]
             if self._where.gate:
                 gate = self._at(self._where.gate)
-                products = nn.functional.linear(states, gate.weight, gate.bias)
+                with present(gate):
+                    products = nn.functional.linear(states, gate.weight, gate.bias)
                 weight[:] = [torch.sigmoid(products) * self._where.scale]
 
         def before_values(_: Any, arguments: tuple[Any, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ffmem.models.present import parameters_of
 from ffmem.models.streaming.weights import stream_of
 
 
@@ -15,7 +16,7 @@ def weights_hash(module: Any) -> str:
     """SHA-256 over names, shapes, types and bytes of all parameters, by name."""
     digest = hashlib.sha256()
     stream = stream_of(module)
-    held: Iterable[tuple[str, Tensor]] = sorted(module.named_parameters()) if stream is None else stream.contents()
+    held: Iterable[tuple[str, Tensor]] = parameters_of(module) if stream is None else stream.contents()
     for name, parameter in held:
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
         data: Any = parameter.detach().cpu().contiguous()

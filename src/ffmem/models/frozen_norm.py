@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ffmem.models.present import present
+
 
 @dataclass(frozen=True)
 class FrozenNorm:
@@ -39,9 +41,10 @@ def freeze(norm: Any, states: Float[Tensor, "*states d_model"], gain: Float[Tens
         gain: what it multiplies each dimension with (of length 1: all alike).
         centres: whether it takes the mean away first.
     """
-    bias = getattr(norm, "bias", None)
+    with present(norm):  # before it runs
+        bias = getattr(norm, "bias", None)
     exact = states.double()
-    wide = gain.double().expand(states.shape[-1])
+    wide = gain.double().to(states.device).expand(states.shape[-1])
     shaped = wide * (exact - exact.mean(-1, keepdim=True) if centres else exact)
     normed = norm(states).double()
     if bias is not None:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ffmem.models.model_facts import is_gated
+from ffmem.models.present import present
 from ffmem.models.softmax_layer import SoftmaxLayer
 from ffmem.models.tracing import LayerTrace, trace
 from ffmem.models.transformer import Transformer
@@ -76,6 +77,11 @@ def _ff_sum_error(model: Transformer, layer: int, state: LayerTrace) -> float:
 
 
 def _key_error(model: Transformer, layer: int, state: LayerTrace) -> float | None:
+    with present(model.layer(layer).module):
+        return _key_error_here(model, layer, state)
+
+
+def _key_error_here(model: Transformer, layer: int, state: LayerTrace) -> float | None:
     activation, found = model.activation_of(layer), model.layer(layer)
     if isinstance(
         found, SoftmaxLayer
@@ -133,10 +139,12 @@ def _logit_error(
     model: Transformer, last: Float[Tensor, "batch positions d_model"], own: Float[Tensor, "batch positions d_vocab"]
 ) -> float:
     found = model.project(last, model.unembedding.own_projection)
+    own = own.to(found.device)
     able = own.isfinite().flatten(0, -2).all(0)  # a token whose row is huge has no score to compare with
     return relative_error(found[..., able], own[..., able])
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
     """max|found - expected| / max|expected|."""
-    return float((found.double() - expected.double()).abs().max() / expected.double().abs().max())
+    expected = expected.double()
+    return float((found.double() - expected.to(found.device)).abs().max() / expected.abs().max())

@@ -15,6 +15,7 @@ from torch import Tensor
 from ffmem.errors import FfmemError, ModelError
 from ffmem.models.base import CallArguments, SharedCells, Stacked
 from ffmem.models.mixture import MixtureLayer
+from ffmem.models.present import present
 from ffmem.models.transformer import Transformer
 from ffmem.options import Bos
 
@@ -107,7 +108,7 @@ def plain_coefficients(model: Transformer, given: PlainInput) -> list[Tensor]:
     """
     caught: list[list[Tensor]] = [[] for _ in range(model.facts.n_layers)]
     handles = [one for layer in range(model.facts.n_layers) for one in _hooks(model, layer, caught[layer])]
-    device = next(model.module.parameters()).device
+    device = model.device
     ids = torch.tensor([given.token_ids], device=device)
     named: CallArguments = {name: torch.tensor([value], device=device) for name, value in given.named.items()}
     if model.module.config.is_encoder_decoder:
@@ -175,12 +176,11 @@ def _hooks(model: Transformer, place: int, caught: list[Tensor]) -> list[Any]:
         if len(parts) == n_parts:
             caught.append(torch.cat([parts.pop(part) for part in range(n_parts)], dim=1))
 
-    handles = [
-        layer.experts.register_forward_pre_hook(
-            lambda experts, inputs, named: put(0, _of_experts(experts, layout.stacked, *inputs, **named)),
-            with_kwargs=True,
-        )
-    ]
+    def routed(experts: Any, inputs: tuple[Any, ...], named: CallArguments) -> None:
+        with present(experts, alone=True):
+            put(0, _of_experts(experts, layout.stacked, *inputs, **named))
+
+    handles = [layer.experts.register_forward_pre_hook(routed, with_kwargs=True)]
     for number, one in enumerate(layout.shared, 1):
         handles += _shared_hooks(layer, one, partial(put, number))
     return handles
@@ -193,7 +193,8 @@ def _shared_hooks(layer: MixtureLayer, shared: SharedCells, put: Callable[[Tenso
         weight = torch.full((1, 1), shared.scale, device=inputs[0].device)
         if shared.gate:
             gate, states = layer.at(shared.gate), given.pop()
-            weight = torch.sigmoid(states @ gate.weight.T + (0 if gate.bias is None else gate.bias)) * shared.scale
+            with present(gate):
+                weight = torch.sigmoid(states @ gate.weight.T + (0 if gate.bias is None else gate.bias)) * shared.scale
         put(inputs[0].flatten(0, -2) * weight)
 
     keys = layer.at(shared.gate_key)

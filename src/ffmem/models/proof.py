@@ -139,7 +139,7 @@ class _Trial:
         return [[layer[number, one.own_slice] for layer in layers] for number, one in enumerate(rows)]
 
     def _keep(self, layers: list[Tensor], layer: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
-        layers.append(coefficients.detach()[..., self._columns[layer].to(self._model.device)].float().clone())
+        layers.append(coefficients.detach()[..., self._columns[layer].to(coefficients.device)].float().clone())
 
     def _error(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
         return max(difference(one, other) for one, other in zip(found, expected, strict=True))

@@ -1,7 +1,7 @@
 """The one table of architectures, and the one way to load a model."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -19,6 +19,7 @@ from ffmem.models.identity_proof import prove_identities
 from ffmem.models.loading.accounting import check_read, check_taken, check_tied, check_types, drop_poolers
 from ffmem.models.loading.adapters import adapter_config, base_of, identity_of, merged
 from ffmem.models.loading.brought import ADAPTER, Brought, take_apart
+from ffmem.models.loading.placement import check_in_place, check_spreadable, offloading, spreading, take_spread
 from ffmem.models.loading.same_weights import check_same
 from ffmem.models.loading.sources import model_name, resolve
 from ffmem.models.loading.tokenizers import TOKENIZER_FILES, check_vocabulary, read_tokenizer
@@ -27,6 +28,7 @@ from ffmem.models.loading.weights import packing, take_packed_weights
 from ffmem.models.patches.file import apply_files
 from ffmem.models.proof import prove_on_samples
 from ffmem.models.quiet import quiet
+from ffmem.models.softmax_layer import SoftmaxLayer
 from ffmem.models.streaming.loading import check_streamed, unconverted
 from ffmem.models.streaming.weights import StreamedWeights
 from ffmem.models.structure.admit import drop_towers, family_of_structure
@@ -74,6 +76,7 @@ def load_model(
     proved: bool = True,
     patches: Sequence[str | Path] = (),
     model_memory: int | None = None,
+    device_map: str | None = None,
 ) -> Transformer:
     """A model seen as layers of keys and values, in eval mode, without gradients.
 
@@ -93,6 +96,8 @@ def load_model(
             model names each by its hash.
         model_memory: most bytes that its weights may take where it runs; those of a larger model are brought when they are
             read. None: it is held whole.
+        device_map: spread it over devices of that kind: "auto", or the most memory that its weights may take on each, such
+            as "0=60GB,1=60GB,cpu=100GB"; see loading/placement.py.
 
     Raises:
         InputError: it cannot be found, its architecture is not known (the message lists those that are), something beside
@@ -113,7 +118,16 @@ def load_model(
         brought = find_parts(source, revision, trust_remote_code=trust_remote_code, architecture=architecture)
         if model_memory is not None:
             check_streamed(control, patches, quantize, brought.adapter)
-        loaded = _load(model_name(source), brought, dtype, device, quantize, model_memory)
+        loaded = _load(model_name(source), brought, dtype, device, quantize, _Room(model_memory, device_map))
+        for reason, holds in {
+            "--patch changes them": bool(patches),
+            f"{control}: changes them": control is not None,
+            "its attention uses them without running what holds them": any(
+                isinstance(loaded.layer(place), SoftmaxLayer) for place in range(loaded.facts.n_layers)
+            ),
+        }.items():
+            if holds:
+                check_in_place(loaded.module, loaded.facts.name, reason)
         apply_files(loaded, patches)
         if proved:
             prove_on_samples(loaded)
@@ -125,9 +139,15 @@ def load_model(
         return loaded
 
 
-def _load(
-    name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quantize, model_memory: int | None
-) -> Transformer:
+@dataclass(frozen=True)
+class _Room:
+    """Where weights are to be: see `load_model`."""
+
+    model_memory: int | None
+    device_map: str | None
+
+
+def _load(name: str, brought: Brought, dtype: Dtype, device: str, quantize: Quantize, room: _Room) -> Transformer:
     """The model of some parts."""
     folder = brought.folder
     with quiet(), brought.as_transformers_reads_it() as view:
@@ -135,16 +155,20 @@ def _load(
         architecture, family = _family_of(config, brought)
         _check_direction(config, family, folder)
         packed = packing(config, str(folder), quantize, device)
-        if packed and model_memory is not None:
+        if packed and room.model_memory is not None:
             check_streamed(None, (), "8bit", None)
+        spread = {} if room.device_map is None else spreading(room.device_map, device)
+        if spread:
+            check_spreadable(name, by_structure=family is None, packed=bool(packed), adapter=bool(brought.adapter))
         if packed and brought.adapter:
             raise _adapter_on_packed(brought.adapter, quantize)
         if not packed:
             check_types(folder, brought.weights)
         tokenizer = read_tokenizer(view, brought.tokenizer, trust_remote_code=brought.has_code)
         loader = _loader(config, architecture, family, brought)
-        with unconverted(model_memory is not None) as types:
-            module, unused = _read_weights(loader, view, brought, dtype, packed, sparing=model_memory is not None)
+        sparing = room.model_memory is not None
+        with unconverted(sparing) as types:
+            module, unused = _read_weights(loader, view, brought, dtype, packed, spread, sparing=sparing)
         if not brought.has_code:  # a class of its own is what was trusted
             _check_class(module, config, architecture, folder)
     if hasattr(config, "_experts_implementation"):
@@ -157,10 +181,10 @@ def _load(
         adapter = adapter_config(brought.adapter)
         identity |= identity_of(brought.adapter, adapter)
         module = merged(module, brought.adapter, adapter)
-    if model_memory is not None:
+    if room.model_memory is not None:
         dtypes = {address: one for address, (one, _) in types.items()}
-        StreamedWeights(module, torch.device(device), model_memory, dtypes, getattr(torch, dtype), name)
-    elif not packed:
+        StreamedWeights(module, torch.device(device), room.model_memory, dtypes, getattr(torch, dtype), name)
+    elif not packed and not spread:
         module = module.to(device)
     module = module.eval().requires_grad_(False)
     structure = None
@@ -307,26 +331,42 @@ def _read(auto_class: Any, view: Path, folder: Path, what: str, code: bool) -> A
 
 
 def _read_weights(
-    loader: Any, view: Path, brought: Brought, dtype: Dtype, packed: CallArguments, *, sparing: bool
+    loader: Any,
+    view: Path,
+    brought: Brought,
+    dtype: Dtype,
+    packed: CallArguments,
+    spread: CallArguments,
+    *,
+    sparing: bool,
 ) -> tuple[Any, dict[str, int]]:
     """The model, and how many tensors of its files are not used, part by part."""
     folder = brought.folder
     code = {"trust_remote_code": True} if brought.has_code else {}
     try:
-        module, report = loader.from_pretrained(
-            view,
-            dtype=getattr(torch, dtype),
-            local_files_only=True,
-            output_loading_info=True,
-            use_safetensors=True,
-            **code,
-            **packed,
-        )
+        with offloading(spread) as places:
+            module, report = loader.from_pretrained(
+                view,
+                dtype=getattr(torch, dtype),
+                local_files_only=True,
+                output_loading_info=True,
+                use_safetensors=True,
+                **code,
+                **packed,
+                **places,
+            )
+            take_spread(module, places, view)
     except (MemoryError, FfmemError):
         raise
     except Exception as error:  # as above
         if is_out_of_memory(error):
             raise
+        if spread:
+            raise InputError(
+                f"{loader.__name__} in {folder} cannot be spread by accelerate: {_first_line(error, view)}",
+                "Expected a model that transformers itself loads with this device map",
+                "Leave --device-map out, or give it other limits",
+            ) from error
         raise ModelError(
             f"the weights in {folder} cannot be read: {_first_line(error, view)}",
             "Expected whole .safetensors files that fit config.json",

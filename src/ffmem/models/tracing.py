@@ -56,11 +56,14 @@ def trace(
         instead of batch x positions.
     """
     seen: list[dict[str, Tensor]] = [{} for _ in range(model.facts.n_layers)]
+    devices = [model.device_of(layer) for layer in range(model.facts.n_layers)]
 
     def keep_own(layer: int, states: Tensor) -> Tensor:
         # some models flatten batch and positions before the feed-forward layer, or fill up to a whole number of windows
         n = token_ids.shape[1] + int(model.layout(layer).stack == "dec")
-        shaped = model.own_positions(layer, states.detach().view(len(token_ids), -1, states.shape[-1])[:, :n])
+        # what a layer is given may be where the one before it is
+        states = states.detach().to(devices[layer])
+        shaped = model.own_positions(layer, states.view(len(token_ids), -1, states.shape[-1])[:, :n])
         return shaped.clone() if at is None else shaped[at][None]
 
     def keep(layer: int, coefficients: Tensor) -> None:

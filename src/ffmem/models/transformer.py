@@ -25,6 +25,7 @@ from ffmem.models.half import in_float32
 from ffmem.models.layers import FeedForward, read_layer
 from ffmem.models.model_facts import check_shapes, facts_of
 from ffmem.models.passes import Passes
+from ffmem.models.present import device_of, forget, present
 from ffmem.models.run_state import RunState
 from ffmem.models.streaming.weights import StreamedWeights, stream_of
 from ffmem.models.structure.attention import find_attention
@@ -124,19 +125,23 @@ class Transformer:
                 "Expected a call of gate_keys(layer) or up_keys(layer)",
                 "Call those two",
             )
-        return self._layers[layer][0].keys()
+        with self._present(layer):
+            return self._layers[layer][0].keys()
 
     def gate_keys(self, layer: int) -> Float[Tensor, "cells d_model"]:
         """The vectors of gated cells whose product with x goes through the activation."""
-        return self._gated(layer).gate_keys()
+        with self._present(layer):
+            return self._gated(layer).gate_keys()
 
     def up_keys(self, layer: int) -> Float[Tensor, "cells d_model"]:
         """The vectors of gated cells whose product with x multiplies the activation."""
-        return self._gated(layer).up_keys()
+        with self._present(layer):
+            return self._gated(layer).up_keys()
 
     def up_bias(self, layer: int) -> Float[Tensor, "cells"] | None:
         """The bias beside up_keys, or None if there is none."""
-        return self._gated(layer).up_bias()
+        with self._present(layer):
+            return self._gated(layer).up_bias()
 
     def _gated(self, layer: int) -> FeedForward:
         if not self.facts.gated:
@@ -149,7 +154,8 @@ class Transformer:
 
     def key_bias(self, layer: int) -> Float[Tensor, "cells"] | None:
         """The bias inside the activation (of gated cells: beside gate_keys), or None if there is none."""
-        return self._layers[layer][0].key_bias()
+        with self._present(layer):
+            return self._layers[layer][0].key_bias()
 
     def activation_of(self, layer: int) -> Callable[[Tensor], Tensor] | None:
         """What the products with keys of a layer go through; None if it is not known."""
@@ -169,12 +175,18 @@ class Transformer:
         """The values of a layer, or of a dictionary by its place in `all_cells`, a row each."""
         if layer >= len(self._layers):
             return self.dictionaries[layer - len(self._layers)].values
-        return self._layers[layer][0].values()
+        with self._present(layer):
+            return self._layers[layer][0].values()
 
     def value_bias(self, layer: int) -> Float[Tensor, "d_model"]:
         """The b of y = sum of m_i v_i + b; zeros if the family has none."""
-        bias = self._layers[layer][0].value_bias()
-        return self.values(layer).new_zeros(self.facts.d_model) if bias is None else bias
+        with self._present(layer):
+            bias = self._layers[layer][0].value_bias()
+            return self._layers[layer][0].values().new_zeros(self.facts.d_model) if bias is None else bias
+
+    def _present(self, layer: int) -> AbstractContextManager[None]:
+        """While its weights are read: see present.py."""
+        return present(self._layers[layer][0].module)
 
     def layer(self, layer: int) -> FeedForward:
         """A feed-forward layer itself."""
@@ -342,19 +354,20 @@ class Transformer:
 
         In "sandwich" layers a value passes a norm first: its gain is applied here, its scale 1/rms(y), which depends on
         the input and is positive, is not. So with a dictionary that writes y; others write what reaches the stream.
+        They are where the unembedding is.
         """
         rows = self.values(layer).float()
         if layer >= len(self._layers):
             dictionary = self.dictionaries[layer - len(self._layers)]
             if dictionary.facts.writes != "mlp-output":
-                return rows.contiguous()
+                return rows.contiguous().to(self.unembedding.device)
             layer = self.cells.parse_layer(dictionary.cells.own_name)
         layout = self.layout(layer)
         if layout.post_ff_norm:
-            rows = rows * self.unembedding.gain(self.layer(layer).at(layout.post_ff_norm))
+            rows = rows * self.unembedding.gain(self.layer(layer).at(layout.post_ff_norm)).to(rows.device)
         if layout.update_scale != 1.0:
             rows = rows * layout.update_scale
-        return rows.contiguous()
+        return rows.contiguous().to(self.unembedding.device)
 
     @property
     def stream(self) -> StreamedWeights | None:
@@ -413,7 +426,16 @@ class Transformer:
     def device(self) -> torch.device:
         """Where its inputs are to be."""
         device: torch.device = next(self.module.parameters()).device
-        return device
+        return device if device.type != "meta" else device_of(self.module)
+
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """Where its layers compute, each device once, in their order."""
+        return tuple(dict.fromkeys(self.device_of(layer) for layer in range(len(self._layers))))
+
+    def device_of(self, layer: int) -> torch.device:
+        """Where a layer computes."""
+        return device_of(self._layers[layer][0].module)
 
     @property
     def pad_id(self) -> int:
@@ -439,6 +461,7 @@ class Transformer:
         if self.stream is not None:
             self.stream.give_back()
         elif all(type(parameter) is nn.Parameter for parameter in self.module.parameters()):
+            forget(self.module)
             nn.Module.to(self.module, "meta")
             torch.cuda.empty_cache()
 

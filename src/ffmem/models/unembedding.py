@@ -14,6 +14,7 @@ from ffmem.errors import InputError
 from ffmem.models.base import Layout
 from ffmem.models.feed_forward import at, rows
 from ffmem.models.frozen_norm import FrozenNorm, freeze
+from ffmem.models.present import device_of, present
 from ffmem.store.facts import Projection
 
 Quantity = Literal["logit", "logit before the soft cap", "log-probability"]
@@ -89,7 +90,7 @@ class Unembedding:
         """Tokens of the vocabulary that have a score."""
         if self._layout.log_probabilities:
             return int(self._module.config.vocab_size)
-        return self._weight.shape[0]
+        return self._holder.weight.shape[0]  # type: ignore[no-any-return]
 
     @property
     def rows(self) -> Float[Tensor, "d_vocab d_embedding"] | None:
@@ -97,10 +98,21 @@ class Unembedding:
         return None if self._layout.log_probabilities else self._weight
 
     @property
+    def device(self) -> torch.device:
+        """Where scores over the vocabulary are computed."""
+        return device_of(self._module if self._layout.log_probabilities else self._holder)
+
+    @property
     def _weight(self) -> Float[Tensor, "d_vocab d_embedding"]:
-        head = self._head
-        embedding: Tensor = (self._module.get_input_embeddings() if head is None else head).weight
+        with present(self._holder):
+            embedding: Tensor = self._holder.weight
         return embedding
+
+    @cached_property
+    def _holder(self) -> Any:
+        """The module of the unembedding, or of the embedding where there is none."""
+        head = self._head
+        return self._module.get_input_embeddings() if head is None else head
 
     @property
     def _head(self) -> Any:
@@ -114,10 +126,13 @@ class Unembedding:
     @property
     def _bias(self) -> Float[Tensor, "d_vocab"] | None:
         if self._layout.output_bias:
-            bias: Tensor = at(self._module, self._layout.output_bias).flatten()
+            path, _, name = self._layout.output_bias.rpartition(".")
+            with present(at(self._module, path), alone=True):
+                bias: Tensor = getattr(at(self._module, path), name).flatten()
             return bias
         head = self._head
-        return None if head is None else getattr(head, "bias", None)
+        with present(head):
+            return None if head is None else getattr(head, "bias", None)
 
     @property
     def final_norm(self) -> nn.Module | None:
@@ -165,7 +180,8 @@ class Unembedding:
         """
         self.check(projection)
         if projection not in ("final-norm", "adaptive"):
-            return state.float() @ self.matrix(projection).T
+            matrix = self.matrix(projection)
+            return state.float().to(matrix.device) @ matrix.T
         if projection == "final-norm" and self._layout.head_transform:
             return self.of_normed(self._layout.head_transform(self._module, state))
         norm = self.final_norm if projection == "final-norm" else None
@@ -178,7 +194,9 @@ class Unembedding:
             return found
         if self._layout.project_out:
             hidden = at(self._backbone, self._layout.project_out)(hidden)
-        scores: Tensor = nn.functional.linear(hidden * self._layout.output_scale, self._weight, self._bias)
+        weight = self._weight
+        hidden = hidden.to(weight.device) * self._layout.output_scale
+        scores: Tensor = nn.functional.linear(hidden, weight, self._bias)
         cap = self._layout.softcap
         return scores if cap is None else torch.tanh(scores / cap) * cap
 
@@ -197,13 +215,15 @@ class Unembedding:
             )
         matrix = self._weight.float()
         if self._layout.embedding_map:
-            matrix = matrix @ rows(at(self._module, self._layout.embedding_map)).float()
+            before = at(self._module, self._layout.embedding_map)
+            with present(before):
+                matrix = matrix @ rows(before).float().to(matrix.device)
         if self._layout.output_scale != 1.0:
             matrix = matrix * self._layout.output_scale
         if self._layout.project_out:
-            matrix = matrix @ at(self._backbone, self._layout.project_out).weight.float()
+            matrix = matrix @ self._project_out.float().to(matrix.device)
         if projection == "folded":
-            matrix = matrix * self.gain(self.final_norm)
+            matrix = matrix * self.gain(self.final_norm).to(matrix.device)
             if self._layout.norm == "layernorm":
                 matrix = matrix - matrix.mean(1, keepdim=True)
         return matrix.contiguous()
@@ -229,9 +249,10 @@ class Unembedding:
                 "Expected a classifier whose head is one matrix, with no more than a norm before it",
                 "Use its scores over tokens, or another model",
             )
-        matrix: Tensor = at(self._module, head.matrix).weight.float()
+        with present(at(self._module, head.matrix)):
+            matrix: Tensor = at(self._module, head.matrix).weight.float()
         if head.norm:
-            matrix = matrix * self.gain(at(self._module, head.norm))
+            matrix = matrix * self.gain(at(self._module, head.norm)).to(matrix.device)
             if self._layout.norm == "layernorm":
                 matrix = matrix - matrix.mean(1, keepdim=True)
         return matrix.contiguous()
@@ -332,8 +353,16 @@ class Unembedding:
             return direction.double(), 0.0
         direction = self._weight[token].double() * self._layout.output_scale
         if self._layout.project_out:
-            direction = direction @ at(self._backbone, self._layout.project_out).weight.double()
+            direction = direction @ self._project_out.double().to(direction.device)
         return direction, 0.0 if self._bias is None else float(self._bias[token])
+
+    @property
+    def _project_out(self) -> Float[Tensor, "d_embedding d_model"]:
+        """What narrows states to the width of the unembedding."""
+        module = at(self._backbone, self._layout.project_out)
+        with present(module):
+            weight: Tensor = module.weight
+        return weight
 
     def freeze(self, norm: Any, states: Float[Tensor, "*states d_model"]) -> FrozenNorm:
         """The linear map that a norm of this model is at some states."""
@@ -342,6 +371,7 @@ class Unembedding:
     def gain(self, norm: Any) -> Float[Tensor, "d_model"]:
         """What a norm multiplies each dimension with, float32; ones if it does not."""
         if getattr(norm, "weight", None) is None:  # a LayerNorm without elementwise gain
-            return torch.ones(1, device=self._weight.device)
-        gain: Tensor = norm.weight.float() + self._layout.norm_offset
+            return torch.ones(1, device=self.device)
+        with present(norm):
+            gain: Tensor = norm.weight.float() + self._layout.norm_offset
         return gain

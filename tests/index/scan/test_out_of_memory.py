@@ -34,7 +34,7 @@ def small_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
             return state
 
-        monkeypatch.setattr(worker, "make_accumulator", lambda shape, _: GpuAccumulator(shape, "cpu"))
+        monkeypatch.setattr(worker, "make_accumulator", lambda shape, *_: GpuAccumulator(shape, "cpu"))
         monkeypatch.setattr(Transformer, "forward", limited)
 
     return make

@@ -49,6 +49,7 @@ class IndexJob(ScanOptions):
                 architecture=options.architecture,
                 patches=options.patch,
                 model_memory=self.model_memory,
+                device_map=self.device_map,
             )
             attach(model, options.attachments)
         return model

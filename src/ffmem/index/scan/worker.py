@@ -15,7 +15,7 @@ from ffmem.errors import ModelError
 from ffmem.index.identity import indexed_cells
 from ffmem.index.machine import device_memory, machine
 from ffmem.index.run.job import Files, FolderFiles, Report
-from ffmem.index.scan.accumulators import accumulator_shape, make_accumulator
+from ffmem.index.scan.accumulators import accumulator_shape, devices_of, make_accumulator
 from ffmem.index.scan.batches import Batch, Shard
 from ffmem.index.scan.promoted import promoted_tokens, scorer
 from ffmem.index.scan.routes import Routes
@@ -62,6 +62,8 @@ class ScanOptions:
     in_step: bool | None = None
     """Whether batches may go through a streamed model side by side; None: each worker tries."""
 
+    device_map: str | None = None
+    """How the model is spread: see `RunOptions`."""
     loaded: Transformer | None = None
     """The model, for workers in the process that has loaded it; it is not pickled."""
 
@@ -84,16 +86,17 @@ class IndexWorker:
         self._now = Now()
         self._files = files or FolderFiles(job.folder)
         self._state_name = state_path(job.folder, job.run_id, slot).name
+        self._devices = devices_of(model, job.options)
         self._accumulator = make_accumulator(
-            accumulator_shape(model, job.options, job.active_sentences), job.options.device
+            accumulator_shape(model, job.options, job.active_sentences), job.options.device, self._devices
         )
         self._batch_tokens = job.options.batch_tokens
         self._cells = indexed_cells(model, job.options)
         self._place = {self._cells.whole_place(place): place for place in range(len(self._cells.layers))}
         """From a layer's place in the model to that in the index."""
         self._columns = [
-            None if layer.kept is None else torch.tensor(layer.indices, device=model.module.device)
-            for layer in self._cells.layers
+            None if layer.kept is None else torch.tensor(layer.indices, device=device)
+            for layer, device in zip(self._cells.layers, self._devices, strict=True)
         ]
         self._layers_done: set[str] = set()
         self._scorer = lru_cache(maxsize=1)(lambda projection: scorer(model.scores(projection), self._cells.n_cells))
@@ -124,7 +127,7 @@ class IndexWorker:
         bad = self._accumulator.first_not_finite()
         if bad is not None:
             raise self._no_room(shard, text, *bad)
-        self._accumulator.close_shard(shard.shard_id, machine(self.model.module.device))
+        self._accumulator.close_shard(shard.shard_id, machine(*self.model.devices))
 
     def _read(self, shard: Shard, text: ShardText, report: Report) -> bool:
         """Run the model over a shard; False, and all as before, if the device's memory is too small for its batches."""
@@ -213,7 +216,8 @@ class IndexWorker:
             "suppressed_scores": found.suppressed_scores.cpu().numpy(),
         }
         if self.model.facts.labels:
-            arrays["label_scores"] = (rows @ self.model.unembedding.label_matrix.T).cpu().numpy()
+            matrix = self.model.unembedding.label_matrix.to(rows.device)
+            arrays["label_scores"] = (rows @ matrix.T).cpu().numpy()
         name = promoted_path(self._job.folder, layer).name
         self._files.write(name, save(arrays, metadata={"job": self._job.job_hash}))
 

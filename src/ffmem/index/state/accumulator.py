@@ -85,8 +85,18 @@ class Accumulator(ABC):
 
     def dump(self, job: str) -> bytes:
         """The state as the bytes of a state file. ``job`` says what it is a state of: see `read_account`."""
-        layers = (self.layer(layer) for layer in range(len(self.shape.layers)))
-        return dump_state(self.shape, layers, job, self.covered, self.machines)
+        self.begin_dump()
+        try:
+            layers = (self.layer(layer) for layer in range(len(self.shape.layers)))
+            return dump_state(self.shape, layers, job, self.covered, self.machines)
+        finally:
+            self.end_dump()
+
+    def begin_dump(self) -> None:  # noqa: B027 (most have nothing to do)
+        """Make ready for `layer` of all layers."""
+
+    def end_dump(self) -> None:  # noqa: B027
+        """Let go of what `begin_dump` brought."""
 
     def load(self, state: bytes) -> None:
         """Go on from a state that `dump` gave."""

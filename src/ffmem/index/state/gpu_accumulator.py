@@ -163,14 +163,14 @@ class GpuAccumulator(Accumulator):
             arrays.fields[name].add_(counted.long())
         arrays.open_sums.zero_()
 
-    def dump(self, job: str) -> bytes:
-        """See Accumulator.dump; everything comes to the host in one copy."""
+    def begin_dump(self) -> None:
+        """See Accumulator.begin_dump; everything comes to the host in one copy."""
         self._arrays.lists.copy_(self._arrays.lists.sort(dim=2, descending=True).values)
         self._host = self._arrays_of(self._block.cpu())
-        try:
-            return super().dump(job)
-        finally:
-            self._host = None
+
+    def end_dump(self) -> None:
+        """See Accumulator.end_dump."""
+        self._host = None
 
     def layer(self, layer: int) -> dict[str, np.ndarray]:
         """See Accumulator.layer; only while it is dumped."""

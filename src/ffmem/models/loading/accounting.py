@@ -133,6 +133,8 @@ def check_read(folder: Path, module: Any, files: WeightFiles, *, sparing: bool =
         )
         pages = FilePages() if opened else None
         for name, parameter in parameters.items():
+            if parameter.device.type == "meta":  # it is read from the file each time that it is used
+                continue
             found = _in_file(name, prefix, files.tensors)
             if found is None or type(parameter) is not torch.nn.Parameter:
                 continue

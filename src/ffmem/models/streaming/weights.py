@@ -19,7 +19,7 @@ from ffmem.models.streaming.copies import placeholder, to_device
 from ffmem.models.streaming.pages import FilePages, give_back, read_ahead
 from ffmem.models.streaming.units import Unit, Weight, blocks_of, units_of
 from ffmem.models.threads import set_threads
-from ffmem.sizes import format_size
+from ffmem.sizes import size_text
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -266,10 +266,10 @@ class StreamedWeights:
             return
         held = self._resident - self._rest.n_bytes
         raise InputError(
-            f"--model-memory {format_size(self.budget)} is too little for {name}, whose weights take "
-            f"{format_size(self.n_bytes)}: its largest part, {largest.name}, takes {format_size(self._size(largest))}, and "
-            f"{format_size(self._resident + beside)} must be there beside it"
-            + (f" ({format_size(held)} are made anew while it loads, and lie in no file)" if held else ""),
+            f"--model-memory {size_text(self.budget)} is too little for {name}, whose weights take "
+            f"{size_text(self.n_bytes)}: its largest part, {largest.name}, takes {size_text(self._size(largest))}, and "
+            f"{size_text(self._resident + beside)} must be there beside it"
+            + (f" ({size_text(held)} are made anew while it loads, and lie in no file)" if held else ""),
             f"Expected at least {needed:,} bytes",
             f"Write --model-memory {-(-needed // 10**6)}MB, or leave it out"
             if needed > 10**8
