@@ -11,9 +11,9 @@ and transformers are set up by themselves.
     python benchmarks/bench_gpu.py tiny --device cpu --seconds 5
 
 A shape ends by itself: shards are gone through in turn until its seconds are over (those that its model took to be made
-included), and the time of a shard decides whether another still fits. Prints one JSON line for each shape as soon as it has
-it, and adds it to a file with --out, so that a machine that is taken away takes nothing with it; docs/performance.md is made
-from such lines.
+included), and the time of a shard decides whether another still fits. Prints one JSON line for each shape as soon as it has it,
+and adds it to a file with --out, so that a machine that is taken away takes nothing with it. docs/performance.md is made from
+such lines.
 """
 
 import argparse
