@@ -130,9 +130,7 @@ def test_an_error_of_the_caller_ends_all() -> None:
     assert not alive() and ("b", 1) not in model.seen
 
 
-@pytest.mark.parametrize(
-    "variant", ["gpt2", "llama", "bert", "gemma2", "qwen3_moe", "t5_gated", "all_attention", "wikilm"]
-)
+@pytest.mark.parametrize("variant", ["llama", "bert", "qwen3_moe", "t5_gated"])
 def test_models_give_the_same_bits_while_their_states_leave_the_device(
     variant: str, tiny_folder: Callable[[str], Path]
 ) -> None:

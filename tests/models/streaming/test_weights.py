@@ -40,11 +40,8 @@ class Brought:
 
 @pytest.mark.parametrize(
     ("variant", "dtype"),
-    [
-        (one, "float32")
-        for one in ("gpt2", "llama", "bert", "gemma2", "mixtral", "t5", "marian", "wikilm", "all_attention")
-    ]
-    + [(one, "bfloat16") for one in ("llama", "opt_post_ln", "qwen3_moe", "t5_gated", "marian")],
+    [(one, "float32") for one in ("gpt2", "mixtral", "t5", "wikilm")]
+    + [(one, "bfloat16") for one in ("marian", "qwen3_moe")],
 )
 def test_it_is_the_model_that_is_held_whole(variant: str, dtype: Any, tiny_folder: Callable[[str], Path]) -> None:
     folder = tiny_folder(variant)
@@ -113,46 +110,45 @@ class Toy(nn.Module):
         return self.norm(x)
 
 
-BLOCK, NORM = 2 * 8 * 8, 2 * 16
-"""Bytes in bfloat16."""
+BLOCK = 2 * 8 * 8
+"""Bytes in bfloat16: the embedding has two of it, the norm a quarter."""
 
 
-def toy(n_blocks: int, extra: int = 0) -> tuple[Toy, StreamedWeights]:
-    """One that is copied to bfloat16, with room for some blocks; its float32 numbers lie in memory, and count."""
+def toy(n_blocks: int) -> tuple[Toy, StreamedWeights]:
+    """One that is copied to bfloat16, with room for so many blocks; its float32 numbers lie in no file, and count."""
     torch.manual_seed(0)
     model = Toy().requires_grad_(False)
-    held, copied_from = 4 * (16 * 8 + 6 * 8 * 8), 4 * 16 * 8
-    budget = NORM + held + copied_from + n_blocks * BLOCK + extra
-    return model, StreamedWeights(model, CPU, budget, {}, torch.bfloat16, "toy")
+    held = 4 * sum(one.numel() for one in model.parameters())
+    return model, StreamedWeights(model, CPU, held + n_blocks * BLOCK, {}, torch.bfloat16, "toy")
 
 
 def test_what_follows_is_brought_ahead_where_there_is_room_for_two() -> None:
-    model, stream = toy(6)
-    expected = Toy()
+    model, stream = toy(7)
+    assert not stream.is_whole
     torch.manual_seed(0)
     expected = Toy().bfloat16()
     for _ in range(3):
         assert torch.equal(model(torch.arange(5)), expected(torch.arange(5)))
         assert stream.n_here <= stream.budget
-    assert stream._coming is not None or stream._helper is not None
+    assert stream._helper is not None
     stream.give_back()
     assert stream._coming is None and stream.n_here == stream._resident
 
 
 def test_blocks_that_fit_stay_and_only_the_others_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, _ = toy(6)
+    model, _ = toy(7)
     ids = torch.arange(5)
     for _ in range(3):
         model(ids)
     brought = Brought(monkeypatch)
     for _ in range(4):
         model(ids)
-    # of eight blocks' worth (the embedding has two), two do not fit: far fewer are copied than eight a pass
+    # of eight units, as large as eight blocks and a quarter, seven fit: what was used last makes room, not what comes next
     assert 0 < brought.copied <= 4 * 5
 
 
 def test_a_weight_stays_valid_while_it_is_held() -> None:
-    model, stream = toy(2)
+    model, stream = toy(6)
     first = model.layers[0].weight
     before = first.clone()
     model(torch.arange(5))
@@ -163,7 +159,7 @@ def test_a_weight_stays_valid_while_it_is_held() -> None:
 
 
 def test_what_goes_through_all_parameters_brings_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, stream = toy(2)
+    model, stream = toy(6)
     brought = Brought(monkeypatch)
     assert {name: (one.shape, one.dtype) for name, one in model.named_parameters()} == {
         name: (one.shape, torch.bfloat16) for name, one in Toy().named_parameters()
