@@ -195,8 +195,8 @@ class RunOptions:
     """Worker processes; by default one for each processor on a CPU, one on a GPU. One works in this process, with the model
     that is loaded, while nothing goes wrong; 0 always. On a cluster, by default as many as it has free resources for."""
     text_processes: int | None = None
-    """Processes that split and tokenize a long corpus beside the one that writes the text; by default as many as there are
-    processors, 8 at most, and none where that is one or where --workers 0 asks for one process."""
+    """Processes that split and tokenize a long corpus beside the one that writes the text; by default one less than there are
+    processors, 8 at most, and none where there are fewer than 4 or where --workers 0 asks for one process."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model, where its config asks for that. Its hash stands in the manifest."""
     model_memory: str | None = None

@@ -168,7 +168,8 @@ def test_no_more_is_read_ahead_than_the_processes_need(monkeypatch: pytest.Monke
     ("run", "n_processors", "n"),
     [
         (RunOptions(), 1, 0),
-        (RunOptions(), 4, 4),
+        (RunOptions(), 3, 0),
+        (RunOptions(), 4, 3),
         (RunOptions(), 64, 8),
         (RunOptions(workers=0), 4, 0),
         (RunOptions(workers=0, text_processes=3), 1, 3),

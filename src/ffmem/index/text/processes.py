@@ -18,6 +18,8 @@ from ffmem.options import RunOptions
 
 MOST_PROCESSES = 8
 """The process that writes keeps no more of them at work."""
+LEAST_PROCESSORS = 4
+"""With fewer of them other processes take more than they give: all together use about half as much processor time again."""
 _ALONE = 48
 """Batches before other processes are started: these take about as long as their start."""
 _MOST_CHARACTERS_WAITING = 1 << 23
@@ -51,7 +53,7 @@ def n_text_processes(run: RunOptions, n_processors: int) -> int:
     """
     if run.text_processes is not None:
         return run.text_processes
-    return 0 if n_processors < 2 or run.workers == 0 else min(n_processors, MOST_PROCESSES)
+    return 0 if n_processors < LEAST_PROCESSORS or run.workers == 0 else min(n_processors - 1, MOST_PROCESSES)
 
 
 class TextProcesses:
