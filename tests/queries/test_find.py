@@ -19,7 +19,7 @@ def test_find_equals_a_loop_over_all_triggers(
     family: str, few: int, within: str, index_of: Callable[[str], Index], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With both ways of looking triggers up, and of counting them."""
-    monkeypatch.setattr(sys.modules["ffmem.queries.matches"], "_FEW", few)
+    monkeypatch.setattr(sys.modules["ffmem.queries.mark_bits"], "MOST_RUNS", few)
     monkeypatch.setattr(sys.modules["ffmem.queries.matches"], "COMPILED_FROM", 0 if within == "prefix" else 10**9)
     index = index_of(family)
     token = some_promoted(index)
