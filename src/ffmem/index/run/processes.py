@@ -3,9 +3,7 @@
 import atexit
 import gc
 import multiprocessing
-import os
 import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ffmem.errors import FfmemError
+from ffmem.index.parent import end_with_parent
 from ffmem.index.run.executors import Event, EventListener, report_death
 from ffmem.index.run.failures import ends_run, reason
 from ffmem.index.run.job import Job, Task
@@ -209,7 +208,7 @@ def _worker_main(load: Callable[[], Any] | None, job: Job | None, slot: int, con
         connection.send(("tokens", (n_tokens, text, n_values)))
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
-    _end_with_parent()
+    end_with_parent()
     atexit.register(gc.freeze)  # the parent waits for the end, and what is left goes with the process
     try:
         loaded = load() if load is not None else None
@@ -231,15 +230,3 @@ def _worker_main(load: Callable[[], Any] | None, job: Job | None, slot: int, con
         pass  # the parent has gone
     except Exception:  # noqa: BLE001 (a bug: carried over whole, since the parent shows it)
         connection.send(("error", RuntimeError(f"a worker process failed:\n{traceback.format_exc()}")))
-
-
-def _end_with_parent() -> None:
-    """End this process as soon as its parent is gone, however that happened."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="ffmem-parent-watch").start()
