@@ -35,7 +35,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 
 def test_sizes_are_told() -> None:
     assert [size_text(n) for n in (0, 1_499_999, 538_000_000, 1_000_000_000, 141_100_000_000, 2e12)] == [
-        "0 MB",
+        "0 KB",
         "1 MB",
         "538 MB",
         "1.0 GB",

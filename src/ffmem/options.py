@@ -200,8 +200,8 @@ class RunOptions:
     trust_remote_code: bool = False
     """Run Python code that comes with the model, where its config asks for that. Its hash stands in the manifest."""
     model_memory: str | None = None
-    """Most memory that weights of the model may take on the device, such as "8GB"; a larger model is streamed, layer by
-    layer, with the same results. None: the model is held whole."""
+    """Most memory that weights of the model may take on the device, such as "8GB", in each worker; a larger model is
+    streamed, layer by layer, with the same results. None: the model is held whole."""
     device_map: str | None = None
     """Spread the model over devices of the kind of --device: "auto", or the most memory that its weights may take on each,
     such as "0=60GB,1=60GB,cpu=100GB" (GPUs by their numbers). What fits none is read from the disk in every forward pass."""

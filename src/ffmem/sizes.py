@@ -35,5 +35,7 @@ def parse_size(text: str, flag: str) -> int:
 
 
 def size_text(n_bytes: float) -> str:
-    """A size in words: "1.4 GB", "538 MB"."""
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"
+    """A size in words: "1.4 GB", "538 MB", "77 KB"."""
+    if n_bytes >= 1e9:
+        return f"{n_bytes / 1e9:,.1f} GB"
+    return f"{n_bytes / 1e6:,.0f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:,.0f} KB"

@@ -20,7 +20,7 @@ class Memory:
     """What a stream has to do with, and how fast it is."""
 
     budget: int
-    """Most bytes that weights may take of the device, all workers together."""
+    """Most bytes that weights may take of the device, in each worker."""
     bandwidths: Bandwidths
     file_bytes: int
     """Of the model's files."""
@@ -54,17 +54,17 @@ def find_memory(
 def plan_stream(
     model: Transformer, memory: Memory, options: IndexOptions, tokens_per_s: float, n_workers: int
 ) -> StreamCost:
-    """What a shard takes of one of several workers, which share the budget, the disk and the memory of the host.
+    """What a shard takes of one of several workers, which share the disk and the memory of the host.
 
     Args:
-        model: as it is loaded, whole.
+        model: as it is loaded.
         memory: as `find_memory` found it.
         options: of the index.
         tokens_per_s: of one worker that has the whole model.
         n_workers: of the build.
 
     Raises:
-        InputError: a worker's share of the budget is too small.
+        InputError: the budget is too small.
     """
     on_cpu = options.device == "cpu"
     text = Text(
@@ -76,8 +76,8 @@ def plan_stream(
     )
     free = memory.host_bytes
     return stream_cost(
-        weights_of(model, memory.file_bytes),
-        memory.budget // n_workers,
+        weights_of(model, memory.file_bytes, memory.budget),
+        memory.budget,
         text,
         memory.bandwidths,
         host_weights_bytes=0 if on_cpu or free is None else free,
@@ -87,13 +87,21 @@ def plan_stream(
     )
 
 
-def weights_of(model: Transformer, file_bytes: int) -> Weights:
-    """A model's layers with cells as blocks; all else stays.
+def weights_of(model: Transformer, file_bytes: int, budget: int) -> Weights:
+    """A model's weights as a stream has them; of one that is held whole, layers with cells are blocks, and all else stays.
 
     Args:
         model: with its weights.
         file_bytes: of the files that hold them.
+        budget: most bytes that weights may take: where it is too little for what stands beside the blocks, such as the
+            embedding, that comes and goes like a block. It is counted as one, though it computes next to nothing.
     """
+    stream = model.stream
+    if stream is not None:
+        resident, beside, brought = stream.portions
+        if resident + sum(beside) + max(brought, default=0) > budget:
+            return Weights((*beside, *brought), resident, stored_share=file_bytes / stream.n_bytes)
+        return Weights(brought, resident + sum(beside), stored_share=file_bytes / stream.n_bytes)
     layers = [model.layer(place).module for place in range(model.facts.n_layers)]
     seen: set[int] = set()
     blocks = []

@@ -191,3 +191,11 @@ def test_few_values_are_not_worth_a_copy_in_bytes() -> None:
     many = scorer(LinearScores(matrix), 10_000)
     assert isinstance(many, Shortlist)
     assert (many._codes.dtype == torch.int8) == has_fast_bytes()
+
+
+@pytest.mark.parametrize("in_bytes", WAYS)
+@pytest.mark.parametrize("k", [1, 2, 63, 64, 65])
+@pytest.mark.parametrize("d_vocab", [1, 64, 200])
+def test_any_number_of_tokens_is_found_of_any_vocabulary(in_bytes: bool, k: int, d_vocab: int) -> None:
+    rows, matrix = normal(3, 8), normal(d_vocab, 8, seed=1)
+    check(promoted_tokens(rows, Shortlist(matrix, in_bytes), d_vocab, k), rows, matrix, min(k, d_vocab), 1e-6)

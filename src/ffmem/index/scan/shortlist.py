@@ -152,7 +152,8 @@ class Shortlist:
             found = np.empty((2, n, k), np.int64)
             best_tokens(products.numpy(), self._tokens, some, extremes, found)
             found.sort(axis=2)
-            yield torch.from_numpy(np.ascontiguousarray(found[:, :, ::-1]))
+            # a copy, also of one token: torch takes no array whose numbers run backwards
+            yield torch.from_numpy(found[:, :, ::-1].copy())
 
     def _rows(self, rows: Float[Tensor, "some d_model"]) -> tuple[Rows, Tensor]:
         """Rows with their bounds, and the near vectors of them."""

@@ -84,6 +84,12 @@ class StreamedWeights:
         return sum(unit.n_bytes for unit in (self._rest, *self._units))
 
     @property
+    def portions(self) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+        """Bytes that stay, those of each large matrix beside the blocks, and those of each block in the order of the pass."""
+        beside = tuple(self._size(one) for one in self._units if not one.is_block)
+        return self._resident, beside, tuple(self._size(one) for one in self._units if one.is_block)
+
+    @property
     def n_here(self) -> int:
         """Bytes of the weights that are there, or under way."""
         coming = 0 if self._coming is None else self._size(self._coming[0])
