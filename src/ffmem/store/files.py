@@ -7,7 +7,6 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -134,6 +133,8 @@ def sha256_of(path: Path) -> str:
 
 def sha256_of_each(paths: Sequence[Path]) -> list[str]:
     """SHA-256 of several files, in hex; several are read at a time, since a processor digests less than a disk gives."""
+    from concurrent.futures import ThreadPoolExecutor  # who reads a cell digests nothing
+
     with ThreadPoolExecutor(max_workers=_N_DIGESTING) as pool:
         return list(pool.map(sha256_of, paths))
 

@@ -233,7 +233,6 @@ def test_a_build_says_which_cell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from ffmem.index import build
-    from ffmem.index.scan import job
 
     def broken(*args: object, **kwargs: object) -> object:
         model = ffmem.load_model(*args, **kwargs)
@@ -241,7 +240,7 @@ def test_a_build_says_which_cell(
             model.key_bias(1)[5] = value
         return model
 
-    monkeypatch.setattr(job, "load_model", broken)
+    monkeypatch.setattr(build, "load_model", broken)
     monkeypatch.setattr(build.Build, "_certify", lambda self, model, cut: {"errors": {}})
     options = IndexOptions(top=3, holdout=0)
     with pytest.raises(ffmem.ModelError, match=told):
