@@ -208,3 +208,15 @@ def test_what_competes_is_counted_as_a_loop_counts_it(
         if n > 0 and number not in gone:
             positions, counted = positions + n, counted + 1
     assert expected_counts(index) == (positions, counted)
+
+
+def test_a_document_that_is_held_out_among_indexed_ones_is_told(copy: Path) -> None:
+    with sqlite3.connect(copy / "index" / "text.sqlite") as database:
+        database.execute(
+            "UPDATE documents SET held_out = 1 WHERE id = (SELECT document_id FROM sentences WHERE id = 0)"
+        )
+    database.close()
+    first, second, *_ = wrong_text(agree(copy))
+    assert first.startswith("the text has ") and second.startswith(
+        "a sentence that is held out stands at 0, before the "
+    )

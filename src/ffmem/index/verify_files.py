@@ -143,8 +143,12 @@ def expected_counts(index: Index) -> tuple[int, int]:
 def wrong_text(index: Index) -> Iterator[str]:
     """What is wrong with the text of an index."""
     counts = index.manifest.counts
+    n_sentences = index.text.count_indexed()
+    if n_sentences != counts.n_sentences:
+        yield f"the text has {n_sentences:,} indexed sentences, not {counts.n_sentences:,}"
     if index.text.n_sentences != counts.n_sentences:
-        yield f"the text has {index.text.n_sentences:,} indexed sentences, not {counts.n_sentences:,}"
+        first = index.text.n_sentences
+        yield f"a sentence that is held out stands at {first:,}, before the {counts.n_sentences:,} indexed ones end"
     context = index.text.context
     if context is not None and (context >= np.diff(index.text.sentence_start)).any():
         yield "a sentence of the text has more context than tokens"
