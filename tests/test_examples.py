@@ -171,10 +171,12 @@ OF_OTHERS = {
     "docs/performance.md": {
         "--files",
         "--fresh",
+        "--laptop",
         "--layers",
         "--published-sentences",
         "--rounds",
         "--states",
+        "--trees",
     },  # benchmarks
     "src/ffmem/models/loading/hub.py": {"--exclude", "--local-dir"},  # hf
     "src/ffmem/models/loading/sources.py": {"--no-deps"},

@@ -91,7 +91,7 @@ def try_many(tmp_path_factory: pytest.TempPathFactory, seconds: float, n: int, d
             counted[accepted] += 1
 
     tried()
-    assert sum(counted.values()) >= min(n, 5)
+    assert sum(counted.values()) >= min(n, 2)  # on a busy machine there is time for few
     assert counted[True] >= sum(counted.values()) / 5, counted  # where nearly all is refused, nothing is tested
 
 
