@@ -41,7 +41,7 @@ def said(words):
             app(words, exit_on_error=False)
         except SystemExit as stop:
             return [stop.code or 0, out.getvalue()]
-        except Exception:
+        except Exception:  # whatever a verb raises is its answer, told with the words that were typed
             return [-1, traceback.format_exc()]
     return [0, out.getvalue()]
 
