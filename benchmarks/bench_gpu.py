@@ -27,7 +27,7 @@ from typing import Any
 import torch
 
 from ffmem.corpus.registry import open_corpus
-from ffmem.index.build import Build
+from ffmem.index.build_text import BuildText
 from ffmem.index.request import Request
 from ffmem.index.scan.accumulators import accumulator_shape, make_accumulator
 from ffmem.index.scan.batches import plan_shards
@@ -36,7 +36,6 @@ from ffmem.index.scan.shard_text import ShardText, read_tokens
 from ffmem.index.scan.worker import IndexWorker
 from ffmem.index.state.accumulator import Accumulator, LayerAccumulator
 from ffmem.index.state.states import load_state
-from ffmem.index.untouched import Untouched
 from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
@@ -394,13 +393,12 @@ def main() -> None:
         paths = StorePaths(Path(scratch) / "index")
         paths.work.mkdir(parents=True)
         request = Request("reference", None, (open_corpus("topics"),), options)
-        counts = Build(paths, request, RunOptions(), lambda _: None, Untouched(paths))._write_text(
-            load_model("reference")
-        )
+        text = BuildText(paths.work, request, RunOptions())
+        text.begin(load_model("reference"), apart=False)
         for shape in shapes:
             deadline = Deadline(arguments.seconds)
             model = random_model(shape, arguments.device, getattr(torch, options.dtype))
-            found = run(model, paths, options, counts, deadline, arguments.rivals)
+            found = run(model, paths, options, text.counts, deadline, arguments.rivals)
             line = json.dumps({"bench": "gpu", "shape": shape, **found})
             print(line, flush=True)
             if arguments.out is not None:

@@ -22,10 +22,9 @@ from pathlib import Path
 import torch
 
 from ffmem.corpus.registry import open_corpus
-from ffmem.index.build import Build
+from ffmem.index.build_text import BuildText
 from ffmem.index.finish import write_index
 from ffmem.index.identity import decide_projection
-from ffmem.index.progress import Progress
 from ffmem.index.request import Request
 from ffmem.index.scan.accumulators import accumulator_shape
 from ffmem.index.scan.batches import Batch, plan_shards
@@ -36,7 +35,6 @@ from ffmem.index.scan.tasks import promoted_path
 from ffmem.index.scan.worker import IndexWorker
 from ffmem.index.state.accumulator import LayerAccumulator
 from ffmem.index.state.topk import unpack
-from ffmem.index.untouched import Untouched
 from ffmem.models.registry import load_model
 from ffmem.models.transformer import Transformer
 from ffmem.models.unembedding import LinearScores
@@ -143,15 +141,9 @@ def main() -> None:
         model = load_model(source)
         paths = StorePaths(Path(scratch) / "index")
         paths.work.mkdir(parents=True)
-        build = Build(
-            paths,
-            Request(source, None, (open_corpus(arguments.text),), options),
-            RunOptions(),
-            _silent,
-            Untouched(paths),
-        )
-        counts = build._write_text(model)
-        result = {"bench": "index", "model": arguments.model, **run(model, paths, options, counts)}
+        text = BuildText(paths.work, Request(source, None, (open_corpus(arguments.text),), options), RunOptions())
+        text.begin(model, apart=False)
+        result = {"bench": "index", "model": arguments.model, **run(model, paths, options, text.counts)}
         result |= bench_promoted(model, options)
     json.dump(result, sys.stdout)
     print()
@@ -225,10 +217,6 @@ def run(model: Transformer, paths: StorePaths, options: IndexOptions, counts: di
         "naive_over_ours": round(rival_s / ours_s, 3),
         "same_as_naive": same,
     }
-
-
-def _silent(_: Progress) -> None:
-    return None
 
 
 if __name__ == "__main__":

@@ -284,9 +284,8 @@ def _short(value: float) -> str:
 def measure_text(corpus: str, max_tokens: int) -> dict[str, float]:
     """Tokens a second of the text stage, of the clock and of the processor, the tokenizer's and all other; bytes a token."""
     from ffmem.corpus.registry import open_corpus
-    from ffmem.index.build import Build
+    from ffmem.index.build_text import BuildText
     from ffmem.index.request import Request, text_source
-    from ffmem.index.untouched import Untouched
     from ffmem.models.registry import load_model
     from ffmem.store.paths import StorePaths
 
@@ -295,10 +294,10 @@ def measure_text(corpus: str, max_tokens: int) -> dict[str, float]:
         paths = StorePaths(Path(folder))
         paths.work.mkdir()
         request = Request("smollm2", None, (open_corpus(corpus),), options)
-        build = Build(paths, request, RunOptions(), lambda _: None, Untouched(paths))
+        text = BuildText(paths.work, request, RunOptions())
         model = load_model("smollm2")
         begin, cpu = time.perf_counter(), time.process_time()
-        counts: dict[str, Any] = build._write_text(model)
+        text.begin(model, apart=False)
         wall_s, cpu_s = time.perf_counter() - begin, time.process_time() - cpu
         n_bytes = sum((paths.work / "text" / name).stat().st_size for name in ("text.sqlite", "tokens.safetensors"))
         sentences = [str(text) for (text,) in _rows(paths.work / "text" / "text.sqlite", "SELECT text FROM sentences")]
@@ -306,7 +305,7 @@ def measure_text(corpus: str, max_tokens: int) -> dict[str, float]:
         for first in range(0, len(sentences), 1000):
             tokenizer.encode_batch_fast(sentences[first : first + 1000], add_special_tokens=False)
         tokenizer_s = time.process_time() - again
-    n_tokens = counts["n_tokens"]
+    n_tokens = text.counts["n_tokens"]
     return {
         "n_tokens": n_tokens,
         "tokenizer_tokens_per_cpu_s": round(n_tokens / tokenizer_s, 1),
@@ -314,7 +313,7 @@ def measure_text(corpus: str, max_tokens: int) -> dict[str, float]:
         "tokens_per_s": round(n_tokens / wall_s, 1),
         "tokens_per_cpu_s": round(n_tokens / cpu_s, 1),
         "bytes_per_token": round(n_bytes / n_tokens, 2),
-        "sentence_tokens": round(n_tokens / counts["n_sentences"], 1),
+        "sentence_tokens": round(n_tokens / text.counts["n_sentences"], 1),
     }
 
 

@@ -27,10 +27,10 @@ def test_overlapping_states_of_a_worker_that_outlived_its_parent_count_once(tmp_
     state("state-alien-0.safetensors", {7}, job="another job")
     (tmp_path / "state-half-0.safetensors").write_bytes(b"\x00" * 20)
     job = IndexJob(tmp_path, "m", None, IndexOptions(), "raw", "new", "job", 1.0)
-    assert adopt_states(tmp_path, job, frozenset(range(8))) == ({0, 1, 2, 3}, 0)
+    assert adopt_states(tmp_path, job, frozenset()) == ({0, 1, 2, 3}, 0)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state-new-0.safetensors", "state-new-1.safetensors"]
     newer = IndexJob(tmp_path, "m", None, IndexOptions(), "raw", "newer", "job", 1.0)  # shard 1 is left out now
-    assert adopt_states(tmp_path, newer, frozenset({0, 2, 3})) == ({3}, 2)
+    assert adopt_states(tmp_path, newer, frozenset({1})) == ({3}, 2)
     assert [p.name for p in tmp_path.iterdir()] == ["state-newer-0.safetensors"]
 
 
@@ -58,7 +58,7 @@ def test_of_any_states_those_are_taken_that_fit_together(
         (work / f"state-run{number % 3}-{number}.safetensors").write_bytes(data[:-1] if kind == "damaged" else data)
         sound += [frozenset(shards)] if kind == "state" else []
     job = IndexJob(work, "m", None, IndexOptions(), "raw", "new", "job", 1.0)
-    covered, n_dropped = adopt_states(work, job, wanted)
+    covered, n_dropped = adopt_states(work, job, frozenset(range(10)) - wanted)
     names = [f"state-new-{slot}.safetensors" for slot in range(len(list(work.iterdir())))]
     assert sorted(path.name for path in work.iterdir()) == names, "slots from 0, without gaps, and nothing else is left"
     taken = [read_account(work / name, "job") for name in names]
@@ -76,7 +76,7 @@ def test_a_state_is_taken_over_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "state-old-9.safetensors").write_bytes(data)
     (tmp_path / "promoted-000.safetensors").write_bytes(b"no state")
     job = IndexJob(tmp_path, "m", None, IndexOptions(), "raw", "new", "job", 1.0)
-    assert adopt_states(tmp_path, job, frozenset(range(9))) == ({2, 4}, 0)
+    assert adopt_states(tmp_path, job, frozenset()) == ({2, 4}, 0)
     assert (tmp_path / "state-new-0.safetensors").read_bytes() == data
     assert (tmp_path / "promoted-000.safetensors").read_bytes() == b"no state"
 
@@ -86,12 +86,12 @@ def test_a_run_may_adopt_what_it_has_adopted_before(tmp_path: Path) -> None:
     (tmp_path / "state-adopted-gone-0.safetensors").write_bytes(state_of({0, 1}))
     (tmp_path / "state-gone-0.safetensors").write_bytes(state_of({2}))
     job = IndexJob(tmp_path, "m", None, IndexOptions(), "raw", "new", "job", 1.0)
-    assert adopt_states(tmp_path, job, frozenset(range(3))) == ({0, 1, 2}, 0)
-    assert adopt_states(tmp_path, job, frozenset(range(3))) == ({0, 1, 2}, 0)
-    assert adopt_states(tmp_path, job, frozenset({0, 1})) == ({0, 1}, 0), "shard 2 alone is no wanted one"
+    assert adopt_states(tmp_path, job, frozenset()) == ({0, 1, 2}, 0)
+    assert adopt_states(tmp_path, job, frozenset()) == ({0, 1, 2}, 0)
+    assert adopt_states(tmp_path, job, frozenset({2})) == ({0, 1}, 0), "shard 2 alone is left out"
     assert [path.name for path in tmp_path.iterdir()] == ["state-new-0.safetensors"]
 
 
 def test_where_there_is_nothing_nothing_is_covered(tmp_path: Path) -> None:
     job = IndexJob(tmp_path, "m", None, IndexOptions(), "raw", "new", "job", 1.0)
-    assert adopt_states(tmp_path, job, frozenset({0})) == (set(), 0)
+    assert adopt_states(tmp_path, job, frozenset()) == (set(), 0)

@@ -10,7 +10,10 @@ import ffmem
 from ffmem import Index
 from ffmem.errors import ModelError
 from ffmem.index import certificate
-from ffmem.index.certificate import certify, sentences_of, worst_of
+from ffmem.index.certificate import certify, depends_on_length, sentences_of, worst_of
+from ffmem.index.scan.shard_text import read_tokens
+from ffmem.index.text.head import head_of
+from ffmem.models.run_state import RunState
 from ffmem.store.paths import StorePaths
 
 
@@ -27,11 +30,11 @@ def test_sentences_are_those_of_the_store_and_the_proof_runs_the_longest(
 ) -> None:
     index, model = index_of("gpt2"), ffmem.load_model(tiny_folder("gpt2"))
     folder, options = StorePaths(index.folder).index, index.manifest.options
-    drawn = sentences_of(model, folder, [0, 2], options, cut=False)
     rows = [index.text.sentence(number) for number in (0, 2)]
+    drawn = sentences_of(model, {row.id: (row.text, row.token_ids) for row in rows}, may_be_pieces=False)
     assert [one.text for one in drawn] == [row.text for row in rows]
     assert all(np.array_equal(one.token_ids, row.token_ids) for one, row in zip(drawn, rows, strict=True))
-    measured = certify(model, folder, options, cut=False)
+    measured = certify(model, head_of(index.text, False), read_tokens(folder), options)
     assert measured["sentence_ids"] == sorted(measured["sentence_ids"]) and measured["n_sentences"] >= 1
 
 
@@ -40,8 +43,9 @@ def test_an_identity_that_does_not_hold_is_refused_with_its_number(
 ) -> None:
     index, model = index_of("gpt2"), ffmem.load_model(tiny_folder("gpt2"))
     monkeypatch.setitem(certificate.TOLERANCE, "float32", -1.0)
+    tokens = read_tokens(StorePaths(index.folder).index)
     with pytest.raises(ModelError, match=r"an identity fails in .*Expected at most -1 in float32"):
-        certify(model, StorePaths(index.folder).index, index.manifest.options, cut=False)
+        certify(model, head_of(index.text, False), tokens, index.manifest.options)
 
 
 GOOD = {
@@ -77,3 +81,41 @@ def test_the_first_error_that_is_too_large_is_told(
     with pytest.raises(ModelError) as told:
         certificate._check(GOOD | worst, model, options)
     assert message.replace("model", model.facts.name) in str(told.value)
+
+
+LONG_ROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 16,
+    "short_factor": [1.0] * 4,
+    "long_factor": [1.0, 2.0, 3.0, 4.0],
+}
+
+
+@pytest.mark.parametrize(
+    ("variant", "changes", "longest", "depends"),
+    [
+        ("gpt2", {}, 2**31, False),  # no rotary positions: whatever the length
+        ("llama", {}, 64, False),
+        ("llama", {}, 2**17 + 1, True),  # too many to ask
+        ("llama", {"rope_parameters": LONG_ROPE}, 64, True),
+        ("llama", {"rope_parameters": LONG_ROPE}, 12, False),
+        (
+            "llama",
+            {
+                "rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0},
+                "max_position_embeddings": 16,
+            },
+            64,
+            True,
+        ),
+    ],
+)
+def test_a_model_depends_on_length_if_its_first_rotations_do(
+    configured: Callable[..., Path], variant: str, changes: dict[str, object], longest: int, depends: bool
+) -> None:
+    model = ffmem.load_model(configured(variant, **changes), proved=False)
+    state = RunState(model.module)
+    assert depends_on_length(model, longest) is depends
+    assert not state.changed(), "asking leaves no trace"

@@ -28,7 +28,8 @@ def told(tmp_path: Path) -> list[Progress]:
     """What a meter makes of EVENTS; one of four shards is there from an earlier run."""
     found: list[Progress] = []
     shards = [Shard(number, number, number + 1, 100) for number in range(4)]
-    meter = Meter(found.append, shards, {0}, RunLog(tmp_path / "run.json", IndexOptions(), RunOptions()))
+    meter = Meter(found.append, RunLog(tmp_path / "run.json", IndexOptions(), RunOptions()))
+    meter.add(shards, {0}, is_text_whole=True)
     for event in EVENTS:
         meter.hear(event)
     return found
@@ -51,7 +52,8 @@ def test_a_meter_counts_over_all_workers(tmp_path: Path) -> None:
 def test_what_a_dead_worker_lost_is_not_done(tmp_path: Path) -> None:
     found: list[Progress] = []
     shards = [Shard(number, number, number + 1, 100) for number in range(4)]
-    meter = Meter(found.append, shards, set(), RunLog(tmp_path / "run.json", IndexOptions(), RunOptions()))
+    meter = Meter(found.append, RunLog(tmp_path / "run.json", IndexOptions(), RunOptions()))
+    meter.add(shards, set(), is_text_whole=True)
     meter.hear(Event("ready", 0))
     for task in ("shard-0", "shard-1"):
         meter.hear(Event("tokens", 0, 100))
@@ -93,7 +95,8 @@ def hear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hear]
         found: list[Progress] = []
         log = RunLog(tmp_path / "run.json", IndexOptions(), RunOptions())
         shards = [Shard(0, 0, 5, 100), Shard(1, 5, 7, 50)]
-        meter = Meter(found.append, shards, covered, log, n_values=[30], projected=projected)
+        meter = Meter(found.append, log, n_values=[30], projected=projected)
+        meter.add(shards, covered, is_text_whole=True)
 
         def take(
             after: float, kind: str, slot: int = 0, n_tokens: int = 0, n_values: int = 0, **named: object
@@ -169,5 +172,22 @@ def test_what_is_done_already_needs_no_time(hear: Callable[..., Hear]) -> None:
 def test_what_people_are_told(event: Event, message: str, tmp_path: Path) -> None:
     found: list[Progress] = []
     log = RunLog(tmp_path / "run.json", IndexOptions(), RunOptions())
-    Meter(found.append, [Shard(4, 0, 1, 10)], set(), log).hear(event)
+    meter = Meter(found.append, log)
+    meter.add([Shard(4, 0, 1, 10)], set(), is_text_whole=True)
+    meter.hear(event)
     assert found[0].message == message and found[0].stage == "memories"
+
+
+def test_while_the_text_is_written_there_is_more_than_is_told_and_no_time_left(tmp_path: Path) -> None:
+    found: list[Progress] = []
+    meter = Meter(found.append, RunLog(tmp_path / "run.json", IndexOptions(), RunOptions()), n_values=[30])
+    meter.hear(Event("ready", 0))
+    for number, is_whole in ((0, False), (1, True)):
+        meter.add([Shard(number, number, number + 1, 100)], set(), is_whole)
+        meter.hear(Event("tokens", 0, 100))
+        meter.hear(Event("task", 0, task=f"shard-{number}"))
+    assert [(now.n_tokens, now.n_tokens_all, now.n_shards_all, now.is_text_whole) for now in found[1::2]] == [
+        (100, 100, 1, False),
+        (200, 200, 2, True),
+    ]
+    assert found[2].remaining_s is None and found[3].remaining_s is not None

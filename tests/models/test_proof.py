@@ -1,7 +1,5 @@
 """A model is run as its own plain call runs a sentence alone, whatever its config says, or refused by the check that fails."""
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,19 +28,6 @@ LONG_ROPE = {
     "short_factor": [1.0] * 4,
     "long_factor": [1.0, 2.0, 3.0, 4.0],
 }
-
-
-@pytest.fixture
-def configured(tiny_folder: Folder, tmp_path: Path) -> Callable[..., Path]:
-    """A tiny model whose config says something else."""
-
-    def make(variant: str, **changes: object) -> Path:
-        folder = Path(shutil.copytree(tiny_folder(variant), tmp_path / variant))
-        path = folder / "config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-        return folder
-
-    return make
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

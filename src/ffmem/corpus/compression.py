@@ -9,6 +9,8 @@ from typing import IO, Any
 from ffmem.extras import extra_module
 
 COMPRESSIONS = (".gz", ".zst")
+COMPRESSED = 4
+"""About how many bytes of text a compressed byte stands for."""
 """What may follow the suffix of a file of text or JSON lines."""
 
 _PIECE = 1024

@@ -38,6 +38,8 @@ class Corpus:
 
     kind: str
     name: str
+    is_elsewhere = False
+    """Whether it comes over a network, so that reading it may fail now and not later."""
 
     def __init__(self) -> None:
         self.n_undecodable_bytes = 0
@@ -56,6 +58,10 @@ class Corpus:
     def identity(self) -> JsonObject:
         """What decides the documents: kind, name, and a hash of the content."""
         raise NotImplementedError
+
+    def n_bytes(self) -> int | None:
+        """About how many bytes of text there are, as far as that can be told without reading it; else None."""
+        return None
 
     def __iter__(self) -> Iterator[Document]:
         raise NotImplementedError
@@ -87,6 +93,10 @@ class PythonDocs(Corpus):
     def identity(self) -> JsonObject:
         """See Corpus.identity. The text differs between Python versions, and so does the hash."""
         return {"kind": self.kind, "name": self.name, "sha256": self.content_hash()}
+
+    def n_bytes(self) -> int:
+        """See Corpus.n_bytes."""
+        return 500_000
 
     def __iter__(self) -> Iterator[Document]:
         from pydoc_data.topics import topics  # half a megabyte of text: only when it is asked for

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ffmem.corpus.compression import COMPRESSED, COMPRESSIONS
 from ffmem.corpus.documents import MAX_DEPTH, MAX_DIGITS, Corpus, Document, Rows, check_depth
 from ffmem.corpus.encodings import UTF_8, read_lines, readable
 from ffmem.corpus.lines import is_blank
@@ -26,6 +27,11 @@ class File(Corpus):
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"kind": self.kind, "name": self.name, "sha256": digest}
+
+    def n_bytes(self) -> int:
+        """See Corpus.n_bytes."""
+        is_compressed = self.path.suffix in (*COMPRESSIONS, ".parquet")
+        return self.path.stat().st_size * (COMPRESSED if is_compressed else 1)
 
 
 def encoding_identity(encoding: str) -> dict[str, str]:

@@ -49,6 +49,10 @@ class Glob(Corpus):
         decided = {"kind": self.kind, "name": self.name, "n_files": len(self._files), "sha256": digest.hexdigest()}
         return decided | encoding_identity(self._encoding)
 
+    def n_bytes(self) -> int:
+        """See Corpus.n_bytes."""
+        return sum(file.n_bytes() for _, file in self._files)
+
     def __iter__(self) -> Iterator[Document]:
         self.n_undecodable_bytes = self.n_lines = 0
         for name, file in self._files:

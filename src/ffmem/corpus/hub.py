@@ -31,6 +31,7 @@ class HubDataset(Rows):
     """
 
     kind = "hub"
+    is_elsewhere = True
 
     def __init__(self, name: str, text_field: str, encoding: str = UTF_8) -> None:
         super().__init__(text_field, encoding)
@@ -44,6 +45,10 @@ class HubDataset(Rows):
             )
         self._dataset, config, split, field = (*parts, "", "", "")[:4]
         self._config, self._split, self.text_field = config or None, split or "train", field or text_field
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what the library holds: a process that this is sent to opens it anew."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_library", "_builder")}
 
     def identity(self) -> JsonObject:
         """See Corpus.identity. With the commit of a data set on the hub, else a hash over the rows as they are read."""

@@ -88,6 +88,10 @@ class StandardInput(Corpus):
         """See Corpus.identity."""
         return self._identity
 
+    def n_bytes(self) -> int | None:
+        """See Corpus.n_bytes."""
+        return self._path.stat().st_size if self._path.is_file() else None
+
     def __iter__(self) -> Iterator[Document]:
         is_jsonl = self._identity["format"] == "jsonl"
         text = TextFile(self._path, self._encoding, _TOLD)

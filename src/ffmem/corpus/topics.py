@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from importlib.resources import files
 
+from ffmem.corpus.compression import COMPRESSED
 from ffmem.corpus.documents import Corpus, Document
 from ffmem.json_values import JsonObject
 
@@ -25,6 +26,10 @@ class Topics(Corpus):
     def identity(self) -> JsonObject:
         """See Corpus.identity: a hash of the file."""
         return {"kind": self.kind, "name": self.name, "sha256": sha256(self._content()).hexdigest()}
+
+    def n_bytes(self) -> int:
+        """See Corpus.n_bytes."""
+        return COMPRESSED * len(self._content())
 
     def __iter__(self) -> Iterator[Document]:
         self.n_undecodable_bytes = 0

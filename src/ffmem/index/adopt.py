@@ -7,7 +7,7 @@ from ffmem.index.scan.job import IndexJob
 from ffmem.index.state.states import read_account, state_path
 
 
-def adopt_states(work: Path, job: IndexJob, wanted: frozenset[int]) -> tuple[set[int], int]:
+def adopt_states(work: Path, job: IndexJob, left_out: frozenset[int]) -> tuple[set[int], int]:
     """Take over the states of earlier runs under this run's names.
 
     A worker that outlived a killed parent may still put its state under the old run's name; that name is never read
@@ -16,10 +16,11 @@ def adopt_states(work: Path, job: IndexJob, wanted: frozenset[int]) -> tuple[set
     Args:
         work: the work folder.
         job: this run.
-        wanted: the shards of the index; a state that covers another cannot be used, since nothing is taken out of a sum.
+        left_out: shards that are not to be in the index; a state that covers one cannot be used, since nothing is taken out of
+            a sum. All others of a state with the job's hash are shards of its text.
 
     Returns:
-        The shards that are covered, and the number of wanted shards that were, beside one that is not wanted.
+        The shards that are covered, and the number of those that were, beside one that is left out.
     """
     states = []
     for number, old in enumerate(sorted(work.glob("state-*.safetensors"))):
@@ -33,9 +34,9 @@ def adopt_states(work: Path, job: IndexJob, wanted: frozenset[int]) -> tuple[set
     covered: set[int] = set()
     n_dropped = slot = 0
     for shards, path in sorted(states, key=lambda item: (-len(item[0]), min(item[0]))):
-        if not shards <= wanted:
-            n_dropped += len(shards & wanted)
-        if covered & shards or not shards <= wanted:
+        if shards & left_out:
+            n_dropped += len(shards - left_out)
+        if covered & shards or shards & left_out:
             path.unlink()
             continue
         os.replace(path, state_path(work, job.run_id, slot))

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import torch
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
 from ffmem.index.adopt import adopt_states
-from ffmem.index.certificate import certify
+from ffmem.index.build_tasks import BuildTasks
+from ffmem.index.build_text import BuildText
+from ffmem.index.certificate import certify, depends_on_length
 from ffmem.index.finish import write_index, write_manifest
 from ffmem.index.identity import (
     check_options,
@@ -30,29 +32,27 @@ from ffmem.index.identity import (
     without_exclusions,
 )
 from ffmem.index.inherit import check_extendable, copy_promoted, states_of
-from ffmem.index.machine import check_device, device_memory, machine, n_processors
+from ffmem.index.machine import check_device, device_memory, machine
 from ffmem.index.progress import Meter, Progress, ProgressListener
-from ffmem.index.request import Request, text_source
+from ffmem.index.request import Request
 from ffmem.index.resources import check_room, free_memory, layers_bytes, state_bytes
 from ffmem.index.run.choose import make_executor
 from ffmem.index.run.executors import Executor
 from ffmem.index.run.runlog import RunLog, was_killed_at_work
 from ffmem.index.scan.accumulators import accumulator_shape
-from ffmem.index.scan.batches import Shard, plan_shards
+from ffmem.index.scan.batches import plan_shards
 from ffmem.index.scan.exclusions import split_off, told
 from ffmem.index.scan.job import IndexJob, attention_as_before
-from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
+from ffmem.index.scan.tasks import ProjectLayer, promoted_path
 from ffmem.index.scan.waves import may_go_in_step
 from ffmem.index.state.states import Account, read_account, save_state, state_path, states_of_run
 from ffmem.index.state.tree import merge_states
-from ffmem.index.text.cut import TextOfIndex, write_cut_text
-from ffmem.index.text.processes import n_text_processes
-from ffmem.index.text.writer import TextCounts, write_text
 from ffmem.index.untouched import Untouched, locked_untouched
 from ffmem.json_values import JsonObject
 from ffmem.models.attached import attach
 from ffmem.models.base import Batching
 from ffmem.models.controls import split_control
+from ffmem.models.inputs import longest_input
 from ffmem.models.loading.fairseq import PREFIX as FAIRSEQ
 from ffmem.models.loading.sources import BUILT_IN
 from ffmem.models.registry import load_model
@@ -60,7 +60,7 @@ from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions, parse_shards
 from ffmem.store.fields import ACTIVE_SENTENCES
-from ffmem.store.files import disk_errors, drop_unwritten, map_arrays, write_json
+from ffmem.store.files import disk_errors, drop_unwritten, write_json
 from ffmem.store.manifest import corpora_of, read_manifest
 from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index, open_index
@@ -183,25 +183,29 @@ class Build:
         self, model: Transformer, identity: JsonObject, executor: Executor, stages_s: Mapping[str, float]
     ) -> None:
         options = self._request.options
-        if not (self._paths.work / "text.json").exists():
+        text = BuildText(self._paths.work, self._request, self._run)
+        if not text.is_written:
             self._check_room(model, executor)
         log = RunLog(self._paths.work / "run.json", options, self._run, stages_s)
         job = self._job(model, identity)
         self._prepare(model, job, executor)
-        with log.stage("text"):
-            counts = self._write_text(model)
-        with log.stage("certificate"):
-            certificate = self._certify(model, cut=counts["n_windows"] > 0)
-        here = machine(*model.devices)
-        job = replace(job, batching=model.batching, in_step=may_go_in_step(model))
-        if executor.works_here:
-            job = job.with_loaded(model)
-        else:
-            model.release()  # only workers run it from here on, some of them perhaps on the same GPU
-        shards, excluded = self._shards(counts["n_sentences_by_corpus"])
-        self._before.is_kept = True  # what is refused from here on may be mended without another index
-        with log.stage("memories"):
-            states = self._scan(model, job, executor, log, shards)
+        with closing(text):
+            self._begin_text(model, text)
+            log.took("text", text.seconds)
+            certificate = self._certify(model, text, log)
+            here = machine(*model.devices)
+            job = replace(job, batching=model.batching, in_step=may_go_in_step(model))
+            if executor.works_here:
+                job = job.with_loaded(model)
+            else:
+                model.release()  # only workers run it from here on, some of them perhaps on the same GPU
+            self._before.is_kept = True  # what is refused from here on may be mended without another index
+            with log.stage("memories"):
+                states = self._scan(model, job, executor, log, text)
+            counts = text.counts
+            shards, excluded = split_off(text.shards or [], options.exclude_shards)
+            log.took("text", text.seconds)
+            assert _covered(states) == [shard.shard_id for shard in shards]
         if executor.works_here:
             model.release()
         self._listen(Progress("files"))
@@ -285,25 +289,19 @@ class Build:
             self._paths.work.mkdir(exist_ok=True)  # the corpus may have been there before
         write_json(job, identity)
 
-    def _write_text(self, model: Transformer) -> JsonObject:
-        """Sentences and tokens, unless an earlier run has them."""
-        done = self._paths.work / "text.json"
-        if not done.exists():
-            self._listen(Progress("text"))
-            folder = self._paths.work / "text"
-            shutil.rmtree(folder, ignore_errors=True)
-            with disk_errors(folder):
-                folder.mkdir()
-                counts = self._text_counts(model, folder)
-            write_json(done, asdict(counts))
-        return dict(json.loads(done.read_bytes()))
+    def _begin_text(self, model: Transformer, text: BuildText) -> None:
+        """Begin to write the text; where it must be whole before the model reads it, write all of it.
 
-    def _text_counts(self, model: Transformer, folder: Path) -> TextCounts:
-        options, corpora = self._request.options, self._request.corpora
-        if len(corpora) == 1 and isinstance(corpora[0], TextOfIndex):
-            return write_cut_text(folder, corpora[0].index, options.max_tokens)
-        n = n_text_processes(self._run, n_processors())
-        return write_text(folder, text_source(model, self._request), options, n_processes=n)
+        It must be where shards are left out, whose numbers are to be checked first; and where what the model gives for one
+        sentence may depend on how long others are.
+        """
+        options = self._request.options
+        if not text.is_written:
+            self._listen(Progress("text"))
+        may_be_apart = text.is_long and not options.exclude_shards
+        text.begin(model, may_be_apart and not depends_on_length(model, longest_input(model, options.max_length)))
+        if options.exclude_shards:
+            split_off(text.shards or [], options.exclude_shards)
 
     def _take_base(self, model: Transformer, base: Index, job: IndexJob) -> None:
         """Start from what an index that is extended has found."""
@@ -318,23 +316,19 @@ class Build:
             copy_promoted(base, job.folder)
             write_json(done, {"shards": len(shards)})
 
-    def _certify(self, model: Transformer, cut: bool) -> JsonObject:
+    def _certify(self, model: Transformer, text: BuildText, log: RunLog) -> JsonObject:
         """The certificate, unless an earlier run has it; from here on the model runs as its proof says."""
         done = self._paths.work / "certificate.json"
         found = dict(json.loads(done.read_bytes())) if done.exists() else {}
         if "proof" in found:
             model.adopt(Batching(**found["proof"]["batching"]))
             return found
+        with log.stage("head"):
+            head, tokens = text.head()
         self._listen(Progress("certificate"))
-        with device_memory(str(model.device), "the certificate, a sentence at a time"):
-            write_json(done, certify(model, self._paths.work / "text", self._request.options, cut))
+        with log.stage("certificate"), device_memory(str(model.device), "the certificate, a sentence at a time"):
+            write_json(done, certify(model, head, tokens, self._request.options, text.longest()))
         return dict(json.loads(done.read_bytes()))
-
-    def _shards(self, n_sentences_by_corpus: Sequence[int]) -> tuple[list[Shard], list[Shard]]:
-        """The shards to do, and those that are left out."""
-        options = self._request.options
-        starts = map_arrays(self._paths.work / "text" / "tokens.safetensors")["sentence_start"]
-        return split_off(plan_shards(starts, n_sentences_by_corpus, options.shard_tokens), options.exclude_shards)
 
     def _job(self, model: Transformer, identity: JsonObject) -> IndexJob:
         """What workers are to do, but for how the model must be run: its proof is still to come."""
@@ -373,33 +367,37 @@ class Build:
         executor.prepare(job.load if has_room else job.load_nothing, n_workers)
 
     def _scan(
-        self, model: Transformer, job: IndexJob, executor: Executor, log: RunLog, shards: Sequence[Shard]
+        self, model: Transformer, job: IndexJob, executor: Executor, log: RunLog, text: BuildText
     ) -> dict[Path, Account]:
         """Run the model over the shards that no state covers yet; return the states that cover them all."""
         options, work = self._request.options, self._paths.work
         if self._request.base is not None:
             self._take_base(model, self._request.base, job)
-        wanted = frozenset(shard.shard_id for shard in shards)
-        covered, n_dropped = adopt_states(work, job, wanted)
+        left_out = parse_shards(options.exclude_shards)
+        covered, n_dropped = adopt_states(work, job, left_out)
         if n_dropped:
             what = f"{n_dropped:,} shards are read again: their checkpoints hold what is now to be left out"
             self._listen(Progress("memories", message=what))
-        tasks: list[ScanShard | ProjectLayer] = [ScanShard(s) for s in shards if s.shard_id not in covered]
-        layers = range(len(indexed_cells(model, options).layers))
-        tasks += [ProjectLayer(layer) for layer in layers if not promoted_path(work, layer).exists()]
         n_values = [layer.n_cells for layer in indexed_cells(model, options).layers]
-        missing = {task.layer for task in tasks if isinstance(task, ProjectLayer)}
-        meter = Meter(self._listen, shards, covered, log, n_values, set(layers) - missing)
+        missing = [layer for layer in range(len(n_values)) if not promoted_path(work, layer).exists()]
+        meter = Meter(self._listen, log, n_values, set(range(len(n_values))) - set(missing))
+        tasks = BuildTasks(text, meter, covered, left_out, [ProjectLayer(layer) for layer in missing])
         log.begin(resumed=bool(covered))
-        abandoned = executor.run(job, tasks, meter.hear)
+        try:
+            abandoned = executor.run(job, tasks, meter.hear)
+        except InputError:
+            self._before.is_kept &= not text.is_refused  # what mends it makes another index
+            raise
         found = {
             path: read_account(path, job.job_hash)
             for slot, path in states_of_run(work, job.run_id).items()
             if slot not in abandoned
         }
-        states = {path: account for path, account in found.items() if account is not None}
-        assert sorted(n for account in states.values() for n in account.covered) == sorted(wanted)
-        return states
+        return {path: account for path, account in found.items() if account is not None}
+
+
+def _covered(states: Mapping[Path, Account]) -> list[int]:
+    return sorted(shard for account in states.values() for shard in account.covered)
 
 
 def _weights_bytes(model: Transformer) -> int:

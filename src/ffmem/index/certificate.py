@@ -8,7 +8,6 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,16 +16,19 @@ import transformers
 
 from ffmem.errors import InputError, ModelError
 from ffmem.index.scan.batches import Shard
-from ffmem.index.scan.shard_text import ShardText, read_tokens
+from ffmem.index.scan.shard_text import ShardText, Tokens
+from ffmem.index.text.head import Head
 from ffmem.json_values import JsonObject, to_json
 from ffmem.models.description import describe
 from ffmem.models.fidelity import measure_fidelity
 from ffmem.models.identities import measure_identities
+from ffmem.models.proof import TOLERANCE as PROOF_TOLERANCE
 from ffmem.models.proof import prove
+from ffmem.models.rotary import has_rotary, rotary_error
+from ffmem.models.run_state import RunState
 from ffmem.models.sentences_to_try import Sentence
 from ffmem.models.transformer import Transformer
-from ffmem.options import IndexOptions, parse_split
-from ffmem.store.text import TextReader
+from ffmem.options import IndexOptions
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 """Largest relative error of an identity before a build is refused: rounding of the type, times a wide margin."""
@@ -35,18 +37,23 @@ _N_SENTENCES = 8
 _MAX_TOKENS = 64
 _N_DICTIONARY = 64
 """Sentences that dictionaries are measured on."""
+_LONGEST_TO_ASK = 2**17
 _N_PROOF = 24
 """Sentences that the proof may choose from, by length."""
 
 
-def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) -> JsonObject:
+def certify(
+    model: Transformer, head: Head, tokens: Tokens, options: IndexOptions, longest: int | None = None
+) -> JsonObject:
     """Prove the model, and measure the identities, on sentences of the corpus itself, drawn with the seed.
 
     Args:
         model: which runs from here on as its proof says.
-        text: folder with the text of an index.
+        head: the first sentences of an index.
+        tokens: theirs, at least.
         options: of the index.
-        cut: whether some of its sentences are pieces of longer ones.
+        longest: tokens of the longest sentence of the index; None: that of the head, where the model treats no sentence
+            otherwise for the length of another (see `depends_on_length`).
 
     Returns:
         The largest errors, per layer where they have one, with the circumstances they were measured in.
@@ -55,11 +62,14 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
         InputError: a dictionary does not fit the model.
         ModelError: the proof or an identity does not hold, so the memories read from this model would not be its own.
     """
-    tokens = read_tokens(text)
-    starts = tokens.sentence_start
-    n_sentences = len(starts) - 1
-    lengths = np.diff(starts.astype(np.int64))
-    proof = prove(model, _proof_sentences(model, text, lengths, options, cut), options.bos, longest=int(lengths.max()))
+    n_sentences = len(head.texts)
+    lengths = np.diff(tokens.sentence_start[: n_sentences + 1].astype(np.int64))
+    proof = prove(
+        model,
+        _proof_sentences(model, head, tokens, lengths, options),
+        options.bos,
+        longest=longest or int(lengths.max()),
+    )
     fitting = np.flatnonzero((lengths >= 2) & (lengths <= _MAX_TOKENS))
     pool = fitting if len(fitting) else np.arange(n_sentences)
     drawn = np.random.default_rng(options.seed).choice(pool, size=min(_N_SENTENCES, len(pool)), replace=False)
@@ -116,29 +126,48 @@ def _dictionaries(model: Transformer, text: ShardText, lengths: np.ndarray, opti
 
 
 def _proof_sentences(
-    model: Transformer, text: Path, lengths: np.ndarray, options: IndexOptions, cut: bool
+    model: Transformer, head: Head, tokens: Tokens, lengths: np.ndarray, options: IndexOptions
 ) -> list[Sentence]:
-    """Sentences of all lengths that the corpus has, the longest and the shortest among them; drawn with the seed."""
+    """Sentences of all lengths that the head has, the longest and the shortest among them; drawn with the seed."""
     drawn = np.random.default_rng(options.seed).permutation(len(lengths))
     by_length = drawn[np.argsort(lengths[drawn], kind="stable")]
     chosen = by_length[np.unique(np.linspace(0, len(by_length) - 1, _N_PROOF).round().astype(int))]
-    return sentences_of(model, text, chosen.tolist(), options, cut)
+    return sentences_of(model, {one: (head.texts[one], tokens.ids(one)) for one in chosen.tolist()}, head.has_pieces)
 
 
-def sentences_of(
-    model: Transformer, text: Path, sentence_ids: Sequence[int], options: IndexOptions, cut: bool
-) -> list[Sentence]:
-    """Stored sentences as the proof takes them; the arguments are those of `certify`."""
-    reader, encode = TextReader(text), model.tokenizer.backend_tokenizer.encode
+def sentences_of(model: Transformer, rows: Mapping[int, tuple[str, np.ndarray]], may_be_pieces: bool) -> list[Sentence]:
+    """Stored sentences as the proof takes them.
+
+    Args:
+        model: whose tokens they have.
+        rows: the text and the tokens of each.
+        may_be_pieces: whether some may be pieces of longer texts, which may have other tokens alone: such a one is proved as it
+            is stored.
+    """
+    encode = model.tokenizer.backend_tokenizer.encode
     found = []
-    for sentence_id in sentence_ids:
-        row = reader.sentence(sentence_id)
-        ids = tuple(row.token_ids.tolist())
-        # a piece of a longer text may have other tokens alone: it is proved as it is stored
-        may_be_piece = cut or parse_split(options.split) is not None
-        is_piece = may_be_piece and tuple(encode(row.text, add_special_tokens=False).ids) != ids
-        found.append(Sentence(row.text, ids, is_piece))
+    for text, stored in rows.values():
+        ids = tuple(stored.tolist())
+        is_piece = may_be_pieces and tuple(encode(text, add_special_tokens=False).ids) != ids
+        found.append(Sentence(text, ids, is_piece))
     return found
+
+
+def depends_on_length(model: Transformer, longest: int) -> bool:
+    """Whether the longest input that there may be would be read with other rotations of its first positions than a short one.
+
+    Args:
+        model: the model.
+        longest: most tokens of an input, special tokens included; where they are so many that asking takes much memory, the
+            answer is yes.
+    """
+    if not has_rotary(model.module) or longest > _LONGEST_TO_ASK:
+        return has_rotary(model.module)
+    state = RunState(model.module)
+    with torch.no_grad():
+        error = rotary_error(model.module, 2, longest)
+    state.restore()
+    return error is not None and not error <= PROOF_TOLERANCE[model.facts.dtype]
 
 
 _ERRORS = ("ff_sum_errors", "residual_errors", "hook_error", "logit_error")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,25 @@ import numpy as np
 from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.registry import open_corpus
 from ffmem.errors import InputError
+from ffmem.index.build_text import BuildText
 from ffmem.index.certificate import certify
 from ffmem.index.finish import layer_arrays
 from ffmem.index.identity import check_options, decide_projection, indexed_cells, with_named_cells
-from ffmem.index.machine import check_device
+from ffmem.index.machine import check_device, n_processors
 from ffmem.index.request import Request, text_source
 from ffmem.index.resources import check_room, free_disk, free_memory, layers_bytes, state_bytes
 from ffmem.index.run.choose import make_executor
 from ffmem.index.run.executors import Event
+from ffmem.index.run.job import GivenTasks
 from ffmem.index.scan.accumulators import accumulator_shape
 from ffmem.index.scan.batches import plan_shards
 from ffmem.index.scan.job import IndexJob
+from ffmem.index.scan.shard_text import read_tokens
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard
 from ffmem.index.state.layers import Shape
 from ffmem.index.stream_cost import StreamCost
 from ffmem.index.stream_plan import Memory, find_memory, plan_stream
+from ffmem.index.text.head import head_path, read_head
 from ffmem.index.text.writer import TextCounts, write_text
 from ffmem.json_values import JsonObject, Record
 from ffmem.models.attached import attach
@@ -140,10 +145,10 @@ def plan_index(
         model_s = start_s + time.monotonic() - begin
         text = _probe_text(loaded, request, Path(folder))
         begin = time.monotonic()
-        certify(loaded, Path(folder) / "text", options, cut=text.counts.n_windows > 0)
+        certify(loaded, read_head(Path(folder) / "text"), read_tokens(Path(folder) / "text"), options)
         own_s = {"model": model_s, "certificate": time.monotonic() - begin}
         speed = _probe_speed(loaded, request, run, Path(folder), probe_s)
-        found = _plan(loaded, request, text, speed, own_s, Path(out))
+        found = _plan(loaded, request, run, text, speed, own_s, Path(out))
         if memory is not None:
             found = _streamed(found, loaded, memory, options)
     check_room(Path(out), found.disk_bytes, found.memory_bytes)
@@ -201,7 +206,8 @@ def _probe_text(model: Transformer, request: Request, folder: Path) -> _Text:
     begin = time.monotonic()
     counts = write_text(folder / "text", source, replace(request.options, max_tokens=limit))
     seconds = time.monotonic() - begin
-    n_bytes = sum(path.stat().st_size for path in (folder / "text").iterdir())
+    written = set((folder / "text").iterdir()) - {head_path(folder / "text")}
+    n_bytes = sum(path.stat().st_size for path in written)
     if counts.stopped_by is None or limit == request.options.max_tokens:
         return _Text(counts, seconds, n_bytes, Range(1.0, 1.0, 1.0), True)
     rest, whole = counted.rest()
@@ -289,7 +295,7 @@ def _probe_speed(model: Transformer, request: Request, run: RunOptions, folder: 
     scans = [ScanShard(replace(shard, shard_id=number)) for number, shard in enumerate(shards * 50)]
     watch = _Watch(n_workers, probe_s)
     with suppress(_EnoughError):
-        executor.run(job, [*layers, *scans], watch.hear)
+        executor.run(job, GivenTasks([*layers, *scans]), watch.hear)
     layer_s = max(watch.projected[slot] - watch.ready[slot] for slot in watch.projected)
     worker_bytes = (
         0 if executor.works_here else _peak_bytes(resource.RUSAGE_CHILDREN)
@@ -302,7 +308,15 @@ def _peak_bytes(who: int) -> int:
     return kilobytes_or_bytes if sys.platform == "darwin" else kilobytes_or_bytes * 1024
 
 
-def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, own_s: dict[str, float], out: Path) -> Plan:
+def _plan(
+    model: Transformer,
+    request: Request,
+    run: RunOptions,
+    text: _Text,
+    speed: _Speed,
+    own_s: dict[str, float],
+    out: Path,
+) -> Plan:
     options, shape = request.options, accumulator_shape(model, request.options)
     n_tokens = Range(*(text.counts.n_tokens * getattr(text.factor, end) for end in ("low", "expected", "high")))
     if options.max_tokens is not None:
@@ -319,10 +333,14 @@ def _plan(model: Transformer, request: Request, text: _Text, speed: _Speed, own_
     }
     fixed = sum(seconds for name, seconds in stages.items() if name not in ("memories", "text"))
     slack = _LEAST_SPREAD * (fixed + stages["text"])
+    # a text of a process of its own is written while workers read it, where there is a processor for that
+    has_processor = options.device != "cpu" or n_processors() > speed.n_workers * options.threads
+    is_apart = has_processor and BuildText(out, request, run).is_long
+    together = max if is_apart else add
     seconds = Range(
-        fixed + text.seconds * text.factor.low - slack + n_tokens.low / speed.tokens_per_s.high,
-        fixed + stages["text"] + stages["memories"],
-        fixed + text.seconds * text.factor.high + slack + n_tokens.high / speed.tokens_per_s.low,
+        fixed - slack + together(text.seconds * text.factor.low, n_tokens.low / speed.tokens_per_s.high),
+        fixed + together(stages["text"], stages["memories"]),
+        fixed + slack + together(text.seconds * text.factor.high, n_tokens.high / speed.tokens_per_s.low),
     )
     n_promoted = min(options.promoted, model.facts.d_vocab)
     state, layers = state_bytes(shape), layers_bytes(shape, n_promoted)

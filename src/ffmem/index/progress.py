@@ -1,7 +1,7 @@
 """How far a build is: one view over all of its workers, wherever they are."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ffmem.index.run.executors import Event
@@ -22,7 +22,9 @@ class Progress(Record):
     n_tokens: int = 0
     """Tokens that are done, those of earlier runs included."""
     n_tokens_all: int = 0
-    """Tokens there are."""
+    """Tokens there are; while the text is still being written, those of its shards so far."""
+    is_text_whole: bool = True
+    """Whether the text is written to its end."""
     n_layers: int = 0
     """Layers whose values are projected, those of earlier runs included."""
     n_values: int = 0
@@ -55,17 +57,26 @@ ProgressListener = Callable[[Progress], None]
 class _Tally:
     """How much of some tasks is done: of those that are finished, and of those that a worker is at."""
 
-    def __init__(self, sizes: dict[str, int], finished: set[str]) -> None:
-        self._sizes = sizes
-        self.finished = set(finished)
-        self.all = sum(sizes.values())
-        self._of_finished = sum(sizes[task] for task in finished)
+    def __init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+        self.finished: set[str] = set()
+        self.all = 0
+        self.is_whole = True
+        """Whether no more tasks come."""
+        self._of_finished = 0
         self._begun: dict[int, int] = {}
         """Done of the task that each worker is at, by slot."""
         self._in_this_run = 0
         """What had to be done again included."""
         self._since: float | None = None
         self._until = 0.0
+
+    def add(self, sizes: Mapping[str, int], finished: Collection[str]) -> None:
+        """More tasks, some of which earlier runs have done."""
+        self._sizes |= sizes
+        self.all += sum(sizes.values())
+        self.finished |= set(finished)
+        self._of_finished += sum(self._sizes[task] for task in finished)
 
     @property
     def done(self) -> int:
@@ -96,7 +107,7 @@ class _Tally:
         """A second, from the beginning of the first of them in this run until the last is done."""
         if self._since is None:
             return 0.0
-        elapsed = (self._until if self.done == self.all else now) - self._since
+        elapsed = (self._until if self.is_whole and self.done == self.all else now) - self._since
         return self._in_this_run / elapsed if elapsed > 0 else 0.0
 
 
@@ -105,31 +116,35 @@ class Meter:
 
     Args:
         listen: what is told.
-        shards: of the text.
-        covered: those that earlier runs have read.
         log: the record.
         n_values: of each layer, by place.
         projected: the places of layers whose values earlier runs have projected.
     """
 
     def __init__(
-        self,
-        listen: ProgressListener,
-        shards: Sequence[Shard],
-        covered: set[int],
-        log: RunLog,
-        n_values: Sequence[int] = (),
-        projected: Collection[int] = (),
+        self, listen: ProgressListener, log: RunLog, n_values: Sequence[int] = (), projected: Collection[int] = ()
     ) -> None:
         self._listen, self._log = listen, log
-        shard_sizes = {f"shard-{shard.shard_id}": shard.n_tokens for shard in shards}
-        self._tokens = _Tally(shard_sizes, {f"shard-{shard_id}" for shard_id in covered})
-        self._n_shards = len(shard_sizes)
+        self._tokens, self._values = _Tally(), _Tally()
         layer_sizes = {f"values-{place}": n for place, n in enumerate(n_values)}
-        self._values = _Tally(layer_sizes, {f"values-{place}" for place in projected})
+        self._values.add(layer_sizes, [f"values-{place}" for place in projected])
+        self._n_shards = 0
         self._n_restarts = 0
         self._free: dict[int, float] = {}
         """When each worker was last ready for a task, by slot."""
+
+    def add(self, shards: Sequence[Shard], covered: Collection[int], is_text_whole: bool) -> None:
+        """More shards of the text.
+
+        Args:
+            shards: the shards.
+            covered: by their numbers, those of the text that earlier runs have read.
+            is_text_whole: whether they are the last.
+        """
+        sizes = {f"shard-{shard.shard_id}": shard.n_tokens for shard in shards}
+        self._tokens.add(sizes, [f"shard-{shard.shard_id}" for shard in shards if shard.shard_id in covered])
+        self._tokens.is_whole = is_text_whole
+        self._n_shards += len(sizes)
 
     def hear(self, event: Event) -> None:
         """Take one event."""
@@ -146,6 +161,7 @@ class Meter:
                 event.kind,
                 n_tokens=tokens.done,
                 n_tokens_all=tokens.all,
+                is_text_whole=tokens.is_whole,
                 n_layers=len(values.finished),
                 n_values=values.done,
                 n_values_all=values.all,
@@ -179,6 +195,8 @@ class Meter:
 
     def _remaining(self, now: float) -> float | None:
         """Of the text while there is some to read, then of the values."""
+        if not self._tokens.is_whole:
+            return None
         tally = self._tokens if self._tokens.done < self._tokens.all else self._values
         if tally.done == tally.all:
             return 0.0

@@ -39,5 +39,5 @@ def text_source(model: Transformer, request: Request) -> TextSource:
         vocabulary=[display(token) for token in vocabulary],
         max_tokens=longest_input(model, request.options.max_length) - len(prefix) - len(suffix),
         base=None if request.base is None else text_of(request.base),
-        check_tokens=None if model.n_embedded is None else model.check_tokens,
+        check_tokens=None if model.n_embedded is None else model.embedded_rows().check,
     )

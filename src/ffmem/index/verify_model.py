@@ -15,6 +15,7 @@ from ffmem.index.scan.batches import Shard, plan_shards
 from ffmem.index.scan.exclusions import split_off
 from ffmem.index.scan.shard_text import ShardText, read_tokens
 from ffmem.index.state.quadrants import magnitudes
+from ffmem.index.text.head import head_of, may_have_pieces
 from ffmem.index.verification import Verification
 from ffmem.index.verify_sample import SampleTally
 from ffmem.models.plain_call import plain_coefficients, plain_input
@@ -56,9 +57,10 @@ def check_against_model(
         rounding = ROUNDING if same_device else _ROUNDING_ELSEWHERE[options.dtype]
         folder = StorePaths(index.folder).index
         # first, so that the model runs below as it must be run
-        cut = index.manifest.counts.n_windows > 0
-        certificate = certify(loaded, folder, options, cut)
-        text = ShardText(read_tokens(folder), loaded, options, str(loaded.device))
+        may_be_pieces, tokens = may_have_pieces(index.manifest), read_tokens(folder)
+        longest = int(np.diff(tokens.sentence_start.astype(np.int64)).max())
+        certificate = certify(loaded, head_of(index.text, may_be_pieces), tokens, options, longest)
+        text = ShardText(tokens, loaded, options, str(loaded.device))
         all_shards = plan_shards(
             index.text.sentence_start, index.manifest.counts.n_sentences_by_corpus, options.shard_tokens
         )
@@ -83,7 +85,8 @@ def check_against_model(
         # products of another shape are rounded otherwise, by a share of the layer's largest
         alone = _Tally(index, _ROUNDING_ELSEWHERE[options.dtype], floor=0.5)
         drawn_alone = _sentences_to_run_alone(index, shards, seed)
-        for sentence_id, one in zip(drawn_alone, sentences_of(loaded, folder, drawn_alone, options, cut), strict=True):
+        rows = {one: (index.text.sentence(one).text, tokens.ids(one)) for one in drawn_alone}
+        for sentence_id, one in zip(drawn_alone, sentences_of(loaded, rows, may_be_pieces), strict=True):
             given = plain_input(loaded, one.text, options.bos, one.token_ids, one.is_piece)
             if given is not None:
                 layers = [m[given.own_slice].cpu().numpy() for m in plain_coefficients(loaded, given)]

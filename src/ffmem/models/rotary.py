@@ -31,6 +31,11 @@ def rotary_error(module: nn.Module, short: int, long: int) -> float | None:
     return max(errors, default=None)
 
 
+def has_rotary(module: nn.Module) -> bool:
+    """Whether a model has rotary positions."""
+    return any(map(_is_rotary, module.modules()))
+
+
 def _is_rotary(part: nn.Module) -> bool:
     has_frequencies = any(name.endswith("inv_freq") for name, _ in part.named_buffers(recurse=False))
     return has_frequencies and "position_ids" in inspect.signature(part.forward).parameters

@@ -18,6 +18,7 @@ from ffmem.models.attention import AttentionLayer, OnAttention, hooked, step_by_
 from ffmem.models.base import AttentionLayout, Batching, Family, Layout, Origin
 from ffmem.models.coefficient_hooks import ChangeLayer, CoefficientHooks, OnExpert, OnGatedExpert, OnGatedLayer, OnLayer
 from ffmem.models.dictionaries.dictionary import Dictionary
+from ffmem.models.embedded_rows import EmbeddedRows
 from ffmem.models.feed_forward import at
 from ffmem.models.fingerprints import config_hash, tokenizer_hash, weights_hash
 from ffmem.models.frame import Frame, frame_of
@@ -413,14 +414,13 @@ class Transformer:
             InputError: it has none; the message names the token and both sizes.
         """
         if self.n_embedded is not None and largest >= self.n_embedded:
-            raise InputError(
-                f"the token {self.tokenizer.convert_ids_to_tokens(largest)!r} of the text has the id "
-                f"{largest:,}, and the embedding of "
-                f"{self.facts.name} {self.n_embedded:,} rows (its tokenizer knows {len(self.tokenizer):,} tokens)",
-                "Expected a row for each token of the text",
-                "Leave that token out of the text, or resize the embedding to the tokenizer, train it, and "
-                "save the model again",
-            )
+            self.embedded_rows().check(largest)
+
+    def embedded_rows(self) -> EmbeddedRows:
+        """Which tokens have a row in the embedding, for those who do not have the model."""
+        n_rows = self.n_embedded or len(self.tokenizer)
+        beyond = {number: token for token, number in self.tokenizer.get_vocab().items() if number >= n_rows}
+        return EmbeddedRows(self.facts.name, n_rows, len(self.tokenizer), beyond)
 
     @property
     def device(self) -> torch.device:

@@ -134,14 +134,17 @@ def steps(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 def _line(now: "Progress") -> str:
     left = "" if now.remaining_s is None else f", {duration(now.remaining_s)} left"
     share = now.n_tokens / now.n_tokens_all if now.n_tokens_all else 0.0
-    if now.n_tokens == now.n_tokens_all and now.n_values_all:
+    if now.is_text_whole and now.n_tokens == now.n_tokens_all and now.n_values_all:
         share = now.n_values / now.n_values_all
         return (
             f"{share:4.0%}  {now.n_values:,} of {now.n_values_all:,} values projected, {now.values_per_s:,.0f} values/s"
             f"{_restarts(now)}{left}"
         )
+    # more text is coming: there is no share of it yet
+    share_told, more = (f"{share:4.0%}", "") if now.is_text_whole else ("    ", " and more")
     return (
-        f"{share:4.0%}  {now.n_tokens:,} of {now.n_tokens_all:,} tokens, {now.n_shards:,} of {now.n_shards_all:,} shards, "
+        f"{share_told}  {now.n_tokens:,} of {now.n_tokens_all:,}{more} tokens, "
+        f"{now.n_shards:,} of {now.n_shards_all:,}{more} shards, "
         f"{now.tokens_per_s:,.0f} tokens/s{_restarts(now)}{left}"
     )
 

@@ -90,9 +90,9 @@ class TextReader:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "text.sqlite"
-        if not self._path.is_file():
-            raise damaged(self._path, "it is missing")
+        self.path = folder / "text.sqlite"
+        if not self.path.is_file():
+            raise damaged(self.path, "it is missing")
         self._tokens_path = folder / "tokens.safetensors"
         arrays = map_arrays(self._tokens_path)
         try:
@@ -115,13 +115,13 @@ class TextReader:
         context = self.context
         if context is not None and (context.shape != (self.n_all_sentences,) or context.dtype != np.uint32):
             raise damaged(self._tokens_path, "its arrays disagree about the number of sentences")
-        self._connection, self._searching = _open_database(self._path), _open_database(self._path)
+        self._connection, self._searching = _open_database(self.path), _open_database(self.path)
         for connection in (self._connection, self._searching):
             weakref.finalize(self, connection.close)  # Python 3.13 warns of connections that nobody closes
         self._lock = threading.Lock()  # one connection serves all threads: a look-up takes microseconds
         self._search_lock = threading.Lock()  # a search may take long, and look-ups do not wait for it
         if self._one("SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')"):
-            raise damaged(self._path, "it has views or triggers, which may never end")
+            raise damaged(self.path, "it has views or triggers, which may never end")
 
     @cached_property
     def n_sentences(self) -> int:
@@ -174,7 +174,7 @@ class TextReader:
         try:
             return dict(parse_json(stored))
         except (ValueError, TypeError) as error:
-            raise damaged(self._path, f"the metadata of document {document_id} is not a JSON object") from error
+            raise damaged(self.path, f"the metadata of document {document_id} is not a JSON object") from error
 
     def metadata(self) -> Iterator[JsonObject]:
         """The metadata of each document, by document id.
@@ -185,7 +185,7 @@ class TextReader:
         for rows in self.rows("SELECT id, metadata FROM documents ORDER BY id"):
             for document_id, stored in rows:
                 if document_id != expected:
-                    raise damaged(self._path, "its documents are not numbered from 0 on")
+                    raise damaged(self.path, "its documents are not numbered from 0 on")
                 expected += 1
                 yield self._metadata(document_id, stored)
 
@@ -296,7 +296,7 @@ class TextReader:
             except sqlite3.OperationalError as error:
                 if "no such table" in str(error):
                     raise StoreError(
-                        f"{self._path} has no full-text table",
+                        f"{self.path} has no full-text table",
                         "Expected an index built by a version of ffmem that can search",
                         "Rebuild the index, or search with --regex",
                     ) from error
@@ -306,7 +306,7 @@ class TextReader:
                     "Leave --raw out to search for plain words",
                 ) from error
             except sqlite3.DatabaseError as error:
-                raise damaged(self._path, str(error)) from error
+                raise damaged(self.path, str(error)) from error
 
     def sentence_range(self, sentence_id: int) -> tuple[int, int]:
         """Token indices of a sentence: the first, and the one after the last.
@@ -353,22 +353,22 @@ class TextReader:
 
     def rows(self, sql: str, n: int = 10_000) -> Iterator[list[tuple[Any, ...]]]:
         """Rows of `text.sqlite`, at most ``n`` at a time; never all of them in memory."""
-        with closing(_open_database(self._path)) as connection:  # its own, so that other look-ups go on meanwhile
+        with closing(_open_database(self.path)) as connection:  # its own, so that other look-ups go on meanwhile
             try:
                 cursor = connection.execute(sql)
                 while some := cursor.fetchmany(n):
                     yield some
             except sqlite3.DatabaseError as error:
-                raise damaged(self._path, str(error)) from error
+                raise damaged(self.path, str(error)) from error
 
     def integrity_problem(self) -> str | None:
         """What SQLite itself, or a comparison of its rows with the token arrays, finds wrong; None if nothing."""
         found = self._one("PRAGMA integrity_check")
         if found != "ok":
-            return f"{self._path.name}: {found}"
+            return f"{self.path.name}: {found}"
         n_rows = self._one("SELECT count(*) FROM sentences")
         if n_rows != self.n_all_sentences:
-            return f"{self._path.name} has {n_rows:,} sentences, and the token arrays {self.n_all_sentences:,}"
+            return f"{self.path.name} has {n_rows:,} sentences, and the token arrays {self.n_all_sentences:,}"
         return None
 
     @cached_property
@@ -376,9 +376,9 @@ class TextReader:
         from tokenizers import Tokenizer  # looking up a cell does not need it
 
         try:
-            return Tokenizer.from_file(str(self._path.with_name("tokenizer.json")))
+            return Tokenizer.from_file(str(self.path.with_name("tokenizer.json")))
         except Exception as error:  # the library raises nothing more special
-            raise damaged(self._path.with_name("tokenizer.json"), str(error)) from error
+            raise damaged(self.path.with_name("tokenizer.json"), str(error)) from error
 
     @cached_property
     def document_runs(self) -> DocumentRuns:
@@ -394,9 +394,9 @@ class TextReader:
         try:
             found = document_runs(self.rows(grouped), self.n_all_sentences)
         except (ValueError, OverflowError) as error:
-            raise damaged(self._path, str(error)) from error
+            raise damaged(self.path, str(error)) from error
         if len(found.document) and not 0 <= found.document.min() <= found.document.max() < n_documents:
-            raise damaged(self._path, "a sentence lies in a document that is missing")
+            raise damaged(self.path, "a sentence lies in a document that is missing")
         return found
 
     @lru_cache(maxsize=100_000)  # noqa: B019 (a reader lives as long as its process)
@@ -407,12 +407,12 @@ class TextReader:
     def _row(self, sql: str, *values: Any) -> tuple[Any, ...]:
         for row in self._execute(sql, *values):
             return tuple(row)
-        raise damaged(self._path, f"no row for {values}")
+        raise damaged(self.path, f"no row for {values}")
 
     def _typed(self, row: tuple[Any, ...], types: tuple[type, ...]) -> tuple[Any, ...]:
         """The row, if its values are what the table was made with: SQLite itself does not insist."""
         if tuple(map(type, row)) != types:
-            raise damaged(self._path, "a value has another type")
+            raise damaged(self.path, "a value has another type")
         return row
 
     def _one(self, sql: str) -> Any:
@@ -423,7 +423,7 @@ class TextReader:
             with self._search_lock if searching else self._lock:
                 return (self._searching if searching else self._connection).execute(sql, values).fetchall()
         except (sqlite3.Error, MemoryError) as error:  # damaged lengths ask for gigabytes
-            raise damaged(self._path, str(error) or "it asks for more memory than there is") from error
+            raise damaged(self.path, str(error) or "it asks for more memory than there is") from error
 
 
 _TOKEN_DTYPES = {np.dtype(np.uint16), np.dtype(np.uint32)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -37,6 +38,14 @@ def ids(tasks: Sequence[Task]) -> str:
     return " ".join(task.task_id for task in tasks)
 
 
+def ledger_of(tasks: Sequence[Step], *arguments: Any, **named: Any) -> Ledger:
+    """A ledger that knows all tasks."""
+    ledger = Ledger(*arguments, **named)
+    ledger.add(tasks)
+    ledger.close()
+    return ledger
+
+
 def ready(ledger: Ledger, *slots: int) -> None:
     for slot in slots:
         ledger.started(slot)
@@ -44,7 +53,7 @@ def ready(ledger: Ledger, *slots: int) -> None:
 
 
 def test_what_a_dead_worker_had_not_saved_is_handed_out_first_and_what_it_was_at_last() -> None:
-    ledger = Ledger(steps("a b c d e"), without)
+    ledger = ledger_of(steps("a b c d e"), without)
     ready(ledger, 0)
     for name in "abc":
         assert ids(ledger.hand_out(0)) == name
@@ -57,7 +66,7 @@ def test_what_a_dead_worker_had_not_saved_is_handed_out_first_and_what_it_was_at
 
 
 def test_what_was_saved_before_it_could_be_said_is_done() -> None:
-    ledger = Ledger(steps("a b"), without)
+    ledger = ledger_of(steps("a b"), without)
     ready(ledger, 0)
     ledger.hand_out(0)
     death = ledger.died(0, "signal SIGKILL", covered=["a"])
@@ -65,7 +74,7 @@ def test_what_was_saved_before_it_could_be_said_is_done() -> None:
 
 
 def test_a_task_at_which_workers_die_again_and_again_is_given_up_and_named() -> None:
-    ledger = Ledger(steps("a"), without)
+    ledger = ledger_of(steps("a"), without)
     for attempt in range(1, MAX_ATTEMPTS + 1):
         assert not ledger.is_over
         ready(ledger, 0)
@@ -79,7 +88,7 @@ def test_a_task_at_which_workers_die_again_and_again_is_given_up_and_named() -> 
 
 def test_a_model_error_is_no_accident() -> None:
     error = ModelError("not a number", "Expected one", "Use --dtype float32")
-    ledger = Ledger(steps("a b"), without, n_ahead=2)
+    ledger = ledger_of(steps("a b"), without, n_ahead=2)
     ready(ledger, 0)
     assert ids([*ledger.hand_out(0), *ledger.hand_out(0)]) == "a b"
     death = ledger.died(0, error.got, error=error)
@@ -89,7 +98,7 @@ def test_a_model_error_is_no_accident() -> None:
 
 
 def test_what_failed_before_is_done_alone() -> None:
-    ledger = Ledger(steps("a b c d e f"), without, n_ahead=2)
+    ledger = ledger_of(steps("a b c d e f"), without, n_ahead=2)
     ready(ledger, 0)
     assert ids(ledger.hand_out(0)) == "a b"
     assert ledger.died(0, "signal SIGKILL").lost == ("a", "b")  # its last answers may be lost: either may be to blame
@@ -103,7 +112,7 @@ def test_what_failed_before_is_done_alone() -> None:
 
 
 def test_a_task_is_not_to_blame_for_the_death_of_a_node() -> None:
-    ledger = Ledger(steps("a b"), without)
+    ledger = ledger_of(steps("a b"), without)
     for _ in range(3 * MAX_ATTEMPTS):
         ready(ledger, 0)
         assert ids(ledger.hand_out(0)) == "a"
@@ -112,7 +121,7 @@ def test_a_task_is_not_to_blame_for_the_death_of_a_node() -> None:
 
 
 def test_failures_in_a_row_end_the_run_while_others_wait() -> None:
-    ledger = Ledger(steps("a b c d e f g"), without)
+    ledger = ledger_of(steps("a b c d e f g"), without)
     deaths: list[Death] = []
     while not deaths or deaths[-1].ends_run is None:
         ready(ledger, 0)
@@ -123,6 +132,21 @@ def test_failures_in_a_row_end_the_run_while_others_wait() -> None:
     assert error is not None and "something that they have in common" in error.expected and "step a" in error.got
 
 
+def test_while_tasks_may_come_nobody_leaves_and_nothing_is_over() -> None:
+    ledger = Ledger(without)
+    ready(ledger, 0)
+    assert not ledger.hand_out(0) and not ledger.is_over and not ledger.is_closed
+    ledger.add(steps("a"))
+    assert ids(ledger.hand_out(0)) == "a"
+    ledger.done(0)
+    assert not ledger.hand_out(0) and not ledger.save_now(0) and not ledger.is_over
+    ledger.add(steps("b"))
+    ledger.close()
+    assert ids(ledger.hand_out(0)) == "b" and ledger.done(0).task_id == "b" and ledger.save_now(0)
+    ledger.saved(0, ["a", "b"])
+    assert ledger.is_over
+
+
 def die_before_they_begin(ledger: Ledger, slot: int, node: str) -> Death:
     ledger.started(slot)
     ledger.placed(slot, node)
@@ -130,7 +154,7 @@ def die_before_they_begin(ledger: Ledger, slot: int, node: str) -> Death:
 
 
 def test_a_node_on_which_no_worker_begins_is_given_up_and_the_last_one_ends_the_run() -> None:
-    ledger = Ledger(steps("a b"), without, several_nodes=True)
+    ledger = ledger_of(steps("a b"), without, several_nodes=True)
     ready(ledger, 9)
     deaths = [die_before_they_begin(ledger, slot, "odd") for slot in range(MAX_ATTEMPTS)]
     assert [death.is_replaced for death in deaths] == [True, True, False]
@@ -142,7 +166,7 @@ def test_a_node_on_which_no_worker_begins_is_given_up_and_the_last_one_ends_the_
 
 def test_workers_that_die_as_they_save_end_the_run_unless_one_lives() -> None:
     for n_alive, ends in ((0, True), (1, False)):
-        ledger = Ledger(steps("a"), without)
+        ledger = ledger_of(steps("a"), without)
         for attempt in range(MAX_ATTEMPTS):
             ready(ledger, 0)
             ledger.hand_out(0)
@@ -178,8 +202,10 @@ class World(RuleBasedStateMachine):
         several_nodes=st.booleans(),
     )
     def begin(self, kinds: list[str], n_workers: int, n_ahead: int, several_nodes: bool) -> None:
-        self.steps = {str(number): Step(str(number), kind) for number, kind in enumerate(kinds)}
-        self.ledger = Ledger(list(self.steps.values()), without, n_workers, n_ahead, several_nodes)
+        self.steps: dict[str, Step] = {}
+        self.later = [Step(str(number), kind) for number, kind in enumerate(kinds)]
+        """Not known yet."""
+        self.ledger = Ledger(without, n_workers, n_ahead, several_nodes)
         self.actors: dict[int, Actor] = {}
         self.given_up: set[str] = set()
         self.attempts: dict[str, int] = {}
@@ -198,6 +224,15 @@ class World(RuleBasedStateMachine):
 
     def runs(self) -> bool:
         return self.ended is None and bool(self.actors)
+
+    @rule(n=st.integers(0, 9))
+    def know(self, n: int) -> None:
+        """More tasks become known, and then that there are no more."""
+        known, self.later = self.later[:n], self.later[n:]
+        self.steps |= {step.task_id: step for step in known}
+        self.ledger.add(known)
+        if not self.later and not known:
+            self.ledger.close()
 
     @precondition(runs)
     @rule(number=st.integers(0, 2))
@@ -246,6 +281,7 @@ class World(RuleBasedStateMachine):
     def save_at_end(self, number: int) -> None:
         slot = self.choose(number)
         if self.ledger.save_now(slot):
+            assert self.ledger.is_closed
             self.write(self.actors[slot])
             self.ledger.saved(slot, self.actors[slot].saved)
             self.ledger.saved_at_end(slot)
@@ -298,6 +334,8 @@ class World(RuleBasedStateMachine):
         """Nothing dies any more but at what is deadly: the run ends, and everything is covered or named."""
         if not hasattr(self, "ledger"):
             return
+        for n in (99, 0):
+            self.know(n)
         n_turns = 0
         while self.ended is None and not self.ledger.is_over:
             n_turns += 1

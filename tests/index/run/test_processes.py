@@ -13,6 +13,7 @@ import pytest
 
 from ffmem.errors import InputError, ModelError
 from ffmem.index.run.executors import Event, InProcessExecutor
+from ffmem.index.run.job import GivenTasks
 from ffmem.index.run.processes import ProcessExecutor, _how_it_ended
 from tests.index.run.adding import AddJob, Number, done, load, taken
 
@@ -21,14 +22,16 @@ from tests.index.run.adding import AddJob, Number, done, load, taken
 def test_what_a_dead_worker_had_not_saved_is_done_again(tmp_path: Path, checkpoint_s: float) -> None:
     events: list[Event] = []
     tasks = [Number(value, "die once" if value in (3, 11, 20) else "") for value in range(24)]
-    ProcessExecutor(2).run(AddJob(tmp_path, checkpoint_s), tasks, events.append)
+    ProcessExecutor(2).run(AddJob(tmp_path, checkpoint_s), GivenTasks(tasks), events.append)
     assert taken(tmp_path) == done(events) == list(range(24))
     assert sum(event.kind == "restart" for event in events) == 3
 
 
 def test_a_task_that_was_saved_is_told_even_if_its_worker_died_before_it_could(tmp_path: Path) -> None:
     events: list[Event] = []
-    ProcessExecutor(1).run(AddJob(tmp_path, fault="saved"), [Number(value) for value in range(7)], events.append)
+    ProcessExecutor(1).run(
+        AddJob(tmp_path, fault="saved"), GivenTasks([Number(value) for value in range(7)]), events.append
+    )
     assert taken(tmp_path) == done(events) == list(range(7))
     assert [event.lost for event in events if event.kind == "restart"] == [(), ()]
 
@@ -40,7 +43,7 @@ def test_a_task_that_always_kills_its_worker_is_given_up_and_the_rest_goes_on(
     events: list[Event] = []
     tasks = [Number(value, "die" if value == 5 else "") for value in range(12)]
     with pytest.raises(ModelError) as told:
-        ProcessExecutor(2).run(AddJob(tmp_path, checkpoint_s), tasks, events.append)
+        ProcessExecutor(2).run(AddJob(tmp_path, checkpoint_s), GivenTasks(tasks), events.append)
     assert taken(tmp_path) == done(events) == [value for value in range(12) if value != 5]
     assert [event.task for event in events if event.kind == "failed"] == ["5"]
     assert sum(event.kind == "restart" for event in events) == 3
@@ -54,38 +57,42 @@ def test_workers_that_never_begin_end_the_run(tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"died 3 times in a row before they could begin, last worker \d: signal SIGKILL"
     ):
-        ProcessExecutor(2).run(AddJob(tmp_path, fault="start"), [Number(1), Number(2)], lambda _: None)
+        ProcessExecutor(2).run(AddJob(tmp_path, fault="start"), GivenTasks([Number(1), Number(2)]), lambda _: None)
 
 
 def test_workers_that_never_save_end_the_run(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"died 3 times in a row while they wrote their state, last worker \d: signal"):
-        ProcessExecutor(2).run(AddJob(tmp_path, 1000.0, fault="save"), [Number(1), Number(2)], lambda _: None)
+        ProcessExecutor(2).run(
+            AddJob(tmp_path, 1000.0, fault="save"), GivenTasks([Number(1), Number(2)]), lambda _: None
+        )
 
 
 def test_errors_of_a_worker_reach_the_caller(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a bad number"):
-        ProcessExecutor(1).run(AddJob(tmp_path), [Number(1, "mend")], lambda _: None)
+        ProcessExecutor(1).run(AddJob(tmp_path), GivenTasks([Number(1, "mend")]), lambda _: None)
     with pytest.raises(ModelError, match="number 1 failed 3 times: ZeroDivisionError: a bug") as told:
-        ProcessExecutor(1).run(AddJob(tmp_path), [Number(1, "bug")], lambda _: None)
+        ProcessExecutor(1).run(AddJob(tmp_path), GivenTasks([Number(1, "bug")]), lambda _: None)
     assert "in do\n    raise ZeroDivisionError" in str(told.value.__cause__)  # --debug shows where
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        InProcessExecutor().run(AddJob(tmp_path), [Number(1, "bug")], lambda _: None)
+        InProcessExecutor().run(AddJob(tmp_path), GivenTasks([Number(1, "bug")]), lambda _: None)
 
 
 def test_no_tasks_start_no_worker(tmp_path: Path) -> None:
-    ProcessExecutor(2).run(AddJob(tmp_path), [], lambda _: pytest.fail("nothing should happen"))
+    ProcessExecutor(2).run(AddJob(tmp_path), GivenTasks([]), lambda _: pytest.fail("nothing should happen"))
     assert not list(tmp_path.iterdir())
 
 
 _PARENT = """
 import os, sys, time
 from pathlib import Path
+from ffmem.index.run.job import GivenTasks
 from ffmem.index.run.processes import ProcessExecutor
 sys.path.insert(0, {tests!r})
 from adding import AddJob, Number
 
 if __name__ == "__main__":
-    ProcessExecutor(2).run(AddJob(Path({folder!r})), [Number(v) for v in range(100000)], lambda e: print(e.kind, flush=True))
+    tasks = GivenTasks([Number(v) for v in range(100000)])
+    ProcessExecutor(2).run(AddJob(Path({folder!r})), tasks, lambda e: print(e.kind, flush=True))
 """
 
 
@@ -124,7 +131,7 @@ def _is_alive(pid: int) -> bool:
 def test_there_are_no_more_workers_than_tasks_and_none_is_left_after_an_error(tmp_path: Path) -> None:
     events: list[Event] = []
     with pytest.raises(InputError, match="a bad number"):
-        ProcessExecutor(5).run(AddJob(tmp_path), [Number(1), Number(2, "mend")], events.append)
+        ProcessExecutor(5).run(AddJob(tmp_path), GivenTasks([Number(1), Number(2, "mend")]), events.append)
     assert {event.slot for event in events if event.kind == "ready"} <= {0, 1}
     assert not [one for one in multiprocessing.active_children() if one.name.startswith("ffmem-worker")]
 
@@ -159,7 +166,7 @@ def test_workers_load_while_the_job_is_not_known_yet(tmp_path: Path) -> None:
     wait_for(tmp_path, 2)
     first = workers()
     assert {int(path.name.rpartition("-")[2]) for path in early(tmp_path)} == set(first) and os.getpid() not in first
-    executor.run(AddJob(tmp_path), [Number(value) for value in range(20)], events.append)
+    executor.run(AddJob(tmp_path), GivenTasks([Number(value) for value in range(20)]), events.append)
     assert taken(tmp_path) == done(events) == list(range(20)) and len(early(tmp_path)) == 2
     assert {event.slot for event in events if event.kind == "ready"} == {0, 1, 2}
     assert not workers()
@@ -169,10 +176,10 @@ def test_workers_that_are_too_many_or_have_nothing_to_do_are_ended(tmp_path: Pat
     executor, events = ProcessExecutor(3), list[Event]()
     executor.prepare(partial(load, tmp_path / "early"), 5)
     assert len(workers()) == 3
-    executor.run(AddJob(tmp_path), [Number(1)], events.append)
+    executor.run(AddJob(tmp_path), GivenTasks([Number(1)]), events.append)
     assert taken(tmp_path) == [1] and {event.slot for event in events} == {0} and not workers()
     executor.prepare(partial(load, tmp_path / "early"), 2)
-    executor.run(AddJob(tmp_path), [], events.append)
+    executor.run(AddJob(tmp_path), GivenTasks([]), events.append)
     executor.close()
     assert not workers()
 
@@ -185,7 +192,7 @@ def test_an_early_worker_that_dies_is_started_again(tmp_path: Path, seen: bool) 
     if seen:
         for process in multiprocessing.active_children():
             process.join()
-    executor.run(AddJob(tmp_path), [Number(value) for value in range(4)], events.append)
+    executor.run(AddJob(tmp_path), GivenTasks([Number(value) for value in range(4)]), events.append)
     assert taken(tmp_path) == done(events) == list(range(4))
     if seen:
         assert not [event for event in events if event.kind == "restart"]
@@ -199,7 +206,7 @@ def test_an_early_worker_that_cannot_load_ends_the_run_when_it_begins(tmp_path: 
     executor = ProcessExecutor(2)
     executor.prepare(cannot_load, 2)
     with pytest.raises(InputError, match="the model is gone"):
-        executor.run(AddJob(tmp_path), [Number(1), Number(2)], lambda _: None)
+        executor.run(AddJob(tmp_path), GivenTasks([Number(1), Number(2)]), lambda _: None)
     assert not workers()
 
 
@@ -210,29 +217,6 @@ def test_ctrl_c_does_not_reach_a_worker_at_any_time(tmp_path: Path) -> None:
     executor.prepare(partial(load, tmp_path / "early"), 1)
     for pid in workers():
         os.kill(pid, signal.SIGINT)
-    executor.run(AddJob(tmp_path), [Number(1), Number(2)], events.append)
+    executor.run(AddJob(tmp_path), GivenTasks([Number(1), Number(2)]), events.append)
     assert done(events) == [1, 2] and not [event for event in events if event.kind == "restart"]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc, to see which signals a process blocks")
-def test_ctrl_c_does_not_reach_the_very_first_process() -> None:
-    """The first that a program starts brings a helper of multiprocessing with it, which lets signals through again."""
-    code = """
-import multiprocessing, time
-from pathlib import Path
-from ffmem.index.run.processes import _no_interrupt
-if __name__ == "__main__":
-    started = []
-    for _ in range(2):
-        process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
-        with _no_interrupt():
-            process.start()
-        started.append(process)
-    for process in started:
-        (line,) = [one for one in Path(f"/proc/{process.pid}/status").read_text().splitlines() if one.startswith("SigBlk")]
-        print(int(line.split()[1], 16) >> 1 & 1)
-        process.kill()
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["1", "1"]

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffmem.index.scan.batches import MAX_WASTE, Shard, plan_batches, plan_shards
+from ffmem.index.scan.batches import MAX_WASTE, Shard, ShardPlanner, plan_batches, plan_shards
 
 lengths_lists = st.lists(st.integers(1, 300), min_size=1, max_size=200)
 
@@ -22,6 +22,28 @@ def test_shards_cover_every_sentence_once_in_order(lengths: list[int], shard_tok
         assert shard.n_tokens == sum(own)
         assert sum(own[:-1]) < shard_tokens
         assert sum(own) >= shard_tokens or shard is shards[-1]
+
+
+@given(st.data(), st.lists(lengths_lists, min_size=1, max_size=3), st.integers(1, 2000))
+def test_shards_of_sentences_that_come_bit_by_bit_are_those_of_all(
+    data: st.DataObject, corpora: list[list[int]], shard_tokens: int
+) -> None:
+    """Each is told as soon as it is full, wherever the bits end; after a base, numbers go on from there."""
+    starts = np.cumsum([0, *(length for lengths in corpora for length in lengths)]).astype(np.uint64)
+    expected = plan_shards(starts, list(map(len, corpora)), shard_tokens)
+    planner, found, n_full = ShardPlanner(shard_tokens, 7, 50), list[Shard](), 0
+    for lengths in corpora:
+        left = list(lengths)
+        while left:
+            n = data.draw(st.integers(1, len(left)))
+            found += planner.add(np.array(left[:n]))
+            left = left[n:]
+            n_tokens = sum(lengths[: len(lengths) - len(left)])
+            assert n_tokens - sum(shard.n_tokens for shard in found[n_full:]) < shard_tokens
+        found += planner.end_corpus()
+        n_full = len(found)
+    moved = [Shard(one.shard_id - 7, one.first_sentence - 50, one.end_sentence - 50, one.n_tokens) for one in found]
+    assert moved == expected
 
 
 def test_held_out_sentences_are_in_no_shard() -> None:

@@ -27,5 +27,5 @@ def test_files_of_promoted_tokens_are_in_the_order_of_their_layers() -> None:
 
 def test_a_task_travels_with_its_text() -> None:
     tokens = Tokens(4, np.array([9, 11], dtype=np.uint64), np.array([7, 8], dtype=np.uint16), None)
-    task = pickle.loads(pickle.dumps(ScanShard(Shard(2, 4, 5, 2), tokens)))
-    assert task.shard == Shard(2, 4, 5, 2) and task.tokens.ids(4).tolist() == [7, 8]
+    task = pickle.loads(pickle.dumps(ScanShard(Shard(2, 4, 5, 2), 9, tokens)))
+    assert (task.shard, task.first_token) == (Shard(2, 4, 5, 2), 9) and task.tokens.ids(4).tolist() == [7, 8]

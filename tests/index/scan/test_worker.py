@@ -71,7 +71,7 @@ def test_the_lists_of_all_shards_are_those_of_plain_transformers(
     made = job(context=context, per_sentence="all" if every else "1", skip_first=skip_first)
     worker, told = worker_of(made), Told()
     for shard in SHARDS:
-        worker.do(ScanShard(shard), told)
+        worker.do(made.packed(ScanShard(shard)), told)
     assert told.n_tokens == sum(map(len, SENTENCES))
     assert worker.save() == {"shard-0", "shard-1", "shard-2"}
     state = load_file(made.folder / "state-run-0.safetensors")
@@ -99,16 +99,16 @@ def test_a_state_says_what_it_covers_and_a_new_worker_goes_on_from_it(job: Calla
     made = job()
     whole, first = worker_of(made, 7), worker_of(made)
     for shard in SHARDS:
-        whole.do(ScanShard(shard), Told())
+        whole.do(made.packed(ScanShard(shard)), Told())
     whole.save()
     assert first.save() == set() and not (made.folder / "state-run-0.safetensors").exists(), "it has seen nothing"
-    first.do(ScanShard(SHARDS[1]), Told())
+    first.do(made.packed(ScanShard(SHARDS[1])), Told())
     assert first.save() == {"shard-1"}
-    first.do(ScanShard(SHARDS[0]), Told())  # and dies before it saves
+    first.do(made.packed(ScanShard(SHARDS[0])), Told())  # and dies before it saves
     second = worker_of(made)
     assert second.save() == {"shard-1"}
     for shard in (SHARDS[2], SHARDS[0]):
-        second.do(ScanShard(shard), Told())
+        second.do(made.packed(ScanShard(shard)), Told())
     assert second.save() == {"shard-0", "shard-1", "shard-2"}
     ours, theirs = (load_file(made.folder / f"state-run-{slot}.safetensors") for slot in (0, 7))
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs), "the order of shards changes no bit"
@@ -124,7 +124,7 @@ def test_a_shard_brings_its_text_along_where_there_is_no_work_folder(
     away.folder.mkdir()
     for one, name in ((made, "here"), (away, "away")):
         worker = IndexWorker(one, 0, ffmem.load_model(one.model, proved=False), FolderFiles(away.folder))
-        worker.do(made.packed(ScanShard(SHARDS[1])) if one is away else ScanShard(SHARDS[1]), Told())
+        worker.do(made.packed(ScanShard(SHARDS[1])), Told())
         worker.save()
         (away.folder / "state-run-0.safetensors").rename(away.folder / name)
     assert (away.folder / "here").read_bytes() == (away.folder / "away").read_bytes()
@@ -158,7 +158,7 @@ def test_some_cells_are_those_cells(job: Callable[..., IndexJob]) -> None:
     for made, slot in ((whole, 0), (some, 1)):
         worker = worker_of(made, slot)
         for task in (ScanShard(SHARDS[0]), ProjectLayer(1)):
-            worker.do(task, Told())
+            worker.do(made.packed(task), Told())
         worker.save()
         (made.folder / "promoted-001.safetensors").rename(made.folder / f"promoted-{slot}")
     ours, theirs = (load_file(whole.folder / f"state-run-{slot}.safetensors") for slot in (1, 0))
@@ -177,9 +177,9 @@ def test_a_number_that_is_not_finite_is_told_with_its_sentence_and_position(job:
     with torch.no_grad():  # of this token alone: sentence 5 begins with it
         model.module.transformer.wte.weight[250] = torch.nan
     worker = worker_of(made, model=model)
-    worker.do(ScanShard(SHARDS[0]), Told())
+    worker.do(made.packed(ScanShard(SHARDS[0])), Told())
     with pytest.raises(ModelError) as told:
-        worker.do(ScanShard(SHARDS[1]), Told())
+        worker.do(made.packed(ScanShard(SHARDS[1])), Told())
     assert str(told.value) == (
         "the coefficient of cell L0.0 is not a finite number at sentence 5, position 0. Expected finite coefficients "
         "everywhere. Use --dtype float32 if the model ran in half precision; otherwise its weights are damaged."
@@ -195,4 +195,4 @@ def test_coefficients_that_are_too_large_to_be_summed_are_told_with_the_largest(
     with pytest.raises(
         ModelError, match=r"of cell L1\.11 are too large to be summed: in size they reach 5e\+09 at sentence"
     ):
-        worker_of(made, model=model).do(ScanShard(SHARDS[2]), Told())
+        worker_of(made, model=model).do(made.packed(ScanShard(SHARDS[2])), Told())

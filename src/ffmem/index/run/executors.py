@@ -12,13 +12,13 @@ death: see `InProcessExecutor`.
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from ffmem.errors import FfmemError, ModelError
 from ffmem.index.run.failures import reason
-from ffmem.index.run.job import Job, Task
+from ffmem.index.run.job import Job, Task, Tasks
 from ffmem.index.run.ledger import Death, Ledger
 
 
@@ -50,8 +50,8 @@ EventListener = Callable[[Event], None]
 class Successor(Protocol):
     """Goes on where workers of this process cannot."""
 
-    def go_on(self, job: Job, ledger: Ledger, listen: EventListener) -> None:
-        """Do all that waits."""
+    def go_on(self, job: Job, ledger: Ledger, tasks: Tasks, listen: EventListener) -> None:
+        """Do all that waits and all that comes."""
         ...
 
 
@@ -78,7 +78,7 @@ class Executor(Protocol):
         """
         ...
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
+    def run(self, job: Job, tasks: Tasks, listen: EventListener) -> frozenset[int]:
         """Return when each task is done and covered by a state file.
 
         Returns:
@@ -87,13 +87,25 @@ class Executor(Protocol):
 
         Raises:
             ModelError: tasks were given up, and all others are done: see `failures`. Or too many were.
-            FfmemError: any other, as a worker raised it; the tasks covered so far stay covered.
+            FfmemError: any other, as a worker, or where tasks come from, raised it; the tasks covered so far stay covered.
         """
         ...
 
     def close(self) -> None:
         """Give back what was taken to run."""
         ...
+
+
+WAIT_S = 0.1
+"""Between two looks for more tasks, while workers are at work or wait for them."""
+
+
+def take_known(ledger: Ledger, tasks: Tasks, wait_s: float = 0.0) -> None:
+    """Put those tasks into the ledger that are known by now, or become so while it waits."""
+    if not ledger.is_closed:
+        ledger.add(tasks.take(wait_s))
+        if tasks.is_whole:
+            ledger.close()
 
 
 def report_death(listen: EventListener, death: Death, slot: int, where: str = "") -> None:
@@ -138,18 +150,19 @@ class InProcessExecutor:
     def prepare(self, load: Callable[[], Any], n_workers: int) -> None:
         """See Executor.prepare: this process has loaded already."""
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
+    def run(self, job: Job, tasks: Tasks, listen: EventListener) -> frozenset[int]:
         """See Executor.run."""
-        ledger = Ledger(tasks, job.leave_out)
+        ledger = Ledger(job.leave_out)
+        take_known(ledger, tasks)
         while not ledger.is_over:
-            if not self._work(job, ledger, listen):
+            if not self._work(job, ledger, tasks, listen):
                 assert self._elsewhere is not None
                 job.release()
-                self._elsewhere.go_on(job, ledger, listen)
+                self._elsewhere.go_on(job, ledger, tasks, listen)
         ledger.raise_if_given_up()
         return frozenset()
 
-    def _work(self, job: Job, ledger: Ledger, listen: EventListener) -> bool:
+    def _work(self, job: Job, ledger: Ledger, source: Tasks, listen: EventListener) -> bool:
         """A worker from its start until all is done, or a task fails; False if no other can follow in this process."""
         worker = job.start(0)
         ledger.started(0)
@@ -157,9 +170,9 @@ class InProcessExecutor:
         listen(Event("ready", 0))
         told = _Told(listen)
         saved = time.monotonic()
-        while tasks := ledger.hand_out(0):
+        while tasks := self._next(ledger, source):
             try:
-                worker.do(tasks[0], told.report)
+                worker.do(job.packed(tasks[0]), told.report)
             except ModelError as error:  # its state holds half of the task: back to the checkpoint
                 _let_go(error)
                 del worker
@@ -185,6 +198,13 @@ class InProcessExecutor:
         ledger.saved(0, worker.save())
         ledger.left(0)
         return True
+
+    def _next(self, ledger: Ledger, source: Tasks) -> list[Task]:
+        """The next task, if there is one yet to do."""
+        take_known(ledger, source)
+        while not (tasks := ledger.hand_out(0)) and not ledger.is_closed:
+            take_known(ledger, source, WAIT_S)
+        return tasks
 
     def close(self) -> None:
         """See Executor.close."""

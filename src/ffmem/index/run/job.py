@@ -51,6 +51,39 @@ class Task(Protocol):
         ...
 
 
+class Tasks(Protocol):
+    """Tasks that become known while others are done."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of them were taken."""
+        ...
+
+    def take(self, wait_s: float = 0.0) -> Sequence[Task]:
+        """Those that are known, and were not taken yet.
+
+        Args:
+            wait_s: so long is waited for one, if there is none.
+
+        Raises:
+            Exception: there can be no more, and so no run.
+        """
+        ...
+
+
+@dataclass
+class GivenTasks:
+    """Tasks that are all known."""
+
+    tasks: Sequence[Task]
+    is_whole: bool = False
+
+    def take(self, wait_s: float = 0.0) -> Sequence[Task]:
+        """See Tasks.take."""
+        self.is_whole, tasks = True, () if self.is_whole else self.tasks
+        return tasks
+
+
 @runtime_checkable
 class Report(Protocol):
     """Takes what a worker says while it does a task."""
@@ -114,7 +147,7 @@ class Job(Protocol):
         ...
 
     def packed(self, task: Any) -> Any:
-        """The task with all that a worker without the work folder needs for it."""
+        """The task with all that a worker needs for it, who may not have the work folder: as it is when it is handed out."""
         ...
 
     def check(self, worker: Any) -> None:

@@ -57,7 +57,6 @@ class Ledger:
     """What waits, what each worker has, and what failed.
 
     Args:
-        tasks: to be done.
         leave_out: the option that leaves tasks out of the job, for messages: see `Job.leave_out`.
         n_workers: workers that run at a time.
         n_ahead: tasks that a worker may hold while many wait, so that it need not wait for an answer between two.
@@ -66,21 +65,34 @@ class Ledger:
 
     def __init__(
         self,
-        tasks: Sequence[Task],
         leave_out: Callable[[Sequence[Task]], str],
         n_workers: int = 1,
         n_ahead: int = 1,
         several_nodes: bool = False,
     ) -> None:
-        self._waiting = deque(tasks)
+        self._waiting = deque[Task]()
+        self._is_closed = False
         self._failures = Failures(leave_out, n_workers)
         self._n_ahead, self._several_nodes = n_ahead, several_nodes
         self._workers: dict[int, _Worker] = {}
 
+    def add(self, tasks: Iterable[Task]) -> None:
+        """More tasks are known; they wait behind the others."""
+        self._waiting.extend(tasks)
+
+    def close(self) -> None:
+        """All tasks are known."""
+        self._is_closed = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether all tasks are known: where none waits, a worker is to wait for more if they are not, or else to leave."""
+        return self._is_closed
+
     @property
     def is_over(self) -> bool:
         """Whether each task is covered by a state file or given up."""
-        return not self._waiting and not any(worker.unsaved for worker in self._workers.values())
+        return self._is_closed and not self._waiting and not any(worker.unsaved for worker in self._workers.values())
 
     @property
     def waiting(self) -> tuple[Task, ...]:
@@ -132,7 +144,7 @@ class Ledger:
     def save_now(self, slot: int) -> bool:
         """Whether a worker is to save now: nothing is left for it, and it has done what is not saved."""
         worker = self._workers[slot]
-        if self._waiting or worker.held or worker.is_saving or not worker.unsaved:
+        if not self._is_closed or self._waiting or worker.held or worker.is_saving or not worker.unsaved:
             return False
         worker.is_saving = True
         return True

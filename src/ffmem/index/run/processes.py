@@ -6,19 +6,19 @@ import multiprocessing
 import signal
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ffmem.errors import FfmemError
+from ffmem.index.interrupts import no_interrupt
 from ffmem.index.parent import end_with_parent
-from ffmem.index.run.executors import Event, EventListener, report_death
+from ffmem.index.run.executors import WAIT_S, Event, EventListener, report_death, take_known
 from ffmem.index.run.failures import ends_run, reason
-from ffmem.index.run.job import Job, Task
+from ffmem.index.run.job import Job, Tasks
 from ffmem.index.run.ledger import Ledger
 
 
@@ -36,22 +36,20 @@ class ProcessExecutor:
         n_early = min(n_workers, self.n_workers) - len(self._early)
         self._early += [_start(slot, load, None) for slot in range(len(self._early), len(self._early) + n_early)]
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
+    def run(self, job: Job, tasks: Tasks, listen: EventListener) -> frozenset[int]:
         """See Executor.run."""
-        if tasks:
-            n_workers = min(self.n_workers, len(tasks))
-            ledger = Ledger(tasks, job.leave_out, n_workers)
-            self._run(job, ledger, listen, n_workers)
-            ledger.raise_if_given_up()
+        ledger = Ledger(job.leave_out, self.n_workers)
+        take_known(ledger, tasks)
+        self.go_on(job, ledger, tasks, listen)
+        ledger.raise_if_given_up()
         return frozenset()
 
-    def go_on(self, job: Job, ledger: Ledger, listen: EventListener) -> None:
+    def go_on(self, job: Job, ledger: Ledger, tasks: Tasks, listen: EventListener) -> None:
         """See Successor.go_on."""
-        if ledger.waiting:
-            self._run(job, ledger, listen, min(self.n_workers, len(ledger.waiting)))
-
-    def _run(self, job: Job, ledger: Ledger, listen: EventListener, n_workers: int) -> None:
-        pool = _Pool(job, ledger, listen)
+        n_workers = min(self.n_workers, len(ledger.waiting)) if ledger.is_closed else self.n_workers
+        if n_workers == 0:
+            return
+        pool = _Pool(job, ledger, tasks, listen)
         try:
             early, self._early = self._early[:n_workers], self._early[n_workers:]
             self.close()  # there is too little to do for these
@@ -77,9 +75,11 @@ class _Process:
 class _Pool:
     """Starts processes, passes messages between them and the ledger, and reports their deaths."""
 
-    def __init__(self, job: Job, ledger: Ledger, listen: EventListener) -> None:
-        self._job, self._ledger, self._listen = job, ledger, listen
+    def __init__(self, job: Job, ledger: Ledger, tasks: Tasks, listen: EventListener) -> None:
+        self._job, self._ledger, self._tasks, self._listen = job, ledger, tasks, listen
         self._processes: dict[int, _Process] = {}
+        self._idle: set[int] = set()
+        """Slots of workers that wait for more tasks."""
 
     def run(self, early: Sequence[_Process], n_workers: int) -> None:
         for worker in early:
@@ -103,8 +103,12 @@ class _Pool:
             for worker in self._processes.values():
                 by_handle[worker.connection] = worker
                 by_handle[worker.process.sentinel] = worker
-            for worker in {by_handle[handle].slot: by_handle[handle] for handle in wait(list(by_handle))}.values():
+            answered = wait(list(by_handle), None if self._ledger.is_closed else WAIT_S)
+            for worker in {by_handle[handle].slot: by_handle[handle] for handle in answered}.values():
                 self._read(worker)
+            take_known(self._ledger, self._tasks)
+            for slot in sorted(self._idle & self._processes.keys()):
+                self._give(self._processes[slot])
 
     def _start(self, slot: int) -> None:
         self._processes[slot] = _start(slot, None, self._job)
@@ -145,16 +149,25 @@ class _Pool:
                 ledger.ready(slot)
             task_id = ledger.done(slot).task_id if kind == "task" else ""
             self._listen(Event(kind, slot, task=task_id))
-            tasks = ledger.hand_out(slot)
-            with suppress(BrokenPipeError):  # it has died: the next look at it will show
-                worker.connection.send(tasks[0] if tasks else None)
+            self._give(worker)
         return True
+
+    def _give(self, worker: _Process) -> None:
+        """Give a worker a task; let it wait if none is known, and leave if none will be."""
+        tasks = self._ledger.hand_out(worker.slot)
+        if not tasks and not self._ledger.is_closed:
+            self._idle.add(worker.slot)
+            return
+        self._idle.discard(worker.slot)
+        with suppress(BrokenPipeError):  # it has died: the next look at it will show
+            worker.connection.send(self._job.packed(tasks[0]) if tasks else None)
 
     def _replace(self, worker: _Process, error: Exception | None = None) -> None:
         """Start another worker in the place of a dead one, unless the run ends with it."""
         worker.process.join()
         worker.connection.close()
         del self._processes[worker.slot]
+        self._idle.discard(worker.slot)
         why = _how_it_ended(worker.process.exitcode) if error is None else reason(error)
         death = self._ledger.died(worker.slot, why, self._job.covered(worker.slot), error=error)
         report_death(self._listen, death, worker.slot)
@@ -171,24 +184,10 @@ def _start(slot: int, load: Callable[[], Any] | None, job: Job | None) -> _Proce
     process = context.Process(
         target=_worker_main, args=(load, job, slot, theirs), name=f"ffmem-worker-{slot}", daemon=True
     )
-    with _no_interrupt():
+    with no_interrupt():
         process.start()
     theirs.close()
     return _Process(slot, process, ours)
-
-
-@contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Start processes that Ctrl-C never reaches, though it is sent to the whole group: this one ends them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # multiprocessing starts it with the first process, and lets Ctrl-C through again then
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which they inherit
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(workers: Collection[_Process]) -> None:

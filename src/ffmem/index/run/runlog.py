@@ -101,6 +101,11 @@ class RunLog:
             if name == _PASS:  # a run that ends here, by an error or Ctrl-C, says how fast it was
                 self._write()
 
+    def took(self, name: str, seconds: float | None) -> None:
+        """How long something took that went on beside the stages; None: it was there already."""
+        if seconds is not None:
+            self._entry["stages_s"][name] = round(seconds, 3)
+
     def _since_pass_began(self, until: str) -> None:
         """How long the pass takes until something that happens again and again is there for the first time."""
         if self._pass_began is not None:

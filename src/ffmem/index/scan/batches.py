@@ -75,17 +75,47 @@ def plan_shards(
             index stay the same when another corpus is added.
         shard_tokens: a shard ends with the sentence in which it reaches this many tokens.
     """
-    shards: list[Shard] = []
-    first = last = 0
+    planner, shards, last = ShardPlanner(shard_tokens), list[Shard](), 0
     for n_sentences in n_sentences_by_corpus:
-        last += n_sentences
-        while first < last:
-            start = int(sentence_start[first])
-            target = np.searchsorted(sentence_start[: last + 1], np.uint64(start + shard_tokens))
-            end = int(np.clip(target, first + 1, last))
-            shards.append(Shard(len(shards), first, end, int(sentence_start[end]) - start))
-            first = end
+        first, last = last, last + n_sentences
+        shards += planner.add(np.diff(sentence_start[first : last + 1].astype(np.int64)))
+        shards += planner.end_corpus()
     return shards
+
+
+class ShardPlanner:
+    """The shards of sentences that come bit by bit: each is known as soon as its last sentence is, whatever follows.
+
+    Args:
+        shard_tokens: a shard ends with the sentence in which it reaches this many tokens.
+        first_shard: number of the first.
+        first_sentence: id of the first sentence that comes.
+    """
+
+    def __init__(self, shard_tokens: int, first_shard: int = 0, first_sentence: int = 0) -> None:
+        self._shard_tokens, self._next_shard, self._next_sentence = shard_tokens, first_shard, first_sentence
+        self._begun = np.zeros(0, dtype=np.int64)
+        """Tokens of each sentence of the shard that is not full."""
+
+    def add(self, lengths: Int64[np.ndarray, "n"]) -> list[Shard]:
+        """The shards that are full with these sentences, by their tokens."""
+        lengths = np.concatenate((self._begun, lengths))
+        ends, shards, n_taken, begin = lengths.cumsum(), list[Shard](), 0, 0
+        while (last := int(np.searchsorted(ends, begin + self._shard_tokens))) < len(ends):
+            shards.append(self._shard(last + 1 - n_taken, int(ends[last]) - begin))
+            n_taken, begin = last + 1, int(ends[last])
+        self._begun = lengths[n_taken:]
+        return shards
+
+    def end_corpus(self) -> list[Shard]:
+        """What is left is a shard: none reaches from one corpus into the next."""
+        left, self._begun = self._begun, self._begun[:0]
+        return [self._shard(len(left), int(left.sum()))] if len(left) else []
+
+    def _shard(self, n_sentences: int, n_tokens: int) -> Shard:
+        first, number = self._next_sentence, self._next_shard
+        self._next_sentence, self._next_shard = first + n_sentences, number + 1
+        return Shard(number, first, self._next_sentence, n_tokens)
 
 
 def plan_batches(

@@ -10,9 +10,11 @@ from ffmem.errors import ModelError
 from ffmem.index.identity import hashes_of
 from ffmem.index.machine import device_memory
 from ffmem.index.run.job import Files
+from ffmem.index.scan.shard_text import read_tokens, read_written
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard
 from ffmem.index.scan.worker import IndexWorker, ScanOptions
 from ffmem.index.state.states import read_account, state_path
+from ffmem.index.text.token_spool import tokens_path
 from ffmem.models.attached import attach
 from ffmem.models.registry import load_model
 from ffmem.models.threads import set_threads
@@ -75,10 +77,15 @@ class IndexJob(ScanOptions):
         return {f"shard-{shard_id}" for shard_id in shards} | {ProjectLayer(layer).task_id for layer in layers}
 
     def packed(self, task: ScanShard | ProjectLayer) -> ScanShard | ProjectLayer:
-        """A shard with its text."""
+        """A shard with its text, which may be whole by now or still be written."""
         if isinstance(task, ProjectLayer):
             return task
-        return replace(task, tokens=self.tokens.of(task.shard).copied())
+        shard, folder = task.shard, self.folder / "text"
+        n_sentences = shard.end_sentence - shard.first_sentence
+        tokens = None
+        if not tokens_path(folder).exists():
+            tokens = read_written(folder, shard.first_sentence, n_sentences, task.first_token)
+        return replace(task, tokens=tokens or read_tokens(folder).of(shard).copied())
 
     def leave_out(self, tasks: Sequence[ScanShard | ProjectLayer]) -> str:
         """The option that leaves tasks out, beside what is left out already; "" if there is none for one of them."""

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ffmem.index.scan.batches import Batch, Shard, plan_batches
 from ffmem.index.state.places import Places, to_device
+from ffmem.index.text.text_spool import INDEXED_SPOOL
+from ffmem.index.text.token_spool import read_spooled, tokens_path
 from ffmem.models.inputs import padded_rows
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
@@ -66,9 +68,26 @@ class Tokens:
 
 
 def read_tokens(folder: Path) -> Tokens:
-    """All indexed sentences of the text in a folder, memory-mapped."""
-    arrays = map_arrays(folder / "tokens.safetensors")
+    """All sentences of the text in a folder, memory-mapped."""
+    arrays = map_arrays(tokens_path(folder))
     return Tokens(0, arrays["sentence_start"], arrays["token_id"], arrays.get("context"))
+
+
+def read_written(folder: Path, first_sentence: int, n_sentences: int, first_token: int) -> Tokens | None:
+    """Indexed sentences of a text that is still being written; None if it has just been finished.
+
+    Args:
+        folder: of the text.
+        first_sentence: id of the first.
+        n_sentences: how many.
+        first_token: token index of the first token of the first.
+    """
+    try:
+        lengths, context, token_id = read_spooled(folder / INDEXED_SPOOL, first_sentence, n_sentences, first_token)
+    except FileNotFoundError:
+        return None
+    starts = np.concatenate(([0], lengths.cumsum())).astype(np.uint64) + np.uint64(first_token)
+    return Tokens(first_sentence, starts, token_id, context if context.any() else None)
 
 
 class ShardText:

@@ -12,8 +12,10 @@ class ScanShard:
     """Task: run the model over a shard and let its coefficients compete."""
 
     shard: Shard
+    first_token: int = 0
+    """Token index of the first token of its first sentence."""
     tokens: Tokens | None = None
-    """Its text, for a worker that does not have the work folder."""
+    """Its text; None until it is handed out."""
 
     @property
     def task_id(self) -> str:

@@ -1,7 +1,7 @@
 """A worker of a build: runs the model over shards, lets coefficients compete, projects values."""
 
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ffmem.index.scan.accumulators import accumulator_shape, devices_of, make_ac
 from ffmem.index.scan.batches import Batch, Shard
 from ffmem.index.scan.promoted import promoted_tokens, scorer
 from ffmem.index.scan.routes import Routes
-from ffmem.index.scan.shard_text import ShardText, Tokens, read_tokens
+from ffmem.index.scan.shard_text import ShardText
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
 from ffmem.index.scan.waves import Now, Waves
 from ffmem.index.state.states import state_path
@@ -67,13 +67,8 @@ class ScanOptions:
     loaded: Transformer | None = None
     """The model, for workers in the process that has loaded it; it is not pickled."""
 
-    @cached_property
-    def tokens(self) -> Tokens:
-        """The text of the work folder."""
-        return read_tokens(self.folder / "text")
-
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("tokens", "loaded")}
+        return self.__dict__ | {"loaded": None}
 
 
 class IndexWorker:
@@ -112,8 +107,8 @@ class IndexWorker:
                 self._layers_done.add(task.task_id)
             else:
                 self._scorer.cache_clear()
-                tokens = task.tokens or self._job.tokens
-                self._scan(task.shard, ShardText(tokens, self.model, self._job.options), report)
+                assert task.tokens is not None
+                self._scan(task.shard, ShardText(task.tokens, self.model, self._job.options), report)
 
     def save(self) -> set[str]:
         """Write the state; return the ids of the tasks it covers."""

@@ -11,12 +11,15 @@ import numpy as np
 
 from ffmem.corpus.documents import Document
 from ffmem.corpus.tokens import TokenizedSentence, Window
+from ffmem.index.text.head import HeadWriter
 from ffmem.index.text.seen import SeenSentences
-from ffmem.index.text.token_spool import TokenSpool, write_tokens
+from ffmem.index.text.token_spool import TokenSpool, tokens_path, write_tokens
 from ffmem.json_values import JsonObject
 from ffmem.store.files import map_arrays, sync_folder
 from ffmem.store.text import TOKENIZE
 
+INDEXED_SPOOL = "indexed"
+"""Begins the names of the files that have the tokens of indexed sentences, until all are written."""
 _ROWS_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 20
 """As much waits in memory before it is written."""
 
@@ -27,7 +30,8 @@ class TextSpool:
     def __init__(self, folder: Path, vocabulary: Sequence[str]) -> None:
         self._folder = folder
         self._vocabulary = vocabulary
-        self._parts = (TokenSpool(folder / "indexed"), TokenSpool(folder / "held-out"))
+        self._parts = (TokenSpool(folder / INDEXED_SPOOL), TokenSpool(folder / "held-out"))
+        self.head = HeadWriter(folder)
         # An unfinished folder is simply written anew, so neither database needs a journal.
         self._db = _open_database(folder / "text.sqlite")
         self._seen = SeenSentences(folder / "seen.sqlite", _open_database)
@@ -119,6 +123,8 @@ class TextSpool:
         self, document_id: int, start_byte: int, text: str, held_out: bool, key: bytes, n_occurrences: int = 1
     ) -> bool:
         """As `add_sentence`, without the tokens: these follow, in the same order, with `add_tokens`."""
+        if not held_out:
+            self.head.add(text)
         number = self._n_rows[held_out]
         self._n_rows[held_out] += 1
         row = (number, document_id, start_byte, text, n_occurrences)
@@ -131,12 +137,18 @@ class TextSpool:
         """Append the tokens of sentences whose rows were added: of how many tokens each is, and how many are context."""
         self._parts[held_out].add(tokens, sizes, contexts)
 
+    def flush(self) -> int:
+        """Let others read the tokens of all indexed sentences so far; return how many there are."""
+        self._parts[0].flush()
+        return self._parts[0].n_sentences
+
     def _write_rows(self) -> None:
         for rows in (self._documents, *self._sentences):
             rows.write()
 
     def finish(self, n_indexed: int) -> int:
         """Put everything in its final form; return how many held-out sentences are also indexed."""
+        self.head.finish()
         self._write_rows()
         self._db.execute(
             "INSERT INTO main.sentences "
@@ -163,12 +175,11 @@ class TextSpool:
         self._db.commit()
         self._db.close()
         self._seen.remove()
-        write_tokens(self._folder / "tokens.safetensors", self._parts)
+        write_tokens(tokens_path(self._folder), self._parts)
         for part in self._parts:
             part.remove()
-        for name in ("text.sqlite", "tokens.safetensors"):
-            with (self._folder / name).open("rb+") as file:
-                os.fsync(file.fileno())
+        with (self._folder / "text.sqlite").open("rb+") as file:
+            os.fsync(file.fileno())
         sync_folder(self._folder)
         return n_twins
 

@@ -1,11 +1,16 @@
-"""Token arrays that outgrow memory: appended to files, then put into one safetensors file. Knows no model."""
+"""Token arrays that outgrow memory: appended to files, then put into one safetensors file. Knows no model.
+
+What is in the files stays as it is while more is appended, so that other processes may read it: see `read_spooled`.
+"""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from jaxtyping import Int64, UInt32
 
 from ffmem.corpus.tokens import TokenizedSentence
 
@@ -13,6 +18,56 @@ _COPY_BYTES = 1 << 22
 _SENTENCES_AT_ONCE, _TOKENS_AT_ONCE = 1000, 1 << 18
 """As many wait in memory before they are written."""
 _FIELDS = ("token_id", "token_start", "token_end")
+_SIZES = "sizes"
+"""Tokens and context of one sentence after the other."""
+
+
+def read_lengths(prefix: Path, first_sentence: int, n_sentences: int) -> Int64[np.ndarray, "n_sentences"]:
+    """How many tokens sentences have that a spool has written: see `TokenSpool.flush`.
+
+    Args:
+        prefix: of the spool.
+        first_sentence: number of the first.
+        n_sentences: how many.
+    """
+    return _read_sizes(prefix, first_sentence, n_sentences)[:, 0].astype(np.int64)
+
+
+def read_spooled(
+    prefix: Path, first_sentence: int, n_sentences: int, first_token: int
+) -> tuple[Int64[np.ndarray, "n_sentences"], UInt32[np.ndarray, "n_sentences"], UInt32[np.ndarray, "n_tokens"]]:
+    """Such sentences as lengths, numbers of context tokens, and token ids.
+
+    Args:
+        prefix: of the spool.
+        first_sentence: number of the first.
+        n_sentences: how many.
+        first_token: number of the first token of the first.
+
+    Raises:
+        FileNotFoundError: the spool was removed.
+    """
+    sizes = _read_sizes(prefix, first_sentence, n_sentences)
+    lengths = sizes[:, 0].astype(np.int64)
+    n_tokens = int(lengths.sum())
+    tokens = np.fromfile(_path(prefix, _FIELDS[0]), dtype="<u4", count=n_tokens, offset=4 * first_token)
+    assert len(tokens) == n_tokens
+    return lengths, sizes[:, 1], tokens
+
+
+def _read_sizes(prefix: Path, first: int, n: int) -> UInt32[np.ndarray, "n 2"]:
+    sizes = np.fromfile(_path(prefix, _SIZES), dtype="<u4", count=2 * n, offset=8 * first).reshape(-1, 2)
+    assert len(sizes) == n
+    return sizes
+
+
+def tokens_path(folder: Path) -> Path:
+    """Where the tokens of a text lie that is whole."""
+    return folder / "tokens.safetensors"
+
+
+def _path(prefix: Path, name: str) -> Path:
+    return prefix.with_name(f"{prefix.name}-{name}.spool")
 
 
 class TokenSpool:
@@ -23,7 +78,7 @@ class TokenSpool:
     """
 
     def __init__(self, prefix: Path) -> None:
-        self._paths = [prefix.with_name(f"{prefix.name}-{name}.spool") for name in (*_FIELDS, "sizes")]
+        self._paths = [_path(prefix, name) for name in (*_FIELDS, _SIZES)]
         self._files: list[BinaryIO] = [path.open("wb+") for path in self._paths]
         self._waiting: list[TokenizedSentence] = []
         self._sizes: list[tuple[int, int]] = []
@@ -41,6 +96,12 @@ class TokenSpool:
         self._sizes += zip(sizes, contexts, strict=True)
         if len(self._sizes) >= _SENTENCES_AT_ONCE or self.n_tokens - self._n_written >= _TOKENS_AT_ONCE:
             self._write()
+
+    def flush(self) -> None:
+        """Let others read all that there is."""
+        self._write()
+        for file in self._files:
+            file.flush()
 
     def _write(self) -> None:
         if not self._waiting:
@@ -75,8 +136,9 @@ class TokenSpool:
 def write_tokens(path: Path, parts: Sequence[TokenSpool]) -> None:
     """Write ``tokens.safetensors`` from spools, one after the other, in memory that does not grow with them.
 
-    The library of that format would need all arrays in memory.
+    The library of that format would need all arrays in memory. The file is there when it is whole.
     """
+    half = path.with_name(f".{path.name}.tmp")
     n_tokens, n_sentences = (sum(getattr(part, name) for part in parts) for name in ("n_tokens", "n_sentences"))
     header: dict[str, object] = {}
     end = 0
@@ -91,7 +153,7 @@ def write_tokens(path: Path, parts: Sequence[TokenSpool]) -> None:
         end += width * n
     data = json.dumps(header).encode()
     data += b" " * (-len(data) % 8)
-    with path.open("wb") as file:
+    with half.open("wb") as file:
         file.write(len(data).to_bytes(8, "little") + data)
         total = np.uint64(0)
         file.write(total.tobytes())
@@ -107,3 +169,6 @@ def write_tokens(path: Path, parts: Sequence[TokenSpool]) -> None:
                 )
                 for chunk in chunks:
                     file.write(chunk.astype("<u4" if dtype == "U32" else "<u2").tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(half, path)

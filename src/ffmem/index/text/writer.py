@@ -68,6 +68,18 @@ class TextCounts:
 
 
 @dataclass(frozen=True)
+class Readable:
+    """How much of a text that is being written others may read."""
+
+    n_sentences: int
+    """Indexed sentences whose tokens are in the files."""
+    has_head: bool
+    """Whether its head is whole, and in its file."""
+    corpus_ended: bool
+    """Whether these are the last sentences of a corpus."""
+
+
+@dataclass(frozen=True)
 class TextSource:
     """What turns a corpus into tokens."""
 
@@ -100,6 +112,7 @@ def write_text(
     options: IndexOptions,
     progress: Callable[[TextCounts], None] | None = None,
     n_processes: int = 0,
+    tell: Callable[[Readable], None] | None = None,
 ) -> TextCounts:
     """Write ``text.sqlite``, ``tokens.safetensors`` and ``tokenizer.json`` into a folder: a function of text and options alone.
 
@@ -109,6 +122,7 @@ def write_text(
         options: of the index.
         progress: called now and then with what there is.
         n_processes: how many split and tokenize beside this one, once the corpus is seen to be long; never changes a byte.
+        tell: called with how much others may read already, from ``head.json`` and by `read_spooled`.
 
     Raises:
         InputError: the corpus is empty, nothing is left to index, a sentence is too long and shall not be cut, windows
@@ -126,32 +140,39 @@ def write_text(
         counts = TextCounts()
         if source.base is not None:
             counts = copy.deepcopy(source.base.counts)
+            spool.head.has_pieces = counts.n_windows > 0
             spool.take(source.base.folder, counts.n_sentences)
         adder = _Adder(source, options, spool, counts)
+
+        def written(corpus_ended: bool = False) -> None:
+            if progress is not None and not corpus_ended:
+                progress(counts)
+            if tell is not None:
+                n_sentences = spool.flush()
+                tell(Readable(n_sentences, spool.head.n_sentences is not None, corpus_ended))
+
         for corpus in source.corpora:
             n_before, n_bad, n_lines = counts.n_sentences, counts.n_undecodable_bytes, counts.n_lines
             if counts.stopped_by is None:
                 counts.n_undecodable_bytes = counts.n_lines = 0
-                _read(corpus, adder, processes, progress)
+                _read(corpus, adder, processes, written)
                 counts.n_undecodable_bytes += n_bad
                 counts.n_lines += n_lines
             counts.n_sentences_by_corpus.append(counts.n_sentences - n_before)
+            written(corpus_ended=True)
         _check_something_is_left(", ".join(corpus.name for corpus in source.corpora), counts)
         counts.n_held_out_also_indexed = spool.finish(counts.n_sentences)
     atomic_write(folder / "tokenizer.json", source.tokenizer.to_str().encode())
     return counts
 
 
-def _read(
-    corpus: Corpus, adder: "_Adder", processes: TextProcesses, progress: Callable[[TextCounts], None] | None
-) -> None:
+def _read(corpus: Corpus, adder: "_Adder", processes: TextProcesses, written: Callable[[], None]) -> None:
     """Add one corpus, up to its end or to a limit."""
     counts = adder.counts
     for documents, prepared in processes.prepared(_batches(corpus, counts.n_documents)):
         if not adder.add(documents, prepared):
             break
-        if progress is not None:
-            progress(counts)
+        written()
     else:
         counts.n_lines = corpus.n_lines  # those after its last document too
 
@@ -187,6 +208,7 @@ class _Adder:
     def __init__(self, source: TextSource, options: IndexOptions, spool: TextSpool, counts: TextCounts) -> None:
         self._source, self._options, self._spool, self.counts = source, options, spool, counts
         self._fixed = parse_split(options.split) is not None
+        spool.head.has_pieces |= self._fixed
         self._taken: tuple[list[int], list[int]] = ([], [])
         """Pieces of a batch whose rows were added, the indexed ones and the held-out ones."""
 
@@ -231,6 +253,7 @@ class _Adder:
                 if n_pieces > 1 and not self._fixed:
                     counts.n_long_sentences += 1
                     counts.n_windows += n_pieces
+                    self._spool.head.has_pieces = True
                 for piece in range(next_piece, next_piece + n_pieces):
                     if not self._add_piece(read.number, piece, found.held_out, prepared):
                         return False

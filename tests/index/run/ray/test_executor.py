@@ -15,7 +15,7 @@ from ffmem.errors import InputError, ModelError, StoreError
 from ffmem.index.run import failures
 from ffmem.index.run.executors import Event
 from ffmem.index.run.failures import LEAST_IN_A_ROW
-from ffmem.index.run.job import Files
+from ffmem.index.run.job import Files, GivenTasks
 from ffmem.index.run.ray import actor as ray_actor
 from ffmem.index.run.ray import executor as ray_executor
 from ffmem.index.run.ray.cluster import RayOptions
@@ -42,7 +42,7 @@ def run(cluster: Nodes) -> Run:
     def run(job: AddJob, tasks: list[Number], listen: Callable[[Event], None] = lambda _: None, **options: Any) -> Any:
         executor = RayExecutor(RayOptions(cluster.address, **{"workers": 4} | options))
         try:
-            return executor.run(job, tasks, listen)
+            return executor.run(job, GivenTasks(tasks), listen)
         finally:
             executor.close()
 

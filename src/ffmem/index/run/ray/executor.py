@@ -10,7 +10,7 @@ a worker that is thought dead may still write lies under a name that is never re
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from ffmem.errors import FfmemError, InputError, StoreError
-from ffmem.index.run.executors import Event, EventListener, report_death
+from ffmem.index.run.executors import WAIT_S, Event, EventListener, report_death, take_known
 from ffmem.index.run.failures import ends_run, reason
-from ffmem.index.run.job import Job, Task
+from ffmem.index.run.job import Job, Tasks
 from ffmem.index.run.ledger import Ledger
 from ffmem.index.run.ray.actor import Probe, actor_class
 from ffmem.index.run.ray.cluster import RayCluster, RayOptions, answers, first_line
@@ -54,7 +54,7 @@ class RayExecutor:
     def prepare(self, load: Callable[[], Any], n_workers: int) -> None:
         """See Executor.prepare: an actor has its job from the start."""
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
+    def run(self, job: Job, tasks: Tasks, listen: EventListener) -> frozenset[int]:
         """See Executor.run.
 
         Raises:
@@ -62,10 +62,12 @@ class RayExecutor:
             InputError: the cluster has no room for a worker, or another ffmem.
             StoreError: the work folder is said to be shared, and a worker does not see it.
         """
-        if not tasks:
+        ledger = Ledger(job.leave_out, self.n_workers, n_ahead=_AHEAD, several_nodes=True)
+        take_known(ledger, tasks)
+        n_workers = min(self.n_workers, len(ledger.waiting)) if ledger.is_closed else self.n_workers
+        if n_workers == 0:
             return frozenset()
-        n_workers = min(self.n_workers, len(tasks))
-        pool = _Pool(self._cluster, job, tasks, listen, n_workers)
+        pool = _Pool(self._cluster, job, ledger, tasks, listen)
         try:
             return pool.run(n_workers)
         finally:
@@ -103,13 +105,10 @@ class _Actor:
 class _Pool:
     """Starts actors, passes calls and answers between them and the ledger, and reports their deaths."""
 
-    def __init__(
-        self, cluster: RayCluster, job: Job, tasks: Sequence[Task], listen: EventListener, n_workers: int
-    ) -> None:
-        self._cluster, self._job, self._listen = cluster, job, listen
+    def __init__(self, cluster: RayCluster, job: Job, ledger: Ledger, tasks: Tasks, listen: EventListener) -> None:
+        self._cluster, self._job, self._ledger, self._tasks, self._listen = cluster, job, ledger, tasks, listen
         self._ray, self._options = cluster.ray, cluster.options
         self._folder = Path(job.folder)
-        self._ledger = Ledger(tasks, job.leave_out, n_workers, n_ahead=_AHEAD, several_nodes=True)
         self._actors: list[_Actor] = []
         self._abandoned: set[int] = set()
         # by node, who reads the model there, and where it has been read: the others then find it in memory
@@ -125,9 +124,15 @@ class _Pool:
         for slot in range(n_workers):
             self._start(slot)
         while not self._ledger.is_over:
+            take_known(self._ledger, self._tasks)
             self._ask_all()
             oldest = {actor.calls[0].ref: actor for actor in self._actors if actor.calls}
-            self._ray.wait(list(oldest), num_returns=1, timeout=1.0, fetch_local=False)
+            if not oldest:  # all wait for more tasks
+                take_known(self._ledger, self._tasks, WAIT_S)
+                continue
+            self._ray.wait(
+                list(oldest), num_returns=1, timeout=1.0 if self._ledger.is_closed else WAIT_S, fetch_local=False
+            )
             # all that are there now, so that none waits behind one that answers often; states are large, so each comes here
             # only when the one before is written and forgotten
             answered, _ = self._ray.wait(list(oldest), num_returns=len(oldest), timeout=0, fetch_local=False)
@@ -160,7 +165,7 @@ class _Pool:
                     self._load(actor)
                 continue
             for task in self._ledger.hand_out(actor.slot):
-                actor.ask("do", task if actor.shared else self._job.packed(task))
+                actor.ask("do", self._job.packed(task))
             if self._ledger.save_now(actor.slot):
                 actor.ask("save")
 

@@ -1,7 +1,7 @@
 """What a worker of a cluster does on its node, and what it answers. Knows no cluster engine.
 
-Where its node has the work folder, it reads and writes there like a worker process. Elsewhere the text of a shard comes
-with the task, and what the worker would write goes back with the answers.
+The text of a shard comes with the task. Where its node has the work folder, it writes there like a worker process; elsewhere
+what it would write goes back with the answers.
 """
 
 import time
