@@ -184,10 +184,10 @@ def test_while_the_text_is_written_there_is_more_than_is_told_and_no_time_left(t
     meter.hear(Event("ready", 0))
     for number, is_whole in ((0, False), (1, True)):
         meter.add([Shard(number, number, number + 1, 100)], set(), is_whole)
-        meter.hear(Event("tokens", 0, 100))
+        meter.hear(Event("tokens", 0, 60))
         meter.hear(Event("task", 0, task=f"shard-{number}"))
     assert [(now.n_tokens, now.n_tokens_all, now.n_shards_all, now.is_text_whole) for now in found[1::2]] == [
-        (100, 100, 1, False),
-        (200, 200, 2, True),
+        (60, 100, 1, False),
+        (160, 200, 2, True),
     ]
-    assert found[2].remaining_s is None and found[3].remaining_s is not None
+    assert found[1].remaining_s is None and found[3].remaining_s is not None

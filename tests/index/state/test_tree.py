@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from ffmem.index.adopt import adopt_states
 from ffmem.index.build import build_index
 from ffmem.index.progress import Progress
 from ffmem.index.run.executors import Event, EventListener
-from ffmem.index.run.job import Job, Task
+from ffmem.index.run.job import Job, Tasks
 from ffmem.index.scan.job import IndexJob
 from ffmem.index.state import tree
 from ffmem.index.state.accumulator import LayerAccumulator
@@ -151,10 +151,12 @@ class FiveWorkers:
 
     def prepare(self, load: object, n_workers: int) -> None: ...
 
-    def run(self, job: Job, tasks: Sequence[Task], listen: EventListener) -> frozenset[int]:
-        workers = [job.start(slot) for slot in range(5)] if tasks else []
-        for number, task in enumerate(tasks):
-            workers[number % 5].do(task, lambda n_tokens, text="", n_values=0: None)
+    def run(self, job: Job, tasks: Tasks, listen: EventListener) -> frozenset[int]:
+        given = [*tasks.take()]
+        assert tasks.is_whole, "the text of these tests is short"
+        workers = [job.start(slot) for slot in range(5)] if given else []
+        for number, task in enumerate(given):
+            workers[number % 5].do(job.packed(task), lambda n_tokens, text="", n_values=0: None)
             listen(Event("task", number % 5, task=task.task_id))
         for worker in workers:
             worker.save()
