@@ -1,6 +1,5 @@
 """The measured identities: each error stays at rounding, and shows just the fault that is planted for it."""
 
-import itertools
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -61,15 +60,15 @@ def test_a_head_that_does_more_than_the_projection(model: Transformer) -> None:
 
 
 def test_hooks_that_change_the_logits(model: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch, calls = model.watch_coefficients, itertools.count()
+    """What is told of coefficients is true when it is told, and made false behind that."""
+    watch = model.watch_coefficients
 
     def disturbed(on_layer: OnLayer) -> AbstractContextManager[None]:
-        if next(calls) == 0:  # that of the trace
-            return watch(on_layer)
-        return watch(lambda _layer, coefficients: coefficients.neg_())
+        return watch(lambda layer, coefficients: (on_layer(layer, coefficients), coefficients.neg_()))
 
     monkeypatch.setattr(model, "watch_coefficients", disturbed)
-    assert faulty(measure_identities(model, TOKEN_IDS)) == ["hook"]
+    sums = [f"ff_sum {layer}" for layer in range(model.facts.n_layers)]
+    assert faulty(measure_identities(model, TOKEN_IDS)) == [*sums, "hook"]
 
 
 def test_without_a_head_hooks_are_measured_on_the_final_state(tiny_folder: Callable[[str], Path]) -> None:

@@ -16,14 +16,14 @@ import torch
 import transformers
 
 from ffmem.errors import InputError, ModelError
+from ffmem.index.identity_batches import measure_on_sentences
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, read_tokens
 from ffmem.json_values import JsonObject, to_json
 from ffmem.models.description import describe
 from ffmem.models.fidelity import measure_fidelity
-from ffmem.models.identities import measure_identities
 from ffmem.models.proof import prove
-from ffmem.models.sentences_to_try import Sentence
+from ffmem.models.sentences_to_try import Sentence, longest_to_try
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, parse_split
 from ffmem.store.text import TextReader
@@ -60,17 +60,12 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
     n_sentences = len(starts) - 1
     lengths = np.diff(starts.astype(np.int64))
     proof = prove(model, _proof_sentences(model, text, lengths, options, cut), options.bos, longest=int(lengths.max()))
-    fitting = np.flatnonzero((lengths >= 2) & (lengths <= _MAX_TOKENS))
+    fitting = np.flatnonzero((lengths >= 2) & (lengths <= min(_MAX_TOKENS, longest_to_try(model))))
     pool = fitting if len(fitting) else np.arange(n_sentences)
     drawn = np.random.default_rng(options.seed).choice(pool, size=min(_N_SENTENCES, len(pool)), replace=False)
     device = str(model.device)
     shard_text = ShardText(tokens, model, options, device)
-    batches = [
-        batch
-        for sentence in sorted(drawn.tolist())
-        for batch in shard_text.batches(Shard(0, sentence, sentence + 1, int(lengths[sentence])))
-    ]
-    found = [asdict(measure_identities(model, *shard_text.inputs(batch))) for batch in batches]
+    found = [asdict(one) for one in measure_on_sentences(model, shard_text, drawn.tolist(), lengths)]
     worst = worst_of([{name: one[name] for name in _ERRORS} for one in found])
     _check(worst_of(found), model, options)
     dictionaries = _dictionaries(model, shard_text, lengths, options) if model.dictionaries else {}
@@ -80,7 +75,7 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
         "proof": to_json(proof),
         **structure,
         **dictionaries,
-        "n_sentences": len(found),
+        "n_sentences": len(drawn),
         "sentence_ids": sorted(drawn.tolist()),
         "dtype": options.dtype,
         "device": device,
