@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from ffmem.errors import InputError, ModelError
-from ffmem.index.identity_batches import measure_on_sentences
+from ffmem.index.identity_batches import draw_sentences, measure_on_sentences
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, read_tokens
 from ffmem.json_values import JsonObject, to_json
@@ -31,8 +31,6 @@ from ffmem.store.text import TextReader
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 """Largest relative error of an identity before a build is refused: rounding of the type, times a wide margin."""
 
-_N_SENTENCES = 8
-_MAX_TOKENS = 64
 _N_DICTIONARY = 64
 """Sentences that dictionaries are measured on."""
 _N_PROOF = 24
@@ -57,15 +55,12 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
     """
     tokens = read_tokens(text)
     starts = tokens.sentence_start
-    n_sentences = len(starts) - 1
     lengths = np.diff(starts.astype(np.int64))
     proof = prove(model, _proof_sentences(model, text, lengths, options, cut), options.bos, longest=int(lengths.max()))
-    fitting = np.flatnonzero((lengths >= 2) & (lengths <= min(_MAX_TOKENS, longest_to_try(model))))
-    pool = fitting if len(fitting) else np.arange(n_sentences)
-    drawn = np.random.default_rng(options.seed).choice(pool, size=min(_N_SENTENCES, len(pool)), replace=False)
+    drawn = draw_sentences(lengths, longest_to_try(model), options.seed)
     device = str(model.device)
     shard_text = ShardText(tokens, model, options, device)
-    found = [asdict(one) for one in measure_on_sentences(model, shard_text, drawn.tolist(), lengths)]
+    found = [asdict(one) for one in measure_on_sentences(model, shard_text, drawn, lengths)]
     worst = worst_of([{name: one[name] for name in _ERRORS} for one in found])
     _check(worst_of(found), model, options)
     dictionaries = _dictionaries(model, shard_text, lengths, options) if model.dictionaries else {}
@@ -76,7 +71,7 @@ def certify(model: Transformer, text: Path, options: IndexOptions, cut: bool) ->
         **structure,
         **dictionaries,
         "n_sentences": len(drawn),
-        "sentence_ids": sorted(drawn.tolist()),
+        "sentence_ids": drawn,
         "dtype": options.dtype,
         "device": device,
         "threads": options.threads,

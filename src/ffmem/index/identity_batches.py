@@ -15,10 +15,31 @@ from ffmem.models.base import Rows
 from ffmem.models.identities import Identities, measure_identities
 from ffmem.models.transformer import Transformer
 
+N_SENTENCES = 8
+"""How many of a corpus the identities are measured on, if it has so many."""
+_MAX_TOKENS = 64
+"""Own tokens of the longest, where there are shorter ones."""
 _NUMBERS = 2**24
 """Of the logits of a pass, and of the coefficients of a layer, where more than one sentence shares it."""
 _A_PASS = 32
 """Positions of padding that cost as much as one more pass: about what reading the weights takes on a CPU."""
+
+
+def draw_sentences(lengths: Int64[np.ndarray, "n_sentences"], longest: int, seed: int) -> list[int]:
+    """Sentences to measure on, drawn with a seed, in ascending order.
+
+    Args:
+        lengths: own tokens of each sentence of a text.
+        longest: own tokens above which a pass is much work: longer ones are taken only where too few are shorter.
+        seed: of the draw.
+    """
+    fitting = np.flatnonzero((lengths >= 2) & (lengths <= _MAX_TOKENS))
+    pool = fitting if len(fitting) else np.arange(len(lengths))
+    by_length = pool[np.argsort(lengths[pool], kind="stable")]
+    n_short = max(int((lengths[pool] <= longest).sum()), N_SENTENCES)
+    pool = np.sort(by_length[:n_short])
+    drawn = np.random.default_rng(seed).choice(pool, size=min(N_SENTENCES, len(pool)), replace=False)
+    return [int(sentence) for sentence in sorted(drawn)]
 
 
 def measure_on_sentences(
