@@ -54,7 +54,10 @@ class Ahead(Generic[Given, Found]):
 
         with self._watching() as call:
             passes = [partial(read, call, number) for number in range(len(inputs))]
-            run_in_step(self._module, stream.blocks, passes, lambda _: None)
+            # the head is large as blocks are: no pass is to bring it while others have the last block before them
+            head = self._module.get_output_embeddings()
+            gates = stream.blocks if head is None else (*stream.blocks, head)
+            run_in_step(self._module, gates, passes, lambda _: None)
         return [found[number] for number in range(len(inputs))]
 
     def keep(self, inputs: Sequence[Given], found: Sequence[Found]) -> None:
