@@ -198,7 +198,8 @@ def _logit_error(
     chosen = [_spread(n) for n in measured.lengths]
     of_all = [first + one for first, some in zip(_starts(measured.lengths), chosen, strict=True) for one in some]
     found = model.project(measured.last[0, of_all], model.unembedding.own_projection)
-    own = own[places[0][of_all], places[1][of_all]].to(found.device)
+    rows, positions = (one[of_all].to(own.device) for one in places)
+    own = own[rows, positions].to(found.device)
     able = own.isfinite().all(0)  # a token whose row is huge has no score to compare with
     return _largest_error(found[:, able], own[:, able], list(map(len, chosen)))
 

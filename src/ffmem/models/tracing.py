@@ -103,8 +103,9 @@ class _Watched:
         on_layer: Callable[[int, LayerTrace], None],
         at: tuple[Tensor, Tensor] | None,
     ) -> None:
-        self._model, self._shape, self._on_layer, self._at = model, shape, on_layer, at
+        self._model, self._shape, self._on_layer = model, shape, on_layer
         self._devices = [model.device_of(layer) for layer in range(model.facts.n_layers)]
+        self._at = {} if at is None else {device: (at[0].to(device), at[1].to(device)) for device in self._devices}
         self._seen: list[dict[str, Tensor]] = [{} for _ in self._devices]
         self.telling = False
         """Whether what runs now is not the pass but who is told of it."""
@@ -117,14 +118,16 @@ class _Watched:
         # what a layer is given may be where the one before it is
         states = states.detach().to(self._devices[layer])
         shaped = self._model.own_positions(layer, states.view(n_rows, -1, states.shape[-1])[:, :n])
-        self._seen[layer][name] = shaped.clone() if self._at is None else shaped[self._at][None]
+        self._seen[layer][name] = self._chosen(layer, shaped)
         if name == _LAST:
             self._tell(layer)
 
     def keep_coefficients(self, layer: int, coefficients: Tensor) -> None:
         """Keep a layer's coefficients."""
-        states = coefficients.detach()
-        self._seen[layer]["coefficients"] = states.clone() if self._at is None else states[self._at][None]
+        self._seen[layer]["coefficients"] = self._chosen(layer, coefficients.detach())
+
+    def _chosen(self, layer: int, states: Tensor) -> Tensor:
+        return states[self._at[self._devices[layer]]][None] if self._at else states.clone()
 
     def _tell(self, layer: int) -> None:
         self.telling = True
