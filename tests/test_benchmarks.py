@@ -203,3 +203,15 @@ def test_made_sentences_are_distinct_the_same_each_time_and_as_long_as_said(
         else:
             raise AssertionError(line)
         assert all(three in known for three in zip(parts, parts[1:], parts[2:], strict=False))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what memory is mapped from files")
+def test_a_certificate_is_measured_from_its_own_build(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """Of a model that is streamed, so that readings are counted too."""
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"the {n} of the river and {'a letter ' * (n % 7)}\n" for n in range(24)))
+    given = [tiny_folder("gpt2"), text, "--max-tokens", "200", "--model-memory", "60KB", "--repeats", "1"]
+    command = [sys.executable, BENCHMARKS / "bench_certificate.py", *given]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert 8 < found["passes"] < 40 and 4 < found["readings"] < found["passes"] and found["processor_s"] > 0

@@ -1,7 +1,7 @@
 """The measured identities: each error stays at rounding, and shows just the fault that is planted for it."""
 
-import itertools
 import json
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -14,6 +14,8 @@ import torch
 from ffmem import load_model
 from ffmem.models.identities import Identities, measure_identities, relative_error
 from ffmem.models.transformer import OnLayer, Transformer
+from tests.models.streaming.readings import readings
+from tests.models.streaming.smallest import smallest_budget
 
 TOKEN_IDS = torch.arange(5, 25).view(2, 10)
 ROUNDING = 1e-5
@@ -61,20 +63,30 @@ def test_a_head_that_does_more_than_the_projection(model: Transformer) -> None:
 
 
 def test_hooks_that_change_the_logits(model: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch, calls = model.watch_coefficients, itertools.count()
+    """What is told of coefficients is true when it is told, and made false behind that."""
+    watch = model.watch_coefficients
 
     def disturbed(on_layer: OnLayer) -> AbstractContextManager[None]:
-        if next(calls) == 0:  # that of the trace
-            return watch(on_layer)
-        return watch(lambda _layer, coefficients: coefficients.neg_())
+        return watch(lambda layer, coefficients: (on_layer(layer, coefficients), coefficients.neg_()))
 
     monkeypatch.setattr(model, "watch_coefficients", disturbed)
-    assert faulty(measure_identities(model, TOKEN_IDS)) == ["hook"]
+    sums = [f"ff_sum {layer}" for layer in range(model.facts.n_layers)]
+    assert faulty(measure_identities(model, TOKEN_IDS)) == [*sums, "hook"]
 
 
 def test_without_a_head_hooks_are_measured_on_the_final_state(tiny_folder: Callable[[str], Path]) -> None:
     found = measure_identities(load_model(tiny_folder("bert_headless")), TOKEN_IDS, torch.ones_like(TOKEN_IDS))
     assert found.logit_error is None and found.hook_error == 0.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what memory is mapped from files")
+@pytest.mark.parametrize("variant", ["gpt2", "gemma2", "mixtral", "opt_post_ln"])
+def test_weights_that_are_streamed_are_read_once_a_pass(variant: str, tiny_folder: Callable[[str], Path]) -> None:
+    """A layer's keys, values and norms are compared while it is there."""
+    folder = tiny_folder(variant)
+    model, found = load_model(folder, model_memory=smallest_budget(folder), proved=False), list[Identities]()
+    assert readings(model, lambda: found.append(measure_identities(model, TOKEN_IDS))) == 2
+    assert found[0] == measure_identities(load_model(folder, proved=False), TOKEN_IDS)
 
 
 def test_relative_error_is_of_the_largest() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ffmem import load_model
-from ffmem.models.tracing import trace, watch_stream
+from ffmem.models.tracing import LayerTrace, trace, watch_layers, watch_stream
 
 IDS = torch.arange(20, 41).view(3, 7)
 
@@ -34,6 +34,35 @@ def test_some_positions_are_those_of_all(variant: str, tiny_folder: Callable[[st
     for some, whole in zip(trace(model, IDS, at=(rows, columns)), trace(model, IDS), strict=True):
         for name, states in vars(some).items():
             assert torch.equal(states, getattr(whole, name)[rows, columns][None]), name
+
+
+@pytest.mark.parametrize("variant", ["gemma2", "opt_post_ln", "t5"])
+def test_a_layer_is_told_of_as_soon_as_it_has_run_and_who_is_told_may_run_its_norms(
+    variant: str, tiny_folder: Callable[[str], Path]
+) -> None:
+    model = load_model(tiny_folder(variant))
+    expected = trace(model, IDS)
+    told: list[LayerTrace] = []
+    outputs: list[int] = []
+
+    def on_layer(layer: int, states: LayerTrace) -> None:
+        assert layer == len(told) and outputs == list(range(layer)), "before whoever else hooks the layer"
+        told.append(states)
+        layout, found = model.layout(layer), model.layer(layer)
+        for path in filter(None, (layout.ff_norm, layout.post_ff_norm)):
+            found.at(path)(torch.full_like(states.residual, 7.0))  # of another size than the pass has
+
+    with torch.no_grad(), watch_layers(model, (3, 7), on_layer):
+        later = [
+            model.layer(layer).module.register_forward_hook(lambda _, __, ___, layer=layer: outputs.append(layer))
+            for layer in range(model.facts.n_layers)
+        ]
+        model.forward(IDS)
+    for one in later:
+        one.remove()
+    assert len(told) == model.facts.n_layers
+    for ours, theirs in zip(told, expected, strict=True):
+        assert all(torch.equal(states, getattr(theirs, name)) for name, states in vars(ours).items())
 
 
 @pytest.mark.parametrize("variant", ["gpt2", "marian", "t5"])

@@ -326,7 +326,7 @@ class Build:
         with log.stage("head"):
             head, tokens = text.head()
         self._listen(Progress("certificate"))
-        with log.stage("certificate"), device_memory(str(model.device), "the certificate, a sentence at a time"):
+        with log.stage("certificate"), device_memory(str(model.device), "the certificate, a few sentences at a time"):
             write_json(done, certify(model, head, tokens, self._request.options, text.longest()))
         return dict(json.loads(done.read_bytes()))
 

@@ -15,26 +15,24 @@ import torch
 import transformers
 
 from ffmem.errors import InputError, ModelError
+from ffmem.index.identity_batches import draw_sentences, measure_on_sentences
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, Tokens
 from ffmem.index.text.head import Head
 from ffmem.json_values import JsonObject, to_json
 from ffmem.models.description import describe
 from ffmem.models.fidelity import measure_fidelity
-from ffmem.models.identities import measure_identities
 from ffmem.models.proof import TOLERANCE as PROOF_TOLERANCE
 from ffmem.models.proof import prove
 from ffmem.models.rotary import has_rotary, rotary_error
 from ffmem.models.run_state import RunState
-from ffmem.models.sentences_to_try import Sentence
+from ffmem.models.sentences_to_try import Sentence, longest_to_try
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 """Largest relative error of an identity before a build is refused: rounding of the type, times a wide margin."""
 
-_N_SENTENCES = 8
-_MAX_TOKENS = 64
 _N_DICTIONARY = 64
 """Sentences that dictionaries are measured on."""
 _LONGEST_TO_ASK = 2**17
@@ -62,25 +60,17 @@ def certify(
         InputError: a dictionary does not fit the model.
         ModelError: the proof or an identity does not hold, so the memories read from this model would not be its own.
     """
-    n_sentences = len(head.texts)
-    lengths = np.diff(tokens.sentence_start[: n_sentences + 1].astype(np.int64))
+    lengths = np.diff(tokens.sentence_start[: len(head.texts) + 1].astype(np.int64))
     proof = prove(
         model,
         _proof_sentences(model, head, tokens, lengths, options),
         options.bos,
         longest=longest or int(lengths.max()),
     )
-    fitting = np.flatnonzero((lengths >= 2) & (lengths <= _MAX_TOKENS))
-    pool = fitting if len(fitting) else np.arange(n_sentences)
-    drawn = np.random.default_rng(options.seed).choice(pool, size=min(_N_SENTENCES, len(pool)), replace=False)
+    drawn = draw_sentences(lengths, longest_to_try(model), options.seed)
     device = str(model.device)
     shard_text = ShardText(tokens, model, options, device)
-    batches = [
-        batch
-        for sentence in sorted(drawn.tolist())
-        for batch in shard_text.batches(Shard(0, sentence, sentence + 1, int(lengths[sentence])))
-    ]
-    found = [asdict(measure_identities(model, *shard_text.inputs(batch))) for batch in batches]
+    found = [asdict(one) for one in measure_on_sentences(model, shard_text, drawn, lengths)]
     worst = worst_of([{name: one[name] for name in _ERRORS} for one in found])
     _check(worst_of(found), model, options)
     dictionaries = _dictionaries(model, shard_text, lengths, options) if model.dictionaries else {}
@@ -90,8 +80,8 @@ def certify(
         "proof": to_json(proof),
         **structure,
         **dictionaries,
-        "n_sentences": len(found),
-        "sentence_ids": sorted(drawn.tolist()),
+        "n_sentences": len(drawn),
+        "sentence_ids": drawn,
         "dtype": options.dtype,
         "device": device,
         "threads": options.threads,

@@ -1,7 +1,7 @@
 """What a mixture is made of: the experts that positions are routed to, and the cells beside them that all positions see."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -38,9 +38,9 @@ class StackedExperts:
         weight: Tensor = getattr(self._module, name)[expert]
         return weight.T if self._held.transposed else weight
 
-    @property
+    @cached_property
     def n_experts(self) -> int:
-        """How many there are."""
+        """How many there are; asked once, since to ask is to bring their weights where these are streamed."""
         return len(getattr(self._module, self._held.second))
 
     def keys(self, expert: int, which: int) -> Float[Tensor, "d_ff d_model"]:

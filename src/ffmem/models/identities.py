@@ -1,6 +1,11 @@
-"""The identities that everything rests on, measured on a model: sums of memories, residuals, hooks, logits."""
+"""The identities that everything rests on, measured on a model: sums of memories, residuals, hooks, logits.
 
-from dataclasses import dataclass
+They are about one forward pass, so several sentences may share it; each is held to its own largest numbers, at its own
+positions. A layer is measured as soon as it has run: its weights are there, and its states are let go.
+"""
+
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -10,13 +15,16 @@ from torch import Tensor
 from ffmem.models.model_facts import is_gated
 from ffmem.models.present import present
 from ffmem.models.softmax_layer import SoftmaxLayer
-from ffmem.models.tracing import LayerTrace, trace
+from ffmem.models.tracing import LayerTrace, watch_layers
 from ffmem.models.transformer import Transformer
+
+_N_LOGITS = 4
+"""Positions of a sentence whose logits are compared, the first and the last among them."""
 
 
 @dataclass(frozen=True)
 class Identities:
-    """Errors of the identities; relative ones are max|a - b| / max|b|."""
+    """Errors of the identities, the largest of all sentences; relative ones are max|a - b| / max|b| over one sentence."""
 
     ff_sum_errors: tuple[float, ...]
     """A layer each: sum of m_i v_i + b against the feed-forward output."""
@@ -33,7 +41,7 @@ class Identities:
     """Largest difference of the logits (of the final state, without a head) with and without hooks; 0: the same bits."""
     logit_error: float | None
     """The last layer's output projected with "final-norm" ("raw" or "adaptive" without a final norm) against the model's own
-    logits; None without a head."""
+    logits, at a few positions of each sentence; None without a head."""
 
 
 def measure_identities(
@@ -41,20 +49,62 @@ def measure_identities(
     token_ids: Int[Tensor, "batch positions"],
     attention_mask: Int[Tensor, "batch positions"] | None = None,
 ) -> Identities:
-    """Measure them on one batch."""
+    """Measure them on one batch.
+
+    Cost: two passes with logits, one of them watched; the products of all memories in float64, and with all keys.
+    """
+    mask = torch.ones(token_ids.shape) if attention_mask is None else attention_mask.cpu()
+    rows, positions = mask.nonzero(as_tuple=True)
+    found = _Measured(model, torch.bincount(rows).tolist())
     with torch.no_grad():
-        states = trace(model, token_ids, attention_mask)
-        plain = _output(model, token_ids, attention_mask)
-        with model.watch_coefficients(lambda _layer, _coefficients: None):
+        with watch_layers(model, (len(token_ids), token_ids.shape[1]), found.add, (rows, positions)):
             watched = _output(model, token_ids, attention_mask)
+        plain = _output(model, token_ids, attention_mask)
+        numbers = range(model.facts.n_layers)
         return Identities(
-            ff_sum_errors=tuple(_ff_sum_error(model, layer, state) for layer, state in enumerate(states)),
-            key_errors=tuple(_key_error(model, layer, state) for layer, state in enumerate(states)),
-            norm_errors=tuple(_norm_error(model, layer, state) for layer, state in enumerate(states)),
-            residual_errors=tuple(_residual_error(model, layer, state) for layer, state in enumerate(states)),
+            ff_sum_errors=tuple(found.ff_sum[layer] for layer in numbers),
+            key_errors=tuple(found.keys[layer] for layer in numbers),
+            norm_errors=tuple(found.norms[layer] for layer in numbers),
+            residual_errors=tuple(found.residual[layer] for layer in numbers),
             hook_error=_difference(plain, watched),
-            logit_error=_logit_error(model, states[-1].layer_output, plain) if model.has_head else None,
+            logit_error=_logit_error(model, found, watched, (rows, positions)) if model.has_head else None,
         )
+
+
+@dataclass
+class _Measured:
+    """What is known of each layer that has run."""
+
+    model: Transformer
+    lengths: list[int]
+    """Positions of each sentence; states have those of all, one behind the other."""
+    ff_sum: dict[int, float] = field(default_factory=dict)
+    keys: dict[int, float | None] = field(default_factory=dict)
+    norms: dict[int, float | None] = field(default_factory=dict)
+    residual: dict[int, float] = field(default_factory=dict)
+    last: Tensor | None = None
+    """The output of the last layer."""
+
+    def add(self, layer: int, state: LayerTrace) -> None:
+        """Measure a layer."""
+        self.ff_sum[layer] = _ff_sum_error(self, layer, state)
+        self.keys[layer] = _key_error(self, layer, state)
+        self.norms[layer] = _norm_error(self, layer, state)
+        self.residual[layer] = _residual_error(self, layer, state)
+        if layer == self.model.facts.n_layers - 1:
+            self.last = state.layer_output
+
+    def error(self, found: Tensor, expected: Tensor) -> float:
+        """The largest `relative_error` of a sentence."""
+        return _largest_error(found, expected, self.lengths)
+
+
+def _largest_error(found: Tensor, expected: Tensor, lengths: list[int]) -> float:
+    """The largest `relative_error` of sentences that stand one behind the other."""
+    n = sum(lengths)
+    found, expected = found.reshape(n, -1).double(), expected.reshape(n, -1).to(found.device).double()
+    differences, sizes = (torch.split(one.abs().amax(1), lengths) for one in (found - expected, expected))
+    return float(torch.stack([one.max() / size.max() for one, size in zip(differences, sizes, strict=True)]).max())
 
 
 def _output(
@@ -66,28 +116,31 @@ def _output(
 
 
 def _difference(plain: Tensor, watched: Tensor) -> float:
+    if torch.equal(plain, watched):
+        return 0.0
     same = (plain == watched) | (plain.isnan() & watched.isnan())  # of scores that overflow, too
     return float(torch.where(same, 0, (plain - watched).abs()).max())
 
 
-def _ff_sum_error(model: Transformer, layer: int, state: LayerTrace) -> float:
+def _ff_sum_error(of: _Measured, layer: int, state: LayerTrace) -> float:
     # in float64: in the model's own type it would be the model's own product, and agree with itself
-    summed = state.coefficients.double() @ model.values(layer).double() + state.bias.double()
-    return relative_error(summed, state.ff_output)
+    summed = state.coefficients.double() @ of.model.values(layer).double() + state.bias.double()
+    return of.error(summed, state.ff_output)
 
 
-def _key_error(model: Transformer, layer: int, state: LayerTrace) -> float | None:
-    with present(model.layer(layer).module):
-        return _key_error_here(model, layer, state)
+def _key_error(of: _Measured, layer: int, state: LayerTrace) -> float | None:
+    with present(of.model.layer(layer).module):
+        return _key_error_here(of, layer, state)
 
 
-def _key_error_here(model: Transformer, layer: int, state: LayerTrace) -> float | None:
+def _key_error_here(of: _Measured, layer: int, state: LayerTrace) -> float | None:
+    model = of.model
     activation, found = model.activation_of(layer), model.layer(layer)
     if isinstance(
         found, SoftmaxLayer
     ):  # a softmax leaves what it shares out among memories as it would be without a context
         shares, expected = found.shares_of(state.coefficients.double()), found.shares(state.ff_input.double())
-        return relative_error(torch.where(shares.isnan(), expected, shares), expected)
+        return of.error(torch.where(shares.isnan(), expected, shares), expected)
     if activation is None or model.layout(layer).stacked.weighted_inputs:
         return None
     x = state.ff_input.float()
@@ -99,49 +152,66 @@ def _key_error_here(model: Transformer, layer: int, state: LayerTrace) -> float 
         expected = expected * (up if up_bias is None else up + up_bias)
     m, cells = state.coefficients.float(), found.cells
     if not cells.n_experts:
-        return relative_error(m, expected)
+        return of.error(m, expected)
     # the weight of each position in each expert is what the coefficients themselves say
     m, expected = (one.reshape(-1, cells.n_experts, cells.d_ff).double() for one in (m, expected))
     weight = (m * expected).sum(-1, keepdim=True) / (expected * expected).sum(-1, keepdim=True).clamp_min(1e-30)
-    return relative_error(weight * expected, m)
+    return of.error(weight * expected, m)
 
 
-def _norm_error(model: Transformer, layer: int, state: LayerTrace) -> float | None:
-    layout, found = model.layout(layer), model.layer(layer)
+def _norm_error(of: _Measured, layer: int, state: LayerTrace) -> float | None:
+    layout, found = of.model.layout(layer), of.model.layer(layer)
     errors = []
     if layout.ff_norm and layout.placement in ("pre", "sandwich") and layout.residual_scale == 1.0:
         read = state.layer_input if layout.parallel else state.residual
         if layout.parallel or not layout.beside:
-            errors.append(_frozen_error(model, found.at(layout.ff_norm), read, state.ff_input))
+            errors.append(_frozen_error(of, found.at(layout.ff_norm), read, state.ff_input))
     if layout.post_ff_norm and layout.update_scale == 1.0:
-        errors.append(_frozen_error(model, found.at(layout.post_ff_norm), state.ff_output, state.ff_update))
+        errors.append(_frozen_error(of, found.at(layout.post_ff_norm), state.ff_output, state.ff_update))
     if layout.placement == "post":
         norm = found.at(layout.ff_norm)
-        errors.append(_frozen_error(model, norm, state.residual + state.ff_update, state.layer_output))
+        errors.append(_frozen_error(of, norm, state.residual + state.ff_update, state.layer_output))
     return max(errors, default=None)
 
 
-def _frozen_error(model: Transformer, norm: Any, states: Tensor, expected: Tensor) -> float:
-    frozen = model.unembedding.freeze(norm, states)
+def _frozen_error(of: _Measured, norm: Any, states: Tensor, expected: Tensor) -> float:
+    frozen = of.model.unembedding.freeze(norm, states)
     found = frozen(states.double())
-    return relative_error(found if frozen.bias is None else found + frozen.bias, expected.reshape(found.shape))
+    return of.error(found if frozen.bias is None else found + frozen.bias, expected)
 
 
-def _residual_error(model: Transformer, layer: int, state: LayerTrace) -> float:
+def _residual_error(of: _Measured, layer: int, state: LayerTrace) -> float:
     output = state.residual.double() + state.ff_update.double()
-    layout = model.layout(layer)
+    layout = of.model.layout(layer)
     if layout.placement == "post":
-        output = model.layer(layer).at(layout.ff_norm)(output.to(state.residual.dtype))
-    return relative_error(output, state.layer_output)
+        output = of.model.layer(layer).at(layout.ff_norm)(output.to(state.residual.dtype))
+    return of.error(output, state.layer_output)
 
 
 def _logit_error(
-    model: Transformer, last: Float[Tensor, "batch positions d_model"], own: Float[Tensor, "batch positions d_vocab"]
+    model: Transformer,
+    measured: _Measured,
+    own: Float[Tensor, "batch positions d_vocab"],
+    places: tuple[Int[Tensor, "places"], Int[Tensor, "places"]],
 ) -> float:
-    found = model.project(last, model.unembedding.own_projection)
-    own = own.to(found.device)
-    able = own.isfinite().flatten(0, -2).all(0)  # a token whose row is huge has no score to compare with
-    return relative_error(found[..., able], own[..., able])
+    assert measured.last is not None
+    chosen = [_spread(n) for n in measured.lengths]
+    of_all = [first + one for first, some in zip(_starts(measured.lengths), chosen, strict=True) for one in some]
+    found = model.project(measured.last[0, of_all], model.unembedding.own_projection)
+    rows, positions = (one[of_all].to(own.device) for one in places)
+    own = own[rows, positions].to(found.device)
+    able = own.isfinite().all(0)  # a token whose row is huge has no score to compare with
+    return _largest_error(found[:, able], own[:, able], list(map(len, chosen)))
+
+
+def _spread(n: int) -> list[int]:
+    """A few of so many positions, the first and the last among them."""
+    return sorted({round(i * (n - 1) / (_N_LOGITS - 1)) for i in range(_N_LOGITS)})
+
+
+def _starts(lengths: list[int]) -> list[int]:
+    """Where each of so many stretches begins, one behind the other."""
+    return [0, *accumulate(lengths)][:-1]
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:

@@ -4,7 +4,9 @@ It is what everything else is compared with, so it shares nothing with it: no wa
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -106,8 +108,43 @@ def plain_coefficients(model: Transformer, given: PlainInput) -> list[Tensor]:
     Raises:
         ModelError: a feed-forward layer runs more or less often than once in a pass.
     """
-    caught: list[list[Tensor]] = [[] for _ in range(model.facts.n_layers)]
-    handles = [one for layer in range(model.facts.n_layers) for one in _hooks(model, layer, caught[layer])]
+    with catching_coefficients(model) as call:
+        return call(given)
+
+
+@contextmanager
+def catching_coefficients(
+    model: Transformer, columns: Sequence[Tensor] | None = None
+) -> Iterator[Callable[[PlainInput], list[Tensor]]]:
+    """Inside, what is given calls the model as `plain_coefficients` does, in one thread or in several that take turns.
+
+    Args:
+        model: the model.
+        columns: of each layer, which cells are caught; None: all.
+    """
+    now = _Caught()
+
+    def catch(layer: int, found: Tensor) -> None:
+        now.layers[layer].append(found if columns is None else found[:, columns[layer].to(found.device)])
+
+    handles: list[Any] = []
+    try:
+        for layer in range(model.facts.n_layers):
+            handles += _hooks(model, layer, partial(catch, layer))
+        yield partial(_call, model, now)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Caught(threading.local):
+    """What the pass of a thread has given so far: of each layer, a piece for each of its runs."""
+
+    layers: list[list[Tensor]]
+
+
+def _call(model: Transformer, now: _Caught, given: PlainInput) -> list[Tensor]:
+    now.layers = [[] for _ in range(model.facts.n_layers)]
     device = model.device
     ids = torch.tensor([given.token_ids], device=device)
     named: CallArguments = {name: torch.tensor([value], device=device) for name, value in given.named.items()}
@@ -121,12 +158,9 @@ def plain_coefficients(model: Transformer, given: PlainInput) -> list[Tensor]:
         raise
     except Exception as error:  # whatever the library meets in an odd config: it raises a dozen types of its own
         raise _cannot_run(model, error) from error
-    finally:
-        for handle in handles:
-            handle.remove()
     n = len(given.token_ids)
     found = []
-    for layer, pieces in enumerate(caught):
+    for layer, pieces in enumerate(now.layers):
         first = 1 if model.layout(layer).stack == "dec" else 0
         own = _own_run(model, layer, pieces, n + first)
         if own is None:
@@ -137,6 +171,7 @@ def plain_coefficients(model: Transformer, given: PlainInput) -> list[Tensor]:
                 'Write "chunk_size_feed_forward": 0 into its config.json if it has that field; otherwise it cannot be read',
             )
         found.append(own[first:])
+    now.layers = []
     return found
 
 
@@ -160,12 +195,12 @@ def _cannot_run(model: Transformer, error: Exception) -> ModelError:
     )
 
 
-def _hooks(model: Transformer, place: int, caught: list[Tensor]) -> list[Any]:
+def _hooks(model: Transformer, place: int, catch: Callable[[Tensor], None]) -> list[Any]:
     layer, layout = model.layer(place), model.layout(place)
     if not isinstance(layer, MixtureLayer):
         return [
             layer.coefficient_module.register_forward_pre_hook(
-                lambda _, inputs: caught.append(inputs[0].detach().float().flatten(0, -2).clone())
+                lambda _, inputs: catch(inputs[0].detach().float().flatten(0, -2).clone())
             )
         ]
     parts: dict[int, Tensor] = {}
@@ -174,7 +209,7 @@ def _hooks(model: Transformer, place: int, caught: list[Tensor]) -> list[Any]:
     def put(number: int, coefficients: Tensor) -> None:
         parts[number] = coefficients.detach().float()
         if len(parts) == n_parts:
-            caught.append(torch.cat([parts.pop(part) for part in range(n_parts)], dim=1))
+            catch(torch.cat([parts.pop(part) for part in range(n_parts)], dim=1))
 
     def routed(experts: Any, inputs: tuple[Any, ...], named: CallArguments) -> None:
         with present(experts, alone=True):

@@ -10,7 +10,6 @@ right even alone is refused.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import torch
@@ -20,11 +19,9 @@ from torch import Tensor
 from ffmem.errors import ModelError
 from ffmem.json_values import Record
 from ffmem.models.base import Batching, Rows
-from ffmem.models.inputs import padded_rows
-from ffmem.models.masks import one_text_a_row
-from ffmem.models.plain_call import PlainInput, plain_coefficients
+from ffmem.models.plain_call import PlainInput
+from ffmem.models.proof_passes import ProofPasses
 from ffmem.models.rotary import rotary_error
-from ffmem.models.run_state import RunState
 from ffmem.models.samples import sample_sentences
 from ffmem.models.sentences_to_try import Sentence, inputs_to_try
 from ffmem.models.transformer import Transformer
@@ -32,8 +29,6 @@ from ffmem.options import Bos
 
 TOLERANCE = {"float32": 5e-5, "float16": 2e-2, "bfloat16": 1e-1}
 """Largest difference that counts as rounding, as a share of a layer's largest coefficient in the sentence."""
-_CELLS = 2048
-"""Cells of a layer that are compared: a wrong input of a layer shows in all of them."""
 _PREFIX = 8
 """Tokens that a text should have whose prefix is compared."""
 
@@ -95,8 +90,7 @@ class _Trial:
         self._limit = TOLERANCE[model.facts.dtype]
         self._n_longest = max(len(one.token_ids) for one in inputs)
         self._n_all = max(self._n_longest, (longest or 0) + self._n_special)
-        self._state = RunState(model.module)
-        self._columns = [torch.arange(0, cells.n_cells, -(-cells.n_cells // _CELLS)) for cells in model.facts.layers]
+        self._passes = ProofPasses(model)
         self._errors: dict[str, float] = {}
         self._notes: list[str] = []
 
@@ -106,13 +100,15 @@ class _Trial:
 
     def proof(self) -> Proof:
         """All checks, and what follows from them."""
-        plain = [self._plain(one) for one in self._inputs]
+        self._plain_ahead()
+        plain = [self._passes.plain(one) for one in self._inputs]
         self._check_finite(plain)
-        fresh = bool(self._state.changed())
+        fresh = bool(self._passes.state.changed())
         self._again(plain[0])
         causal = self._causal(plain[-1])
-        self._state.restore()
+        self._passes.state.restore()
         self._model.adopt(Batching(causal, "alone", fresh))
+        self._passes.ours_ahead([*([one] for one in self._inputs), list(self._inputs)])
         self._alone(plain)
         rows = self._rows(plain, causal)
         self._model.adopt(Batching(causal, rows, fresh))
@@ -120,26 +116,15 @@ class _Trial:
         lengths = tuple(len(one.own) for one in self._inputs)
         return Proof(self._model.batching, lengths, self._errors, tuple(self._notes))
 
-    # what is compared
+    def _plain_ahead(self) -> None:
+        """All plain calls that the checks will ask for, where they gain by being known before."""
+        first, longest, whole = self._inputs[0], self._inputs[-1], self._long_enough()
+        others = [self._with_another_end(whole), *(whole.cut(k) for k in self._cuts(whole))]
+        others += [] if whole is longest else [whole]
+        self._passes.plain_ahead([*self._inputs, *others], [first, longest], self._are_same_alone)
 
-    def _plain(self, one: PlainInput) -> list[Tensor]:
-        """The coefficients of a sentence's own tokens by the model's own call, from the state that it was loaded in."""
-        self._state.restore()
-        return [
-            layer[one.own_slice, columns.to(layer.device)]
-            for layer, columns in zip(plain_coefficients(self._model, one), self._columns, strict=True)
-        ]
-
-    def _ours(self, rows: Sequence[PlainInput]) -> list[list[Tensor]]:
-        """The same of several sentences in one pass of ours, padded on the right: [row][layer]."""
-        ids, mask = padded_rows([row.own for row in rows], rows[0].prefix, rows[0].suffix, self._model.pad_id)
-        layers: list[Tensor] = []
-        with one_text_a_row(), self._model.watch_coefficients(partial(self._keep, layers)):
-            self._model.forward(torch.from_numpy(ids).to(self._model.device), torch.from_numpy(mask))
-        return [[layer[number, one.own_slice] for layer in layers] for number, one in enumerate(rows)]
-
-    def _keep(self, layers: list[Tensor], layer: int, coefficients: Float[Tensor, "batch positions cells"]) -> None:
-        layers.append(coefficients.detach()[..., self._columns[layer].to(coefficients.device)].float().clone())
+    def _are_same_alone(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+        return self._error(found, expected) <= self._limit / 5
 
     def _error(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
         return max(difference(one, other) for one, other in zip(found, expected, strict=True))
@@ -162,7 +147,7 @@ class _Trial:
 
     def _again(self, before: Sequence[Tensor]) -> None:
         """The same sentence, from the same state, has the same coefficients."""
-        error = self._errors["again"] = self._error(self._plain(self._inputs[0]), before)
+        error = self._errors["again"] = self._error(self._passes.plain(self._inputs[0]), before)
         if not error <= self._limit:
             raise self._fails(
                 "the same sentence run twice", error, "the model draws random numbers, or keeps what it has read"
@@ -177,15 +162,15 @@ class _Trial:
         n = len(whole.own)
         if n < 2:
             return self._model.family.causal
-        expected = longest if whole is self._inputs[-1] else self._plain(whole)
+        expected = longest if whole is self._inputs[-1] else self._passes.plain(whole)
         self._errors["future"] = self._error(
-            [layer[: n // 2] for layer in self._plain(self._with_another_end(whole))],
+            [layer[: n // 2] for layer in self._passes.plain(self._with_another_end(whole))],
             [layer[: n // 2] for layer in expected],
         )
-        for k in sorted({min(3, n // 2), n // 2}):
-            error = self._error(self._plain(whole.cut(k)), [layer[:k] for layer in expected])
+        for k in self._cuts(whole):
+            error = self._error(self._passes.plain(whole.cut(k)), [layer[:k] for layer in expected])
             self._errors["prefix"] = max(error, self._errors.get("prefix", 0.0))
-        self._state.restore()
+        self._passes.state.restore()
         rotations = rotary_error(self._model.module, 2, self._n_all)
         if rotations is not None:
             self._errors["rotary"] = rotations
@@ -193,6 +178,11 @@ class _Trial:
             self._errors["future"] <= self._future_limit
             and max(self._errors["prefix"], rotations or 0.0) <= self._limit
         )
+
+    def _cuts(self, whole: PlainInput) -> list[int]:
+        """Own tokens of the prefixes that are compared."""
+        half = len(whole.own) // 2
+        return sorted({min(3, half), half} - {0})
 
     @property
     def _future_limit(self) -> float:
@@ -222,14 +212,21 @@ class _Trial:
 
     def _alone(self, plain: Sequence[Sequence[Tensor]]) -> None:
         """Our pass over a sentence alone is the model's own call."""
-        found = [self._ours([one])[0] for one in self._inputs]
-        error = self._errors["alone"] = max(map(self._error, found, plain))
+        errors = [self._ours_error([one], [layers]) for one, layers in zip(self._inputs, plain, strict=True)]
+        error = self._errors["alone"] = max(errors)
         if not error <= self._limit:
             raise self._fails(
                 "a sentence alone, against the model's own call on what its tokenizer gives",
                 error,
                 "the model is given more than token ids and a mask, or its layers depart from its family",
             )
+
+    def _ours_error(self, rows: Sequence[PlainInput], plain: Sequence[Sequence[Tensor]]) -> float:
+        """How far our pass over rows is from what they have alone; those without an expectation only fill it."""
+        error = max(map(self._error, self._passes.ours(rows), plain))
+        if not error <= self._limit and self._passes.in_step:  # what goes wrong side by side may be right alone
+            error = max(map(self._error, self._passes.ours(rows), plain))
+        return error
 
     def _rows(self, plain: Sequence[Sequence[Tensor]], causal: bool) -> Rows:
         """Which sentences may share a pass."""
@@ -242,14 +239,13 @@ class _Trial:
         return "equal-length"
 
     def _holds(self, check: str, rows: Sequence[PlainInput], plain: Sequence[Sequence[Tensor]]) -> bool:
-        """Whether rows of one batch have the coefficients that they have alone; those without an expectation only fill it."""
+        """Whether rows of one batch have the coefficients that they have alone."""
         try:
-            found = self._ours(rows)
+            error = self._ours_error(rows, plain)
         except (IndexError, RuntimeError) as refusal:  # such as positions beyond a table, which only padding has
             self._notes.append(f"a batch of sentences ({check}) cannot be run: {str(refusal).splitlines()[0][:120]}")
             self._errors[check] = float("inf")
             return False
-        error = max(map(self._error, found, plain))
         self._errors[check] = max(error, self._errors.get(check, 0.0))
         return error <= self._limit
 

@@ -41,10 +41,14 @@ def _inputs(model: Transformer, sentences: Sequence[Sentence], bos: Bos) -> list
     return inputs
 
 
-def _choose(model: Transformer, given: Iterable[PlainInput]) -> list[PlainInput]:
-    limit = model.facts.max_length or 2**31 - 1
+def longest_to_try(model: Transformer) -> int:
+    """Own tokens of the longest sentence that is not too much work."""
     n_parameters = sum(parameter.numel() for parameter in model.module.parameters())
-    longest = min(max(_LONGEST, int(_WORK / n_parameters)), _LONGEST_OF_ALL)
+    return min(max(_LONGEST, int(_WORK / n_parameters)), _LONGEST_OF_ALL)
+
+
+def _choose(model: Transformer, given: Iterable[PlainInput]) -> list[PlainInput]:
+    limit, longest = model.facts.max_length or 2**31 - 1, longest_to_try(model)
     by_length: dict[int, PlainInput] = {}
     for plain in given:
         n = len(plain.own)

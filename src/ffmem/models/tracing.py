@@ -55,31 +55,87 @@ def trace(
     Cost: about 6 x batch x positions x d_model and batch x positions x cells numbers a layer; with ``at`` so many places
         instead of batch x positions.
     """
-    seen: list[dict[str, Tensor]] = [{} for _ in range(model.facts.n_layers)]
-    devices = [model.device_of(layer) for layer in range(model.facts.n_layers)]
+    found: dict[int, LayerTrace] = {}
+    with torch.no_grad(), watch_layers(model, (len(token_ids), token_ids.shape[1]), found.__setitem__, at):
+        model.forward(token_ids, attention_mask)
+    return tuple(found[layer] for layer in range(model.facts.n_layers))
 
-    def keep_own(layer: int, states: Tensor) -> Tensor:
-        # some models flatten batch and positions before the feed-forward layer, or fill up to a whole number of windows
-        n = token_ids.shape[1] + int(model.layout(layer).stack == "dec")
-        # what a layer is given may be where the one before it is
-        states = states.detach().to(devices[layer])
-        shaped = model.own_positions(layer, states.view(len(token_ids), -1, states.shape[-1])[:, :n])
-        return shaped.clone() if at is None else shaped[at][None]
 
-    def keep(layer: int, coefficients: Tensor) -> None:
-        states = coefficients.detach()
-        seen[layer]["coefficients"] = states.clone() if at is None else states[at][None]
+@contextmanager
+def watch_layers(
+    model: Transformer,
+    shape: tuple[int, int],
+    on_layer: Callable[[int, LayerTrace], None],
+    at: tuple[Int[Tensor, "places"], Int[Tensor, "places"]] | None = None,
+) -> Iterator[None]:
+    """Call ``on_layer(layer, states)`` as soon as a layer has run, in one forward pass of so many rows and positions.
 
+    Its weights are there, even of a model that does not fit into its device; and nothing is kept of it afterwards. What it does
+    may run parts of the layer, such as its norms: that is not taken for the pass.
+
+    Args:
+        model: the model.
+        shape: rows and positions of the pass.
+        on_layer: takes a layer's place and the states around it.
+        at: as in `trace`.
+
+    Cost: about 6 x batch x positions x d_model and batch x positions x cells numbers, of one layer.
+    """
+    watched = _Watched(model, shape, on_layer, at)
     handles: list[Any] = []
     try:
         for layer in range(model.facts.n_layers):
-            handles += _hook_layer(model, layer, seen[layer], keep_own)
-        with torch.no_grad(), model.watch_coefficients(keep):
-            model.forward(token_ids, attention_mask)
+            handles += _hook_layer(model, layer, watched)
+        with model.watch_coefficients(watched.keep_coefficients):
+            yield
     finally:
         for handle in handles:
             handle.remove()
-    return tuple(_assemble(model, layer, states) for layer, states in enumerate(seen))
+
+
+class _Watched:
+    """What is kept of the layers of a pass until they have run; see `watch_layers`."""
+
+    def __init__(
+        self,
+        model: Transformer,
+        shape: tuple[int, int],
+        on_layer: Callable[[int, LayerTrace], None],
+        at: tuple[Tensor, Tensor] | None,
+    ) -> None:
+        self._model, self._shape, self._on_layer = model, shape, on_layer
+        self._devices = [model.device_of(layer) for layer in range(model.facts.n_layers)]
+        self._at = {} if at is None else {device: (at[0].to(device), at[1].to(device)) for device in self._devices}
+        self._seen: list[dict[str, Tensor]] = [{} for _ in self._devices]
+        self.telling = False
+        """Whether what runs now is not the pass but who is told of it."""
+
+    def keep(self, layer: int, name: str, states: Tensor) -> None:
+        """Keep states of a layer, and tell of it when they are the last."""
+        n_rows, n = self._shape
+        # some models flatten batch and positions before the feed-forward layer, or fill up to a whole number of windows
+        n += int(self._model.layout(layer).stack == "dec")
+        # what a layer is given may be where the one before it is
+        states = states.detach().to(self._devices[layer])
+        shaped = self._model.own_positions(layer, states.view(n_rows, -1, states.shape[-1])[:, :n])
+        self._seen[layer][name] = self._chosen(layer, shaped)
+        if name == _LAST:
+            self._tell(layer)
+
+    def keep_coefficients(self, layer: int, coefficients: Tensor) -> None:
+        """Keep a layer's coefficients."""
+        self._seen[layer]["coefficients"] = self._chosen(layer, coefficients.detach())
+
+    def _chosen(self, layer: int, states: Tensor) -> Tensor:
+        return states[self._at[self._devices[layer]]][None] if self._at else states.clone()
+
+    def _tell(self, layer: int) -> None:
+        self.telling = True
+        try:
+            states, self._seen[layer] = self._seen[layer], {}
+            self._on_layer(layer, _assemble(self._model, layer, states))
+        finally:
+            self.telling = False
 
 
 @dataclass(frozen=True)
@@ -125,12 +181,8 @@ def watch_stream(model: Transformer, n_rows: int, on_state: Callable[[int, Tenso
     not to be written to.
     """
 
-    def told(stack: int) -> Callable[[Tensor], Tensor]:
-        def report(states: Tensor) -> Tensor:
-            on_state(stack, states.view(n_rows, -1, states.shape[-1]))
-            return states
-
-        return report
+    def report(stack: int, states: Tensor) -> None:
+        on_state(stack, states.view(n_rows, -1, states.shape[-1]))
 
     handles: list[Any] = []
     begun: set[int] = set()
@@ -139,9 +191,9 @@ def watch_stream(model: Transformer, n_rows: int, on_state: Callable[[int, Tenso
             stack, layout = model.stack_of(place), model.layout(place)
             if stack not in begun:
                 begun.add(stack)
-                keep = partial(_keep_input, {}, "", told(stack), Run(*layout.runs))
+                keep = partial(_keep_input, partial(report, stack), Run(*layout.runs), None)
                 handles.append(model.module_before(place).register_forward_pre_hook(keep, with_kwargs=True))
-            keep = partial(_keep_output, {}, "", told(stack), Run(*layout.runs))
+            keep = partial(_keep_output, partial(report, stack), Run(*layout.runs), None)
             handles.append(model.layer(place).module.register_forward_hook(keep))
         yield
     finally:
@@ -149,29 +201,34 @@ def watch_stream(model: Transformer, n_rows: int, on_state: Callable[[int, Tenso
             handle.remove()
 
 
-def _hook_layer(
-    model: Transformer, place: int, states: dict[str, Tensor], keep_own: Callable[[int, Tensor], Tensor]
-) -> list[Any]:
+_LAST = "layer_output"
+"""What is kept last of a layer."""
+
+
+def _hook_layer(model: Transformer, place: int, watched: _Watched) -> list[Any]:
     layer, layout = model.layer(place), model.layout(place)
     inputs = [(model.module_before(place), "layer_input"), (layer.input_module, "ff_input")]
     if layout.ff_norm and layout.placement != "post":
         inputs.append((layer.at(layout.ff_norm), "norm_input"))
-    outputs = [(layer.module, "layer_output")]
-    outputs += [(module, f"ff_output {number}") for number, module in enumerate(layer.output_modules)]
+    outputs = [(module, f"ff_output {number}") for number, module in enumerate(layer.output_modules)]
     if layout.post_ff_norm:
         outputs.append((layer.at(layout.post_ff_norm), "ff_update"))
     if layout.parallel or layout.beside:
         outputs.append((layer.at(layout.beside or layout.attention[0].module), "beside"))
-    keep = partial(keep_own, place)
+    outputs.append((layer.module, _LAST))  # behind the others where a module is several of them
     handles: list[Any] = [
-        module.register_forward_pre_hook(partial(_keep_input, states, name, keep, Run(*layout.runs)), with_kwargs=True)
+        module.register_forward_pre_hook(
+            partial(_keep_input, partial(watched.keep, place, name), Run(*layout.runs), watched), with_kwargs=True
+        )
         for module, name in inputs
     ]
     if isinstance(layer, MixtureLayer):
-        stop = layer.watch_bias(lambda bias: states.update({"bias": keep(bias)}))
+        stop = layer.watch_bias(partial(watched.keep, place, "bias"))
         handles += [] if stop is None else [_Stopped(stop)]
     return handles + [
-        module.register_forward_hook(partial(_keep_output, states, name, keep, Run(*layout.runs)))
+        module.register_forward_hook(
+            partial(_keep_output, partial(watched.keep, place, name), Run(*layout.runs), watched)
+        )
         for module, name in outputs
     ]
 
@@ -184,23 +241,22 @@ class _Stopped:
 
 
 def _keep_input(
-    states: dict[str, Tensor],
-    name: str,
-    keep: Callable[[Tensor], Tensor],
+    keep: Callable[[Tensor], Any],
     run: Run,
+    watched: _Watched | None,
     _: Any,
     arguments: tuple[Any, ...],
     named: CallArguments,
 ) -> None:
-    if run.next():
-        states[name] = keep(arguments[0] if arguments else named["hidden_states"])
+    if not (watched and watched.telling) and run.next():
+        keep(arguments[0] if arguments else named["hidden_states"])
 
 
 def _keep_output(
-    states: dict[str, Tensor], name: str, keep: Callable[[Tensor], Tensor], run: Run, _: Any, __: Any, output: Any
+    keep: Callable[[Tensor], Any], run: Run, watched: _Watched | None, _: Any, __: Any, output: Any
 ) -> None:
-    if run.next():
-        states[name] = keep(output if isinstance(output, Tensor) else output[0])
+    if not (watched and watched.telling) and run.next():
+        keep(output if isinstance(output, Tensor) else output[0])
 
 
 def _assemble(model: Transformer, layer: int, shaped: dict[str, Tensor]) -> LayerTrace:
