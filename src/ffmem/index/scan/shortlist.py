@@ -28,10 +28,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.index.state.shortlist_kernel import BLOCK, TILE, Rows, Tokens, best_tokens, block_extremes, quantise
+from ffmem.index.state.shortlist_kernel import BLOCK, Rows, Tokens, enter, quantise, race, settle
 
 _ROWS = 256
 """Values scored at a time: 256 x 50,000 products are 50 MB; larger blocks do not make them faster."""
+_TILE = 2048
+"""Tokens whose products with some rows are made at a time, and read again while they are in the core's cache."""
+import os
+_STEP = float(os.environ.get("STEP", "2"))
+_ROOM = 4 * _TILE
+"""Scores of a row that may wait."""
 _ROUNDING = 2.0**-20
 """Relative; float32's own is 2^-24, and no bound takes more than eight operations."""
 _SHORTEST = 1e-25
@@ -134,23 +140,29 @@ class Shortlist:
         Cost: a product of near vectors a score, and some hundred exact scores a row and end; memory of 256 x d_vocab x 4
             bytes, and an eighth of that.
         """
-        d_vocab = len(self._tokens.unit)
-        buffer = torch.empty(min(_ROWS, len(rows)) * d_vocab, dtype=torch.int32 if self._in_bytes else torch.float32)
+        d_vocab, n_rows = len(self._tokens.unit), min(_ROWS, len(rows))
+        buffer = torch.empty(n_rows * min(_TILE, d_vocab), dtype=torch.int32 if self._in_bytes else torch.float32)
         for start in range(0, len(rows), _ROWS):
             some, codes = self._rows(rows[start : start + _ROWS])
             n = len(codes)
-            products = buffer[: n * d_vocab]
-            extremes = np.empty((2, n, len(self._tokens.block_length)), np.int32)
-            for first in range(0, d_vocab, TILE):
-                tile = self._codes[first : first + TILE]
-                out = products[n * first : n * (first + len(tile))].view(n, len(tile))
+            state, waiting = race(some.unit, k, _ROOM * n), 0
+            lift_at = _TILE
+            for first in range(0, d_vocab, _TILE):
+                tile = self._codes[first : first + _TILE]
+                out = buffer[: n * len(tile)].view(n, len(tile))
                 if self._in_bytes:
                     torch._int_mm(codes, tile.T, out=out)
                 else:
                     torch.mm(codes, tile.T, out=out)
-                block_extremes(out.numpy(), self._tokens.unit, first, extremes)
-            found = np.empty((2, n, k), np.int64)
-            best_tokens(products.numpy(), self._tokens, some, extremes, found)
+                if waiting + 2 * out.numel() > len(state.slot):
+                    waiting, _ = settle(self._tokens, some, state, waiting, True)
+                waiting = enter(out.numpy(), first, self._tokens, some, state, waiting)
+                if first + _TILE >= lift_at:
+                    waiting, _ = settle(self._tokens, some, state, waiting, False)
+                    lift_at = _STEP * (first + _TILE)
+            waiting, _ = settle(self._tokens, some, state, waiting, False)
+            settle(self._tokens, some, state, waiting, True)
+            found = state.best.reshape(2, n, k)
             found.sort(axis=2)
             # a copy, also of one token: torch takes no array whose numbers run backwards
             yield torch.from_numpy(found[:, :, ::-1].copy())
@@ -174,7 +186,8 @@ class Shortlist:
         bounds = ((one / unit * (1 + _ROUNDING)).astype(np.float32) for one in (lengths, per_length))
         offset = (vectors @ self._centre.double()).numpy()
         slack = lengths * powers * float(_lengths(self._centre[None])[0]) * 4 * _FLOAT_DIGITS + _LEAST_FLOAT
-        return Rows(vectors.numpy(), near.unit * powers, offset, slack, *bounds), near.codes
+        gap = (4 * slack / np.where(near.unit > 0, near.unit * powers, 1.0)).astype(np.float32)
+        return Rows(rows.contiguous().numpy(), near.unit * powers, offset, slack, gap, *bounds), near.codes
 
 
 def _largest(vectors: Float[Tensor, "n d"]) -> float:

@@ -10,16 +10,20 @@ costs as much as fifty numbers.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from ffmem.index.state.kernel import push
 from ffmem.store.keys import NO_TOKEN, SHIFT
 
 BLOCK = 64
 """Neighbouring tokens that are left out together."""
-TILE = 32 * BLOCK
-"""Tokens whose products with some rows are made at a time, and read again while they are in the core's cache."""
+_BLOCK = np.uint64(BLOCK)
 _LANES = 32
+_AHEAD = 4
+_LANE_COUNT, _TWO = np.uint64(_LANES), np.uint64(2 * _LANES)
 _NO_TOKEN, _SHIFT = np.int64(NO_TOKEN), np.int64(SHIFT)
 _LEAST_KEY = np.int64(-(2**63))
 _SIGN_PLACE, _ALL_BUT_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
@@ -58,10 +62,39 @@ class Rows(NamedTuple):
     """float64 (rows)."""
     slack: np.ndarray
     """float64 (rows)."""
+    gap: np.ndarray
+    """float32 (rows): between bounds of two cheap scores, so that the scores differ in float32 (see `shortlist`)."""
     per_residual: np.ndarray
     """float32 (rows)."""
     per_length: np.ndarray
     """float32 (rows)."""
+
+
+class Race(NamedTuple):
+    """How far the tokens at both ends of some rows are known: slots are the rows, then the rows at their lower end."""
+
+    lower: np.ndarray
+    """float32 (slots, k): heaps of the highest lower bounds of cheap scores, the lowest first."""
+    floor: np.ndarray
+    """float32 (slots): what the upper bound of a cheap score must reach."""
+    best: np.ndarray
+    """int64 (slots, k): heaps of the keys of the best exact scores; at the lower end those of their negatives."""
+    slot: np.ndarray
+    """int32 (room): of tokens that may be among the best, and wait for an exact score."""
+    token: np.ndarray
+    """int32 (room)."""
+    cheap: np.ndarray
+    """float32 (room): their cheap scores, or the negatives of these."""
+
+
+def race(unit: np.ndarray, k: int, room: int) -> Race:
+    """The start, for rows of such units."""
+    slots = 2 * len(unit)
+    lower = np.full((slots, k), -np.inf, np.float32)
+    floor = np.where(np.tile(unit, 2) > 0, -np.inf, np.inf).astype(np.float32)
+    best = np.full((slots, k), _LEAST_KEY)
+    best[floor > 0] = NO_TOKEN - np.arange(k)  # zeros score zero everywhere
+    return Race(lower, floor, best, np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.float32))
 
 
 @njit(cache=True, nogil=True)
@@ -115,37 +148,41 @@ def _token(key):
 
 
 @njit(cache=True, nogil=True)
-def block_extremes(products, unit, first, extremes):
-    """The highest cheap score of each block of tokens, and the highest of their negatives, as ordered numbers.
+def extremes(products, unit):
+    """The highest and the lowest cheap score of neighbouring tokens, as ordered numbers.
 
     Args:
-        products: int32 or float32 (rows, tokens) of some neighbouring tokens.
-        unit: float32 (d_vocab), of tokens.
-        first: of these tokens, a multiple of BLOCK.
-        extremes: int32 (2, rows, blocks), filled for these tokens.
+        products: int32 or float32 (tokens).
+        unit: float32 (tokens).
     """
-    for row in range(products.shape[0]):
-        for start in range(0, products.shape[1], BLOCK):
-            some = products[row, start : start + BLOCK]
-            units = unit[first + start : first + start + len(some)]
-            high, low = np.int32(-(2**31)), np.int32(2**31 - 1)
-            for at in range(len(some)):
-                ordered = _ordered(np.float32(some[at]) * units[at])
-                high, low = max(high, ordered), min(low, ordered)
-            block = (first + start) // BLOCK
-            extremes[0, row, block], extremes[1, row, block] = high, ~low
+    high, low = np.int32(-(2**31)), np.int32(2**31 - 1)
+    for at in range(len(products)):
+        ordered = _ordered(np.float32(products[at]) * unit[at])
+        high, low = max(high, ordered), min(low, ordered)
+    return high, low
 
 
 @njit(cache=True, nogil=True)
-def exact(row, vector, lanes):
-    """The product of a row (float64) and a vector (float32), summed in float64 in an order that no processor changes."""
+def exact(rows, row, vectors, token, lanes):
+    """The product of a row and a vector (float32), summed in float64 in an order that no processor changes.
+
+    Both come as a place in a matrix, since a slice costs as much as the fifth part of the product.
+    """
     lanes[:] = 0.0
-    whole = len(vector) // _LANES * _LANES
-    for start in range(0, whole, _LANES):
-        for lane in range(_LANES):
-            lanes[lane] += row[start + lane] * np.float64(vector[start + lane])
-    for at in range(whole, len(vector)):
-        lanes[at - whole] += row[at] * np.float64(vector[at])
+    row, token, width = np.uint64(row), np.uint64(token), np.uint64(rows.shape[1])
+    whole = width // _LANE_COUNT * _LANE_COUNT
+    twice = whole // _TWO * _TWO
+    for start in range(np.uint64(0), twice, _TWO):
+        for lane in range(_LANE_COUNT):
+            at = start + lane
+            after = at + _LANE_COUNT
+            one = lanes[lane] + np.float64(rows[row, at]) * np.float64(vectors[token, at])
+            lanes[lane] = one + np.float64(rows[row, after]) * np.float64(vectors[token, after])
+    for start in range(twice, whole, _LANE_COUNT):
+        for lane in range(_LANE_COUNT):
+            lanes[lane] += np.float64(rows[row, start + lane]) * np.float64(vectors[token, start + lane])
+    for at in range(whole, width):
+        lanes[at - whole] += np.float64(rows[row, at]) * np.float64(vectors[token, at])
     total = 0.0
     for lane in range(_LANES):
         total += lanes[lane]
@@ -153,96 +190,177 @@ def exact(row, vector, lanes):
 
 
 @njit(cache=True, nogil=True)
-def _offset(block, row, n_rows, d_vocab):
-    """What is added to the id of a token of a block to find its product with a row: tile by tile, in a tile row by row."""
-    tile = block * BLOCK // TILE * TILE
-    return n_rows * tile + row * min(TILE, d_vocab - tile) - tile
-
-
-@njit(cache=True, nogil=True)
-def _best_cheap(best, sign, products, row, n_rows, unit, extremes):
-    """Fill a heap with the keys of the best tokens by cheap score: they lie in the blocks that are best by their best."""
-    best[:] = _LEAST_KEY
-    least = np.int32(-(2**31))
-    for block in range(len(extremes)):
-        if extremes[block] > least or best[0] == _LEAST_KEY:
-            push(best, _key(extremes[block], block))
-            least = np.int32(best[0] >> _SHIFT)
-    enough = least
-    best[:] = _LEAST_KEY
-    for block in range(len(extremes)):
-        if extremes[block] < enough:
-            continue
-        offset = _offset(block, row, n_rows, len(unit))
-        for token in range(block * BLOCK, min((block + 1) * BLOCK, len(unit))):
-            ordered = _ordered(sign * (np.float32(products[offset + token]) * unit[token]))
-            if ordered > least or best[0] == _LEAST_KEY:
-                push(best, _key(ordered, token))
-                least = max(enough, np.int32(best[0] >> _SHIFT))
-
-
-@njit(cache=True, nogil=True)
-def _floor(key, sign, rows, row):
+def _floor(key, sign, offset, slack, unit):
     """What the bound of a cheap score must reach, so that the score, rounded to float32, can reach that of a key."""
     least = np.float64(_float(np.int32(key >> _SHIFT)))
-    return np.float32((least - sign * rows.offset[row] - abs(least) * _ROUNDING - rows.slack[row]) / rows.unit[row])
+    return np.float32((least - sign * offset - abs(least) * _ROUNDING - slack) / unit)
 
 
 @njit(cache=True, nogil=True)
-def best_tokens(products, tokens, rows, extremes, best):
-    """The keys of the best tokens of each row at both ends, by exact score, in no order.
+def largest(products, unit, most):
+    """The largest cheap score in size of each block of tokens.
 
     Args:
-        products: int32 or float32 (rows x d_vocab), see `_offset`.
-        tokens: what scores.
-        rows: what is scored.
-        extremes: int32 (2, rows, blocks), see `block_extremes`.
-        best: int64 (2, rows, k), filled; of the lowest scores the keys are those of their negatives.
-
-    Returns:
-        How many exact scores it took.
+        products: int32 or float32 (tokens).
+        unit: float32 (tokens).
+        most: float32 (blocks), filled.
     """
-    n_rows, d_vocab, k = best.shape[1], len(tokens.unit), best.shape[2]
-    lanes, cheap, known = np.empty(_LANES), np.empty(k, np.int64), np.zeros(d_vocab, np.bool_)
-    n_exact = 0
-    for row in range(n_rows):
-        vector, wide, long = rows.vectors[row], rows.per_residual[row], rows.per_length[row]
-        for end in range(2):
-            sign, found, high = np.float32(1 - 2 * end), best[end, row], extremes[end, row]
-            if rows.unit[row] == 0:
-                for token in range(k):
-                    found[token] = _key(np.int32(0), token)
-                continue
-            _best_cheap(cheap, sign, products, row, n_rows, tokens.unit, high)
-            found[:] = _LEAST_KEY
-            for place in range(k):
-                token = _token(cheap[place])
-                known[token] = True
-                push(found, _exact_key(sign, vector, tokens, token, lanes))
-            n_exact += k
-            floor = _floor(found[0], sign, rows, row)
-            for block in range(len(high)):
-                off = wide * tokens.block_residual[block] + long * tokens.block_length[block]
-                if _float(high[block]) + off < floor:
-                    continue
-                offset = _offset(block, row, n_rows, d_vocab)
-                for token in range(block * BLOCK, min((block + 1) * BLOCK, d_vocab)):
-                    off = wide * tokens.residual[token] + long * tokens.length[token]
-                    score = sign * (np.float32(products[offset + token]) * tokens.unit[token])
-                    if score + off < floor or known[token]:
-                        continue
-                    n_exact += 1
-                    key = _exact_key(sign, vector, tokens, token, lanes)
-                    if key > found[0]:
-                        push(found, key)
-                        floor = _floor(found[0], sign, rows, row)
-            for place in range(k):
-                known[_token(cheap[place])] = False
-    return n_exact
+    for block in range(np.uint64(len(most))):
+        start = block * _BLOCK
+        stop = min(start + _BLOCK, np.uint64(len(products)))
+        bits = np.int32(0)
+        for at in range(start, stop):
+            score = np.float32(np.float32(products[at]) * unit[at])
+            bits = max(bits, np.int32(score.view(np.int32) & _ALL_BUT_SIGN))
+        most[block] = np.int32(bits).view(np.float32)
 
 
 @njit(cache=True, nogil=True)
-def _exact_key(sign, vector, tokens, token, lanes):
-    """0.0 is added so that -0.0 and 0.0 tie."""
-    score = sign * np.float32(exact(vector, tokens.vectors[token], lanes))
-    return _key(_ordered(score + np.float32(0.0)), token)
+def _upper(products, unit, residual, length, start, stop, sign, wide, long, floor, upper):
+    hits = np.int32(0)
+    for at in range(np.uint64(stop - start)):
+        token = start + at
+        score = sign * (np.float32(products[token]) * unit[token]) + (wide * residual[token] + long * length[token])
+        upper[at] = score
+        hits += np.int32(score >= floor)
+    return hits
+
+
+@njit(cache=True, nogil=True)
+def enter(products, first, tokens, rows, state, waiting):
+    """Let neighbouring tokens wait for exact scores, but for those whose bounds say that they cannot be among the best.
+
+    Args:
+        products: int32 or float32 (rows, some tokens).
+        first: of these tokens, a multiple of BLOCK.
+        tokens: what scores.
+        rows: what is scored.
+        state: a `Race`, updated; it has room for all scores at both ends.
+        waiting: how many wait.
+
+    Returns:
+        How many wait now.
+    """
+    n, width = products.shape
+    unit, residual = tokens.unit[first : first + width], tokens.residual[first : first + width]
+    length = tokens.length[first : first + width]
+    block_residual, block_length = tokens.block_residual[first // BLOCK :], tokens.block_length[first // BLOCK :]
+    upper, most = np.empty(BLOCK, np.float32), np.empty(-(-width // BLOCK), np.float32)
+    for row in range(n):
+        wide, long, gap = rows.per_residual[row], rows.per_length[row], rows.gap[row]
+        own = products[row]
+        largest(own, unit, most)
+        for block in range(len(most)):
+            highest = most[block] + wide * block_residual[block] + long * block_length[block]
+            for end in range(2):
+                slot = end * n + row
+                floor = before = state.floor[slot]
+                if highest < floor:
+                    continue
+                sign = np.float32(1 - 2 * end)
+                start = np.uint64(block) * _BLOCK
+                stop = min(start + _BLOCK, np.uint64(width))
+                hits = _upper(own, unit, residual, length, start, stop, sign, wide, long, floor, upper)
+                place = np.uint64(0)
+                while hits > 0:
+                    at, score = start + place, upper[place]
+                    place += np.uint64(1)
+                    hits -= np.int32(score >= before)
+                    if score < floor:
+                        continue
+                    cheap = sign * (np.float32(own[at]) * unit[at])
+                    state.slot[waiting], state.token[waiting], state.cheap[waiting] = slot, first + at, cheap
+                    waiting += 1
+                    least = cheap - (wide * residual[at] + long * length[at])
+                    if least > state.lower[slot, 0]:
+                        push(state.lower[slot], least)
+                        floor = max(floor, state.lower[slot, 0] - gap)
+                state.floor[slot] = floor
+    return waiting
+
+
+@intrinsic
+def _fetch(typing_context, matrix, row, column):
+    """Ask for the number at a place before it is needed."""
+
+    def code(context, builder, signature, arguments):
+        array = context.make_array(matrix)(context, builder, arguments[0])
+        place = cgutils.get_item_pointer(context, builder, matrix, array, arguments[1:])
+        number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), (byte, number, number, number))
+        called = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(called, [builder.bitcast(place, byte), number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(matrix, row, column), code
+
+
+@njit(cache=True, nogil=True)
+def settle(tokens, rows, state, waiting, every):
+    """Score exactly some of what waits: those tokens whose lower bounds are the highest, since they raise the floor.
+
+    Args:
+        tokens: what scores.
+        rows: what is scored.
+        state: a `Race`, updated.
+        waiting: how many wait.
+        every: whether to score also all others that may be among the best.
+
+    Returns:
+        How many wait now, and how many were scored.
+    """
+    n_rows, floor, n_chosen, left = len(rows.unit), state.floor, 0, 0
+    slots, ids = np.empty(waiting, np.int32), np.empty(waiting, np.int32)
+    for at in range(waiting):
+        slot, token, cheap = state.slot[at], state.token[at], state.cheap[at]
+        row = slot % n_rows
+        off = rows.per_residual[row] * tokens.residual[token] + rows.per_length[row] * tokens.length[token]
+        if cheap + off < floor[slot]:
+            continue
+        if every or cheap - off >= state.lower[slot, 0]:
+            slots[n_chosen], ids[n_chosen] = slot, token
+            n_chosen += 1
+        else:
+            state.slot[left], state.token[left], state.cheap[left] = slot, token, cheap
+            left += 1
+    _score(slots, ids, _by_token(ids[:n_chosen], len(tokens.unit)), tokens, rows, state)
+    return left, n_chosen
+
+
+@njit(cache=True, nogil=True)
+def _by_token(ids, d_vocab):
+    """Places of tokens, in the order of their ids: then a token's vector is read from memory once for all rows."""
+    next_place, order = np.zeros(d_vocab + 1, np.int32), np.empty(len(ids), np.int32)
+    for token in ids:
+        next_place[token + 1] += 1
+    for token in range(d_vocab):
+        next_place[token + 1] += next_place[token]
+    for at in range(len(ids)):
+        order[next_place[ids[at]]] = at
+        next_place[ids[at]] += 1
+    return order
+
+
+@njit(cache=True, nogil=True)
+def _score(slots, ids, order, tokens, rows, state):
+    """Score tokens exactly in an order, and ask for each vector some scores ahead."""
+    n_rows, lanes = len(rows.unit), np.empty(_LANES)
+    vectors, row_vectors, offset, slack, unit = tokens.vectors, rows.vectors, rows.offset, rows.slack, rows.unit
+    best, floor = state.best, state.floor
+    width, last = np.uint64(vectors.shape[1]), -1
+    for at in range(len(order)):
+        token = ids[order[min(at + _AHEAD, len(order) - 1)]]
+        if token != last:
+            last = token
+            for column in range(np.uint64(0), width, np.uint64(16)):
+                _fetch(vectors, np.uint64(token), column)
+        slot, token = slots[order[at]], ids[order[at]]
+        row, sign = slot % n_rows, np.float32(1 if slot < n_rows else -1)
+        # 0.0 is added so that -0.0 and 0.0 tie
+        score = np.float32(sign * np.float32(exact(row_vectors, row, vectors, token, lanes))) + np.float32(0.0)
+        key = _key(_ordered(score), token)
+        if key > best[slot, 0]:
+            push(best[slot], key)
+            key = best[slot, 0]
+            if key != _LEAST_KEY:
+                floor[slot] = max(floor[slot], _floor(key, sign, offset[row], slack[row], unit[row]))
