@@ -1,6 +1,6 @@
 """How long does projecting values take, by a shortlist and by all scores in float32?
 
-One process, one thread. Both ways take the same blocks of 1,024 values in turn, as many as a layer may have, and what is told of
+One process, one thread. Both ways take the same blocks of 1,024 values in turn, as many as a layer may have; what is told of
 each is the median of its processor time over the blocks; `products` are the bare products in float32 that the second way
 consists of. Making a shortlist, once for a worker and a projection, is timed as well and counted for as many values as the
 model has.
