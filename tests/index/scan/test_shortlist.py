@@ -132,6 +132,21 @@ def test_no_score_is_off_by_more_than_its_bound(
     bound = own.per_residual[:, None] * tokens.residual + own.per_length[:, None] * tokens.length
     off = np.abs(scores - own.offset[:, None] - own.unit[:, None] * cheap)
     assert (off <= own.unit[:, None] * bound.astype(np.float64) + own.slack[:, None]).all()
+    # a token below the floor that the bound of another gives has the lower score, also in float32
+    upper, floor = cheap + bound, cheap - bound - own.gap[:, None]
+    with np.errstate(over="ignore"):
+        rounded = scores.astype(np.float32)
+    assert (rounded[:, :, None] < rounded[:, None])[upper[:, :, None] < floor[:, None]].all()
+
+
+@pytest.mark.parametrize("in_bytes", WAYS)
+def test_what_waits_beyond_the_room_is_scored_at_once(in_bytes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, matrix = normal(9, 16), normal(3, 16, seed=1).repeat(400, 1) + normal(1200, 16, seed=2) * 1e-4
+    expected = promoted_tokens(rows, Shortlist(matrix, in_bytes), 1200, K)
+    monkeypatch.setattr(shortlists, "_TILE", 2 * shortlists.BLOCK)
+    monkeypatch.setattr(shortlists, "_ROOM", 4 * shortlists.BLOCK)
+    check(expected, rows, matrix, off=1e-6)
+    check(promoted_tokens(rows, Shortlist(matrix, in_bytes), 1200, K), rows, matrix, off=1e-6)
 
 
 def test_scores_do_not_depend_on_what_is_projected_beside_them() -> None:

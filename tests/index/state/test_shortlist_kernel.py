@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ffmem.index.state.shortlist_kernel import BLOCK, block_extremes, exact, quantise
+from ffmem.index.state.shortlist_kernel import BLOCK, exact, exact_key, floor_of, largest, quantise, upper_bounds
 
 
 def test_rounded_vectors_and_what_is_left() -> None:
@@ -21,27 +21,50 @@ def test_rounded_vectors_and_what_is_left() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
-def test_extremes_of_blocks(dtype: type) -> None:
+def test_largest_of_blocks(dtype: type) -> None:
     random = np.random.default_rng(1)
-    products = random.integers(-1000, 1000, (3, BLOCK + 5)).astype(dtype)
-    unit = random.random(3 * BLOCK + 5, dtype=np.float32)
-    found = np.zeros((2, 3, 4), np.int32)
-    block_extremes(products, unit, 2 * BLOCK, found)
-    scores = products.astype(np.float32) * unit[2 * BLOCK :]
-    highest = np.where(found < 0, found ^ 0x7FFFFFFF, found).astype(np.int32).view(np.float32)
-    for block, some in ((2, scores[:, :BLOCK]), (3, scores[:, BLOCK:])):
-        assert (highest[0, :, block] == some.max(1)).all()
-        assert (highest[1, :, block] == (-some).max(1)).all()
+    products = random.integers(-1000, 1000, BLOCK + 5).astype(dtype)
+    unit = random.random(BLOCK + 5, dtype=np.float32)
+    found = np.zeros(2, np.float32)
+    largest(products, unit, found)
+    scores = products.astype(np.float32) * unit
+    assert found.tolist() == [np.abs(scores[:BLOCK]).max(), np.abs(scores[BLOCK:]).max()]
 
 
-@pytest.mark.parametrize("d_model", [1, 31, 32, 33, 96])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_upper_bounds_of_some_tokens(sign: int) -> None:
+    random = np.random.default_rng(2)
+    products = random.integers(-1000, 1000, 90).astype(np.int32)
+    unit, residual, length = random.random((3, 90), dtype=np.float32)
+    upper = np.zeros(BLOCK, np.float32)
+    ends, factors = (np.uint64(64), np.uint64(90)), (np.float32(sign), np.float32(2), np.float32(3))
+    hits = upper_bounds(products, unit, residual, length, *ends, *factors, np.float32(100), upper)
+    expected = (sign * products * unit + 2 * residual + 3 * length)[64:]
+    np.testing.assert_allclose(upper[:26], expected, rtol=1e-5)
+    assert hits == (upper[:26] >= 100).sum() > 0
+    assert (upper[26:] == 0).all()
+
+
+@pytest.mark.parametrize("d_model", [1, 31, 32, 33, 64, 96, 131])
 def test_exact_products_are_summed_lane_by_lane(d_model: int) -> None:
     random = np.random.default_rng(d_model)
-    row, vector = random.standard_normal(d_model), random.standard_normal(d_model).astype(np.float32)
+    row, vector = random.standard_normal((2, d_model)).astype(np.float32)
     lanes = [0.0] * 32
     for at in range(d_model):
         lanes[at % 32] += float(row[at]) * float(vector[at])
     expected = 0.0
     for lane in lanes:
         expected += lane
-    assert exact(row, vector, np.empty(32)) == expected
+    rows, vectors = np.stack([np.zeros_like(row), row]), np.stack([vector, np.zeros_like(vector)])
+    assert exact(rows, 1, vectors, 0, np.empty(32)) == expected
+
+
+def test_keys_order_by_score_and_then_by_smaller_id_and_a_floor_lies_just_below_its_score() -> None:
+    rows, vectors = np.ones((1, 1), np.float32), np.array([[2.5], [-0.0], [0.0], [-3], [2.5]], np.float32)
+    for sign, order in ((1, [0, 4, 1, 2, 3]), (-1, [3, 1, 2, 0, 4])):
+        keys = [exact_key(np.float32(sign), rows, 0, vectors, token, np.empty(32)) for token in range(5)]
+        assert sorted(range(5), key=lambda token: -keys[token]) == order
+        for token, key in enumerate(keys):
+            score = sign * float(vectors[token, 0])
+            floor = floor_of(key, np.float32(sign), 0.5, 0.0, 2.0)
+            assert score - 1e-5 < 2 * floor + sign * 0.5 <= score

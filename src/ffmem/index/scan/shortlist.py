@@ -10,9 +10,16 @@ processor makes many at a time. Then, by the inequality of Cauchy and Schwarz,
     |v.u - v~.u~| = |v.(u - u~) + (v - v~).u~| <= |v| |u - u~| + |v - v~| |u~|
 
 All lengths are measured, not estimated; u is taken less the mean of all tokens, whose product with v is one number for all.
-The k tokens with the highest v~.u~ are scored exactly; the least of their scores
-is a floor for what the best k must reach. A token whose v~.u~ with that bound lies below the floor cannot be among them.
-All others are scored exactly as well. `_ROUNDING` covers what float32 rounds in the bounds and float64 in the scores.
+
+Tokens are gone through some at a time. Of those seen so far, k reach the k-th highest v~.u~ less its bound: that is a floor for
+what the best k must reach. A token whose v~.u~ with its bound lies below the floor cannot be among them; all others wait. Each
+time that twice as many are seen, the k of the highest lower bounds are scored exactly, since the least of these scores is a
+higher floor. At the end all are that wait and still reach the floor.
+
+Two scores that differ may be one number in float32, where the smaller id comes first. So a floor of bounds is lowered by four
+times the slack of `Rows`: twice for what either score may be off by beside its bound, and twice for what float32 rounds of
+the mean's share, of which that is fourfold. `_ROUNDING` covers what float32 rounds in the bounds and in the rest of the
+scores, and float64 in the scores.
 
 Near vectors are whole numbers from -127 to 127 in a unit of each vector's own, where the processor has instructions for
 their products (three to four times as fast as float32's; see `has_fast_bytes`), and float32 itself elsewhere, with the bound
@@ -28,10 +35,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ffmem.index.state.shortlist_kernel import BLOCK, TILE, Rows, Tokens, best_tokens, block_extremes, quantise
+from ffmem.index.state.race_kernel import enter, race, settle
+from ffmem.index.state.shortlist_kernel import BLOCK, Rows, Tokens, quantise
 
 _ROWS = 256
-"""Values scored at a time: 256 x 50,000 products are 50 MB; larger blocks do not make them faster."""
+"""Values scored at a time: larger blocks made them no more than a few percent faster."""
+_TILE = 32 * BLOCK
+"""Tokens whose products with some rows are made at a time, and read again while they are in the core's cache."""
+_ROOM = 4 * _TILE
+"""Scores of a row that may wait."""
 _ROUNDING = 2.0**-20
 """Relative; float32's own is 2^-24, and no bound takes more than eight operations."""
 _SHORTEST = 1e-25
@@ -131,26 +143,31 @@ class Shortlist:
 
         The second end is that of the lowest scores; its keys are those of their negatives.
 
-        Cost: a product of near vectors a score, and some hundred exact scores a row and end; memory of 256 x d_vocab x 4
-            bytes, and an eighth of that.
+        Cost: a product of near vectors a score, and some hundred exact scores a row and end; memory of 256 rows x 2048
+            products x 4 bytes and 256 x 8192 x 12 for what waits, 27 MB, whatever the vocabulary.
         """
-        d_vocab = len(self._tokens.unit)
-        buffer = torch.empty(min(_ROWS, len(rows)) * d_vocab, dtype=torch.int32 if self._in_bytes else torch.float32)
+        d_vocab, n_rows = len(self._tokens.unit), min(_ROWS, len(rows))
+        buffer = torch.empty(n_rows * min(_TILE, d_vocab), dtype=torch.int32 if self._in_bytes else torch.float32)
         for start in range(0, len(rows), _ROWS):
             some, codes = self._rows(rows[start : start + _ROWS])
             n = len(codes)
-            products = buffer[: n * d_vocab]
-            extremes = np.empty((2, n, len(self._tokens.block_length)), np.int32)
-            for first in range(0, d_vocab, TILE):
-                tile = self._codes[first : first + TILE]
-                out = products[n * first : n * (first + len(tile))].view(n, len(tile))
+            state, waiting, raised_at = race(some.unit, k, _ROOM * n), 0, 0
+            for first in range(0, d_vocab, _TILE):
+                tile = self._codes[first : first + _TILE]
+                out = buffer[: n * len(tile)].view(n, len(tile))
                 if self._in_bytes:
                     torch._int_mm(codes, tile.T, out=out)
                 else:
                     torch.mm(codes, tile.T, out=out)
-                block_extremes(out.numpy(), self._tokens.unit, first, extremes)
-            found = np.empty((2, n, k), np.int64)
-            best_tokens(products.numpy(), self._tokens, some, extremes, found)
+                if waiting + 2 * out.numel() > len(state.slot):
+                    waiting, _ = settle(self._tokens, some, state, waiting, True)
+                waiting = enter(out.numpy(), first, self._tokens, some, state, waiting)
+                seen = first + len(tile)
+                if seen >= 2 * raised_at or seen == d_vocab:
+                    waiting, _ = settle(self._tokens, some, state, waiting, False)
+                    raised_at = seen
+            settle(self._tokens, some, state, waiting, True)
+            found = state.best.reshape(2, n, k)
             found.sort(axis=2)
             # a copy, also of one token: torch takes no array whose numbers run backwards
             yield torch.from_numpy(found[:, :, ::-1].copy())
@@ -174,7 +191,8 @@ class Shortlist:
         bounds = ((one / unit * (1 + _ROUNDING)).astype(np.float32) for one in (lengths, per_length))
         offset = (vectors @ self._centre.double()).numpy()
         slack = lengths * powers * float(_lengths(self._centre[None])[0]) * 4 * _FLOAT_DIGITS + _LEAST_FLOAT
-        return Rows(vectors.numpy(), near.unit * powers, offset, slack, *bounds), near.codes
+        gap = (4 * slack / np.where(near.unit > 0, near.unit * powers, 1.0)).astype(np.float32)
+        return Rows(rows.contiguous().numpy(), near.unit * powers, offset, slack, gap, *bounds), near.codes
 
 
 def _largest(vectors: Float[Tensor, "n d"]) -> float:
