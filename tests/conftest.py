@@ -37,6 +37,7 @@ __all__ = [
 pytest_plugins = [
     "tests.fixtures.corpora",
     "tests.fixtures.dictionaries",
+    "tests.fixtures.facts",
     "tests.fixtures.indexes",
     "tests.fixtures.labelled",
     "tests.fixtures.models",

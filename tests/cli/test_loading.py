@@ -9,6 +9,7 @@ import torch
 
 import ffmem
 from ffmem import Index, InputError
+from ffmem.cli import loading
 from ffmem.cli.loading import load, load_indexed, load_known
 from ffmem.cli.options import IndexModelOptions, ModelOptions
 from ffmem.models.threads import torch_threads
@@ -65,6 +66,16 @@ def test_an_index_stands_for_its_model(index_of: Callable[[str], Index], tiny_fo
     beside, _ = load_known(str(tiny_folder("gpt2")), folder, ModelOptions())
     assert none is None and beside is not None and str(beside.folder) == folder
     assert model.weights_hash() == same.weights_hash() == own.manifest.identity.model.weights_sha256
+
+
+@pytest.mark.parametrize("device", [None, "cpu", "cuda"])
+def test_a_device_that_is_typed_counts_for_an_index_too(
+    device: str | None, index_of: Callable[[str], Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(loading, "load_indexed_model", lambda _index, _source, where, **_: asked.append(where))
+    load_known(str(index_of("gpt2").folder), None, ModelOptions(device=device))
+    assert asked == [device]  # None: where it was built, which may be a GPU
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,10 @@ def test_a_machine_is_told_with_its_processor() -> None:
     assert processor_of(machine("cpu")) == processor() != ""
 
 
+def test_other_devices_than_gpus_are_told_with_the_processor_beside() -> None:
+    assert processor_of(machine("mps", "cpu")) == f"mps of {processor()} and {processor()}"
+
+
 def test_a_processor_may_have_commas_and_even_torch_in_its_name() -> None:
     assert processor_of("Some CPU, torch edition, 16 cores, torch 2.9.1+cpu") == "Some CPU, torch edition, 16 cores"
     assert machine("cpu").endswith(f", torch {torch.__version__}")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ffmem import load_model
-from ffmem.models.present import device_of, forget, is_offloaded, parameters_of, present
+from ffmem.models.present import device_of, forget, is_offloaded, is_plain, parameters_of, present
 from ffmem.models.transformer import Transformer
 
 pytest.importorskip("accelerate", reason="the extra quantized is not installed")
@@ -55,3 +55,11 @@ def test_hooks_let_go_of_what_they_keep(tiny_folder: Callable[[str], Path]) -> N
     forget(model.module)
     hook = model.layer(0).module.get_submodule("input_layernorm")._hf_hook
     assert {one.weights_map for one in getattr(hook, "hooks", [hook])} == {None}
+
+
+def test_what_brings_a_class_of_its_own_is_not_plain() -> None:
+    class Packed(torch.nn.Parameter):
+        pass
+
+    assert is_plain(torch.nn.Parameter(torch.ones(2)))
+    assert not is_plain(Packed(torch.ones(2))) and not is_plain(torch.ones(2))

@@ -23,11 +23,12 @@ _OF_INDEX = ("device", "threads", "trust_remote_code")
 def load(model: str, options: "ModelOptions") -> Transformer:
     """A model by its name."""
     set_threads(options.threads)
-    check_device(options.device)
+    device = options.device or "cpu"
+    check_device(device)
     return load_model(
         model,
         dtype=options.dtype,
-        device=options.device,
+        device=device,
         revision=options.revision,
         trust_remote_code=options.trust_remote_code,
         architecture=options.architecture,
@@ -67,5 +68,4 @@ def load_known(model: str, index: str | None, options: "ModelOptions") -> tuple[
             "Leave it out, or name the model first and the index by --index",
         )
     whole = open_index(model)
-    device = None if options.device == plain.device else options.device
-    return whole, _load(whole, None, options.threads, device, options.trust_remote_code)
+    return whole, _load(whole, None, options.threads, options.device, options.trust_remote_code)

@@ -116,8 +116,10 @@ class ModelOptions:
     revision: Revision = None
     dtype: Dtype = "float32"
     """Number type of the model's weights."""
-    device: str = "cpu"
-    """Where the model runs."""
+    device: Annotated[
+        str | None,
+        Parameter(help="Where the model runs; by default on the CPU, and the model of an index where that was built."),
+    ] = None
     threads: Threads = 1
     trust_remote_code: TrustCode = False
     architecture: str | None = None

@@ -47,11 +47,6 @@ class StudyRun:
     quiet: Quiet = False
     loading: Annotated[ModelOptions, FLAT] = ModelOptions()  # noqa: RUF009 (frozen)
 
-    @property
-    def device(self) -> str | None:
-        """Where the model of an index is put; None: where it was built."""
-        return None if self.loading.device == ModelOptions().device else self.loading.device
-
 
 @dataclass(frozen=True)
 class Named:
@@ -87,7 +82,7 @@ class Named:
         if self.index is None:
             return load(self.source, self.run.loading)
         trusted = self.run.loading.trust_remote_code
-        return load_indexed_model(self.index, self.run.model, self.run.device, trust_remote_code=trusted)
+        return load_indexed_model(self.index, self.run.model, self.run.loading.device, trust_remote_code=trusted)
 
     @property
     def folder(self) -> Path:
@@ -132,7 +127,7 @@ class Named:
         options = IndexOptions(
             max_tokens=self.run.max_tokens,
             dtype=loading.dtype,
-            device=loading.device,
+            device=loading.device or "cpu",
             architecture=loading.architecture,
             patch=loading.patch,
         )
@@ -169,7 +164,7 @@ def run_named(study: Study[Any], source: str, texts: Sequence[str], options: Any
         encoding=run.encoding,
         source=run.model,
         trust_remote_code=run.loading.trust_remote_code,
-        device=run.device,
+        device=run.loading.device,
     )
     with render.study_progress(run.quiet) as listen, torch_threads(run.loading.threads):
         results = run_study(study, subject, options, listen, controls=not run.no_controls)

@@ -27,8 +27,13 @@ def processor() -> str:
 def machine(*devices: torch.device | str) -> str:
     """What computes on devices of this machine, in words; machines that are told alike compute the same bits."""
     places = [torch.device(device) for device in devices]
-    names = [processor() if where.type == "cpu" else torch.cuda.get_device_name(where) for where in places]
-    return f"{' and '.join(dict.fromkeys(names))}{_TORCH}{torch.__version__}"
+    return f"{' and '.join(dict.fromkeys(map(_name, places)))}{_TORCH}{torch.__version__}"
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return processor() if device.type == "cpu" else f"{device} of {processor()}"  # torch names no other kind of device
 
 
 def processor_of(machine: str) -> str:

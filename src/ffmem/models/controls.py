@@ -9,11 +9,12 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ffmem.errors import InputError
 from ffmem.models.feed_forward import DenseLayer
 from ffmem.models.layers import FeedForward
+from ffmem.models.present import is_plain
 from ffmem.models.softmax_layer import SoftmaxLayer
 from ffmem.models.transformer import Transformer
 
@@ -42,7 +43,7 @@ def as_control(model: Transformer, kind: ControlKind) -> Transformer:
         InputError: its weights are packed.
     """
     parameters = dict(model.module.named_parameters())
-    if not all(type(one) is nn.Parameter and one.is_floating_point() for one in parameters.values()):
+    if not all(is_plain(one) and one.is_floating_point() for one in parameters.values()):
         raise InputError(
             f"the weights of {model.facts.name} are packed, so that {kind}:{model.facts.name} cannot be made of them",
             "Expected plain weights",

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+_PLAIN = {nn.Parameter}
+
 
 @contextmanager
 def present(module: nn.Module | None, *, alone: bool = False) -> Iterator[None]:
@@ -74,6 +76,11 @@ def _other_names(module: Any, named: Mapping[str, Tensor]) -> set[str]:
     order = list(named)
     groups = [sorted((name for name in names if name in named), key=order.index) for names in tied.values()]
     return {name for group in groups for name in group[1:] if named[name].device.type == "meta"}
+
+
+def is_plain(parameter: Tensor) -> bool:
+    """Whether it is a parameter of torch's own kind: what packs weights brings a class of its own."""
+    return type(parameter) in _PLAIN
 
 
 def forget(module: nn.Module) -> None:

@@ -26,7 +26,7 @@ from ffmem.models.half import in_float32
 from ffmem.models.layers import FeedForward, read_layer
 from ffmem.models.model_facts import check_shapes, facts_of
 from ffmem.models.passes import Passes
-from ffmem.models.present import device_of, forget, present
+from ffmem.models.present import device_of, forget, is_plain, present
 from ffmem.models.run_state import RunState
 from ffmem.models.streaming.weights import StreamedWeights, stream_of
 from ffmem.models.structure.attention import find_attention
@@ -460,7 +460,7 @@ class Transformer:
         self.weights_hash()
         if self.stream is not None:
             self.stream.give_back()
-        elif all(type(parameter) is nn.Parameter for parameter in self.module.parameters()):
+        elif all(is_plain(parameter) for parameter in self.module.parameters()):
             forget(self.module)
             nn.Module.to(self.module, "meta")
             torch.cuda.empty_cache()

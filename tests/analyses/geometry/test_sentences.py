@@ -61,6 +61,16 @@ def test_shuffled_words_are_the_same_words(index_of: Callable[[str], Index]) -> 
     assert all((one == other).all() for one, other in zip(mixed, again, strict=False))
 
 
+def test_shuffled_words_are_no_more_tokens_than_a_model_takes(index_of: Callable[[str], Index]) -> None:
+    text = index_of("gpt2").text
+    whole = shuffled_words(text, np.arange(40))
+    most = max(map(len, whole)) - 1
+    cut = shuffled_words(text, np.arange(40), most=most)
+    assert max(map(len, cut)) == most
+    assert all(one.tolist() == other[:most].tolist() for one, other in zip(cut, whole, strict=True))
+    assert max(map(len, shuffled_words(text, np.arange(40), most=10_000))) <= 2 * LONGEST
+
+
 def test_bags_of_words_weigh_rare_tokens_and_have_length_1() -> None:
     bags = bags_of_words([np.array([1, 2, 2]), np.array([1, 3]), np.array([1, 3, 4])])
     weights = np.log(3 / np.array([3, 1, 2, 1]))

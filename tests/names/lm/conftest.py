@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-import ffmem
-from ffmem import IndexOptions
 from ffmem.names.lm.client.address import parse_address
 from ffmem.names.lm.client.cache import ReplyCache
 from ffmem.names.lm.client.server import Server
-from tests.fixtures.indexes import IN_PROCESS
 from tests.fixtures.shared import MakeOnce
 from tests.fixtures.stand_in import StandIn, stand_in
 from tests.names.lm.planted import planted_index
@@ -24,28 +21,6 @@ Connect = Callable[..., Server]
 def planted(make_once: MakeOnce) -> Path:
     """The folder of an index whose cells fire at words that we have chosen; whoever writes beside it takes a copy."""
     return make_once("planted/index", planted_index)
-
-
-@pytest.fixture(scope="session")
-def labelled_of(tiny_folder: Callable[[str], Path], corpus: Path, make_once: MakeOnce) -> Callable[[str], ffmem.Index]:
-    """The index of a tiny model of a family with a sample of each cell, by quadrant too if it is gated, built once."""
-
-    def make(family: str) -> ffmem.Index:
-        def build(out: Path) -> None:
-            options = IndexOptions(
-                sample=24,
-                top=25,
-                promoted=10,
-                batch_tokens=200,
-                shard_tokens=4000,
-                holdout=0,
-                quadrants=family == "llama",
-            )
-            ffmem.build_index(tiny_folder(family), corpus, out, options=options, run=IN_PROCESS)
-
-        return ffmem.open_index(make_once(f"labelled/{family}", build))
-
-    return make
 
 
 @pytest.fixture

@@ -1,12 +1,19 @@
 """What the page says of another model's maps, against the rows beside it."""
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
+import ffmem
+from ffmem import Index, InputError
 from ffmem.analyses.diagnostics.maps import LayerMaps
 from ffmem.studies.results import Results
 from ffmem.studies.runner import findings_of
 from ffmem.studies.wiegreffe2019.variance import EXPERIMENT, VarianceResult, _counterparts
+from tests.studies.wiegreffe2019.conftest import SMALL, run
 
 
 def test_the_numbers_of_the_page_are_those_of_the_rows(diagnosed: Results) -> None:
@@ -16,6 +23,13 @@ def test_the_numbers_of_the_page_are_those_of_the_rows(diagnosed: Results) -> No
     for series, estimate in other.means.items():
         assert estimate.value == pytest.approx(rows[f"0.{series}"].mean()) and estimate.value > 0
     assert EXPERIMENT not in findings_of(diagnosed).controls["untrained"].values
+
+
+def test_one_sentence_is_too_little_to_match_heads_on(labelled_index: Index, tmp_path: Path) -> None:
+    model = labelled_index.manifest.identity.model.source
+    index = ffmem.open_index(shutil.copytree(labelled_index.folder, tmp_path / "index"))
+    with pytest.raises(InputError, match=r"--positions 4 are of 1 sentence of held-out text.*Write --positions 1500"):
+        run(index, replace(SMALL, positions=4, layer_positions=4, other=(f"untrained:{model}",)), controls=False)
 
 
 def test_the_nearest_other_head_is_never_the_same() -> None:

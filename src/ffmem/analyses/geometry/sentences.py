@@ -119,15 +119,23 @@ def _once(text: TextReader, starts: np.ndarray, order: np.ndarray, n: int) -> tu
 
 
 def shuffled_words(
-    text: TextReader, ids: Int64[np.ndarray, " n"], *, seed: int = 0
+    text: TextReader, ids: Int64[np.ndarray, " n"], *, most: int = 2 * LONGEST, seed: int = 0
 ) -> list[Int64[np.ndarray, "tokens"]]:
-    """The same sentences with their words, as spaces part them, in random order, as tokens, at most twice `LONGEST`."""
+    """The same sentences with their words, as spaces part them, in random order, as tokens.
+
+    Args:
+        text: of an index.
+        ids: of its sentences.
+        most: tokens that are kept of each, at most twice `LONGEST`: in another order, the same words may be more tokens than
+            a model takes.
+        seed: of the orders.
+    """
     found = []
     for one in ids.tolist():
         words = text.sentence(one).text.split()
         order = np.random.default_rng([seed, 53, one]).permutation(len(words))
         mixed = " ".join(words[place] for place in order.tolist())
-        found.append(np.array(text.tokenize(mixed)[: 2 * LONGEST], dtype=np.int64))
+        found.append(np.array(text.tokenize(mixed)[: min(most, 2 * LONGEST)], dtype=np.int64))
     return found
 
 

@@ -134,6 +134,6 @@ def _ids(keys: Int[Tensor, "rows n"]) -> Int[Tensor, "rows n"]:
 
 def _largest(keys: Int[Tensor, "rows n"], k: int) -> Int[Tensor, "rows k"]:
     """The k largest of each row, in any order; on a CPU numpy is several times faster than torch."""
-    if keys.is_cuda:
+    if keys.device.type != "cpu":
         return keys.topk(k, dim=1).values
     return torch.from_numpy(np.partition(keys.numpy(), keys.shape[1] - k, axis=1)[:, keys.shape[1] - k :])

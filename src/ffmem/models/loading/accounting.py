@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ffmem.errors import InputError, ModelError
 from ffmem.models.loading.tensors import WeightFiles
+from ffmem.models.present import is_plain
 from ffmem.models.streaming.pages import FilePages, give_back
 
 _RECOMPUTED = re.compile(
@@ -136,7 +137,7 @@ def check_read(folder: Path, module: Any, files: WeightFiles, *, sparing: bool =
             if parameter.device.type == "meta":  # it is read from the file each time that it is used
                 continue
             found = _in_file(name, prefix, files.tensors)
-            if found is None or type(parameter) is not torch.nn.Parameter:
+            if found is None or not is_plain(parameter):
                 continue
             ours, theirs = parameter.detach(), read(found)
             if ours.shape == theirs.shape and not _sampled_equal(ours, theirs):

@@ -69,7 +69,8 @@ class Sukhbaatar2019(OnHeldOut):
         Raises:
             InputError: it cannot be loaded, or does not.
         """
-        other = load_model(source, trust_remote_code=self._subject.trust_remote_code)
+        trusted = self._subject.trust_remote_code
+        other = load_model(source, device=str(self.model.device), trust_remote_code=trusted)
         same_tokens(self.model, other)
         return other
 

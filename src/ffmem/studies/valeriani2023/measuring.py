@@ -13,6 +13,7 @@ from ffmem.analyses.geometry.states import points_of
 from ffmem.analyses.in_parallel import of_layers
 from ffmem.analyses.intervals import NOTHING, Estimate, numbered
 from ffmem.ids import LayerCells
+from ffmem.models.inputs import longest_input
 from ffmem.models.transformer import Transformer
 from ffmem.studies.study import Stage, StageListener
 from ffmem.studies.valeriani2023.context import Valeriani2023
@@ -63,7 +64,8 @@ def measure_text(study: Valeriani2023, listen: StageListener) -> Geometry:
 
 def measure_words(study: Valeriani2023, listen: StageListener) -> Geometry:
     """The layers' output of the same sentences with their words in random order, at the scale of the others."""
-    mixed = shuffled_words(study.index.text, study.sentences.ids, seed=study.options.seed)
+    most = longest_input(study.model) - sum(map(len, study.model.special_tokens(study.bos)))
+    mixed = shuffled_words(study.index.text, study.sentences.ids, most=most, seed=study.options.seed)
 
     def on_pass(done: int) -> None:
         listen(Stage(WORDS, done, len(mixed)))

@@ -9,12 +9,14 @@ import torch
 from ffmem.analyses.diagnostics.maps import Maps, maps_of
 from ffmem.analyses.diagnostics.unlike import BINS, Unlike, bin_of, check_alike, head_distances, unlike
 from ffmem.analyses.intervals import Estimate
+from ffmem.errors import InputError
 from ffmem.models.transformer import Transformer
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Row
 from ffmem.studies.results import Findings, Results, plain
 from ffmem.studies.study import Chapter, Experiment, Stage, StageListener
 from ffmem.studies.verdicts import above
 from ffmem.studies.wiegreffe2019.context import Wiegreffe2019
+from ffmem.studies.wiegreffe2019.options import DiagnosticOptions
 from ffmem.studies.wiegreffe2019.shown import ByDocument, told
 
 EXPERIMENT = "variance"
@@ -47,6 +49,12 @@ class VarianceResult:
 
 def _run(study: Wiegreffe2019, listen: StageListener) -> VarianceResult:
     texts = sorted(study.some_texts(min(_POSITIONS, study.options.positions)), key=lambda one: one.document)
+    if len(texts) < 2:
+        raise InputError(
+            f"--positions {study.options.positions} are of {len(texts)} sentence of held-out text",
+            "Expected two sentences or more: heads are matched on some, and compared on others",
+            f"Write --positions {DiagnosticOptions.positions}",
+        )
     half = len(texts) // 2
     own = [maps_of(study.model, text.ids) for text in texts]
     documents = [text.document for text in texts]

@@ -11,6 +11,7 @@ from ffmem.analyses.sparsity.active import LayerActive, active_cells
 from ffmem.analyses.sparsity.limits import Limits, cuts_to_zero, perplexity_limits
 from ffmem.analyses.sparsity.stretch import Stretch, stretch_of
 from ffmem.errors import InputError
+from ffmem.index.indexed_model import load_indexed_model
 from ffmem.models.controls import ControlKind, as_control
 from ffmem.models.transformer import Transformer
 from ffmem.store.reader import Index, open_index
@@ -63,6 +64,15 @@ class Wild2024:
         batching, control = model.batching, as_control(model, self._control[0])
         control.adopt(batching)
         return control
+
+    def model_of(self, index: Index) -> Transformer:
+        """The model of an earlier moment, loaded anew.
+
+        Raises:
+            FfmemError: it is no longer where it was, or has other weights.
+        """
+        trusted = self._subject.trust_remote_code
+        return load_indexed_model(index, device=self._subject.device, trust_remote_code=trusted)
 
     @cached_property
     def stretch(self) -> Stretch:

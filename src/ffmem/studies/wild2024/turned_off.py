@@ -11,8 +11,6 @@ from ffmem.analyses.intervals import Sums, Uncertain, mean_ratio
 from ffmem.analyses.sparsity.silent import key_changes, turned_off
 from ffmem.analyses.sparsity.use import counted_use
 from ffmem.errors import FfmemError
-from ffmem.index.indexed_model import load_indexed_model
-from ffmem.models.transformer import Transformer
 from ffmem.store.reader import Index
 from ffmem.studies.exhibit import Chart, Claim, Exhibit, Number, Table
 from ffmem.studies.results import Findings
@@ -81,8 +79,7 @@ def _run(study: Wild2024, listen: StageListener) -> MomentsResult:
     parts: list[np.ndarray] = []
     steps = []
     for number, (before, after) in enumerate(pairwise(indexes)):
-        of_last = study.model if after is study.index else None
-        steps.append(_step(before, after, of_last, number, parts))
+        steps.append(_step(study, before, after, number, parts))
         listen(Stage(EXPERIMENT, number + 1, len(indexes) - 1))
     table = np.concatenate(parts) if parts else np.zeros((0, 3 + len(_CHANGES)))
     study.results.save_arrays(EXPERIMENT, {"changes": table})
@@ -101,11 +98,11 @@ def _moment(index: Index, names: list[str]) -> Moment:
     return Moment(index.folder.name, tuple(layers), n_alive)
 
 
-def _step(before: Index, after: Index, of_last: Transformer | None, number: int, parts: list[np.ndarray]) -> Step:
+def _step(study: Wild2024, before: Index, after: Index, number: int, parts: list[np.ndarray]) -> Step:
     """What became of each cell; rows of ``parts``: step, layer, kind, and the changes of its key."""
     models, why_not = None, ""
     try:
-        models = load_indexed_model(before), of_last or load_indexed_model(after)
+        models = study.model_of(before), study.model if after is study.index else study.model_of(after)
     except FfmemError as error:
         why_not = error.got
     counts = {"turned off": 0, "died": 0, "revived": 0}
