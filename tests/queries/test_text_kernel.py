@@ -26,7 +26,7 @@ def ends_of(wanted: Wanted, sentences: list[str]) -> np.ndarray:
 @pytest.mark.parametrize("asked", ASKED)
 def test_ends_equal_those_of_the_expressions(asked: str) -> None:
     drawn = random.Random(asked)
-    kinds = [ASCII] * 4 + [ASCII + OTHERS]
+    kinds = [[*ASCII, asked.strip('"')]] * 4 + [ASCII + OTHERS]
     sentences = ["".join(drawn.choices(drawn.choice(kinds), k=drawn.randrange(16))) for _ in range(2000)]
     n_found = 0
     for wanted in (parse_words(asked), literal(asked)):
@@ -37,7 +37,7 @@ def test_ends_equal_those_of_the_expressions(asked: str) -> None:
             matches = [pattern.search(sentence) for pattern in wanted.patterns]
             assert end == max(match.end() if match else len(sentence) for match in matches)
             n_found += all(matches)
-    assert n_found > 1
+    assert n_found > 50
 
 
 def test_of_several_parts_the_last_one_counts() -> None:
