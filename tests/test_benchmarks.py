@@ -226,6 +226,7 @@ def test_each_phase_of_a_build_is_timed_from_the_command_on(
     trees = [tmp_path / "before", tmp_path / "after"]
     for tree in trees:
         (tree / "src" / "ffmem").mkdir(parents=True)
+        (tree / "src" / "ffmem" / "__init__.py").write_text("")
         (tree / "src" / "ffmem" / "__main__.py").write_text(STAND_IN)
     given = ["model", "corpus", "--trees", *map(str, trees), "--repeats", "2", "--workers", "1"]
     monkeypatch.setattr(sys, "argv", ["", *given])

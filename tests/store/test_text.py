@@ -216,4 +216,4 @@ class TestManySentences:
         many.matching("fox")
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < 24 * N_MANY  # 8 bytes each, twice, and the rows of one part
+        assert peak < 24 * N_MANY  # 8 bytes each, twice, and the text of one part

@@ -31,7 +31,7 @@ MARKS = ("\x02", "\x03")
 _MAPPED = 1 << 40
 """Bytes of the file that SQLite reads as the system has them in memory, without copies; it takes as much of it as it can."""
 _MATCHED_AT_ONCE = 1 << 19
-"""Sentences among which a full-text query is asked at a time: as many numbers are Python's own, and others may ask between."""
+"""Sentences among which a full-text query is asked at a time: as many numbers are text, and others may ask between."""
 
 
 @dataclass(frozen=True)
@@ -247,12 +247,17 @@ class TextReader:
         Raises:
             InputError: not that syntax.
         """
-        sql = "SELECT rowid FROM sentences_fts WHERE sentences_fts MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rowid LIMIT ?"
+        # numbers in one text: a row of Python's own for each takes more than twice the time, and ten times the memory
+        sql = (
+            "SELECT group_concat(rowid) FROM (SELECT rowid FROM sentences_fts "
+            "WHERE sentences_fts MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rowid LIMIT ?)"
+        )
         parts: list[np.ndarray] = []
         n_left = limit
         for first in range(0, max(self.n_all_sentences, 1), _MATCHED_AT_ONCE):
-            found = self._match(sql, query, first, first + _MATCHED_AT_ONCE, n_left)
-            parts.append(np.fromiter((row[0] for row in found), dtype=np.int64, count=len(found)))
+            ((numbers,),) = self._match(sql, query, first, first + _MATCHED_AT_ONCE, n_left)
+            found = np.fromstring(numbers or "", dtype=np.int64, sep=",")
+            parts.append(found)
             n_left -= len(found) if limit >= 0 else 0
             if not n_left:
                 break
