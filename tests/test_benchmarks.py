@@ -215,3 +215,48 @@ def test_a_certificate_is_measured_from_its_own_build(tiny_folder: Callable[[str
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert 8 < found["passes"] < 40 and 4 < found["readings"] < found["passes"] and found["processor_s"] > 0
+
+
+STAND_IN = """
+import json, pathlib, sys
+out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+out.mkdir()
+(out / "run.json").write_text(json.dumps({"runs": [{"stages_s": {"certificate": 0.0}}]}))
+print("no line of progress", file=sys.stderr)
+for stage, event in [("model", "began"), ("text", "began"), ("certificate", "began"), ("memories", "ready"),
+                     ("memories", "tokens"), ("files", "began"), ("done", "done")]:
+    print(json.dumps({"stage": stage, "event": event}), file=sys.stderr, flush=True)
+sys.exit("--fail" in sys.argv)
+"""
+"""A build that takes no time."""
+
+
+def test_each_phase_of_a_build_is_timed_from_the_command_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = load("bench_start", monkeypatch)
+    trees = [tmp_path / "before", tmp_path / "after"]
+    for tree in trees:
+        (tree / "src" / "ffmem").mkdir(parents=True)
+        (tree / "src" / "ffmem" / "__init__.py").write_text("")
+        (tree / "src" / "ffmem" / "__main__.py").write_text(STAND_IN)
+    given = ["model", "corpus", "--trees", *map(str, trees), "--repeats", "2", "--workers", "1"]
+    monkeypatch.setattr(sys, "argv", ["", *given])
+    module.main()
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["tree"], one["options"]) for one in told] == [(str(tree), ["--workers", "1"]) for tree in trees]
+    for one in told:
+        phases = [one[phase] for phase in module.PHASES]
+        assert all(seconds >= 0 for seconds in phases) and one["imports"] > 0 and one["processors"] > 0
+        assert sum(phases) == pytest.approx(one["whole"], abs=0.2)  # they leave nothing out, and nothing counts twice
+    with pytest.raises(SystemExit, match="no line of progress"):
+        module.one_build(trees[0], "model", "corpus", ["--fail"])
+
+
+def test_the_first_line_of_its_kind_ends_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, ends = load("bench_start", monkeypatch), {}
+    kinds = [("model", ""), ("text", ""), ("text", ""), ("certificate", ""), ("memories", "other"), ("memories", "ready"),
+             ("memories", "tokens"), ("memories", "tokens"), ("files", ""), ("done", "")]  # fmt: skip
+    for second, (stage, event) in enumerate(kinds):
+        module._take({"stage": stage, "event": event}, second, ends)
+    assert ends == {"imports": 0, "load": 1, "text": 3, "workers": 5, "first batch": 6, "pass": 8, "files": 9}

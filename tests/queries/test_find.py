@@ -20,7 +20,7 @@ def test_find_equals_a_loop_over_all_triggers(
 ) -> None:
     """With both ways of looking triggers up, and of counting them."""
     monkeypatch.setattr(sys.modules["ffmem.queries.mark_bits"], "MOST_RUNS", few)
-    monkeypatch.setattr(sys.modules["ffmem.queries.matches"], "COMPILED_FROM", 0 if within == "prefix" else 10**9)
+    monkeypatch.setattr(sys.modules["ffmem.queries.compiled"], "COMPILED_FROM", 0 if within == "prefix" else 10**9)
     index = index_of(family)
     token = some_promoted(index)
     asked = [

@@ -1,12 +1,11 @@
 """Positions at which a trigger would match, and their share of all, counted by hand."""
 
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ffmem.queries import marks
+from ffmem.queries import marks, remembered
 from ffmem.queries.marks import OfTriggers, marks_of, prefix_only
 from tests.fixtures.made_index import Document, Layer, make_index
 
@@ -45,15 +44,15 @@ def test_marks(tmp_path: Path, asked: OfTriggers, expected: list[int]) -> None:
 
 def test_answers_are_remembered_up_to_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = make_index(tmp_path / "i", DOCUMENTS, [Layer(np.ones((9, 1)))])
-    kept = marks._kept.setdefault(index, OrderedDict())
+    kept = marks._kept.of(index)
     for word in ("c", "b"):
         marks_of(index, OfTriggers(word), 10)
     assert list(kept) == [("c", True), ("b", True)]
     assert [one.n_bytes for one in kept.values()] == [3 * 8, 2 * 8]  # so many of the indexed sentences have each
-    monkeypatch.setattr(marks, "_MOST_BYTES", 40)
+    monkeypatch.setattr(remembered, "_MOST_BYTES", 40)
     marks_of(index, OfTriggers("c b"), 10)
     assert list(kept) == [("b", True), ("c b", True)]  # the one that was asked for first is forgotten
-    monkeypatch.setattr(marks, "_MOST_BYTES", 7)
+    monkeypatch.setattr(remembered, "_MOST_BYTES", 7)
     assert marks_of(index, OfTriggers('"c-b"'), 10) is not None and not kept
 
 

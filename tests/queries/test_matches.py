@@ -56,7 +56,7 @@ def test_the_order_is_that_of_the_lift(
     index: Index, word: str | None, topic: str | None, compiled_from: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compiled or not."""
-    monkeypatch.setattr(sys.modules["ffmem.queries.matches"], "COMPILED_FROM", compiled_from)
+    monkeypatch.setattr(sys.modules["ffmem.queries.compiled"], "COMPILED_FROM", compiled_from)
     positions = [
         (word is None or word in "".join(tokens[: i + 1]).split())
         and (topic is None or row.document.metadata["topic"] == topic)

@@ -1,13 +1,16 @@
 """Search against reading every sentence."""
 
 import re
+import sys
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from ffmem import Index, InputError
 from ffmem.queries import marked, search
-from ffmem.queries.search import required_literal, scan_sentences
+from ffmem.queries.search import _rankings, required_literal, scan_sentences
+from ffmem.store.text import TextReader
 
 
 def sentences(index: Index) -> list[str]:
@@ -30,6 +33,37 @@ def test_words_find_every_sentence_that_has_them(words: str, index_of: Callable[
     scores = [hit.score or 0 for hit in found.hits]
     assert scores == sorted(scores, reverse=True)
     assert [hit.sentence_id for hit in search(index, words, limit=3).hits] == [h.sentence_id for h in found.hits[:3]]
+
+
+def test_another_page_asks_for_no_ranking_again(
+    index_of: Callable[[str], Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, ranked = index_of("llama"), TextReader.ranked
+    found, asked = search(index, "of the river", limit=10_000).hits, []
+
+    def counted(self: TextReader, query: str, last: int) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(query)
+        return ranked(self, query, last)
+
+    monkeypatch.setattr(TextReader, "ranked", counted)
+    pages = [search(index, "of the river", start=start, limit=3) for start in range(0, len(found) + 1, 3)]
+    assert tuple(hit for page in pages for hit in page.hits) == found and len(found) > 3 and not asked
+    assert {page.n_matches for page in pages} == {len(found)}
+    search(index, "the river of")
+    assert asked == ['"the" "river" "of"']
+
+
+def test_of_many_the_first_are_ranked(index_of: Callable[[str], Index], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By scores of all: those of a query without a limit, in that order."""
+    index = index_of("llama")
+    everything = search(index, "the", limit=10_000).hits
+    first = {hit.sentence_id for hit in sorted(everything, key=lambda hit: hit.sentence_id)[:7]}
+    monkeypatch.setattr(sys.modules["ffmem.queries.search"], "_RANKED", 7)
+    _rankings.of(index).clear()
+    few = search(index, "the", limit=10_000)
+    _rankings.of(index).clear()
+    assert few.hits == tuple(hit for hit in everything if hit.sentence_id in first) and len(everything) > 9
+    assert few.n_matches == 8 and few.note.startswith("More than 7 sentences match: the best of the first 7 are shown.")
 
 
 def test_the_parts_that_match_are_marked(index_of: Callable[[str], Index]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ffmem.index.certificate import TOLERANCE, certify, sentences_of
+from ffmem.index.drawn_slots import DrawnSlots
 from ffmem.index.indexed_model import load_indexed_model
 from ffmem.index.machine import processor
 from ffmem.index.resources import free_memory
@@ -70,8 +71,9 @@ def check_against_model(
         batches = [batch for shard in shards for batch in text.batches(shard, batch_tokens)]
         drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
         floor = 0.0 if same_device else 0.5
-        tally = _Tally(index, rounding, floor)
-        of_sample = SampleTally(index, rounding, floor) if options.sample else None
+        drawn_ids = np.array([one for number in drawn.tolist() for one in batches[number].sentence_ids], dtype=np.int64)
+        tally = _Tally(index, rounding, floor, drawn_ids)
+        of_sample = SampleTally(index, rounding, floor, drawn_ids) if options.sample else None
         for number in sorted(drawn.tolist()):
             batch = batches[number]
             gates: Iterable[list[np.ndarray]] = text.open_gates(batch) if options.quadrants else repeat([])
@@ -162,8 +164,10 @@ class _List:
     """Their stored coefficients."""
 
 
-def _lists(index: Index, layer: int, first: int, fresh: np.ndarray, open_gates: np.ndarray | None) -> Iterator[_List]:
-    """The lists of a layer, for the sentence that begins with a token index."""
+def _lists(
+    index: Index, layer: int, first: int, fresh: np.ndarray, quadrants: tuple[DrawnSlots, np.ndarray] | None = None
+) -> Iterator[_List]:
+    """The lists of a layer, for the sentence that begins with a token index; those by quadrant with where gates are open."""
     arrays, end = index.layer(layer), first + len(fresh)
     slots = np.sort(index.slots_within(layer, first, end)).astype(np.int64)
     cells, rest = np.divmod(slots, index.n_signs * index.top)
@@ -173,13 +177,14 @@ def _lists(index: Index, layer: int, first: int, fresh: np.ndarray, open_gates: 
         own = rest // index.top == number
         last = arrays.trigger_coefficient[:, number, -1] * sign
         yield _List(fresh * sign, last, cells[own], positions[own], coefficients[own] * sign)
-    if open_gates is not None:
-        parts = magnitudes(torch.from_numpy(fresh), torch.from_numpy(open_gates))
-        for number, part in enumerate(parts):
-            tokens, stored = arrays.quadrant_token[:, number], np.abs(arrays.quadrant_coefficient[:, number])
-            rows, ranks = np.nonzero((tokens >= first) & (tokens < end))
-            places = tokens[rows, ranks].astype(np.int64) - first
-            yield _List(part.numpy(), stored[:, -1], rows, places, stored[rows, ranks])
+    if quadrants is not None:
+        in_quadrants, open_gates = quadrants
+        tokens, stored = arrays.quadrant_token, arrays.quadrant_coefficient
+        rows, numbers, ranks = np.unravel_index(in_quadrants.within(layer, first, end), tokens.shape)
+        places, old = tokens[rows, numbers, ranks].astype(np.int64) - first, np.abs(stored[rows, numbers, ranks])
+        for number, part in enumerate(magnitudes(torch.from_numpy(fresh), torch.from_numpy(open_gates))):
+            own, last = numbers == number, np.abs(stored[:, number, -1])
+            yield _List(part.numpy(), last, rows[own], places[own], old[own])
 
 
 class _Tally:
@@ -189,10 +194,14 @@ class _Tally:
         index: whose lists they are.
         limit: largest error that counts as rounding, as a share of the cell's largest coefficient.
         floor: as a share of the largest of the layer, below which no cell's largest is taken to be.
+        drawn: the sentences that will be checked with their gates.
     """
 
-    def __init__(self, index: Index, limit: float = ROUNDING, floor: float = 0.0) -> None:
+    def __init__(
+        self, index: Index, limit: float = ROUNDING, floor: float = 0.0, drawn: Sequence[int] | np.ndarray = ()
+    ) -> None:
         self._index, self._limit, self._floor = index, limit, floor
+        self._in_quadrants = DrawnSlots(index, "quadrant_token", np.asarray(drawn))
         self.n_triggers = self.n_comparisons = 0
         self.largest_error, self.same_bytes = 0.0, True
         self.problems: list[str] = []
@@ -216,7 +225,8 @@ class _Tally:
             arrays = self._index.layer(layer)
             scale = np.maximum(np.abs(arrays.minimum), np.abs(arrays.maximum))
             scale = np.maximum(scale, self._floor * scale.max(initial=0.0))
-            for one in _lists(self._index, layer, first, coefficients, open_gates[layer] if open_gates else None):
+            quadrants = (self._in_quadrants, open_gates[layer]) if open_gates else None
+            for one in _lists(self._index, layer, first, coefficients, quadrants):
                 self._soundness(sentence_id, layer, one, scale)
                 self._completeness(sentence_id, layer, one, skip, scale)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ffmem.index.drawn_slots import DrawnSlots
 from ffmem.index.inherit import keys_of_sample
 from ffmem.store.arrays import LayerArrays
 from ffmem.store.keys import NO_TOKEN
@@ -62,10 +63,12 @@ class SampleTally:
         index: built with a sample.
         limit: largest error that counts as rounding, as a share of the cell's largest coefficient.
         floor: as a share of the largest of the layer, below which no cell's largest is taken to be.
+        drawn: the sentences that will be checked.
     """
 
-    def __init__(self, index: Index, limit: float, floor: float = 0.0) -> None:
+    def __init__(self, index: Index, limit: float, floor: float, drawn: np.ndarray) -> None:
         self._index, self._limit, self._floor = index, limit, floor
+        self._slots = DrawnSlots(index, "sample_token", drawn)
         self._last: dict[int, np.ndarray] = {}
         self._counted = [np.zeros_like(index.layer(layer).sample_count) for layer in range(index.n_layers)]
         self.n_positions = 0
@@ -88,8 +91,8 @@ class SampleTally:
         """``found``: (cells, positions)."""
         arrays, cells = self._index.layer(layer), self._index.cells.layers[layer]
         tokens = arrays.sample_token
-        here = (tokens >= positions[0]) & (tokens <= positions[-1])
-        rows, strata, slots = np.nonzero(here)
+        here = self._slots.within(layer, int(positions[0]), int(positions[-1]) + 1)
+        rows, strata, slots = np.unravel_index(here, tokens.shape)
         stored = arrays.sample_coefficient[rows, strata, slots]
         at = tokens[rows, strata, slots].astype(np.int64) - int(positions[0])
         scale = np.maximum(np.abs(arrays.minimum), np.abs(arrays.maximum))

@@ -14,10 +14,10 @@ from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.json_values import Record
 from ffmem.markup import captioned
+from ffmem.queries.compiled import is_compiled
 from ffmem.queries.documents import metadata_of, topic_meta
 from ffmem.queries.marks import Marks, OfTriggers, Within, marks_of, prefix_only
 from ffmem.queries.matches import (
-    COMPILED_FROM,
     Asked,
     FindSort,
     Masks,
@@ -30,7 +30,8 @@ from ffmem.queries.matches import (
 from ffmem.queries.named import NOT_NAMED, NameQuestion, order_by_name, ranks_by_name
 from ffmem.queries.names import places, token_id
 from ffmem.queries.search import TIME_LIMIT_S, Spans
-from ffmem.queries.text_places import match_spans
+from ffmem.queries.text_places import ends_in, match_spans
+from ffmem.queries.wanted import parse_words
 from ffmem.store.reader import Index
 
 _THREADS = min(4, os.cpu_count() or 1)
@@ -298,7 +299,7 @@ def match_cells(
     order = order_by_name(index) if by == "name" and names is None else None
     asked = Asked(asked.marks, asked.promoted, asked.active_range, asked.among, ranks, topic, order)
     units = [(place, number) for place in places(index, conditions.layer) for number in range(index.n_signs)]
-    with ThreadPoolExecutor(_THREADS if index.n_cells * index.top >= COMPILED_FROM else 1) as pool:
+    with ThreadPoolExecutor(_THREADS if is_compiled(index) else 1) as pool:
         parts = list(pool.map(lambda one: matching(index, one[0], one[1], asked), units))
     found = np.concatenate(parts)
     ordered = first_ones(found, by, most)
@@ -357,6 +358,7 @@ def read_ahead(index: Index) -> None:
             np.asarray(getattr(arrays, name)).max(initial=0)
     index.text.document_of(np.zeros(0, dtype=np.int64))  # which reads where documents begin
     metadata_of(index)
-    if index.n_cells * index.top >= COMPILED_FROM:
+    if is_compiled(index):
         nothing = Marks(np.zeros(1, dtype=np.uint8), 0, None, 0.0)
         count(index, 0, 0, nothing, np.arange(1))
+        ends_in(index, parse_words("the"), np.arange(min(1, index.text.n_all_sentences)))

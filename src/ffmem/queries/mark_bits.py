@@ -1,4 +1,6 @@
-"""Positions of the text that meet some conditions, a bit each: few are made one by one, many block by block.
+"""Positions of the text that meet some conditions, a bit each.
+
+If only places are asked for, whole runs are set; if tokens are, too, few are looked at one by one, many block by block.
 
 So memory is an eighth of a byte for each token there is, and a block, whatever is asked.
 """
@@ -10,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ffmem.queries.runs import KeptRuns, Runs, both, clipped, joined, set_bits
 from ffmem.queries.text_places import TextPlaces
 from ffmem.store.document_runs import DocumentRuns
 from ffmem.store.text import TextReader
@@ -30,8 +33,8 @@ class Marked:
     """Eight tokens a byte, the first in its lowest bit; at least one bit more than there are tokens, which is 0."""
     n_counted: int
     """How many there are, of those that compete: context before a window does not."""
-    runs: tuple[np.ndarray, np.ndarray] | None
-    """First token of each run of them, and the one after its last; None if there are more than `MOST_RUNS`."""
+    runs: Runs | None
+    """None if there are more than `MOST_RUNS`."""
 
 
 class Ranges(Protocol):
@@ -41,8 +44,8 @@ class Ranges(Protocol):
     def n_tokens(self) -> int:
         """In all of them."""
 
-    def within(self, first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-        """First tokens and ends of the ranges, as far as they lie between two token indices; ascending."""
+    def within(self, first: int, end: int) -> Runs:
+        """The ranges, as far as they lie between two token indices."""
 
     def has(self, tokens: np.ndarray) -> np.ndarray:
         """Whether each token lies in one."""
@@ -64,15 +67,15 @@ class OfPlaces:
             n += int((ends - firsts).sum())
         return n
 
-    def _ranges(self, some: slice) -> tuple[np.ndarray, np.ndarray]:
+    def _ranges(self, some: slice) -> Runs:
         sentences, starts = self.places.sentences[some].astype(np.int64), self.text.sentence_start
         return starts[sentences].astype(np.int64) + self.places.positions[some], starts[sentences + 1].astype(np.int64)
 
-    def within(self, first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+    def within(self, first: int, end: int) -> Runs:
         """See Ranges."""
-        bounds = np.searchsorted(self.text.sentence_start, np.array([first + 1, end], dtype=np.uint64))
-        low, high = np.searchsorted(self.places.sentences, [int(bounds[0]) - 1, int(bounds[1])])
-        return _clipped(*self._ranges(slice(low, high)), first, end)
+        bounds = _sentences(self.text, first, end)
+        low, high = np.searchsorted(self.places.sentences, np.array(bounds, dtype=self.places.sentences.dtype))
+        return clipped(*self._ranges(slice(low, high)), first, end)
 
     def has(self, tokens: np.ndarray) -> np.ndarray:
         """See Ranges."""
@@ -96,7 +99,7 @@ class OfDocuments:
     """(documents,) whether each is one."""
 
     @cached_property
-    def _ranges(self) -> tuple[np.ndarray, np.ndarray]:
+    def _ranges(self) -> Runs:
         firsts, ends = self.runs.of_documents(self.chosen)
         starts = self.text.sentence_start
         return starts[firsts].astype(np.int64), starts[ends].astype(np.int64)
@@ -107,11 +110,11 @@ class OfDocuments:
         firsts, ends = self._ranges
         return int((ends - firsts).sum())
 
-    def within(self, first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+    def within(self, first: int, end: int) -> Runs:
         """See Ranges."""
         firsts, ends = self._ranges
         low, high = np.searchsorted(ends, first, side="right"), np.searchsorted(firsts, end)
-        return _clipped(firsts[low:high], ends[low:high], first, end)
+        return clipped(firsts[low:high], ends[low:high], first, end)
 
     def has(self, tokens: np.ndarray) -> np.ndarray:
         """See Ranges."""
@@ -134,74 +137,85 @@ class Sought:
 def mark(text: TextReader, n_sentences: int, sought: Sought) -> Marked:
     """The positions of the first ``n_sentences`` sentences that meet everything."""
     n_indexed = int(text.sentence_start[n_sentences])
+    if sought.ranges and sought.fires_on is None and sought.next_token is None:
+        return _of_ranges(text, n_indexed, sought.ranges)
     fewest = min(sought.ranges, key=lambda one: one.n_tokens, default=None)
     if fewest is not None and fewest.n_tokens <= _ONE_BY_ONE:
         return _one_by_one(text, n_indexed, sought, fewest)
     return _by_blocks(text, n_indexed, sought)
 
 
+def _of_ranges(text: TextReader, n_indexed: int, ranges: Sequence[Ranges]) -> Marked:
+    bits, n_counted, runs = _no_bits(text), 0, KeptRuns(MOST_RUNS)
+    for first in range(0, n_indexed, _BLOCK):
+        end = min(first + _BLOCK, n_indexed)
+        found = ranges[0].within(first, end)
+        for one in ranges[1:]:
+            found = both(found, one.within(first, end))
+        if not len(found[0]):
+            continue
+        firsts, ends = joined(*found)
+        set_bits(bits, firsts, ends)
+        n_counted += int((ends - firsts).sum())
+        if text.context is not None:
+            begins, stops = both((firsts, ends), _of_context(text, text.context, first, end))
+            n_counted -= int((stops - begins).sum())
+        runs.add(firsts, ends)
+    return Marked(bits, n_counted, runs.all)
+
+
 def _one_by_one(text: TextReader, n_indexed: int, sought: Sought, fewest: Ranges) -> Marked:
     firsts, ends = fewest.within(0, n_indexed)
     lengths = ends - firsts
     tokens = np.arange(lengths.sum()) + np.repeat(firsts - (np.cumsum(lengths) - lengths), lengths)
+    if sought.fires_on is not None:
+        tokens = tokens[text.token_id[tokens] == sought.fires_on]
     for one in sought.ranges:
         if one is not fewest:
             tokens = tokens[one.has(tokens)]
-    if sought.fires_on is not None:
-        tokens = tokens[text.token_id[tokens] == sought.fires_on]
     if sought.next_token is not None:
         tokens = tokens[text.following(tokens) == sought.next_token]
-    bits = np.zeros(len(text.token_id) // 8 + 1, dtype=np.uint8)
-    if len(tokens):
-        begins = np.flatnonzero(np.diff(tokens >> 3, prepend=-1))
-        values = np.left_shift(1, tokens & 7).astype(np.uint8)
-        bits[tokens[begins] >> 3] = np.bitwise_or.reduceat(values, begins)
-    begins = np.flatnonzero(np.diff(tokens, prepend=-2) != 1)
-    runs = tokens[begins], tokens[np.append(begins[1:], len(tokens))[: len(begins)] - 1] + 1
+    bits, (firsts, ends) = _no_bits(text), joined(tokens, tokens + 1)
+    set_bits(bits, firsts, ends)
     n_counted = len(tokens)
     if text.context is not None:
         sentences = text.sentence_of(tokens)
         positions = tokens - text.sentence_start[sentences].astype(np.int64)
         n_counted -= int(np.count_nonzero(positions < text.context[sentences]))
-    return Marked(bits, n_counted, runs if len(begins) <= MOST_RUNS else None)
+    return Marked(bits, n_counted, (firsts, ends) if len(firsts) <= MOST_RUNS else None)
 
 
 def _by_blocks(text: TextReader, n_indexed: int, sought: Sought) -> Marked:
-    bits, n_counted = np.zeros(len(text.token_id) // 8 + 1, dtype=np.uint8), 0
-    firsts: list[np.ndarray] | None = []
-    ends: list[np.ndarray] = []
-    n_runs, was_marked = 0, False
+    bits, n_counted, runs = _no_bits(text), 0, KeptRuns(MOST_RUNS)
     for first in range(0, n_indexed, _BLOCK):
         end = min(first + _BLOCK, n_indexed)
         mask = np.ones(end - first, dtype=bool)
-        for one in sought.ranges:
-            mask &= _filled(*one.within(first, end), first, end)
         if sought.fires_on is not None:
             mask &= text.token_id[first:end] == sought.fires_on
         if sought.next_token is not None:
             mask &= _followed_by(text, sought.next_token, first, end)
+        for one in sought.ranges:
+            mask &= _filled(*one.within(first, end), first, end)
         packed = np.packbits(mask, bitorder="little")
         bits[first // 8 : first // 8 + len(packed)] = packed
-        n_counted += int(np.count_nonzero(mask)) - _n_of_context(text, mask, first, end)
-        if firsts is not None:
-            changes = first + np.flatnonzero(np.diff(mask, prepend=was_marked))
-            begins = changes[int(was_marked) :: 2]
-            firsts.append(begins)
-            ends.append(changes[int(not was_marked) :: 2])
-            n_runs, was_marked = n_runs + len(begins), bool(mask[-1])
-            firsts = firsts if n_runs <= MOST_RUNS else None
-    if firsts is None:
-        return Marked(bits, n_counted, None)
-    ends += [np.array([n_indexed])] if was_marked else []
-    nothing = np.zeros(0, dtype=np.int64)
-    runs = np.concatenate([nothing, *firsts]), np.concatenate([nothing, *ends])
-    return Marked(bits, n_counted, runs)
+        n_counted += int(np.count_nonzero(mask))
+        if text.context is not None:
+            before = _filled(*_of_context(text, text.context, first, end), first, end)
+            n_counted -= int(np.count_nonzero(mask & before))
+        if runs.few:
+            changes = first + np.flatnonzero(np.diff(mask, prepend=False, append=False))
+            runs.add(changes[::2], changes[1::2])
+    return Marked(bits, n_counted, runs.all)
 
 
-def _clipped(firsts: np.ndarray, ends: np.ndarray, first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-    firsts, ends = np.maximum(firsts, first), np.minimum(ends, end)
-    some = firsts < ends
-    return firsts[some], ends[some]
+def _no_bits(text: TextReader) -> np.ndarray:
+    return np.zeros(len(text.token_id) // 8 + 1, dtype=np.uint8)
+
+
+def _sentences(text: TextReader, first: int, end: int) -> tuple[int, int]:
+    """Those that have tokens between two token indices: the first, and the one after the last."""
+    low, high = np.searchsorted(text.sentence_start, np.array([first + 1, end], dtype=np.uint64))
+    return int(low) - 1, int(high)
 
 
 def _filled(firsts: np.ndarray, ends: np.ndarray, first: int, end: int) -> np.ndarray:
@@ -222,12 +236,8 @@ def _followed_by(text: TextReader, token: int, first: int, end: int) -> np.ndarr
     return found
 
 
-def _n_of_context(text: TextReader, mask: np.ndarray, first: int, end: int) -> int:
-    """How many of the marked tokens of a block only stand before others."""
-    if text.context is None:
-        return 0
-    bounds = np.searchsorted(text.sentence_start, np.array([first + 1, end], dtype=np.uint64))
-    low, high = int(bounds[0]) - 1, int(bounds[1])
+def _of_context(text: TextReader, context: np.ndarray, first: int, end: int) -> Runs:
+    """The tokens that only stand before others, as far as they lie between two token indices."""
+    low, high = _sentences(text, first, end)
     starts = text.sentence_start[low:high].astype(np.int64)
-    ranges = _clipped(starts, starts + text.context[low:high], first, end)
-    return int(np.count_nonzero(mask & _filled(*ranges, first, end)))
+    return clipped(starts, starts + context[low:high], first, end)

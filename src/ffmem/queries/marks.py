@@ -1,27 +1,25 @@
 """Where in the text a trigger would match: conditions on triggers as a mask over the tokens."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from threading import Lock
+from functools import cached_property
 from typing import Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ffmem.queries.documents import documents_with
 from ffmem.queries.mark_bits import OfDocuments, OfPlaces, Ranges, Sought, mark
 from ffmem.queries.names import token_id
+from ffmem.queries.remembered import Remembered
+from ffmem.queries.runs import Runs
 from ffmem.queries.text_places import TextPlaces, text_places
 from ffmem.store.reader import Index
 
 Within = Literal["auto", "prefix", "sentence"]
 """Where a trigger must have the words: up to the firing token, which is all that a causal model has read; or anywhere."""
-_MOST_KEPT = 24
-_MOST_BYTES = 64 << 20
-"""Of the answers that are remembered, together; one that is larger is not."""
-_kept: "WeakKeyDictionary[Index, OrderedDict[tuple[str, bool], TextPlaces]]" = WeakKeyDictionary()
-_lock = Lock()
+_RARE = 8
+"""If fewer than one of so many groups of tokens has one that matches, it is quicker to look at the groups first."""
+_kept: Remembered[TextPlaces] = Remembered()
 
 
 @dataclass(frozen=True)
@@ -50,12 +48,24 @@ class Marks:
     """Eight tokens a byte, the first in its lowest bit, and at least one bit more, which is 0, for empty slots."""
     n: int
     """How many tokens there are."""
-    runs: tuple[np.ndarray, np.ndarray] | None
-    """First token of each run of them, and the one after its last; None where these are more than `MOST_RUNS`."""
+    runs: Runs | None
+    """None where these are more than `MOST_RUNS`."""
     base_rate: float
     """The share of all indexed positions that are."""
     note: str = ""
     """What was left out; empty if nothing was."""
+
+    @cached_property
+    def some(self) -> np.ndarray:
+        """A bit for each 64 tokens, the first in the lowest of a byte: whether any of them is one."""
+        eights = np.zeros(-(-len(self.bits) // 8), dtype=np.uint64)
+        eights.view(np.uint8)[: len(self.bits)] = self.bits
+        return np.packbits(eights != 0, bitorder="little")
+
+    @cached_property
+    def is_rare(self) -> bool:
+        """Whether nearly all of these 64 have none."""
+        return int(np.bitwise_count(self.some).sum(dtype=np.int64)) * _RARE * 64 < self.n
 
     def has(self, tokens: np.ndarray) -> np.ndarray:
         """Whether each token is one; the index of an empty slot is larger than any, and is none."""
@@ -98,22 +108,7 @@ def marks_of(index: Index, asked: OfTriggers, time_limit_s: float) -> Marks | No
 
 
 def _places(index: Index, text: str, prefix: bool, time_limit_s: float) -> TextPlaces:
-    return _remembered(
-        index, (text, prefix), lambda: text_places(index, text, prefix=prefix, time_limit_s=time_limit_s)
-    )
+    def make() -> TextPlaces:
+        return text_places(index, text, prefix=prefix, time_limit_s=time_limit_s)
 
-
-def _remembered(index: Index, key: tuple[str, bool], make: Callable[[], TextPlaces]) -> TextPlaces:
-    """What the last few questions found: a filter that is added, or another page of cells, reads no text again."""
-    with _lock:
-        known = _kept.setdefault(index, OrderedDict())
-        if key in known:
-            known.move_to_end(key)
-            return known[key]
-    found = make()
-    if not found.note:  # what was stopped by the clock may come further the next time
-        with _lock:
-            known[key] = found
-            while len(known) > _MOST_KEPT or sum(one.n_bytes for one in known.values()) > _MOST_BYTES:
-                known.popitem(last=False)
-    return found
+    return _kept.get(index, (text, prefix), make, lambda found: not found.note)

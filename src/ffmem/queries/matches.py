@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ffmem.queries.compiled import is_compiled
 from ffmem.queries.inverted import triggers_within
 from ffmem.queries.lift import is_more_often, lift
 from ffmem.queries.marks import Marks
@@ -24,8 +25,6 @@ FOUND = np.dtype(
 )  # fmt: skip
 """``number``: of the sign, 0 or 1; ``share``: the largest coefficient of a matching trigger over the cell's largest;
 ``name``: rank of the name among those that match."""
-COMPILED_FROM = 4_000_000
-"""Slots of an index from which on a compiled loop is worth the time that it takes to load."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def count(index: Index, place: int, number: int, marks: Marks, rows: np.ndarray)
         np.asarray(arrays.trigger_token)[:, number],
         np.asarray(arrays.trigger_coefficient)[:, number],
     )
-    if index.n_cells * index.top < COMPILED_FROM:
+    if not is_compiled(index):
         matched = marks.has(tokens[rows])
         sizes = np.abs(coefficients[rows])
         strongest = (sizes * matched).max(1, initial=0) / np.where(sizes[:, 0] > 0, sizes[:, 0], 1)
@@ -136,7 +135,7 @@ def count(index: Index, place: int, number: int, marks: Marks, rows: np.ndarray)
     from ffmem.queries.match_kernel import count_matches  # takes longer than a whole question of a small index
 
     counts, share = np.empty((len(rows), 2), dtype=np.int32), np.empty(len(rows), dtype=np.float32)
-    count_matches(tokens, coefficients, marks.bits, marks.n, rows, counts, share)
+    count_matches(tokens, coefficients, marks.bits, marks.some, marks.is_rare, marks.n, rows, counts, share)
     return Counts(counts[:, 0], counts[:, 1], share)
 
 

@@ -16,6 +16,7 @@ from ffmem.json_values import Record
 from ffmem.markup import captioned
 from ffmem.queries.inverted import n_cells_of_sentences
 from ffmem.queries.names import storable
+from ffmem.queries.remembered import Remembered
 from ffmem.queries.wanted import Wanted, literal, parse_words
 from ffmem.store.reader import Index, SentenceCell
 from ffmem.store.text import MARKS
@@ -144,15 +145,39 @@ def _sought(wanted: Wanted) -> str:
     )
 
 
-def _ranked(index: Index, query: str, shown: slice, with_cells: bool, sought: str) -> SearchResult:
+@dataclass(frozen=True)
+class _Ranking:
+    """Matches by BM25, the best first; of many the first."""
+
+    ids: np.ndarray
+    scores: np.ndarray
+    n_matches: int
+
+    @property
+    def n_bytes(self) -> int:
+        """In memory."""
+        return self.ids.nbytes + self.scores.nbytes
+
+
+_rankings: Remembered[_Ranking] = Remembered()
+
+
+def _rank(index: Index, query: str) -> _Ranking:
     ids = index.text.matching(query, _RANKED + 1)
-    note, last = "", index.text.n_all_sentences
-    if len(ids) > _RANKED:
-        last = int(ids[_RANKED - 1])
+    last = int(ids[_RANKED - 1]) if len(ids) > _RANKED else index.text.n_all_sentences
+    return _Ranking(*index.text.ranked(query, last), len(ids))
+
+
+def _ranked(index: Index, query: str, shown: slice, with_cells: bool, sought: str) -> SearchResult:
+    found = _rankings.get(index, query, lambda: _rank(index, query))
+    ids, scores = found.ids[shown].tolist(), found.scores[shown].tolist()
+    hits: list[_Hit] = [
+        (number, score, _unmark(index.text.marked(query, number))) for number, score in zip(ids, scores, strict=True)
+    ]
+    note = ""
+    if found.n_matches > _RANKED:
         note = f"More than {_RANKED:,} sentences match: the best of the first {_RANKED:,} are shown. Add words."
-    best = index.text.ranked(query, last, shown.stop - shown.start, shown.start)
-    ranked: list[_Hit] = [(number, score, _unmark(found)) for number, score, found in best]
-    return _result(index, ranked, len(ids), index.text.n_all_sentences, (note, sought), with_cells)
+    return _result(index, hits, found.n_matches, index.text.n_all_sentences, (note, sought), with_cells)
 
 
 def matching_sentences(index: Index, text: str, time_limit_s: float = TIME_LIMIT_S) -> tuple[np.ndarray, str]:

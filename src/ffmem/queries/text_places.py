@@ -7,12 +7,15 @@ from itertools import islice
 
 import numpy as np
 
+from ffmem.queries.compiled import is_compiled
 from ffmem.queries.search import Scanner, Spans, matching_sentences, read_sentences, stopped
 from ffmem.queries.wanted import Wanted, parse_words
 from ffmem.store.reader import Index
 
 _AT_ONCE = 20_000
-"""Sentences whose text is in memory at a time."""
+"""Sentences whose text is in memory at a time, at most."""
+_MOST_TOKENS = 1 << 21
+"""Tokens of them together, at most, unless one alone has more."""
 _ONE_S = 0.2
 """Seconds that an expression may take in one sentence."""
 _MOST_SPANS = 50
@@ -66,12 +69,14 @@ def text_places(index: Index, text: str, *, prefix: bool, time_limit_s: float) -
     wanted, ids, note = _sentences(index, text, time_limit_s)
     ids = ids[ids < n_indexed].astype(np.uint32)
     deadline, positions = time.monotonic() + time_limit_s, np.zeros(len(ids), dtype=np.uint32)
-    for first in range(0, len(ids), _AT_ONCE):
-        some = ids[first : first + _AT_ONCE]
+    first = 0
+    while first < len(ids):
+        some = _next(index, ids[first : first + _AT_ONCE])
         if first and time.monotonic() > deadline:
             told = stopped(time_limit_s, int(some[0]), index.text.n_all_sentences)
             return TextPlaces(ids[:first], positions[:first], f"{note} {told}".strip())
-        positions[first : first + len(some)] = _tokens_at(index, some, np.array(_read(index, wanted, some)))
+        positions[first : first + len(some)] = _tokens_at(index, some, ends_in(index, wanted, some))
+        first += len(some)
     return TextPlaces(ids, positions, note)
 
 
@@ -118,8 +123,31 @@ def _sentences(index: Index, text: str, time_limit_s: float) -> tuple[Wanted, np
     return reading.wanted, reading.ids, reading.note
 
 
-def _read(index: Index, wanted: Wanted, ids: np.ndarray) -> list[int]:
+def _next(index: Index, ids: np.ndarray) -> np.ndarray:
+    """The first of some sentences, as far as their text is not too much at a time; at least one."""
+    starts, some = index.text.sentence_start, ids.astype(np.int64)
+    n_tokens = np.cumsum((starts[some + 1] - starts[some]).astype(np.int64))
+    return ids[: max(1, int(np.searchsorted(n_tokens, _MOST_TOKENS, side="right")))]
+
+
+def ends_in(index: Index, wanted: Wanted, ids: np.ndarray) -> np.ndarray:
     """Bytes of each sentence up to where it has all that is wanted; the whole of one in which it cannot be made out."""
+    if not is_compiled(index) or not wanted.is_ascii:
+        return np.array(_read(index, wanted, ids))
+    from ffmem.queries.text_kernel import first_ends  # takes longer than a whole question of a small index
+
+    data, ends = np.frombuffer(index.text.utf8(ids), dtype=np.uint8), np.zeros(len(ids), dtype=np.int64)
+    for word in wanted.words:
+        first_ends(data, np.frombuffer(b"\0".join(word.lower().encode().split()), dtype=np.uint8), True, ends)
+    for one in wanted.literals:
+        first_ends(data, np.frombuffer(one.text.lower().encode(), dtype=np.uint8), False, ends)
+    others = np.flatnonzero(ends < 0)
+    ends[others] = _read(index, wanted, ids[others])
+    return ends
+
+
+def _read(index: Index, wanted: Wanted, ids: np.ndarray) -> list[int]:
+    """The same, sentence by sentence."""
     searches = [one.search for one in wanted.patterns]
     sizes = []
     for _, text in index.text.alike(ids, ["%"], "text"):

@@ -58,6 +58,11 @@ class Wanted:
     literals: tuple[Literal, ...]
 
     @property
+    def is_ascii(self) -> bool:
+        """Whether all of it is."""
+        return all(text.isascii() for text in (*self.words, *(one.text for one in self.literals)))
+
+    @property
     def query(self) -> str:
         """The words as a query for all of them; quoted, so that nothing in them is syntax."""
         return " ".join(f'"{word}"' for word in self.words)

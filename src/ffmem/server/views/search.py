@@ -8,9 +8,10 @@ from ffmem.cell import Trigger
 from ffmem.errors import InputError
 from ffmem.ids import CellId
 from ffmem.json_values import JsonObject, fields_to_json
+from ffmem.queries.compiled import is_compiled
 from ffmem.queries.find import Conditions, FoundCell, Matches, in_all, match_cells, read_ahead
 from ffmem.queries.found_table import promoted_by
-from ffmem.queries.matches import COMPILED_FROM, FindSort, Masks
+from ffmem.queries.matches import FindSort, Masks
 from ffmem.queries.question import Question, TokenChoice, choose_token, parse_question
 from ffmem.queries.question_keys import KEYS, META_HELP, Key
 from ffmem.queries.search import SearchResult, search
@@ -153,7 +154,7 @@ def search_view(
 
 def in_parts(index: Index, parts: Parts) -> bool:
     """Whether a page has the sentences first, and its cells come when they are found."""
-    return parts == "yes" or (parts == "auto" and index.n_cells * index.top >= COMPILED_FROM)
+    return parts == "yes" or (parts == "auto" and is_compiled(index))
 
 
 def warm_search(explorer: Explorer) -> None:
