@@ -136,7 +136,7 @@ def test_few_sentences_are_found_without_reading_the_others(text: TextReader, mo
             looked_at.append(len(tokens))
             return super().following(tokens)
 
-    reader = Counted(text._path.parent)
+    reader = Counted(text.path.parent)
     places = places_of(text, 0.1, 3)
     n = OfPlaces(reader, places).n_tokens
     mark(reader, reader.n_sentences, Sought([OfPlaces(reader, places)], None, 2))
