@@ -40,7 +40,8 @@ def test_values_are_counted_within_a_layer_and_have_a_speed_and_a_time_left_of_t
     found: list[Progress] = []
     shards = [Shard(0, 0, 1, 100)]
     log = RunLog(tmp_path / "run.json", IndexOptions(), RunOptions())
-    meter = Meter(found.append, shards, set(), log, n_values=[600, 600, 600], projected={0})
+    meter = Meter(found.append, log, n_values=[600, 600, 600], projected={0})
+    meter.add(shards, set(), is_text_whole=True)
 
     def hear(after: float, event: Event) -> Progress:
         seconds["now"] += after

@@ -53,7 +53,7 @@ class TestStandardInput:
             raise KeyboardInterrupt
 
         pipe(corpus.read_bytes())
-        for stage in ("_write_text", "_certify", "_scan"):
+        for stage in ("_begin_text", "_certify", "_scan"):
             with monkeypatch.context() as patch:
                 patch.setattr(build.Build, stage, stop)
                 with pytest.raises(KeyboardInterrupt):

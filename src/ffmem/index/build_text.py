@@ -5,6 +5,7 @@ import pickle
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ffmem.index.scan.batches import Shard, ShardPlanner, plan_shards
 from ffmem.index.scan.shard_text import Tokens, read_tokens, read_written
 from ffmem.index.text.apart import TextProcess, TextProcessDiedError
 from ffmem.index.text.cut import TextOfIndex, write_cut_text
-from ffmem.index.text.head import Head, head_path, read_head
+from ffmem.index.text.head import Head, head_of, may_have_pieces, read_head
 from ffmem.index.text.processes import n_text_processes
 from ffmem.index.text.text_spool import INDEXED_SPOOL
 from ffmem.index.text.token_spool import read_lengths
@@ -26,6 +27,7 @@ from ffmem.json_values import JsonObject
 from ffmem.models.transformer import Transformer
 from ffmem.options import RunOptions
 from ffmem.store.files import disk_errors, write_json
+from ffmem.store.text import TextReader
 
 LONG_BYTES = 2_000_000
 """A corpus of so many is written by a process of its own: about a second's work, where its start takes some tenths."""
@@ -84,7 +86,7 @@ class BuildText:
     @property
     def is_written(self) -> bool:
         """Whether an earlier run has written it."""
-        return self._done.exists() and head_path(self._folder).exists()
+        return self._done.exists()
 
     @property
     def is_whole(self) -> bool:
@@ -135,13 +137,16 @@ class BuildText:
 
     def head(self) -> tuple[Head, Tokens]:
         """The first sentences, and their tokens; waits for them."""
-        while not self._has_head and self._counts is None:
+        while self._counts is None:
+            if self._has_head:
+                with suppress(FileNotFoundError):  # it has just become whole
+                    head = read_head(self._folder)
+                    tokens = read_written(self._folder, 0, len(head.texts), 0)
+                    if tokens is not None:
+                        return head, tokens
             self._hear(1.0)
-        head = read_head(self._folder)
-        tokens = None
-        if self._counts is None:
-            tokens = read_written(self._folder, 0, len(head.texts), 0)
-        return head, tokens or read_tokens(self._folder)
+        has_pieces = may_have_pieces(self._counts["n_windows"], self._request.options)
+        return head_of(TextReader(self._folder), has_pieces), read_tokens(self._folder)
 
     def longest(self) -> int | None:
         """Tokens of the longest sentence, held-out ones included; None while it is being written."""

@@ -36,7 +36,7 @@ from ffmem.index.scan.tasks import ProjectLayer, ScanShard
 from ffmem.index.state.layers import Shape
 from ffmem.index.stream_cost import StreamCost
 from ffmem.index.stream_plan import Memory, find_memory, plan_stream
-from ffmem.index.text.head import head_path, read_head
+from ffmem.index.text.head import head_of, may_have_pieces
 from ffmem.index.text.writer import TextCounts, write_text
 from ffmem.json_values import JsonObject, Record
 from ffmem.models.attached import attach
@@ -45,6 +45,7 @@ from ffmem.models.threads import torch_threads
 from ffmem.models.transformer import Transformer
 from ffmem.options import IndexOptions, RunOptions
 from ffmem.store.files import map_arrays
+from ffmem.store.text import TextReader
 
 TEXT_TOKENS = 1_000_000
 """Tokens of the corpus that the probe reads through the text stage; a corpus with fewer is counted exactly."""
@@ -145,7 +146,9 @@ def plan_index(
         model_s = start_s + time.monotonic() - begin
         text = _probe_text(loaded, request, Path(folder))
         begin = time.monotonic()
-        certify(loaded, read_head(Path(folder) / "text"), read_tokens(Path(folder) / "text"), options)
+        probed = Path(folder) / "text"
+        has_pieces = may_have_pieces(text.counts.n_windows, options)
+        certify(loaded, head_of(TextReader(probed), has_pieces), read_tokens(probed), options)
         own_s = {"model": model_s, "certificate": time.monotonic() - begin}
         speed = _probe_speed(loaded, request, run, Path(folder), probe_s)
         found = _plan(loaded, request, run, text, speed, own_s, Path(out))
@@ -206,8 +209,7 @@ def _probe_text(model: Transformer, request: Request, folder: Path) -> _Text:
     begin = time.monotonic()
     counts = write_text(folder / "text", source, replace(request.options, max_tokens=limit))
     seconds = time.monotonic() - begin
-    written = set((folder / "text").iterdir()) - {head_path(folder / "text")}
-    n_bytes = sum(path.stat().st_size for path in written)
+    n_bytes = sum(path.stat().st_size for path in (folder / "text").iterdir())
     if counts.stopped_by is None or limit == request.options.max_tokens:
         return _Text(counts, seconds, n_bytes, Range(1.0, 1.0, 1.0), True)
     rest, whole = counted.rest()

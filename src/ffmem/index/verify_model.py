@@ -58,7 +58,7 @@ def check_against_model(
         rounding = ROUNDING if same_device else _ROUNDING_ELSEWHERE[options.dtype]
         folder = StorePaths(index.folder).index
         # first, so that the model runs below as it must be run
-        may_be_pieces, tokens = may_have_pieces(index.manifest), read_tokens(folder)
+        may_be_pieces, tokens = may_have_pieces(index.manifest.counts.n_windows, options), read_tokens(folder)
         longest = int(np.diff(tokens.sentence_start.astype(np.int64)).max())
         certificate = certify(loaded, head_of(index.text, may_be_pieces), tokens, options, longest)
         text = ShardText(tokens, loaded, options, str(loaded.device))

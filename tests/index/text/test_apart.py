@@ -12,7 +12,6 @@ import pytest
 from ffmem.corpus.documents import PythonDocs
 from ffmem.errors import InputError
 from ffmem.index.text.apart import TextProcess, TextProcessDiedError
-from ffmem.index.text.head import head_path
 from ffmem.index.text.token_spool import read_spooled, tokens_path
 from ffmem.index.text.writer import Readable, TextCounts, TextSource, write_text
 from ffmem.options import IndexOptions
@@ -50,7 +49,6 @@ def test_what_it_says_can_be_read_and_the_files_are_those_that_are_written_here(
             starts = arrays["sentence_start"][: one.n_sentences + 1].astype(np.int64)
             assert lengths.tolist() == np.diff(starts).tolist()
             assert tokens.tolist() == arrays["token_id"][: starts[-1]].tolist()
-            assert not one.has_head or head_path(apart).exists()
     process.close()
     assert said.pop() == expected
     counts = [one.n_sentences for one in said]

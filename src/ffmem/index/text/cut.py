@@ -7,7 +7,6 @@ import numpy as np
 from ffmem.corpus.documents import Corpus
 from ffmem.corpus.tokens import TokenizedSentence, Window
 from ffmem.errors import StoreError
-from ffmem.index.text.head import may_have_pieces
 from ffmem.index.text.text_spool import TextSpool, sentence_key
 from ffmem.index.text.writer import TextCounts
 from ffmem.json_values import JsonObject
@@ -72,7 +71,6 @@ def write_cut_text(folder: Path, index: Index, max_tokens: int | None) -> TextCo
         n_sentences_by_corpus=[n_indexed],
     )
     with TextSpool(folder, text.vocabulary) as spool:
-        spool.head.has_pieces = may_have_pieces(index.manifest)
         last = _add_sentences(spool, index, range(n_indexed), None, counts)
         if n_indexed == len(ends):
             last = index.manifest.counts.n_documents - 1

@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
-from ffmem.options import parse_split
+from ffmem.options import IndexOptions, parse_split
 from ffmem.store.files import damaged, write_json
-from ffmem.store.manifest import Manifest
 from ffmem.store.text import TextReader
 
 HEAD_SENTENCES = 20_000
@@ -26,47 +25,58 @@ class Head:
 
 
 class HeadWriter:
-    """Keeps the head of a text while it is written, and puts it into a file as soon as it is whole."""
+    """Keeps the head of a text while it is written, and puts it into a file as soon as it is whole.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Args:
+        folder: of the text.
+        has_pieces: whether its sentences may be pieces of longer ones; may become true later.
+    """
+
+    def __init__(self, folder: Path, has_pieces: bool = False) -> None:
+        self._path = _path(folder)
         self._texts: list[str] = []
         self._n_characters = 0
-        self.has_pieces = False
-        """Whether some sentence so far may be a piece of a longer one."""
-        self.n_sentences: int | None = None
-        """As many as the head has; None until it is whole."""
+        self.has_pieces = has_pieces
+        self.is_whole = False
+        """Whether it is in its file."""
 
     def add(self, text: str) -> None:
         """The next indexed sentence."""
-        if self.n_sentences is not None:
+        if self.is_whole:
             return
         self._texts.append(text)
         self._n_characters += len(text)
         if len(self._texts) >= HEAD_SENTENCES or self._n_characters >= HEAD_CHARACTERS:
-            self.finish()
+            write_json(self._path, asdict(Head(tuple(self._texts), self.has_pieces)))
+            self.is_whole, self._texts = True, []
 
-    def finish(self) -> None:
-        """No more sentences come."""
-        if self.n_sentences is None:
-            write_json(head_path(self._folder), asdict(Head(tuple(self._texts), self.has_pieces)))
-            self.n_sentences, self._texts = len(self._texts), []
+    def remove(self) -> None:
+        """The text is whole, and so has its head itself."""
+        self._path.unlink(missing_ok=True)
 
 
-def head_path(folder: Path) -> Path:
-    """Where the head of the text in a folder lies while an index is built."""
+def _path(folder: Path) -> Path:
     return folder / "head.json"
 
 
 def read_head(folder: Path) -> Head:
-    """The head of a text that is being written."""
-    found = json.loads(head_path(folder).read_bytes())
+    """The head of a text that is being written.
+
+    Raises:
+        FileNotFoundError: the text has become whole.
+    """
+    found = json.loads(_path(folder).read_bytes())
     return Head(tuple(found["texts"]), found["has_pieces"])
 
 
-def may_have_pieces(manifest: Manifest) -> bool:
-    """Whether some sentences of a finished index may be pieces of longer ones."""
-    return manifest.counts.n_windows > 0 or parse_split(manifest.options.split) is not None
+def may_have_pieces(n_windows: int, options: IndexOptions) -> bool:
+    """Whether some sentences of a finished text may be pieces of longer ones.
+
+    Args:
+        n_windows: into which sentences were cut that were too long.
+        options: that it was written with.
+    """
+    return n_windows > 0 or parse_split(options.split) is not None
 
 
 def head_of(text: TextReader, has_pieces: bool) -> Head:

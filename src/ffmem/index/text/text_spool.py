@@ -27,11 +27,12 @@ _ROWS_AT_ONCE, _CHARACTERS_AT_ONCE = 1000, 1 << 20
 class TextSpool:
     """Writes rows and token arrays as they come; held-out ones apart, to follow the indexed ones in the end."""
 
-    def __init__(self, folder: Path, vocabulary: Sequence[str]) -> None:
+    def __init__(self, folder: Path, vocabulary: Sequence[str], head: HeadWriter | None = None) -> None:
+        self.head = head
+        """Keeps the first indexed sentences, where others read them before the text is whole."""
         self._folder = folder
         self._vocabulary = vocabulary
         self._parts = (TokenSpool(folder / INDEXED_SPOOL), TokenSpool(folder / "held-out"))
-        self.head = HeadWriter(folder)
         # An unfinished folder is simply written anew, so neither database needs a journal.
         self._db = _open_database(folder / "text.sqlite")
         self._seen = SeenSentences(folder / "seen.sqlite", _open_database)
@@ -123,7 +124,7 @@ class TextSpool:
         self, document_id: int, start_byte: int, text: str, held_out: bool, key: bytes, n_occurrences: int = 1
     ) -> bool:
         """As `add_sentence`, without the tokens: these follow, in the same order, with `add_tokens`."""
-        if not held_out:
+        if self.head is not None and not held_out:
             self.head.add(text)
         number = self._n_rows[held_out]
         self._n_rows[held_out] += 1
@@ -148,7 +149,6 @@ class TextSpool:
 
     def finish(self, n_indexed: int) -> int:
         """Put everything in its final form; return how many held-out sentences are also indexed."""
-        self.head.finish()
         self._write_rows()
         self._db.execute(
             "INSERT INTO main.sentences "
@@ -178,6 +178,8 @@ class TextSpool:
         write_tokens(tokens_path(self._folder), self._parts)
         for part in self._parts:
             part.remove()
+        if self.head is not None:
+            self.head.remove()
         with (self._folder / "text.sqlite").open("rb+") as file:
             os.fsync(file.fileno())
         sync_folder(self._folder)

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from ffmem.corpus.documents import Corpus
 from ffmem.corpus.tokens import TokenizedSentence
 from ffmem.errors import InputError
+from ffmem.index.text.head import HeadWriter
 from ffmem.index.text.prepare import REFUSED, Prepared, Recipe
 from ffmem.index.text.prepare import is_held_out as is_held_out
 from ffmem.index.text.processes import ReadDocument, TextProcesses
@@ -122,7 +123,7 @@ def write_text(
         options: of the index.
         progress: called now and then with what there is.
         n_processes: how many split and tokenize beside this one, once the corpus is seen to be long; never changes a byte.
-        tell: called with how much others may read already, from ``head.json`` and by `read_spooled`.
+        tell: called with how much others may read already, by `read_head` and `read_spooled`, until all files are whole.
 
     Raises:
         InputError: the corpus is empty, nothing is left to index, a sentence is too long and shall not be cut, windows
@@ -131,25 +132,27 @@ def write_text(
     Cost: memory does not grow with the corpus: repeats are found through a table on disk.
     """
     _check_windows(parse_split(options.split), source.max_tokens)
+    head = None if tell is None else HeadWriter(folder, parse_split(options.split) is not None)
     recipe = Recipe(source.tokenizer, source.token_bytes, source.max_tokens, options)
     with (
         _sqlite_disk_errors(folder),
-        TextSpool(folder, source.vocabulary) as spool,
+        TextSpool(folder, source.vocabulary, head) as spool,
         TextProcesses(recipe, n_processes) as processes,
     ):
         counts = TextCounts()
         if source.base is not None:
             counts = copy.deepcopy(source.base.counts)
-            spool.head.has_pieces = counts.n_windows > 0
+            if head is not None:
+                head.has_pieces |= counts.n_windows > 0
             spool.take(source.base.folder, counts.n_sentences)
         adder = _Adder(source, options, spool, counts)
 
         def written(corpus_ended: bool = False) -> None:
             if progress is not None and not corpus_ended:
                 progress(counts)
-            if tell is not None:
+            if tell is not None and head is not None:
                 n_sentences = spool.flush()
-                tell(Readable(n_sentences, spool.head.n_sentences is not None, corpus_ended))
+                tell(Readable(n_sentences, head.is_whole, corpus_ended))
 
         for corpus in source.corpora:
             n_before, n_bad, n_lines = counts.n_sentences, counts.n_undecodable_bytes, counts.n_lines
@@ -208,7 +211,6 @@ class _Adder:
     def __init__(self, source: TextSource, options: IndexOptions, spool: TextSpool, counts: TextCounts) -> None:
         self._source, self._options, self._spool, self.counts = source, options, spool, counts
         self._fixed = parse_split(options.split) is not None
-        spool.head.has_pieces |= self._fixed
         self._taken: tuple[list[int], list[int]] = ([], [])
         """Pieces of a batch whose rows were added, the indexed ones and the held-out ones."""
 
@@ -253,7 +255,8 @@ class _Adder:
                 if n_pieces > 1 and not self._fixed:
                     counts.n_long_sentences += 1
                     counts.n_windows += n_pieces
-                    self._spool.head.has_pieces = True
+                    if self._spool.head is not None:
+                        self._spool.head.has_pieces = True
                 for piece in range(next_piece, next_piece + n_pieces):
                     if not self._add_piece(read.number, piece, found.held_out, prepared):
                         return False
