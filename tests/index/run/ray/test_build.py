@@ -21,9 +21,13 @@ import pytest
 
 import ffmem
 from ffmem import IndexOptions, RunOptions
+from ffmem.index.build import build_requested
+from ffmem.index.progress import Progress
+from ffmem.index.request import Request
 from tests.conftest import write_corpus
 from tests.index.run.ray.ray_nodes import ENVIRONMENT, Nodes, cluster_of
 from tests.index.run.test_kills import contents
+from tests.index.waiting_text import WaitingCorpus
 
 pytest.importorskip("ray", reason="the extra ray is not installed: `make test-ray` installs it and runs these tests")
 pytestmark = pytest.mark.ray
@@ -94,6 +98,44 @@ def test_the_bytes_of_a_local_build(
     run = json.loads((tmp_path / "i" / "run.json").read_bytes())["runs"][0]
     ready = [event for event in run["events"] if event["kind"] == "ready"]
     assert run["executor"] == "ray" and len(ready) >= 2 and all("(node " in event["where"] for event in ready)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_workers_of_a_cluster_bring_weights_layer_by_layer(
+    cluster: Nodes, local: Path, tiny_folder: Callable[[str], Path], text: Path, tmp_path: Path, how: str
+) -> None:
+    process = start(
+        tiny_folder("llama"), text, tmp_path / "i", *on_cluster(cluster.address), *HOW[how], "--model-memory", "60KB"
+    )
+    assert last_words(process) == "" and process.returncode == 0
+    assert contents(tmp_path / "i") == contents(local)
+
+
+@pytest.mark.parametrize("shared", [None, False], ids=HOW)
+def test_workers_of_a_cluster_read_a_text_that_is_still_written(
+    cluster: Nodes, tiny_folder: Callable[[str], Path], tmp_path: Path, shared: bool | None
+) -> None:
+    options = IndexOptions(split="lines", holdout=0, top=3, promoted=3, cells="L1", shard_tokens=20_000)
+    heard: list[Progress] = []
+
+    def build(name: str, run: RunOptions, size: int | None) -> Path:
+        go = tmp_path / f"{name}-go"
+        if size == 0:
+            go.touch()
+
+        def listen(progress: Progress) -> None:
+            heard.append(progress)
+            if progress.event == "task" and progress.task.startswith("shard"):
+                go.touch()
+
+        request = Request(str(tiny_folder("gpt2")), None, (WaitingCorpus(go, size=size),), options)
+        return build_requested(request, tmp_path / name, run, listen).folder
+
+    whole = build("whole", RunOptions(workers=0), 0)
+    assert all(one.is_text_whole for one in heard)
+    on_nodes = RunOptions(executor="ray", address=cluster.address, workers=2, shared=shared)
+    assert contents(build("nodes", on_nodes, None)) == contents(whole)
+    assert any(one.event == "task" and not one.is_text_whole for one in heard)
 
 
 def test_on_machines_that_differ_the_manifest_says_so(
