@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 import ffmem
 from ffmem.corpus.documents import Document
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.server.app import make_app
 from ffmem.server.explorer import Explorer
 

@@ -10,7 +10,7 @@ import transformers
 
 import ffmem
 from ffmem import IndexOptions, InputError, RunOptions
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.models.loading.sources import resolve
 from tests.conftest import write_corpus
 

@@ -17,7 +17,7 @@ from ffmem import IndexOptions, RunOptions, queries
 from ffmem.corpus.registry import open_corpus
 from ffmem.index.machine import machine
 from ffmem.index.text.writer import is_held_out
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.models.transformer import Transformer
 from tests.test_reference_model import piece
 

@@ -7,7 +7,7 @@ import pytest
 
 import ffmem
 from ffmem import IndexOptions, RunOptions
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 
 pytestmark = [
     pytest.mark.integration,

@@ -18,7 +18,7 @@ from typing import Any
 import ffmem
 from ffmem import FfmemError, queries, render
 from ffmem.cli.app import as_json
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.json_values import to_json
 from ffmem.store.reader import Index
 from tests.attacks.mutations import mutate

@@ -17,7 +17,7 @@ from ffmem import Index, IndexOptions, InputError, queries, render
 from ffmem.cli.app import as_json
 from ffmem.corpus.registry import open_corpus
 from ffmem.corpus.sentences import split_sentences
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from tests.attacks.hostile import SHORT, long_texts
 from tests.conftest import IN_PROCESS
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions
 from ffmem.cli.app import app
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 
 NAMES = st.sampled_from(
     ["id", "title", "topic", "a.b", "$", "", '"', "a\\b", "$.x", "x\0y", "\u2028", "é", "#", "[0]", "*"]

@@ -17,7 +17,7 @@ from ffmem.analyses.activation import activate
 from ffmem.analyses.explain import explain
 from ffmem.index.indexed_model import load_indexed_model
 from ffmem.index.merge import merge_indexes
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.models.transformer import Transformer
 from ffmem.store.keys import NO_TOKEN
 from tests.families import D_MODEL

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 import ffmem
 from ffmem import Index, InputError
 from ffmem.index.indexed_model import adopt_proof, load_indexed_model
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.models.base import Batching
 from ffmem.store.manifest import Certificate
 from tests.fixtures.programs import ffmem as ffmem_runs

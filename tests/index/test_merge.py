@@ -21,7 +21,7 @@ import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from tests.conftest import WORDS
 from tests.fixtures.programs import run_python
 

@@ -17,12 +17,12 @@ from ffmem import Index, IndexOptions, InputError, RunOptions
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
 from ffmem.index.progress import Progress
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.store.paths import layer_path
 from tests.conftest import IN_PROCESS, write_corpus
 from tests.fixtures.indexes import BY_QUADRANT as OPTIONS
 from tests.index.test_merge import contents
-from tests.index.test_verify_files import agree
+from tests.index.verification.test_files import agree
 
 SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 

@@ -14,7 +14,7 @@ import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.store.fields import layer_arrays
 from tests.conftest import IN_PROCESS, write_corpus
 from tests.families import D_FF, N_LAYERS

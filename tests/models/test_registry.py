@@ -16,7 +16,7 @@ from transformers import ByT5Tokenizer
 import tests.families
 from ffmem import IndexOptions, InputError, ModelError, RunOptions, build_index, load_model
 from ffmem.index.certificate import TOLERANCE
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.models import families
 from ffmem.models.registry import FAMILIES
 from ffmem.options import Dtype

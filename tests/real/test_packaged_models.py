@@ -30,7 +30,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 import ffmem
 from ffmem import Index, IndexOptions, RunOptions
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.models.loading.sources import resolve
 
 N_CELLS = 20

@@ -9,7 +9,7 @@ import pytest
 
 from ffmem import Index, open_index
 from ffmem.ids import LayerCells
-from ffmem.index.verification import Verification
+from ffmem.index.verification.result import Verification
 from ffmem.queries import Highlight
 from ffmem.render.index import info, summary, verification
 from tests.fixtures.made_index import Document, Layer, make_index

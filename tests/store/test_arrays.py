@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ffmem import Index, StoreError, open_index
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.store.files import map_arrays, sha256_of
 
 LAYER = "index/layers/L001.safetensors"

@@ -15,7 +15,7 @@ from ffmem import Index, InputError, StoreError
 from ffmem.index.scan.batches import plan_shards
 from ffmem.index.scan.shard_text import ShardText, read_tokens
 from tests.fixtures.indexes import SAMPLED
-from tests.index.test_verify_files import agree
+from tests.index.verification.test_files import agree
 from tests.store.test_strata import lot, stratum_of
 
 SIZE = SAMPLED.sample

@@ -11,7 +11,7 @@ from ffmem.store.paths import read_run
 from ffmem.store.reader import Index
 
 if TYPE_CHECKING:
-    from ffmem.index.verification import Verification
+    from ffmem.index.verification.result import Verification
 
 _LONGEST = 60
 """Of an option's value; a list of cells can have thousands."""

@@ -17,7 +17,7 @@ from ffmem.index.scan import worker
 from ffmem.index.scan.batches import plan_shards
 from ffmem.index.scan.tasks import ScanShard
 from ffmem.index.scan.worker import IndexWorker
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from tests.conftest import IN_PROCESS, write_corpus
 from tests.index.run.test_kills import contents
 

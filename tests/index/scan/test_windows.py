@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions, StoreError
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.store.text import TextReader
 from tests.index.test_build import check_lists, coefficients_of
 

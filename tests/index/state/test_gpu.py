@@ -18,7 +18,7 @@ from ffmem.index.scan.accumulators import accumulator_shape, make_accumulator
 from ffmem.index.scan.batches import Shard
 from ffmem.index.scan.shard_text import ShardText, Tokens
 from ffmem.index.state.places import Places
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.models.masks import one_text_a_row
 from ffmem.models.registry import load_model
 from ffmem.options import PerSentence

@@ -13,7 +13,7 @@ import transformers
 
 import ffmem
 from ffmem import IndexOptions, InputError, RunOptions, load_model
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.models.identities import measure_identities, relative_error
 from ffmem.models.loading.weights import PackedLinear
 from ffmem.models.tracing import trace

@@ -28,7 +28,7 @@ import ffmem
 from ffmem import queries, render
 from ffmem.errors import InputError
 from ffmem.index.merge import merge_indexes
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.models.description import describe
 from ffmem.models.transformer import Transformer
 from tests.conftest import IN_PROCESS, byte_level_tokenizer, word_piece_tokenizer

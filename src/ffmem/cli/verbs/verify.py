@@ -6,7 +6,7 @@ import ffmem
 from ffmem import render
 from ffmem.cli.app import Count, Json, Some, show
 from ffmem.cli.options import BuildThreads, IndexDevice, IndexFolder, MovedModel, TrustCode
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 
 
 def verify(

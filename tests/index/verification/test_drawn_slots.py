@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ffmem import Index
-from ffmem.index import drawn_slots
-from ffmem.index.drawn_slots import DrawnSlots
+from ffmem.index.verification import drawn_slots
+from ffmem.index.verification.drawn_slots import DrawnSlots
 
 
 @pytest.mark.parametrize("block", [7, 1 << 20])

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from ffmem.index.certificate import TOLERANCE, certify, sentences_of
-from ffmem.index.drawn_slots import DrawnSlots
 from ffmem.index.indexed_model import load_indexed_model
 from ffmem.index.machine import processor
 from ffmem.index.resources import free_memory
@@ -17,8 +16,9 @@ from ffmem.index.scan.exclusions import split_off
 from ffmem.index.scan.shard_text import ShardText, read_tokens
 from ffmem.index.state.quadrants import magnitudes
 from ffmem.index.text.head import head_of, may_have_pieces
-from ffmem.index.verification import Verification
-from ffmem.index.verify_sample import SampleTally
+from ffmem.index.verification.drawn_slots import DrawnSlots
+from ffmem.index.verification.result import Verification
+from ffmem.index.verification.sample import SampleTally
 from ffmem.models.plain_call import plain_coefficients, plain_input
 from ffmem.models.threads import torch_threads
 from ffmem.store.paths import StorePaths

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ffmem import Index, InputError, open_index
-from ffmem.index.verify import verify_index
+from ffmem.index.verification.verify import verify_index
 from ffmem.store.fields import layer_arrays
 
 

@@ -12,15 +12,15 @@ import pytest
 from ffmem import Index
 from ffmem.index.build import build_index
 from ffmem.index.merge import merge_indexes
-from ffmem.index.verification import Verification
-from ffmem.index.verify import verify_index
-from ffmem.index.verify_files import wrong_arrays
-from ffmem.index.verify_model import check_against_model
+from ffmem.index.verification.files import wrong_arrays
+from ffmem.index.verification.model import check_against_model
+from ffmem.index.verification.result import Verification
+from ffmem.index.verification.verify import verify_index
 from ffmem.store.keys import NO_TOKEN
 from tests.conftest import IN_PROCESS, write_corpus
 from tests.fixtures.indexes import SAMPLED
 from tests.index.test_merge import contents
-from tests.index.test_verify_files import Arrays, changed
+from tests.index.verification.test_files import Arrays, changed
 
 ELSEWHERE = "a coefficient lies in another stratum than its size says"
 TOKEN, COEFFICIENT, COUNT = "sample_token", "sample_coefficient", "sample_count"

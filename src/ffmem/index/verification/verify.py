@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from ffmem.errors import StoreError
-from ffmem.index.verification import Verification
-from ffmem.index.verify_files import expected_counts, wrong_arrays, wrong_files, wrong_text
-from ffmem.index.verify_names import wrong_names
+from ffmem.index.verification.files import expected_counts, wrong_arrays, wrong_files, wrong_text
+from ffmem.index.verification.names import wrong_names
+from ffmem.index.verification.result import Verification
 from ffmem.store.fields import arrays_with
 from ffmem.store.reader import Index
 
@@ -63,7 +63,9 @@ def verify_index(
     verification = Verification(len(index.manifest.files), n_arrays, problems=tuple(problems))
     if problems or not with_model:
         return verification
-    from ffmem.index.verify_model import check_against_model  # torch takes seconds to import, and files do not need it
+    from ffmem.index.verification.model import (
+        check_against_model,  # torch takes seconds to import, and files do not need it
+    )
 
     say("triggers, with the model")
     return check_against_model(

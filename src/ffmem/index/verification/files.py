@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ffmem.errors import StoreError
-from ffmem.index.verify_sample import wrong_sample
+from ffmem.index.verification.sample import wrong_sample
 from ffmem.store.fields import QUADRANT_SIGNS, arrays_with
 from ffmem.store.files import sha256_of_each
 from ffmem.store.keys import NO_TOKEN

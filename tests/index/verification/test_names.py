@@ -7,7 +7,7 @@ import pytest
 
 from ffmem import Index, open_index
 from ffmem.ids import CellId
-from ffmem.index.verify_names import wrong_names
+from ffmem.index.verification.names import wrong_names
 from ffmem.store.label_rows import NewLabel, Score
 from tests.fixtures.collected import collected_index, put
 from tests.queries.atlas.made import with_atlas

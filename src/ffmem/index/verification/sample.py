@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ffmem.index.drawn_slots import DrawnSlots
 from ffmem.index.inherit import keys_of_sample
+from ffmem.index.verification.drawn_slots import DrawnSlots
 from ffmem.store.arrays import LayerArrays
 from ffmem.store.keys import NO_TOKEN
 from ffmem.store.reader import Index

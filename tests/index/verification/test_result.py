@@ -3,7 +3,7 @@
 import json
 from dataclasses import fields
 
-from ffmem.index.verification import Verification
+from ffmem.index.verification.result import Verification
 
 
 def test_every_number_is_there_by_its_name() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from ffmem import Index, StoreError, open_index
-from ffmem.index.verify_files import expected_counts, wrong_arrays, wrong_files, wrong_text
+from ffmem.index.verification.files import expected_counts, wrong_arrays, wrong_files, wrong_text
 from ffmem.store.keys import NO_TOKEN
 
 LAYER = Path("index/layers/L001.safetensors")

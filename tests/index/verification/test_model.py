@@ -13,11 +13,11 @@ from safetensors.numpy import load_file, save_file
 from transformers import GPT2LMHeadModel
 
 from ffmem import Index, open_index
-from ffmem.index import verify_model
 from ffmem.index.scan.batches import Batch, Shard
 from ffmem.index.scan.shard_text import ShardText
-from ffmem.index.verify import verify_index
-from ffmem.index.verify_model import ROUNDING, _lists, _sentences_to_run_alone, _Tally
+from ffmem.index.verification import model as verify_model
+from ffmem.index.verification.model import ROUNDING, _lists, _sentences_to_run_alone, _Tally
+from ffmem.index.verification.verify import verify_index
 from ffmem.store.keys import NO_TOKEN
 
 SENTENCE = 3
