@@ -1,6 +1,6 @@
 """Checks a sample of the triggers of an index against the model itself."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 
@@ -20,7 +20,9 @@ from ffmem.index.verification.drawn_slots import DrawnSlots
 from ffmem.index.verification.result import Verification
 from ffmem.index.verification.sample import SampleTally
 from ffmem.models.plain_call import plain_coefficients, plain_input
+from ffmem.models.sentences_to_try import Sentence
 from ffmem.models.threads import torch_threads
+from ffmem.models.transformer import Transformer
 from ffmem.store.paths import StorePaths
 from ffmem.store.reader import Index
 
@@ -50,63 +52,32 @@ def check_against_model(
     trust_remote_code: bool,
 ) -> Verification:
     """Recompute whole batches: each stored trigger in them, and that no better one was left out; see `verify_index`."""
-    options = index.manifest.options
+    options, counts = index.manifest.options, index.manifest.counts
     threads = options.threads if threads is None else threads
     with torch_threads(threads):
         loaded = load_indexed_model(index, model, device, trust_remote_code=trust_remote_code, proved=False)
         same_device = loaded.device.type == torch.device(options.device).type and _has_room(index)
-        rounding = ROUNDING if same_device else _ROUNDING_ELSEWHERE[options.dtype]
-        folder = StorePaths(index.folder).index
         # first, so that the model runs below as it must be run
-        may_be_pieces, tokens = may_have_pieces(index.manifest.counts.n_windows, options), read_tokens(folder)
+        may_be_pieces, tokens = may_have_pieces(counts.n_windows, options), read_tokens(StorePaths(index.folder).index)
         longest = int(np.diff(tokens.sentence_start.astype(np.int64)).max())
         certificate = certify(loaded, head_of(index.text, may_be_pieces), tokens, options, longest)
         text = ShardText(tokens, loaded, options, str(loaded.device))
-        all_shards = plan_shards(
-            index.text.sentence_start, index.manifest.counts.n_sentences_by_corpus, options.shard_tokens
-        )
+        all_shards = plan_shards(index.text.sentence_start, counts.n_sentences_by_corpus, options.shard_tokens)
         shards, _ = split_off(all_shards, options.exclude_shards)
-        # where numbers agree to rounding only, a batch may be of any size, and those of a GPU are large
-        batch_tokens = options.batch_tokens if same_device else min(options.batch_tokens, _BATCH_TOKENS)
-        batches = [batch for shard in shards for batch in text.batches(shard, batch_tokens)]
-        drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
-        floor = 0.0 if same_device else 0.5
-        drawn_ids = np.array([one for number in drawn.tolist() for one in batches[number].sentence_ids], dtype=np.int64)
-        tally = _Tally(index, rounding, floor, drawn_ids)
-        of_sample = SampleTally(index, rounding, floor, drawn_ids) if options.sample else None
-        for number in sorted(drawn.tolist()):
-            batch = batches[number]
-            gates: Iterable[list[np.ndarray]] = text.open_gates(batch) if options.quadrants else repeat([])
-            for sentence_id, layers, of_layers in zip(
-                batch.sentence_ids, text.coefficients(batch), gates, strict=options.quadrants
-            ):
-                skip, stored = text.first_competing(sentence_id), _stored(index, layers)
-                tally.check(sentence_id, stored, skip, _stored(index, of_layers))
-                if of_sample is not None:
-                    of_sample.check(sentence_id, stored, skip)
-        # products of another shape are rounded otherwise, by a share of the layer's largest
-        alone = _Tally(index, _ROUNDING_ELSEWHERE[options.dtype], floor=0.5)
+        tally, of_sample = _check_batches(index, text, shards, n_batches, seed, same_device)
         drawn_alone = _sentences_to_run_alone(index, shards, seed)
         rows = {one: (index.text.sentence(one).text, tokens.ids(one)) for one in drawn_alone}
-        for sentence_id, one in zip(drawn_alone, sentences_of(loaded, rows, may_be_pieces), strict=True):
-            given = plain_input(loaded, one.text, options.bos, one.token_ids, one.is_piece)
-            if given is not None:
-                layers = [m[given.own_slice].cpu().numpy() for m in plain_coefficients(loaded, given)]
-                alone.check(sentence_id, _stored(index, layers), text.first_competing(sentence_id))
+        alone = _check_alone(
+            index, loaded, text, dict(zip(rows, sentences_of(loaded, rows, may_be_pieces), strict=True))
+        )
     promise = index.manifest.same_bytes
     like_the_build = same_device and promise.processor == processor() and threads == options.threads
-    if promise.holds and like_the_build and not tally.same_bytes:
-        tally.problems.append(
-            "recomputed coefficients differ in their last bits, although this processor and one thread built the index: "
-            "another torch, or a damaged file"
-        )
-    if tally.n_fell > 1 + _MOST_FELL * tally.n_triggers:
-        tally.problems.append(
-            f"{tally.n_fell:,} of {tally.n_triggers:,} triggers, all of dictionaries, have coefficients of 0 where they stand"
-        )
-    if of_sample is not None:
-        tally.problems += of_sample.finish()
-    problems = tally.problems + [f"{problem} (run alone, by the model's own call)" for problem in alone.problems]
+    problems = [
+        *tally.problems,
+        *_of_all_triggers(tally, same_bytes=promise.holds and like_the_build),
+        *(of_sample.finish() if of_sample is not None else ()),
+        *(f"{problem} (run alone, by the model's own call)" for problem in alone.problems),
+    ]
     return replace(
         verification,
         n_triggers=tally.n_triggers,
@@ -119,6 +90,61 @@ def check_against_model(
         identities=certificate["errors"],
         problems=tuple(problems),
     )
+
+
+def _check_batches(
+    index: Index, text: ShardText, shards: Sequence[Shard], n_batches: int, seed: int, same_device: bool
+) -> "tuple[_Tally, SampleTally | None]":
+    """Hold what is stored of batches, drawn with the seed, to what the model gives: triggers, and samples if there are any."""
+    options = index.manifest.options
+    rounding, floor = (ROUNDING, 0.0) if same_device else (_ROUNDING_ELSEWHERE[options.dtype], 0.5)
+    # where numbers agree to rounding only, a batch may be of any size, and those of a GPU are large
+    batch_tokens = options.batch_tokens if same_device else min(options.batch_tokens, _BATCH_TOKENS)
+    batches = [batch for shard in shards for batch in text.batches(shard, batch_tokens)]
+    drawn = np.random.default_rng(seed).choice(len(batches), size=min(n_batches, len(batches)), replace=False)
+    drawn_ids = np.array([one for number in drawn.tolist() for one in batches[number].sentence_ids], dtype=np.int64)
+    tally = _Tally(index, rounding, floor, drawn_ids)
+    of_sample = SampleTally(index, rounding, floor, drawn_ids) if options.sample else None
+    for number in sorted(drawn.tolist()):
+        batch = batches[number]
+        gates: Iterable[list[np.ndarray]] = text.open_gates(batch) if options.quadrants else repeat([])
+        for sentence_id, layers, of_layers in zip(
+            batch.sentence_ids, text.coefficients(batch), gates, strict=options.quadrants
+        ):
+            skip, stored = text.first_competing(sentence_id), _stored(index, layers)
+            tally.check(sentence_id, stored, skip, _stored(index, of_layers))
+            if of_sample is not None:
+                of_sample.check(sentence_id, stored, skip)
+    return tally, of_sample
+
+
+def _check_alone(index: Index, model: Transformer, text: ShardText, sentences: Mapping[int, Sentence]) -> "_Tally":
+    """Hold what is stored of sentences to the model's own plain call on each alone."""
+    options = index.manifest.options
+    # products of another shape are rounded otherwise, by a share of the layer's largest
+    tally = _Tally(index, _ROUNDING_ELSEWHERE[options.dtype], floor=0.5)
+    for sentence_id, one in sentences.items():
+        given = plain_input(model, one.text, options.bos, one.token_ids, one.is_piece)
+        if given is not None:
+            layers = [m[given.own_slice].cpu().numpy() for m in plain_coefficients(model, given)]
+            tally.check(sentence_id, _stored(index, layers), text.first_competing(sentence_id))
+    return tally
+
+
+def _of_all_triggers(tally: "_Tally", same_bytes: bool) -> Iterator[str]:
+    """What is wrong with no single trigger.
+
+    Args:
+        tally: of batches.
+        same_bytes: whether the last bits are promised to be the same here.
+    """
+    if same_bytes and not tally.same_bytes:
+        yield (
+            "recomputed coefficients differ in their last bits, although this processor and one thread built the index: "
+            "another torch, or a damaged file"
+        )
+    if tally.n_fell > 1 + _MOST_FELL * tally.n_triggers:
+        yield f"{tally.n_fell:,} of {tally.n_triggers:,} triggers, all of dictionaries, have coefficients of 0 where they stand"
 
 
 def _has_room(index: Index) -> bool:
