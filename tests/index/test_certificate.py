@@ -25,6 +25,14 @@ def test_the_worst_of_several_is_elementwise_and_none_where_there_is_none() -> N
     }
 
 
+def test_what_is_not_a_number_is_the_worst_wherever_it_stands() -> None:
+    """Of eight sentences perhaps one has a token whose row is not a number."""
+    nan = float("nan")
+    for measured in ([{"b": (0.0, nan)}, {"b": (1.0, 2.0)}], [{"b": (0.0, 2.0)}, {"b": (1.0, nan)}]):
+        (worst,) = worst_of(measured).values()
+        assert worst[0] == 1.0 and np.isnan(worst[1])
+
+
 def test_sentences_are_those_of_the_store_and_the_proof_runs_the_longest(
     index_of: Callable[[str], Index], tiny_folder: Callable[[str], Path]
 ) -> None:

@@ -1,6 +1,7 @@
 """The measured identities: each error stays at rounding, and shows just the fault that is planted for it."""
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from ffmem import load_model
-from ffmem.models.identities import Identities, measure_identities, relative_error
+from ffmem.models.identities import Identities, largest, measure_identities, relative_error
 from ffmem.models.transformer import OnLayer, Transformer
 from tests.models.streaming.readings import readings
 from tests.models.streaming.smallest import smallest_budget
@@ -91,3 +92,14 @@ def test_weights_that_are_streamed_are_read_once_a_pass(variant: str, tiny_folde
 
 def test_relative_error_is_of_the_largest() -> None:
     assert relative_error(torch.tensor([1.0, -4.5]), torch.tensor([1.5, -4.0])) == 0.125
+
+
+def test_relative_error_of_nothing_is_nothing_and_of_something_where_nothing_is_expected_all() -> None:
+    """A layer may be silent in a sentence."""
+    zero = torch.zeros(3)
+    assert relative_error(zero, zero) == 0 and relative_error(torch.tensor([0.0, 1e-30, 0.0]), zero) == float("inf")
+
+
+@pytest.mark.parametrize("errors", [(0.0, float("nan")), (float("nan"), 0.0), (1.0, float("nan"), float("inf"))])
+def test_the_largest_of_errors_is_not_a_number_if_one_is_not(errors: tuple[float, ...]) -> None:
+    assert math.isnan(largest(errors))

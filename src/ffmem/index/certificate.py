@@ -22,6 +22,7 @@ from ffmem.index.text.head import Head
 from ffmem.json_values import JsonObject, to_json
 from ffmem.models.description import describe
 from ffmem.models.fidelity import measure_fidelity
+from ffmem.models.identities import largest
 from ffmem.models.proof import TOLERANCE as PROOF_TOLERANCE
 from ffmem.models.proof import prove
 from ffmem.models.rotary import has_rotary, rotary_error
@@ -175,7 +176,7 @@ def _largest(values: list[Any]) -> Any:
         return None
     if isinstance(values[0], (list, tuple)):
         return [_largest(list(column)) for column in zip(*values, strict=True)]
-    return max(values)
+    return largest(values)
 
 
 def _check(worst: JsonObject, model: Transformer, options: IndexOptions) -> None:

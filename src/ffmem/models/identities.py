@@ -4,6 +4,8 @@ They are about one forward pass, so several sentences may share it; each is held
 positions. A layer is measured as soon as it has run: its weights are there, and its states are let go.
 """
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -103,8 +105,8 @@ def _largest_error(found: Tensor, expected: Tensor, lengths: list[int]) -> float
     """The largest `relative_error` of sentences that stand one behind the other."""
     n = sum(lengths)
     found, expected = found.reshape(n, -1).double(), expected.reshape(n, -1).to(found.device).double()
-    differences, sizes = (torch.split(one.abs().amax(1), lengths) for one in (found - expected, expected))
-    return float(torch.stack([one.max() / size.max() for one, size in zip(differences, sizes, strict=True)]).max())
+    of_each = zip(torch.split(found, lengths), torch.split(expected, lengths), strict=True)
+    return largest(relative_error(*one) for one in of_each)
 
 
 def _output(
@@ -171,7 +173,7 @@ def _norm_error(of: _Measured, layer: int, state: LayerTrace) -> float | None:
     if layout.placement == "post":
         norm = found.at(layout.ff_norm)
         errors.append(_frozen_error(of, norm, state.residual + state.ff_update, state.layer_output))
-    return max(errors, default=None)
+    return largest(errors) if errors else None
 
 
 def _frozen_error(of: _Measured, norm: Any, states: Tensor, expected: Tensor) -> float:
@@ -215,6 +217,13 @@ def _starts(lengths: list[int]) -> list[int]:
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
-    """max|found - expected| / max|expected|."""
-    expected = expected.double()
-    return float((found.double() - expected.to(found.device)).abs().max() / expected.abs().max())
+    """max|found - expected| / max|expected|; 0 where both are 0 everywhere, and infinite where only what is expected is."""
+    expected = expected.double().to(found.device)
+    error, size = float((found.double() - expected).abs().max()), float(expected.abs().max())
+    return error / size if size else (0.0 if error == 0 else math.inf)
+
+
+def largest(errors: Iterable[float]) -> float:
+    """The largest; NaN if one is, which no comparison would show."""
+    found = list(errors)
+    return math.nan if any(map(math.isnan, found)) else max(found)
