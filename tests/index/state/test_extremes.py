@@ -241,7 +241,7 @@ def test_a_build_says_which_cell(
         return model
 
     monkeypatch.setattr(build, "load_model", broken)
-    monkeypatch.setattr(build.Build, "_certify", lambda self, model, cut: {"errors": {}})
+    monkeypatch.setattr(build.Build, "_certify", lambda self, model, text, log: {"errors": {}})
     options = IndexOptions(top=3, holdout=0)
     with pytest.raises(ffmem.ModelError, match=told):
         ffmem.build_index(tiny_folder("gpt2"), corpus, tmp_path / "i", options=options, run=RunOptions(workers=0))
