@@ -176,6 +176,7 @@ OF_OTHERS = {
         "--published-sentences",
         "--rounds",
         "--states",
+        "--times",
         "--trees",
     },  # benchmarks
     "src/ffmem/models/loading/hub.py": {"--exclude", "--local-dir"},  # hf

@@ -1,7 +1,9 @@
 """Text that is written while the model reads it: the same index, whatever happens to the process that writes."""
 
 import json
+import os
 import pickle
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +13,19 @@ import pytest
 
 import ffmem
 from ffmem import Index, IndexOptions, InputError, RunOptions
+from ffmem.corpus.documents import PythonDocs
+from ffmem.corpus.registry import open_corpus
 from ffmem.index import build_text
 from ffmem.index.build import build_requested
 from ffmem.index.build_text import BuildText
 from ffmem.index.progress import Progress
 from ffmem.index.request import Request
+from ffmem.index.text.apart import TextProcess
+from ffmem.index.text.token_spool import writing_folder
+from ffmem.index.text.writer import TextSource
 from tests.index.run.test_kills import contents
 from tests.index.run.test_processes import workers
+from tests.index.text.test_processes import BPE, BYTES
 from tests.index.waiting_text import LINES, N_ALL, WaitingCorpus
 
 OPTIONS = IndexOptions(
@@ -122,6 +130,70 @@ def test_what_cannot_be_sent_to_a_process_is_written_here(
     index = build("index", begins="at once")
     assert all(progress.is_text_whole for progress in build.heard)
     assert contents(index.folder) == contents(whole.folder)
+
+
+def test_a_process_of_a_killed_run_cannot_touch_the_text_of_the_next(
+    build: Build, whole: Index, tmp_path: Path
+) -> None:
+    """It may have been stopped, or be about to begin, when the run that started it is killed: it writes nothing of the next."""
+    left = TextProcess(writing_folder(tmp_path / "index" / "work", "old"), *text_of_another(), 0)
+    try:
+        os.kill(left._process.pid or 0, signal.SIGSTOP)
+        (tmp_path / "index" / "work" / "text-old").mkdir(parents=True)
+
+        def listen(progress: Progress) -> None:
+            if progress.stage == "certificate":
+                os.kill(left._process.pid or 0, signal.SIGCONT)
+                left._process.join(20)
+                (tmp_path / "go").touch()
+
+        request = Request(str(build._model), None, (WaitingCorpus(tmp_path / "go"),), OPTIONS)
+        index = build_requested(request, tmp_path / "index", IN_PROCESS, listen)
+    finally:
+        left.close()
+    assert contents(index.folder) == contents(whole.folder)
+
+
+def text_of_another() -> tuple[TextSource, IndexOptions]:
+    return TextSource((PythonDocs(),), BPE, BYTES, ["a"], 200), OPTIONS
+
+
+@pytest.mark.parametrize("how", ["shorter", "longer", "another", "removed"])
+def test_a_corpus_that_changes_while_it_is_read_is_refused(
+    how: str, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index would be named by the hash of what was there before."""
+    corpus = tmp_path / "text.txt"
+    corpus.write_text("".join(f"line {number} of a text\n" for number in range(3000)))
+
+    def listen(progress: Progress) -> None:
+        if progress.stage == "text":
+            if how == "removed":
+                corpus.unlink()
+            else:
+                text = corpus.read_text()
+                corpus.write_text(
+                    {"shorter": text[:20_000], "longer": text + "more\n", "another": text.swapcase()}[how]
+                )
+
+    for long_bytes in (10**9, 0):
+        monkeypatch.setattr(build_text, "LONG_BYTES", long_bytes)
+        corpus.write_text("".join(f"line {number} of a text\n" for number in range(3000)))
+        request = Request(str(build._model), None, (open_corpus(str(corpus)),), OPTIONS)
+        with pytest.raises(
+            InputError, match=r"text\.txt (was changed, or removed, while it was read|cannot be read: No such)"
+        ):
+            build_requested(request, tmp_path / "index", IN_PROCESS, listen)
+        assert not (tmp_path / "index").exists()
+
+
+def test_a_text_that_is_refused_in_a_later_run_leaves_nothing_of_the_first(build: Build, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        build("index", then="bug")
+    assert (tmp_path / "index" / "work" / "job.json").exists()
+    with pytest.raises(InputError, match="a line is bad"):
+        build("index", then="refused")
+    assert not any((tmp_path / "index").iterdir()) or [one.name for one in (tmp_path / "index").iterdir()] == ["lock"]
 
 
 @pytest.mark.parametrize("options", [replace(OPTIONS, exclude_shards="1"), replace(OPTIONS, exclude_shards="999")])

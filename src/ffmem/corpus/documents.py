@@ -59,6 +59,13 @@ class Corpus:
         """What decides the documents: kind, name, and a hash of the content."""
         raise NotImplementedError
 
+    def check_unchanged(self) -> None:
+        """Refuse what was read, if it may be something else than what `identity` told.
+
+        Raises:
+            InputError: its files were changed since.
+        """
+
     def n_bytes(self) -> int | None:
         """About how many bytes of text there are, as far as that can be told without reading it; else None."""
         return None

@@ -21,17 +21,36 @@ class File(Corpus):
     """One file; a document knows nothing of its path."""
 
     path: Path
+    _told: tuple[int, int, int] | None = None
+    """What the file looked like when its identity was told."""
 
     def identity(self) -> JsonObject:
         """See Corpus.identity. The hash is that of the file's bytes, compressed as they are."""
+        self._told = self._look()
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"kind": self.kind, "name": self.name, "sha256": digest}
 
-    def n_bytes(self) -> int:
+    def _look(self) -> tuple[int, int, int]:
+        found = self.path.stat()
+        return found.st_size, found.st_mtime_ns, found.st_ino
+
+    def check_unchanged(self) -> None:
+        """See Corpus.check_unchanged: by size, time and place of the file, not by its bytes."""
+        if self._told is not None and not (self.path.exists() and self._look() == self._told):
+            raise InputError(
+                f"the corpus {self.path} was changed, or removed, while it was read",
+                "Expected a file that stays as it is until its text is written: the index names it by its hash",
+                "Run the command again when nothing writes to it, or index a copy",
+            )
+
+    def n_bytes(self) -> int | None:
         """See Corpus.n_bytes."""
-        is_compressed = self.path.suffix in (*COMPRESSIONS, ".parquet")
-        return self.path.stat().st_size * (COMPRESSED if is_compressed else 1)
+        try:
+            size = self.path.stat().st_size
+        except OSError:  # it is gone, which reading it tells
+            return None
+        return size * (COMPRESSED if self.path.suffix in (*COMPRESSIONS, ".parquet") else 1)
 
 
 def encoding_identity(encoding: str) -> dict[str, str]:

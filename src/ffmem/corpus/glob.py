@@ -49,9 +49,15 @@ class Glob(Corpus):
         decided = {"kind": self.kind, "name": self.name, "n_files": len(self._files), "sha256": digest.hexdigest()}
         return decided | encoding_identity(self._encoding)
 
-    def n_bytes(self) -> int:
+    def check_unchanged(self) -> None:
+        """See Corpus.check_unchanged."""
+        for _, file in self._files:
+            file.check_unchanged()
+
+    def n_bytes(self) -> int | None:
         """See Corpus.n_bytes."""
-        return sum(file.n_bytes() for _, file in self._files)
+        sizes = [file.n_bytes() for _, file in self._files]
+        return None if None in sizes else sum(size or 0 for size in sizes)
 
     def __iter__(self) -> Iterator[Document]:
         self.n_undecodable_bytes = self.n_lines = 0

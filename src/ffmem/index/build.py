@@ -4,8 +4,8 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -19,6 +19,7 @@ from ffmem.index.build_tasks import BuildTasks
 from ffmem.index.build_text import BuildText
 from ffmem.index.certificate import certify, depends_on_length
 from ffmem.index.finish import write_index, write_manifest
+from ffmem.index.guard import check_guarded
 from ffmem.index.identity import (
     check_options,
     check_same,
@@ -119,6 +120,7 @@ def build_index(
 
 def build_requested(request: Request, out: Path, run: RunOptions, progress: ProgressListener) -> Index:
     """As `build_index`, of corpora that are open."""
+    check_guarded()
     paths = StorePaths(out)
     with locked_untouched(paths) as before, torch_threads(request.options.threads), attention_as_before():
         Build(paths, request, run, progress, before).finish()
@@ -183,13 +185,13 @@ class Build:
         self, model: Transformer, identity: JsonObject, executor: Executor, stages_s: Mapping[str, float]
     ) -> None:
         options = self._request.options
-        text = BuildText(self._paths.work, self._request, self._run)
+        job = self._job(model, identity)
+        text = BuildText(self._paths.work, self._request, self._run, job.run_id)
         if not text.is_written:
             self._check_room(model, executor)
         log = RunLog(self._paths.work / "run.json", options, self._run, stages_s)
-        job = self._job(model, identity)
         self._prepare(model, job, executor)
-        with closing(text):
+        with closing(text), self._forgetting(text):
             self._begin_text(model, text)
             log.took("text", text.seconds)
             certificate = self._certify(model, text, log)
@@ -219,6 +221,16 @@ class Build:
             manifest |= {"statistics": [ACTIVE_SENTENCES]} if self._counts_sentences else {}
             manifest |= {"counts": counts, "excluded_shards": told(excluded), "certificate": certificate}
             write_manifest(self._paths, manifest)
+
+    @contextmanager
+    def _forgetting(self, text: BuildText) -> Iterator[None]:
+        """Keep nothing of a build whose text is refused, of earlier runs of it neither: what mends it makes another index."""
+        try:
+            yield
+        except InputError:
+            if text.is_refused:
+                self._before.forget()
+            raise
 
     @property
     def _counts_sentences(self) -> bool:
@@ -383,11 +395,7 @@ class Build:
         meter = Meter(self._listen, log, n_values, set(range(len(n_values))) - set(missing))
         tasks = BuildTasks(text, meter, covered, left_out, [ProjectLayer(layer) for layer in missing])
         log.begin(resumed=bool(covered))
-        try:
-            abandoned = executor.run(job, tasks, meter.hear)
-        except InputError:
-            self._before.is_kept &= not text.is_refused  # what mends it makes another index
-            raise
+        abandoned = executor.run(job, tasks, meter.hear)
         found = {
             path: read_account(path, job.job_hash)
             for slot, path in states_of_run(work, job.run_id).items()

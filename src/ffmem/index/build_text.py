@@ -1,11 +1,12 @@
 """The text of a build: whole at once, or, where it is long, written by a process of its own while the model reads it."""
 
 import json
+import os
 import pickle
 import shutil
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,12 +22,12 @@ from ffmem.index.text.cut import TextOfIndex, write_cut_text
 from ffmem.index.text.head import Head, head_of, may_have_pieces, read_head
 from ffmem.index.text.processes import n_text_processes
 from ffmem.index.text.text_spool import INDEXED_SPOOL
-from ffmem.index.text.token_spool import read_lengths
+from ffmem.index.text.token_spool import read_lengths, writing_folder
 from ffmem.index.text.writer import Readable, TextCounts, TextSource, write_text
 from ffmem.json_values import JsonObject
 from ffmem.models.transformer import Transformer
 from ffmem.options import RunOptions
-from ffmem.store.files import disk_errors, write_json
+from ffmem.store.files import disk_errors, sync_folder, write_json
 from ffmem.store.text import TextReader
 
 LONG_BYTES = 2_000_000
@@ -50,10 +51,12 @@ class BuildText:
         work: the work folder.
         request: what is to be indexed.
         run: how.
+        run_id: of the job whose workers read it.
     """
 
-    def __init__(self, work: Path, request: Request, run: RunOptions) -> None:
-        self._work, self._folder, self._request, self._run = work, work / "text", request, run
+    def __init__(self, work: Path, request: Request, run: RunOptions, run_id: str = "own") -> None:
+        self._work, self._request, self._run = work, request, run
+        self._writing, self._whole = writing_folder(work, run_id), work / "text"
         self._began = time.monotonic()
         self._source: TextSource | None = None
         self._n_processes = n_text_processes(run, n_processors())
@@ -98,7 +101,7 @@ class BuildText:
         """All of them, those that are taken included; None while it is being written."""
         if self._counts is None:
             return None
-        starts = read_tokens(self._folder).sentence_start
+        starts = read_tokens(self._whole).sentence_start
         return plan_shards(starts, self._counts["n_sentences_by_corpus"], self._request.options.shard_tokens)
 
     @property
@@ -129,30 +132,31 @@ class BuildText:
         self._clear()
         if apart:
             try:
-                self._process = TextProcess(self._folder, self._source, self._request.options, self._n_processes)
+                self._process = TextProcess(self._writing, self._source, self._request.options, self._n_processes)
                 return
             except pickle.PicklingError:  # a tokenizer, or a corpus, that only this process can have
                 pass
-        self._write_here()
+        with self._refusal():
+            self._write_here()
 
     def head(self) -> tuple[Head, Tokens]:
         """The first sentences, and their tokens; waits for them."""
         while self._counts is None:
             if self._has_head:
                 with suppress(FileNotFoundError):  # it has just become whole
-                    head = read_head(self._folder)
-                    tokens = read_written(self._folder, 0, len(head.texts), 0)
+                    head = read_head(self._writing)
+                    tokens = read_written(self._writing, 0, len(head.texts), 0)
                     if tokens is not None:
                         return head, tokens
             self._hear(1.0)
         has_pieces = may_have_pieces(self._counts["n_windows"], self._request.options)
-        return head_of(TextReader(self._folder), has_pieces), read_tokens(self._folder)
+        return head_of(TextReader(self._whole), has_pieces), read_tokens(self._whole)
 
     def longest(self) -> int | None:
         """Tokens of the longest sentence, held-out ones included; None while it is being written."""
         if self._counts is None:
             return None
-        return int(np.diff(read_tokens(self._folder).sentence_start.astype(np.int64)).max())
+        return int(np.diff(read_tokens(self._whole).sentence_start.astype(np.int64)).max())
 
     def take(self, wait_s: float = 0.0) -> list[PlacedShard]:
         """Shards whose text can be read, and that were not taken yet; those of a base are the first.
@@ -194,38 +198,46 @@ class BuildText:
         return any(size is None for size in sizes) or sum(size or 0 for size in sizes) >= LONG_BYTES
 
     def _clear(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        with disk_errors(self._folder):
-            self._folder.mkdir()
+        for left in (self._whole, *self._work.glob(writing_folder(self._work, "*").name)):
+            shutil.rmtree(left, ignore_errors=True)
+        with disk_errors(self._writing):
+            self._writing.mkdir()
 
     def _write_here(self) -> None:
         options, corpora = self._request.options, self._request.corpora
-        with disk_errors(self._folder):
+        with disk_errors(self._writing):
             if len(corpora) == 1 and isinstance(corpora[0], TextOfIndex):
-                counts = write_cut_text(self._folder, corpora[0].index, options.max_tokens)
+                counts = write_cut_text(self._writing, corpora[0].index, options.max_tokens)
             else:
                 assert self._source is not None
-                counts = write_text(self._folder, self._source, options, n_processes=self._n_processes)
+                counts = write_text(self._writing, self._source, options, n_processes=self._n_processes)
         self._finish(counts)
 
     def _hear(self, wait_s: float) -> None:
         """Take what the process has said; if it has died, write the text here: the shards will be the same."""
         assert self._process is not None
+        with self._refusal():
+            try:
+                for said in self._process.said(wait_s):
+                    if isinstance(said, Readable):
+                        self._read(said)
+                    else:
+                        self.close()
+                        self._finish(said)
+                        return
+            except TextProcessDiedError:
+                self.close()
+                self._clear()
+                self._write_here()
+
+    @contextmanager
+    def _refusal(self) -> Iterator[None]:
+        """Note that a text is refused."""
         try:
-            for said in self._process.said(wait_s):
-                if isinstance(said, Readable):
-                    self._read(said)
-                else:
-                    self.close()
-                    self._finish(said)
-                    return
+            yield
         except InputError:
             self.is_refused = not any(corpus.is_elsewhere for corpus in self._request.corpora)
             raise
-        except TextProcessDiedError:
-            self.close()
-            self._clear()
-            self._write_here()
 
     def _read(self, readable: Readable) -> None:
         self._has_head |= readable.has_head
@@ -235,7 +247,7 @@ class BuildText:
         shards: list[Shard] = []
         if n_new > 0:
             try:
-                shards += self._planner.add(read_lengths(self._folder / INDEXED_SPOOL, self._n_read, n_new))
+                shards += self._planner.add(read_lengths(self._writing / INDEXED_SPOOL, self._n_read, n_new))
             except FileNotFoundError:  # the text has become whole since this was said, which is said next
                 return
             self._n_read = readable.n_sentences
@@ -250,6 +262,10 @@ class BuildText:
             first_token += shard.n_tokens
 
     def _finish(self, counts: TextCounts) -> None:
+        for corpus in self._request.corpora:
+            corpus.check_unchanged()
+        os.replace(self._writing, self._whole)
+        sync_folder(self._work)
         write_json(self._done, asdict(counts))
         self.seconds = time.monotonic() - self._began
         self._take_whole()
@@ -257,5 +273,5 @@ class BuildText:
     def _take_whole(self) -> None:
         """Plan all shards, and keep those that were not given yet."""
         self._counts = dict(json.loads(self._done.read_bytes()))
-        starts, shards = read_tokens(self._folder).sentence_start, self.shards or []
+        starts, shards = read_tokens(self._whole).sentence_start, self.shards or []
         self._found = [PlacedShard(shard, int(starts[shard.first_sentence])) for shard in shards[self._n_given :]]

@@ -24,7 +24,7 @@ class Progress(Record):
     n_tokens_all: int = 0
     """Tokens there are; while the text is still being written, those of its shards so far."""
     is_text_whole: bool = True
-    """Whether the text is written to its end."""
+    """In "memories": whether the text is written to its end."""
     n_layers: int = 0
     """Layers whose values are projected, those of earlier runs included."""
     n_values: int = 0

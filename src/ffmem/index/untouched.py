@@ -37,6 +37,11 @@ class Untouched:
         if self._begun is not None and self._job.is_file() and self._job.read_bytes() != self._begun:
             atomic_write(self._job, self._begun)
 
+    def forget(self) -> None:
+        """Count what runs of this build have left as not there: none can finish it."""
+        self.is_kept, self._begun = False, None
+        self._before = {path for path in self._before if self._paths.work not in (path, *path.parents)}
+
     def remove(self) -> None:
         """Remove the folders that were not there, if they are empty."""
         with suppress(OSError):

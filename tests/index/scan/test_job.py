@@ -17,7 +17,7 @@ from ffmem.corpus.tokens import TokenizedSentence
 from ffmem.index.identity import hashes_of
 from ffmem.index.scan.job import IndexJob, attention_as_before, prepare_device
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard, promoted_path
-from ffmem.index.text.token_spool import TokenSpool
+from ffmem.index.text.token_spool import TokenSpool, writing_folder
 from ffmem.models.base import Batching
 from tests.index.scan.hand_made import SENTENCES, SHARDS, write_tokens
 
@@ -78,8 +78,9 @@ def test_a_shard_of_a_text_that_is_being_written_is_that_of_the_whole(
 ) -> None:
     whole = job(context=context)
     written = replace(whole, folder=tmp_path / "other")
-    (written.folder / "text").mkdir(parents=True)
-    spool = TokenSpool(written.folder / "text" / "indexed")
+    writing_folder(written.folder, written.run_id).mkdir(parents=True)
+    (written.folder / "text").mkdir()
+    spool = TokenSpool(writing_folder(written.folder, written.run_id) / "indexed")
     for number, sentence in enumerate(SENTENCES[:6]):
         ids = np.array(sentence, dtype=np.uint32)
         spool.add(TokenizedSentence(ids, ids, ids), [len(ids)], [context[number] if context else 0])

@@ -14,7 +14,7 @@ from ffmem.index.scan.shard_text import read_tokens, read_written
 from ffmem.index.scan.tasks import ProjectLayer, ScanShard
 from ffmem.index.scan.worker import IndexWorker, ScanOptions
 from ffmem.index.state.states import read_account, state_path
-from ffmem.index.text.token_spool import tokens_path
+from ffmem.index.text.token_spool import tokens_path, writing_folder
 from ffmem.models.attached import attach
 from ffmem.models.registry import load_model
 from ffmem.models.threads import set_threads
@@ -84,7 +84,8 @@ class IndexJob(ScanOptions):
         n_sentences = shard.end_sentence - shard.first_sentence
         tokens = None
         if not tokens_path(folder).exists():
-            tokens = read_written(folder, shard.first_sentence, n_sentences, task.first_token)
+            written = writing_folder(self.folder, self.run_id)
+            tokens = read_written(written, shard.first_sentence, n_sentences, task.first_token)
         return replace(task, tokens=tokens or read_tokens(folder).of(shard).copied())
 
     def leave_out(self, tasks: Sequence[ScanShard | ProjectLayer]) -> str:

@@ -66,6 +66,11 @@ def tokens_path(folder: Path) -> Path:
     return folder / "tokens.safetensors"
 
 
+def writing_folder(work: Path, run_id: str) -> Path:
+    """Where a run writes a text until it is whole: no other run's, since a process of a run that was killed may still write."""
+    return work / f"text-{run_id}"
+
+
 def _path(prefix: Path, name: str) -> Path:
     return prefix.with_name(f"{prefix.name}-{name}.spool")
 

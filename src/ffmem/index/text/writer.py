@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from ffmem.corpus.documents import Corpus
+from ffmem.corpus.documents import Corpus, Document
 from ffmem.corpus.tokens import TokenizedSentence
 from ffmem.errors import InputError
 from ffmem.index.text.head import HeadWriter
@@ -195,7 +195,7 @@ def _batches(corpus: Corpus, first_number: int) -> Iterator[list[ReadDocument]]:
     """Documents that together have about as many characters as are prepared at once."""
     batch: list[ReadDocument] = []
     n_characters = 0
-    for number, document in enumerate(corpus, start=first_number):
+    for number, document in enumerate(_documents(corpus), start=first_number):
         batch.append(ReadDocument(number, document, corpus.n_undecodable_bytes, corpus.n_lines))
         n_characters += len(document.text) + _CHARACTERS_OF_A_DOCUMENT
         if n_characters >= _CHARACTERS_AT_ONCE:
@@ -203,6 +203,18 @@ def _batches(corpus: Corpus, first_number: int) -> Iterator[list[ReadDocument]]:
             batch, n_characters = [], 0
     if batch:
         yield batch
+
+
+def _documents(corpus: Corpus) -> Iterator[Document]:
+    """Those of a corpus; a file that cannot be read is told by its name."""
+    try:
+        yield from corpus
+    except OSError as error:
+        raise InputError(
+            f"the corpus {error.filename or corpus.name} cannot be read: {error.strerror or error}",
+            "Expected files that are there, and stay as they are, until the text is written",
+            "Put it back, or check its permissions, and run the command again",
+        ) from error
 
 
 class _Adder:
