@@ -98,7 +98,10 @@ def test_a_shard_of_a_text_that_is_being_written_is_that_of_the_whole(
     with pytest.raises(AssertionError):  # these are not there yet
         written.packed(ScanShard(SHARDS[2], 35))
     spool.remove()
-    shutil.copyfile(whole.folder / "text" / "tokens.safetensors", written.folder / "text" / "tokens.safetensors")
+    finished = writing_folder(written.folder, written.run_id) / "tokens.safetensors"
+    shutil.copyfile(whole.folder / "text" / "tokens.safetensors", finished)
+    assert len(written.packed(ScanShard(SHARDS[2], 35)).tokens.token_id) == 7, "whole, and not yet in its place"
+    finished.rename(written.folder / "text" / "tokens.safetensors")
     assert len(written.packed(ScanShard(SHARDS[2], 35)).tokens.token_id) == 7
 
 

@@ -80,13 +80,14 @@ class IndexJob(ScanOptions):
         """A shard with its text, which may be whole by now or still be written."""
         if isinstance(task, ProjectLayer):
             return task
-        shard, folder = task.shard, self.folder / "text"
+        shard, writing = task.shard, writing_folder(self.folder, self.run_id)
         n_sentences = shard.end_sentence - shard.first_sentence
-        tokens = None
-        if not tokens_path(folder).exists():
-            written = writing_folder(self.folder, self.run_id)
-            tokens = read_written(written, shard.first_sentence, n_sentences, task.first_token)
-        return replace(task, tokens=tokens or read_tokens(folder).of(shard).copied())
+        whole = next((one for one in (self.folder / "text", writing) if tokens_path(one).exists()), None)
+        if whole is None:
+            tokens = read_written(writing, shard.first_sentence, n_sentences, task.first_token)
+            if tokens is not None:
+                return replace(task, tokens=tokens)
+        return replace(task, tokens=read_tokens(whole or writing).of(shard).copied())
 
     def leave_out(self, tasks: Sequence[ScanShard | ProjectLayer]) -> str:
         """The option that leaves tasks out, beside what is left out already; "" if there is none for one of them."""
