@@ -15,6 +15,7 @@ from ffmem.index.scan.shard_text import read_tokens
 from ffmem.index.text.head import head_of
 from ffmem.models.run_state import RunState
 from ffmem.store.paths import StorePaths
+from tests.fixtures.models import LONG_ROPE
 
 
 def test_the_worst_of_several_is_elementwise_and_none_where_there_is_none() -> None:
@@ -89,16 +90,6 @@ def test_the_first_error_that_is_too_large_is_told(
     with pytest.raises(ModelError) as told:
         certificate._check(GOOD | worst, model, options)
     assert message.replace("model", model.facts.name) in str(told.value)
-
-
-LONG_ROPE = {
-    "rope_type": "longrope",
-    "rope_theta": 10000.0,
-    "factor": 4.0,
-    "original_max_position_embeddings": 16,
-    "short_factor": [1.0] * 4,
-    "long_factor": [1.0, 2.0, 3.0, 4.0],
-}
 
 
 @pytest.mark.parametrize(

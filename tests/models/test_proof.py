@@ -17,17 +17,10 @@ from ffmem.models.sentences_to_try import Sentence
 from ffmem.models.transformer import Transformer
 from tests.conftest import VARIANTS
 from tests.families import CONTEXT
+from tests.fixtures.models import LONG_ROPE
 
 Folder = Callable[[str], Path]
 BIDIRECTIONAL = ("bert", "bert_headless", "roberta", "roberta_headless", "t5", "t5_gated", "t5_scaled", "marian")
-LONG_ROPE = {
-    "rope_type": "longrope",
-    "rope_theta": 10000.0,
-    "factor": 4.0,
-    "original_max_position_embeddings": 16,
-    "short_factor": [1.0] * 4,
-    "long_factor": [1.0, 2.0, 3.0, 4.0],
-}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
