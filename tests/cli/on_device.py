@@ -49,7 +49,7 @@ def say(words: list[str], device: str) -> tuple[int, str, list[str]]:
                 app([*words, "--device", device], exit_on_error=False, result_action="return_value")
         except SystemExit as stop:
             return int(stop.code or 0), out.getvalue() + problems.getvalue(), []
-        except Exception:  # noqa: BLE001 (whatever a verb raises is its answer, told with the words that were typed)
+        except Exception:  # noqa: BLE001 (any error of a verb is a result that the test compares and shows; this one runs in a fork)
             return -1, traceback.format_exc(), []
     return 0, out.getvalue(), sorted(ran)
 

@@ -11,6 +11,7 @@ import pytest
 from ffmem import InputError
 from ffmem.corpus.documents import MAX_DEPTH, MAX_DIGITS
 from ffmem.corpus.files import JsonLines, TextFile
+from ffmem.corpus.registry import open_corpus
 from ffmem.store.files import write_json
 
 WORDS = ("fox", "naïve", "日本語", "a  b", "“q”")
@@ -116,3 +117,16 @@ def test_a_name_that_is_no_utf_8_is_told_as_text_and_opened_as_it_is(kind: str, 
     assert [document.text for document in corpus] == ["One."]
     write_json(tmp_path / "names.json", {"source": str(path)})
     assert Path(json.loads((tmp_path / "names.json").read_bytes())["source"]).exists()
+
+
+@pytest.mark.parametrize("name", ["one.txt", "*.txt"])
+def test_what_changes_after_its_identity_was_told_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "one.txt").write_text("one")
+    corpus = open_corpus(str(tmp_path / name))
+    corpus.identity()
+    corpus.check_unchanged()
+    (tmp_path / "one.txt").write_text("two, of the same corpus")
+    with pytest.raises(InputError, match=r"one\.txt was changed, or removed, while it was read"):
+        corpus.check_unchanged()
+    corpus.identity()
+    corpus.check_unchanged()

@@ -61,6 +61,22 @@ def test_identity_of_a_folder_is_its_rows(folder: Path, tmp_path: Path):
     assert open_corpus(name).identity()["sha256"] != before
 
 
+@pytest.mark.parametrize("how", ["changed", "removed"])
+def test_a_folder_that_changes_after_its_identity_was_told_is_refused(folder: Path, how: str):
+    corpus = open_corpus(f"hf:{folder}")
+    corpus.check_unchanged()  # nothing was told yet
+    corpus.identity()
+    (folder / "test.jsonl").write_text("")  # of another split
+    corpus.check_unchanged()
+    if how == "removed":
+        (folder / "train.jsonl").unlink()
+    else:
+        with (folder / "train.jsonl").open("a") as file:
+            file.write('\n{"text": "One more.", "body": "", "id": "4", "n": 4}')
+    with pytest.raises(InputError, match=r"train\.jsonl was changed, or removed, while it was read"):
+        corpus.check_unchanged()
+
+
 def test_identity_of_a_hub_dataset_is_its_commit(folder: Path):
     corpus = open_corpus(f"hf:{folder}")
     commit = "0123456789abcdef0123456789abcdef01234567"

@@ -17,32 +17,46 @@ from ffmem.json_values import JsonObject
 _JSON_SPACE = " \t\r\n"
 
 
+Look = tuple[int, int, int]
+"""What a file looks like without reading it: its size, time and place."""
+
+
+def look_of(path: Path) -> Look | None:
+    """What a file looks like; None if it is not there."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def changed(path: Path) -> InputError:
+    """The error of a corpus that is no longer what its identity says."""
+    return InputError(
+        f"the corpus {path} was changed, or removed, while it was read",
+        "Expected files that stay as they are until their text is written: the index names them by their hash",
+        "Run the command again when nothing writes to them, or index a copy",
+    )
+
+
 class File(Corpus):
     """One file; a document knows nothing of its path."""
 
     path: Path
-    _told: tuple[int, int, int] | None = None
-    """What the file looked like when its identity was told."""
+    _told: "Look | None" = None
+    """When its identity was told."""
 
     def identity(self) -> JsonObject:
         """See Corpus.identity. The hash is that of the file's bytes, compressed as they are."""
-        self._told = self._look()
+        self._told = look_of(self.path)
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"kind": self.kind, "name": self.name, "sha256": digest}
 
-    def _look(self) -> tuple[int, int, int]:
-        found = self.path.stat()
-        return found.st_size, found.st_mtime_ns, found.st_ino
-
     def check_unchanged(self) -> None:
-        """See Corpus.check_unchanged: by size, time and place of the file, not by its bytes."""
-        if self._told is not None and not (self.path.exists() and self._look() == self._told):
-            raise InputError(
-                f"the corpus {self.path} was changed, or removed, while it was read",
-                "Expected a file that stays as it is until its text is written: the index names it by its hash",
-                "Run the command again when nothing writes to it, or index a copy",
-            )
+        """See Corpus.check_unchanged."""
+        if self._told is not None and look_of(self.path) != self._told:
+            raise changed(self.path)
 
     def n_bytes(self) -> int | None:
         """See Corpus.n_bytes."""

@@ -5,11 +5,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ffmem.corpus.documents import Document, Rows, as_json
 from ffmem.corpus.encodings import UTF_8
-from ffmem.corpus.files import encoding_identity
+from ffmem.corpus.files import Look, changed, encoding_identity, look_of
 from ffmem.errors import InputError
 from ffmem.extras import extra_module
 from ffmem.json_values import JsonObject
@@ -43,6 +44,8 @@ class HubDataset(Rows):
                 "Expected hf:NAME[:CONFIG][:SPLIT][:FIELD]",
                 "For example: ffmem index MODEL hf:wikitext:wikitext-2-raw-v1:validation --out DIR",
             )
+        self._told: dict[Path, Look | None] = {}
+        """What its files of this machine looked like when its identity was told."""
         self._dataset, config, split, field = (*parts, "", "", "")[:4]
         self._config, self._split, self.text_field = config or None, split or "train", field or text_field
 
@@ -55,8 +58,20 @@ class HubDataset(Rows):
         parts = {"dataset": self._dataset, "config": self._config, "split": self._split, "field": self.text_field}
         parts |= encoding_identity(self.encoding)
         revision = self._revision()
+        self._told = {} if revision else {path: look_of(path) for path in self._local_files()}
         decided = {"revision": revision} if revision else {"sha256": self.content_hash()}
         return {"kind": self.kind, "name": self.name} | parts | decided
+
+    def check_unchanged(self) -> None:
+        """See Corpus.check_unchanged: of files of this machine."""
+        for path, told in self._told.items():
+            if look_of(path) != told:
+                raise changed(path)
+
+    def _local_files(self) -> list[Path]:
+        """Those that the rows are read from, as far as they lie on this machine."""
+        files = (self._builder.config.data_files or {}).get(self._split) or ()
+        return [path for path in map(Path, files) if path.is_file()]
 
     def __iter__(self) -> Iterator[Document]:
         self.n_undecodable_bytes = 0

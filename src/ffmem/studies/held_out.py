@@ -1,5 +1,6 @@
 """Text that an index has not seen, for studies that ask a model what comes next: held out by its build, or another corpus."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,4 +53,9 @@ def text_of(corpus: Corpus, model: Transformer, index_options: IndexOptions, res
         folder.mkdir(exist_ok=True)
         options = replace(index_options, holdout=0.0, max_tokens=None, max_sentences=_HELD_OUT_SENTENCES)
         write_text(folder, text_source(model, Request("", None, (corpus,), options)), options)
+        try:
+            corpus.check_unchanged()
+        except InputError:
+            shutil.rmtree(folder)  # else the next run would take it
+            raise
     return TextReader(folder)

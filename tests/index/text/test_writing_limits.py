@@ -1,16 +1,12 @@
 """What the writer of text leaves out: held-out documents, limits, long sentences, and corpora of which nothing is left."""
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from ffmem.errors import InputError
 from ffmem.index.text import writer as text_writer
-from ffmem.index.text.writer import TextCounts, is_held_out
+from ffmem.index.text.writer import is_held_out
 from ffmem.options import IndexOptions
 from tests.fixtures.written_text import (
     ALL,
@@ -19,15 +15,7 @@ from tests.fixtures.written_text import (
     rows,
     seed_that_holds_out,
     texts,
-    write_documents,
 )
-
-Write = Callable[..., tuple[Path, TextCounts]]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    return partial(write_documents, tmp_path)
 
 
 class TestHoldout:

@@ -2,9 +2,7 @@
 
 import json
 import tracemalloc
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +27,7 @@ from tests.fixtures.written_text import (
     seed_that_holds_out,
     source_of,
     texts,
-    write_documents,
 )
-
-Write = Callable[..., tuple[Path, TextCounts]]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    return partial(write_documents, tmp_path)
 
 
 class TestRows:

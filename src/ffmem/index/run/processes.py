@@ -229,5 +229,5 @@ def _worker_main(load: Callable[[], Any] | None, job: Job | None, slot: int, con
         connection.send(("error", error))
     except (EOFError, BrokenPipeError):
         pass  # the parent has gone
-    except Exception:  # noqa: BLE001 (a bug: carried over whole, since the parent shows it)
+    except Exception:  # noqa: BLE001 (any bug, of a library too: sent whole, or it would be lost with this process)
         connection.send(("error", RuntimeError(f"a worker process failed:\n{traceback.format_exc()}")))

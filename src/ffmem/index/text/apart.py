@@ -91,5 +91,5 @@ def _main(folder: Path, source: TextSource, options: IndexOptions, n_processes: 
             connection.send(counts)
         except FfmemError as error:
             connection.send(error)
-        except Exception:  # noqa: BLE001 (a bug: carried over whole, since the parent shows it)
+        except Exception:  # noqa: BLE001 (any bug, of a library too: sent whole, or it would be lost with this process)
             connection.send(RuntimeError(f"the process that writes the text failed:\n{traceback.format_exc()}"))

@@ -132,6 +132,6 @@ class RemoteWorker:
                 return do()
             except FfmemError as error:
                 self._error = error
-            except Exception:  # noqa: BLE001 (a bug: carried over whole, since the driver shows it)
+            except Exception:  # noqa: BLE001 (any bug, of a library too: sent whole, or it would be lost on this node)
                 self._error = RuntimeError(traceback.format_exc())
         return Answer(error=self._error)
